@@ -1,0 +1,1 @@
+"""Applications: flags in, library calls, files out."""

@@ -1,0 +1,68 @@
+"""What every application here does around its work: flags, errors, exit codes."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags, logging
+
+from inpaint_jax import files, runtime
+from inpaint_jax.errors import InputError
+
+_DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
+
+
+def run(main: Callable[[], int]) -> None:
+    """Parses the flags, runs an application and exits.
+
+    Exit codes: 0 all done, 1 some inputs were skipped, 2 the input or a flag was wrong.
+
+    Args:
+      main: called after flags are parsed and JAX is configured; returns 0 or 1.
+    """
+
+    def guarded(arguments: Sequence[str]) -> int:
+        if len(arguments) > 1:
+            return _refuse(f"{arguments[1]}: unknown argument; flags start with --.")
+        logging.set_verbosity(logging.ERROR)
+        runtime.configure()
+        try:
+            return main()
+        except InputError as error:
+            if _DEBUG.value:
+                raise
+            return _refuse(str(error))
+        except KeyboardInterrupt:
+            return _refuse("interrupted; what is written is complete.")
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def write_effective_flags(directory: str | os.PathLike[str], module: str) -> None:
+    """Writes the flags of one application so that `--flagfile` repeats the run.
+
+    Args:
+      directory: where to write `effective.flags`.
+      module: name of the application's module.
+    """
+    owners = flags.FLAGS.flags_by_module_dict()
+    lines = [f"# python -m {module} --flagfile=effective.flags"]
+    for owner in (sys.argv[0], module):
+        lines += [
+            flag.serialize()
+            for flag in sorted(owners.get(owner, ()), key=lambda flag: flag.name)
+            if flag.value is not None
+        ]
+    files.write_text(os.path.join(directory, "effective.flags"), "\n".join(lines) + "\n")
+
+
+def _parse(arguments):
+    try:
+        return flags.FLAGS(arguments)
+    except flags.Error as error:
+        sys.exit(_refuse(str(error)))
+
+
+def _refuse(message):
+    print(f"error: {message}", file=sys.stderr)
+    return 2

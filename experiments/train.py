@@ -1,0 +1,262 @@
+"""Trains the generator that a search runs through, and the discriminator with it.
+
+python -m experiments.train --data=folder:faces --run_dir=runs/dcgan
+"""
+
+import dataclasses
+import functools
+import os
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tqdm
+from absl import flags
+
+from experiments import application, reporting
+from inpaint_jax import adversarial, checkpoints, data, files, pixels, weights
+from inpaint_jax.errors import InputError
+from inpaint_jax.models import dcgan
+
+_DATA = flags.DEFINE_string(
+    "data", None, "folder:DIR, array:FILE or tfds:NAME, with an optional [start:stop]."
+)
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of this run; resumed if used.")
+_EXPORT = flags.DEFINE_string(
+    "export", None, "Folder to write safetensors to when training is done."
+)
+_STEPS = flags.DEFINE_integer("steps", 25_000, "Training steps in all.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Of weights, order, z and flips.")
+_BATCH = flags.DEFINE_integer("batch_size", 64, "Images a step.", lower_bound=2)
+_SIZE = flags.DEFINE_integer("image_size", 64, "Height and width: 64 or 128.")
+_CROP = flags.DEFINE_integer(
+    "crop", 128, "Side of the crop in CelebA pixels.", lower_bound=16, upper_bound=178
+)
+_FEATURES = flags.DEFINE_integer("features", 64, "Channels next to the image.", 1)
+_Z_DIM = flags.DEFINE_integer("z_dim", 100, "Length of the latent vector.", 1)
+_KERNEL = flags.DEFINE_integer("kernel_size", 5, "Side of the kernels.", 2)
+_ACTIVATION = flags.DEFINE_enum(
+    "activation", "relu", ["relu", "leaky_relu"], "Of the generator's hidden layers."
+)
+_RATE_G = flags.DEFINE_float("generator_rate", 2e-4, "Adam's rate for G.", 0.0)
+_RATE_D = flags.DEFINE_float("discriminator_rate", 2e-4, "Adam's rate for D.", 0.0)
+_BETA1 = flags.DEFINE_float("beta1", 0.5, "Adam's first decay.", 0.0, 0.999)
+_SATURATING = flags.DEFINE_bool("saturating", False, "G's loss as eq. 13 is printed.")
+_REAL_LABEL = flags.DEFINE_float("real_label", 1.0, "D's target for real.", 0.5, 1.0)
+_DECAY = flags.DEFINE_float("average_decay", 0.999, "Of G's moving average.", 0.0, 1.0)
+_AUGMENT = flags.DEFINE_bool("augment", False, "Show D all images slightly changed.")
+_LOG = flags.DEFINE_integer("log_every", 50, "Steps between lines of metrics.", 1)
+_SHEET = flags.DEFINE_integer("sample_every", 500, "Steps between sample sheets.", 1)
+_SAVE = flags.DEFINE_integer("checkpoint_every", 500, "Steps between checkpoints.", 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What decides the weights that come out; stored with every checkpoint."""
+
+    data: str
+    seed: int
+    batch_size: int
+    crop: int
+    generator_rate: float
+    discriminator_rate: float
+    beta1: float
+    saturating: bool
+    real_label: float
+    average_decay: float
+    augment: bool
+
+
+def main() -> int:
+    """Trains, or goes on training; returns the exit code."""
+    architecture, settings = _from_flags()
+    run_dir = files.make_directory(_RUN_DIR.value)
+    faces = data.load(settings.data, crop=settings.crop, size=architecture.image_size)
+    for sentence in faces.skipped:
+        print(f"skipped {sentence}")
+    with checkpoints.opened(run_dir) as store:
+        application.write_effective_flags(run_dir, "experiments.train")
+        model = train(store, run_dir, faces, architecture, settings)
+    if _EXPORT.value:
+        provenance = {
+            "command": "python -m experiments.train " + _command(settings),
+            "settings": dataclasses.asdict(settings),
+            "steps": _STEPS.value,
+            "images": len(faces.images),
+            "environment": reporting.environment(),
+        }
+        weights.export(_EXPORT.value, model, provenance=provenance)
+        print(f"wrote {_EXPORT.value}")
+    return 1 if faces.skipped else 0
+
+
+def train(
+    store: checkpoints.Store,
+    run_dir: os.PathLike[str],
+    faces: data.Faces,
+    architecture: dcgan.Architecture,
+    settings: Settings,
+) -> weights.Model:
+    """Runs training from where the store stands to the last step.
+
+    Args:
+      store: open checkpoints of the run.
+      run_dir: where logs and sample sheets go.
+      faces: what to learn from.
+      architecture: of the networks.
+      settings: of the training.
+
+    Returns:
+      The averaged generator and the discriminator.
+    """
+    players = adversarial.Players(
+        architecture.generator(),
+        architecture.discriminator(),
+        optax.adam(settings.generator_rate, b1=settings.beta1),
+        optax.adam(settings.discriminator_rate, b1=settings.beta1),
+    )
+    key_init, key_steps, key_samples = jax.random.split(jax.random.key(settings.seed), 3)
+    state = jax.jit(functools.partial(adversarial.init, players=players))(key_init)
+    meta = _meta(architecture, settings)
+    first = 0
+    if (resumed := store.latest(state)) is not None:
+        first, state, found = resumed
+        _check_same(found, meta)
+        state = jax.tree.map(jnp.asarray, state)
+        print(f"resuming after step {first}")
+    step_function = jax.jit(
+        functools.partial(
+            adversarial.train_step,
+            players=players,
+            saturating=settings.saturating,
+            real_label=settings.real_label,
+            average_decay=settings.average_decay,
+            augment=settings.augment,
+        ),
+        donate_argnums=1,
+    )
+    average = jax.jit(
+        functools.partial(adversarial.averaged_generator, generator=players.generator)
+    )
+    fixed_z = adversarial.sample_z(key_samples, 64, architecture.z_dim)
+
+    def model_now() -> weights.Model:
+        return weights.Model(
+            architecture=architecture,
+            crop=settings.crop,
+            generator=average(key_samples, state),
+            discriminator=state.discriminator,
+            source={"path": str(run_dir), "step": int(state.step)},
+        )
+
+    log = reporting.JsonLines(os.path.join(run_dir, "metrics.jsonl"), resume_after=first)
+    batches = data.batches(
+        faces.images,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        first_step=first,
+    )
+    started = time.monotonic()
+    bar = tqdm.tqdm(
+        range(first + 1, _STEPS.value + 1),
+        initial=first,
+        total=_STEPS.value,
+        unit="step",
+        disable=None,
+    )
+    for step in bar:
+        key = jax.random.fold_in(key_steps, step)
+        state, info = step_function(key, state, next(batches))
+        last = step == _STEPS.value
+        if step % _LOG.value == 0 or last:
+            values = {name: float(jnp.mean(v)) for name, v in info._asdict().items()}
+            _check_finite(values, step)
+            elapsed = time.monotonic() - started
+            log.append(step=step, seconds=round(elapsed, 1), **values)
+            bar.set_postfix({name: f"{v:.2f}" for name, v in values.items()})
+        if step % _SHEET.value == 0 or last:
+            _write_sheet(run_dir, step, model_now(), fixed_z)
+        if step % _SAVE.value == 0 or last:
+            model = model_now()
+            networks = {
+                "generator": model.generator,
+                "discriminator": model.discriminator,
+            }
+            store.save(step, state=state, model=networks, meta=meta)
+    return model_now()
+
+
+def _write_sheet(run_dir, step, model, z):
+    images = np.asarray(pixels.to_bytes(jax.jit(model.generate)(z)))
+    rows = [list(images[i : i + 8]) for i in range(0, len(images), 8)]
+    folder = files.make_directory(os.path.join(run_dir, "samples"))
+    files.write_picture(folder / f"step_{step:07d}.png", reporting.sheet(rows))
+
+
+def _from_flags():
+    for flag in (_DATA, _RUN_DIR):
+        if not flag.value:
+            raise InputError(f"--{flag.name}: missing; it must be given.")
+    try:
+        architecture = dcgan.Architecture(
+            image_size=_SIZE.value,
+            features=_FEATURES.value,
+            z_dim=_Z_DIM.value,
+            kernel_size=_KERNEL.value,
+            activation=_ACTIVATION.value,
+        )
+    except ValueError as error:
+        raise InputError(f"--{error}.") from error
+    return architecture, Settings(
+        data=_DATA.value,
+        seed=_SEED.value,
+        batch_size=_BATCH.value,
+        crop=_CROP.value,
+        generator_rate=_RATE_G.value,
+        discriminator_rate=_RATE_D.value,
+        beta1=_BETA1.value,
+        saturating=_SATURATING.value,
+        real_label=_REAL_LABEL.value,
+        average_decay=_DECAY.value,
+        augment=_AUGMENT.value,
+    )
+
+
+def _meta(architecture, settings) -> dict[str, Any]:
+    return {
+        "architecture": dataclasses.asdict(architecture),
+        "crop": settings.crop,
+        "settings": dataclasses.asdict(settings),
+    }
+
+
+def _check_same(found, meta):
+    for group in ("architecture", "settings"):
+        for name, value in meta[group].items():
+            before = found[group].get(name)
+            if before != value:
+                raise InputError(
+                    f"--{name}={value}: the run in --run_dir has {before}; give the "
+                    "same value or another folder."
+                )
+
+
+def _check_finite(values, step):
+    for name, value in values.items():
+        if not np.isfinite(value):
+            raise InputError(
+                f"{name} is {value} at step {step}: training diverged; lower "
+                "--generator_rate and --discriminator_rate. The last checkpoint is "
+                "intact."
+            )
+
+
+def _command(settings):
+    return f"--flagfile=experiments/flags/train_release.flags --steps={_STEPS.value}"
+
+
+if __name__ == "__main__":
+    application.run(main)

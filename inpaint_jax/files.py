@@ -1,0 +1,195 @@
+"""Files on disk: written whole or not at all, pictures read without surprises."""
+
+import contextlib
+import json
+import os
+import pathlib
+import tempfile
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from inpaint_jax.errors import InputError
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_FORMATS = ("PNG", "JPEG", "WEBP")
+_MAX_PIXELS = 40_000_000
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """Yields a temporary name beside `path` and renames it there on success.
+
+    Args:
+      path: the file to write; its folder must exist.
+
+    Yields:
+      The path to write to. If the block raises, it is deleted and `path` is untouched.
+
+    Raises:
+      InputError: the folder cannot be written to.
+    """
+    path = pathlib.Path(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
+        os.close(handle)
+    except OSError as error:
+        raise InputError(
+            f"{path.parent}: cannot write here ({error.strerror}); give a folder that "
+            "exists and is writable."
+        ) from error
+    temporary = pathlib.Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); free some space or give "
+            "another folder."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def make_directory(path: str | os.PathLike[str]) -> pathlib.Path:
+    """Creates a folder if need be and checks that files can be made in it.
+
+    Raises:
+      InputError: it is a file, or it cannot be created or written to.
+    """
+    path = pathlib.Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot write to this output folder ({error.strerror}); give a "
+            "folder that you may create or write to."
+        ) from error
+    return path
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a text file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes readable JSON; NaN and infinities become null, as JSON has neither."""
+    write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """Replaces NaN and infinities by None, through dicts and lists."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def write_picture(
+    path: str | os.PathLike[str], image: UInt8[np.ndarray, "height width 3"]
+) -> None:
+    """Writes an RGB picture as PNG, whole or not at all."""
+    with replacing(path) as temporary:
+        Image.fromarray(np.asarray(image)).save(temporary, format="PNG")
+
+
+def read_picture(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 3"]:
+    """Reads a PNG, JPEG or WebP picture as RGB bytes, upright.
+
+    The EXIF orientation is applied, grey becomes RGB, transparency is laid on white,
+    and of an animation the first frame is used.
+
+    Args:
+      path: the picture.
+
+    Returns:
+      uint8 `[H, W, 3]`.
+
+    Raises:
+      InputError: it is missing, empty, no picture, damaged, larger than 40 megapixels,
+        or has 16 bits per channel.
+    """
+    with _opened(path) as picture:
+        picture = ImageOps.exif_transpose(picture)
+        if picture.has_transparency_data:
+            picture = picture.convert("RGBA")
+            white = Image.new("RGBA", picture.size, "white")
+            picture = Image.alpha_composite(white, picture)
+        return np.asarray(picture.convert("RGB"))
+
+
+def read_stencil(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width"]:
+    """Reads a mask picture as grey levels 0..255.
+
+    Painting tools store a mask either as grey levels or, with a constant colour, in the
+    alpha channel; whichever of the two varies is used.
+
+    Raises:
+      InputError: as `read_picture`.
+    """
+    with _opened(path) as picture:
+        picture = ImageOps.exif_transpose(picture)
+        if picture.has_transparency_data:
+            *colour, alpha = picture.convert("RGBA").split()
+            constant = all(len(set(band.getextrema())) == 1 for band in colour)
+            if constant and len(set(alpha.getextrema())) > 1:
+                return np.asarray(alpha)
+        return np.asarray(picture.convert("L"))
+
+
+@contextlib.contextmanager
+def _opened(path):
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file; give a PNG, JPEG or WebP picture.")
+    if os.path.getsize(path) == 0:
+        raise InputError(f"{path}: the file is empty; give a PNG, JPEG or WebP picture.")
+    try:
+        with warnings.catch_warnings():
+            # The size is checked below, before any pixel is decoded.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(path, formats=_FORMATS)
+        with picture:
+            width, height = picture.size
+            if width * height > _MAX_PIXELS:
+                raise InputError(
+                    f"{path}: {width} x {height} pixels are too many; scale it below "
+                    f"{_MAX_PIXELS // 1_000_000} megapixels."
+                )
+            if picture.mode.startswith("I") or picture.mode == "F":
+                raise InputError(
+                    f"{path}: {picture.mode} is more than 8 bits per channel; convert "
+                    "it to 8 bits."
+                )
+            picture.load()
+            yield picture
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{path}: not a PNG, JPEG or WebP picture; convert it to one of these."
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"{path}: too many pixels; scale it below {_MAX_PIXELS // 1_000_000} "
+            "megapixels."
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path}: damaged picture ({error}); replace it by an intact one."
+        ) from error

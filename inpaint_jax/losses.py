@@ -1,0 +1,116 @@
+"""Losses: images, landmarks or logits in, one number per example out.
+
+Nothing is averaged over the batch here; the one reduction is the caller's. Terms with
+log D are computed from logits, with log D = -softplus(-logit) and
+log(1 - D) = -softplus(logit), which stay finite where D is certain.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from inpaint_jax import types
+
+
+def discriminator(
+    real_logits: types.Logits, fake_logits: types.Logits, *, real_label: float = 1.0
+) -> types.PerExample:
+    """Computes D's cross entropy on one real and one generated image each (eq. 13).
+
+    Args:
+      real_logits: `[batch]`.
+      fake_logits: `[batch]`.
+      real_label: target for real images in (0, 1]; below 1 it keeps D from growing
+        certain ("one-sided label smoothing", Salimans et al. 2016).
+
+    Returns:
+      `[batch]`, at least 0.
+    """
+    real = real_label * jax.nn.softplus(-real_logits)
+    smoothing = (1.0 - real_label) * jax.nn.softplus(real_logits)
+    return real + smoothing + jax.nn.softplus(fake_logits)
+
+
+def generator(
+    fake_logits: types.Logits, *, saturating: bool = False
+) -> types.PerExample:
+    """Computes what G minimises when it fools D.
+
+    Args:
+      fake_logits: `[batch]`, D's logits of generated images.
+      saturating: log(1 - D(G(z))), as eq. 13 is printed; its gradient vanishes where D
+        rejects the image. Otherwise -log D(G(z)) (Goodfellow et al. 2014, section 3).
+
+    Returns:
+      `[batch]`.
+    """
+    if saturating:
+        return -jax.nn.softplus(fake_logits)
+    return jax.nn.softplus(-fake_logits)
+
+
+def context(
+    generated: types.Image,
+    image: types.Image,
+    weights: types.ContextWeights,
+    *,
+    normalised: bool = False,
+) -> types.PerExample:
+    """Computes the weighted context loss (eq. 16 of the thesis; eq. 4, Yeh et al. 2017).
+
+    Args:
+      generated: G(z), `[batch, H, W, 3]`.
+      image: the damaged image; where the weight is 0 its value does not matter.
+      weights: `masks.context_weights` (eq. 15), `[batch, H, W, 1]`.
+      normalised: divide by the sum of the weights over pixels and channels. The plain
+        sum grows with the number of pixels that a mask makes count, twelvefold between
+        the usual masks, and with it the balance to the other terms.
+
+    Returns:
+      `[batch]`: the L1 norm of weights * (generated - image).
+    """
+    difference = jnp.sum(weights * jnp.abs(generated - image), axis=(1, 2, 3))
+    if normalised:
+        total = generated.shape[-1] * jnp.sum(weights, axis=(1, 2, 3))
+        difference = difference / jnp.maximum(total, 1e-6)
+    return difference
+
+
+def prior(fake_logits: types.Logits, *, saturating: bool = False) -> types.PerExample:
+    """Computes the prior loss without its weight (eq. 19 of the thesis).
+
+    Args:
+      fake_logits: `[batch]`, D's logits of the generated images.
+      saturating: log(1 - D(G(z))), as the paper prints it; otherwise -log D(G(z)), as
+        the authors' code has it. They have the same minimiser.
+
+    Returns:
+      `[batch]`.
+    """
+    return generator(fake_logits, saturating=saturating)
+
+
+def landmark_step(
+    landmarks: Float[Array, "batch points 2"],
+    target: Float[Array, "batch points 2"],
+    *,
+    threshold: float = 3.0,
+) -> types.PerExample:
+    """Counts the coordinates that are too far off, 0.5 for each (eqs. 17 and 18).
+
+    This is a step function: its gradient is zero wherever it exists. It can rank
+    candidates; it cannot move one.
+
+    Args:
+      landmarks: (x, y) in pixels, `[batch, points, 2]`.
+      target: where they should be, same shape.
+      threshold: in pixels; a coordinate counts when it is off by more than this.
+
+    Returns:
+      `[batch]`, between 0 and the number of points; NaN where a coordinate is NaN,
+      which is how a face without landmarks is written.
+    """
+    distance = jnp.abs(landmarks - target)
+    count = 0.5 * jnp.sum(distance > threshold, axis=(1, 2), dtype=landmarks.dtype)
+    unknown: Bool[Array, " batch"] = jnp.any(jnp.isnan(distance), axis=(1, 2))
+    return jnp.where(unknown, jnp.nan, count)

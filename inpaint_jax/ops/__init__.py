@@ -1,0 +1,1 @@
+"""Convolutions in the forms that XLA runs well, each equal to a plain form."""

@@ -1,0 +1,33 @@
+"""Names for the arrays that travel through the library, with their shapes.
+
+Images are float32, NHWC, RGB in [-1, 1] unless a name says bytes. A mask is 1 where
+the pixel is known and 0 in the hole. z is the latent vector, uniform on [-1, 1].
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+
+Image = Float[Array, "batch height width 3"]
+ImageBytes = UInt8[Array, "batch height width 3"] | UInt8[np.ndarray, "..."]
+Mask = Float[Array, "batch height width 1"]
+ContextWeights = Float[Array, "batch height width 1"]
+Latent = Float[Array, "batch z_dim"]
+Logits = Float[Array, " batch"]
+PerExample = Float[Array, " batch"]
+Found = Bool[Array, " batch"]
+Landmarks = Float[Array, "batch points 2"]
+Boxes = Int[Array, "batch 4"]
+PRNGKey = Key[Array, ""]
+
+Variables = Mapping[str, Any]
+"""A network's nested dict of arrays: {"params": ..., "batch_stats": ...}."""
+
+Generate = Callable[[jax.Array], jax.Array]
+"""z [batch, z_dim] -> image [batch, H, W, 3] in [-1, 1]; rows do not interact."""
+
+Discriminate = Callable[[jax.Array], jax.Array]
+"""image [batch, H, W, 3] -> logit [batch] (large = looks real); rows do not interact."""
