@@ -53,7 +53,9 @@ def write_effective_flags(directory: str | os.PathLike[str], module: str) -> Non
             for flag in sorted(owners.get(owner, ()), key=lambda flag: flag.name)
             if flag.value is not None
         ]
-    files.write_text(os.path.join(directory, "effective.flags"), "\n".join(lines) + "\n")
+    files.write_text(
+        os.path.join(directory, "effective.flags"), "\n".join(lines) + "\n"
+    )
 
 
 def _parse(arguments):

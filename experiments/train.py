@@ -73,7 +73,7 @@ class Settings:
 def main() -> int:
     """Trains, or goes on training; returns the exit code."""
     architecture, settings = _from_flags()
-    run_dir = files.make_directory(_RUN_DIR.value)
+    run_dir = files.make_directory(_given(_RUN_DIR))
     faces = data.load(settings.data, crop=settings.crop, size=architecture.image_size)
     for sentence in faces.skipped:
         print(f"skipped {sentence}")
@@ -82,7 +82,6 @@ def main() -> int:
         model = train(store, run_dir, faces, architecture, settings)
     if _EXPORT.value:
         provenance = {
-            "command": "python -m experiments.train " + _command(settings),
             "settings": dataclasses.asdict(settings),
             "steps": _STEPS.value,
             "images": len(faces.images),
@@ -118,7 +117,9 @@ def train(
         optax.adam(settings.generator_rate, b1=settings.beta1),
         optax.adam(settings.discriminator_rate, b1=settings.beta1),
     )
-    key_init, key_steps, key_samples = jax.random.split(jax.random.key(settings.seed), 3)
+    key_init, key_steps, key_samples = jax.random.split(
+        jax.random.key(settings.seed), 3
+    )
     state = jax.jit(functools.partial(adversarial.init, players=players))(key_init)
     meta = _meta(architecture, settings)
     first = 0
@@ -152,7 +153,9 @@ def train(
             source={"path": str(run_dir), "step": int(state.step)},
         )
 
-    log = reporting.JsonLines(os.path.join(run_dir, "metrics.jsonl"), resume_after=first)
+    log = reporting.JsonLines(
+        os.path.join(run_dir, "metrics.jsonl"), resume_after=first
+    )
     batches = data.batches(
         faces.images,
         batch_size=settings.batch_size,
@@ -196,10 +199,13 @@ def _write_sheet(run_dir, step, model, z):
     files.write_picture(folder / f"step_{step:07d}.png", reporting.sheet(rows))
 
 
+def _given(flag: flags.FlagHolder[str | None]) -> str:
+    if not flag.value:
+        raise InputError(f"--{flag.name}: missing; it must be given.")
+    return flag.value
+
+
 def _from_flags():
-    for flag in (_DATA, _RUN_DIR):
-        if not flag.value:
-            raise InputError(f"--{flag.name}: missing; it must be given.")
     try:
         architecture = dcgan.Architecture(
             image_size=_SIZE.value,
@@ -211,7 +217,7 @@ def _from_flags():
     except ValueError as error:
         raise InputError(f"--{error}.") from error
     return architecture, Settings(
-        data=_DATA.value,
+        data=_given(_DATA),
         seed=_SEED.value,
         batch_size=_BATCH.value,
         crop=_CROP.value,
@@ -252,10 +258,6 @@ def _check_finite(values, step):
                 "--generator_rate and --discriminator_rate. The last checkpoint is "
                 "intact."
             )
-
-
-def _command(settings):
-    return f"--flagfile=experiments/flags/train_release.flags --steps={_STEPS.value}"
 
 
 if __name__ == "__main__":

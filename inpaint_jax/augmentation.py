@@ -1,4 +1,4 @@
-"""Random changes of training images; differentiable, so that they may stand before D."""
+"""Random changes of images, differentiable, so that they may stand before D."""
 
 import jax
 import jax.numpy as jnp

@@ -1,7 +1,7 @@
 """Faces from outside: where they come from, how they are framed, in which order.
 
-A source is written `folder:DIR`, `array:FILE` or `tfds:NAME`, optionally with a slice of
-its sorted entries: `folder:faces[:8500]`. Pictures with the proportions of aligned
+A source is written `folder:DIR`, `array:FILE` or `tfds:NAME`, optionally with a slice
+of its sorted entries: `folder:faces[:8500]`. Pictures with the proportions of aligned
 CelebA pictures (178 x 218, at any scale) are cropped around the face, the side of the
 crop given in CelebA pixels; any other picture is cropped to its central square.
 """
@@ -155,7 +155,8 @@ def open_source(
     openers = {"folder": _open_folder, "array": _open_array, "tfds": _open_tfds}
     if not colon or kind not in openers:
         raise InputError(
-            f"--data={source}: unknown source; give folder:DIR, array:FILE or tfds:NAME."
+            f"--data={source}: unknown kind of source; give folder:DIR, array:FILE or "
+            "tfds:NAME."
         )
     path, part = split_slice(rest)
     names, read = openers[kind](path)
@@ -224,7 +225,7 @@ def _open_array(path):
 
 def _open_tfds(path):
     try:
-        import tensorflow_datasets as tfds
+        import tensorflow_datasets as tfds  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise InputError(
             f"--data=tfds:{path}: tensorflow-datasets is not installed; run "

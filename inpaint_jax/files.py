@@ -158,7 +158,9 @@ def _opened(path):
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such file; give a PNG, JPEG or WebP picture.")
     if os.path.getsize(path) == 0:
-        raise InputError(f"{path}: the file is empty; give a PNG, JPEG or WebP picture.")
+        raise InputError(
+            f"{path}: the file is empty; give a PNG, JPEG or WebP picture."
+        )
     try:
         with warnings.catch_warnings():
             # The size is checked below, before any pixel is decoded.

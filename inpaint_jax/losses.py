@@ -56,7 +56,7 @@ def context(
     *,
     normalised: bool = False,
 ) -> types.PerExample:
-    """Computes the weighted context loss (eq. 16 of the thesis; eq. 4, Yeh et al. 2017).
+    """Computes the weighted context loss (eq. 16; eq. 4, Yeh et al. 2017).
 
     Args:
       generated: G(z), `[batch, H, W, 3]`.

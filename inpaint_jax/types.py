@@ -30,4 +30,4 @@ Generate = Callable[[jax.Array], jax.Array]
 """z [batch, z_dim] -> image [batch, H, W, 3] in [-1, 1]; rows do not interact."""
 
 Discriminate = Callable[[jax.Array], jax.Array]
-"""image [batch, H, W, 3] -> logit [batch] (large = looks real); rows do not interact."""
+"""image [batch, H, W, 3] -> logit [batch], large where it looks real; rows alone."""

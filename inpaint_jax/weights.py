@@ -6,7 +6,6 @@ precision) and `model.json` (architecture, crop, how they were made, scores).
 
 import dataclasses
 import hashlib
-import importlib.resources
 import json
 import os
 import pathlib
@@ -47,13 +46,12 @@ class Model:
 
     def generate(self, z: types.Latent) -> types.Image:
         """Maps z `[batch, z_dim]` to images; rows are independent."""
-        network = self.architecture.generator()
-        return network.apply(self.generator, z, train=False)
+        return self.architecture.generator().apply(self.generator, z, train=False)  # pyright: ignore[reportReturnType]
 
     def discriminate(self, image: types.Image) -> types.Logits:
         """Maps images to logits `[batch]`; rows are independent."""
         network = self.architecture.discriminator()
-        return network.apply(self.discriminator, image, train=False)
+        return network.apply(self.discriminator, image, train=False)  # pyright: ignore[reportReturnType]
 
 
 def templates(architecture: dcgan.Architecture) -> dict[str, types.Variables]:
@@ -84,8 +82,8 @@ def load(path: str | os.PathLike[str]) -> Model:
         holds NaN or infinite weights.
     """
     if str(path) == "release":
-        path = importlib.resources.files("inpaint_jax") / "assets" / "dcgan"
-    path = pathlib.Path(str(path))
+        path = pathlib.Path(__file__).parent / "assets" / "dcgan"
+    path = pathlib.Path(path)
     if checkpoints.is_run(path):
         model = _from_run(path)
     elif (path / _DESCRIPTION).is_file():
@@ -116,7 +114,7 @@ def export(
     directory = files.make_directory(directory)
     hashes = {}
     for name in _NETWORKS:
-        flat = flax.traverse_util.flatten_dict(getattr(model, name), sep="/")
+        flat = _flat(getattr(model, name))
         half = {k: np.asarray(v).astype(np.float16) for k, v in flat.items()}
         data = safetensors.numpy.save(half)
         hashes[name] = hashlib.sha256(data).hexdigest()
@@ -176,14 +174,14 @@ def _read_network(file, template):
             f"{file}: not a safetensors file, or damaged ({error}); export the model "
             "again."
         ) from error
-    expected = flax.traverse_util.flatten_dict(template, sep="/")
+    expected = _flat(template)
     for key in sorted(expected.keys() | flat.keys()):
         found = list(flat[key].shape) if key in flat else "missing"
         wanted = list(expected[key].shape) if key in expected else "nothing"
         if found != wanted:
             raise InputError(
-                f"{file}: {key} is {found}, but this architecture has {wanted}; use the "
-                "weights and the description of one model."
+                f"{file}: {key} is {found}, but this architecture has {wanted}; use "
+                "the weights and the description of one model."
             )
     # jnp.array copies: the buffers of the file must not be aliased.
     variables = {key: jnp.array(flat[key], jnp.float32) for key in expected}
@@ -193,8 +191,12 @@ def _read_network(file, template):
     )
 
 
+def _flat(variables) -> dict[str, Any]:
+    return flax.traverse_util.flatten_dict(variables, sep="/")
+
+
 def _check_finite(variables, what):
-    for key, leaf in flax.traverse_util.flatten_dict(variables, sep="/").items():
+    for key, leaf in _flat(variables).items():
         if not bool(jnp.isfinite(leaf).all()):
             raise InputError(
                 f"{what} has NaN or infinite weights in {key}; training diverged or "

@@ -11,7 +11,6 @@ own, as a search needs.
 """
 
 import dataclasses
-from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -44,9 +43,10 @@ class Architecture:
     features: int = 64
     z_dim: int = 100
     kernel_size: int = 5
-    activation: Literal["relu", "leaky_relu"] = "relu"
+    activation: str = "relu"
 
     def __post_init__(self):
+        """Refuses what cannot be built."""
         if self.image_size < 8 or 4 << self.levels != self.image_size:
             raise ValueError(
                 f"image_size must be 4 times a power of two, got {self.image_size}"

@@ -15,15 +15,16 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-Batch = Float[Array, "batch height width channels"]
+Batch = Float[Array, "batch height width channels_in"]
 Kernel = Float[Array, "taps taps channels_in channels_out"]
+Convolved = Float[Array, "batch height_out width_out channels_out"]
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _CONTRACT_PIXELS = (((0, 1, 2), (0, 1, 2)), ((), ()))
 
 
 @jax.custom_vjp
-def conv(x: Batch, kernel: Kernel) -> Batch:
+def conv(x: Batch, kernel: Kernel) -> Convolved:
     """Correlates each image with a square kernel, without padding.
 
     Args:

@@ -17,11 +17,13 @@ from jaxtyping import Array, Float
 
 from inpaint_jax.ops import dense
 
-Batch = Float[Array, "batch height width channels"]
+Batch = Float[Array, "batch height width channels_in"]
 Kernel = Float[Array, "k k channels_in channels_out"]
+Halved = Float[Array, "batch height//2 width//2 channels_out"]
+Doubled = Float[Array, "batch height*2 width*2 channels_out"]
 
 
-def conv(x: Batch, kernel: Kernel) -> Batch:
+def conv(x: Batch, kernel: Kernel) -> Halved:
     """Halves the image: `lax.conv_general_dilated` with stride 2 and `SAME` padding.
 
     Args:
@@ -43,7 +45,7 @@ def conv(x: Batch, kernel: Kernel) -> Batch:
     return dense.conv(cells, _cell_kernel(kernel))
 
 
-def conv_transpose(x: Batch, kernel: Kernel) -> Batch:
+def conv_transpose(x: Batch, kernel: Kernel) -> Doubled:
     """Doubles the image: `lax.conv_transpose` with stride 2 and `SAME` padding.
 
     Args:
@@ -68,7 +70,9 @@ def conv_transpose(x: Batch, kernel: Kernel) -> Batch:
     return depth_to_space(cells)[:, margin : margin + height, margin : margin + width]
 
 
-def space_to_depth(x: Batch) -> Batch:
+def space_to_depth(
+    x: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch height//2 width//2 4*channels"]:
     """Moves each 2 x 2 cell of pixels into channels, ordered (row, column, channel)."""
     batch, height, width, channels = x.shape
     cells = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
@@ -77,7 +81,9 @@ def space_to_depth(x: Batch) -> Batch:
     )
 
 
-def depth_to_space(x: Batch) -> Batch:
+def depth_to_space(
+    x: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch 2*height 2*width channels//4"]:
     """Moves groups of channels back into 2 x 2 cells; undoes `space_to_depth`."""
     batch, height, width, channels = x.shape
     cells = x.reshape(batch, height, width, 2, 2, channels // 4)

@@ -1,0 +1,415 @@
+"""Completes damaged faces.
+
+python -m experiments.inpaint
+python -m experiments.inpaint --flagfile=experiments/flags/landmark.flags \
+    --images=faces --mask=left --output_dir=outputs/left
+"""
+
+import dataclasses
+import os
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+from absl import flags
+from jaxtyping import UInt8
+
+from experiments import application, reporting
+from inpaint_jax import (
+    completion,
+    data,
+    files,
+    losses,
+    masks,
+    metrics,
+    pixels,
+    types,
+    weights,
+)
+from inpaint_jax.errors import InputError
+from inpaint_jax.landmarks import host
+
+_PORTRAIT = pathlib.Path(data.__file__).parent / "assets" / "portrait.png"
+_SHOWN_RESTARTS = 4
+_DEFAULTS = completion.Settings()
+
+_IMAGES = flags.DEFINE_string(
+    "images",
+    None,
+    "A picture, or a folder of pictures with an optional [start:stop]; by default the "
+    "portrait that comes with the package.",
+)
+_MASK = flags.DEFINE_string(
+    "mask", "centre", f"{', '.join(masks.MASKS)}, or a picture that marks the hole."
+)
+_MASK_HOLE = flags.DEFINE_enum(
+    "mask_hole", "white", ["white", "black"], "Which colour marks the hole in a file."
+)
+_ORIGINAL = flags.DEFINE_bool(
+    "original_known",
+    None,
+    "Whether the pictures are undamaged, so that the result can be scored; by default "
+    "yes for a named mask, no for a mask file.",
+)
+_OUTPUT = flags.DEFINE_string("output_dir", "outputs", "Folder to write to.")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "release", "A --run_dir of experiments.train, or a release folder."
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Of masks and starting points.")
+_BLEND = flags.DEFINE_enum("blend", "poisson", ["poisson", "paste"], "See blending.")
+_TERM = flags.DEFINE_enum(
+    "landmark_term",
+    "step",
+    ["none", "step"],
+    "step: the count of eqs. 17 and 18 ranks the restarts; none: as SI.",
+)
+_INPUT = flags.DEFINE_enum(
+    "landmark_input",
+    "masked",
+    ["masked", "composite"],
+    "What is measured: G(z) under the mask, or G(z) in the hole of the image.",
+)
+_THRESHOLD = flags.DEFINE_float(
+    "landmark_threshold", 3.0, "Pixels from which a coordinate counts.", 0.0
+)
+_LANDMARK_MODEL = flags.DEFINE_string(
+    "landmark_model", None, "dlib's 68-point model; by default the installed one."
+)
+_SEARCH = {
+    "restarts": flags.DEFINE_integer(
+        "restarts", _DEFAULTS.restarts, "Starting points for each image.", 1
+    ),
+    "iterations": flags.DEFINE_integer(
+        "iterations", _DEFAULTS.iterations, "Steps of each restart.", 1
+    ),
+    "learning_rate": flags.DEFINE_float(
+        "learning_rate", _DEFAULTS.learning_rate, "Of the optimizer of z.", 0.0
+    ),
+    "optimizer": flags.DEFINE_enum(
+        "optimizer", _DEFAULTS.optimizer, ["adam", "nesterov"], "Of z."
+    ),
+    "start": flags.DEFINE_enum(
+        "start", _DEFAULTS.start, ["uniform", "normal"], "How z is drawn."
+    ),
+    "window": flags.DEFINE_integer(
+        "window", _DEFAULTS.window, "Side of eq. 15's neighbourhood, odd.", 1
+    ),
+    "lambda_context": flags.DEFINE_float(
+        "lambda_context", _DEFAULTS.lambda_context, "Weight of eq. 16.", 0.0
+    ),
+    "lambda_prior": flags.DEFINE_float(
+        "lambda_prior", _DEFAULTS.lambda_prior, "Weight of eq. 19.", 0.0
+    ),
+    "lambda_landmark": flags.DEFINE_float(
+        "lambda_landmark", _DEFAULTS.lambda_landmark, "Weight of eqs. 17, 18.", 0.0
+    ),
+    "normalised": flags.DEFINE_bool(
+        "normalised", _DEFAULTS.normalised, "Divide eq. 16 by its weights."
+    ),
+    "saturating": flags.DEFINE_bool(
+        "saturating", _DEFAULTS.saturating, "Prior log(1 - D), as printed."
+    ),
+    "chunk": flags.DEFINE_integer(
+        "chunk", _DEFAULTS.chunk, "Steps between reports.", 1
+    ),
+    "patience": flags.DEFINE_integer(
+        "patience", _DEFAULTS.patience, "Idle chunks before stopping; 0: never.", 0
+    ),
+}
+
+
+class Case(NamedTuple):
+    """One input: the framed picture and what is known of it.
+
+    Attributes:
+      name: stem of the output file.
+      picture: uint8 `[H, W, 3]`, framed; nothing of its hole reaches the search.
+      mask: `[1, H, W, 1]`, 1 = known.
+      key: of its starting points.
+    """
+
+    name: str
+    picture: UInt8[np.ndarray, "height width 3"]
+    mask: types.Mask
+    key: types.PRNGKey
+
+
+def main() -> int:
+    """Completes every input; returns 1 if some had to be skipped."""
+    settings = _settings()
+    output = files.make_directory(_OUTPUT.value)
+    model = weights.load(_CHECKPOINT.value)
+    landmarker = Landmarker(model.crop) if _TERM.value != "none" else None
+    inputs = _inputs(output)
+    make_mask, mask_name = _mask_maker(model.architecture.image_size)
+    compiled = completion.prepare(
+        model.generate,
+        model.discriminate,
+        z_dim=model.architecture.z_dim,
+        settings=settings,
+    )
+    application.write_effective_flags(output, "experiments.inpaint")
+    trace = reporting.JsonLines(output / "trace.jsonl")
+    entries, rows, skipped = [], [], []
+    for path in inputs:
+        try:
+            case = _case(path, model, make_mask)
+        except InputError as error:
+            if len(inputs) == 1:
+                raise
+            print(f"skipped {error}")
+            skipped.append(str(error))
+            continue
+        entry, row = complete(case, compiled, landmarker, trace, output)
+        entries.append(entry)
+        rows.append(row)
+        _print_entry(entry, output)
+    if not entries:
+        raise InputError(f"--images={_IMAGES.value}: none of the pictures can be used.")
+    files.write_picture(output / "grid.png", reporting.sheet(rows, enlarge=2))
+    report = {
+        "mask": mask_name,
+        "ranking": _ranking(settings),
+        "seed": _SEED.value,
+        "settings": dataclasses.asdict(settings),
+        "blend": _BLEND.value,
+        "model": {
+            **model.source,
+            "architecture": dataclasses.asdict(model.architecture),
+            "crop": model.crop,
+        },
+        "landmarks": landmarker.describe() if landmarker else None,
+        **reporting.environment(),
+        "images": entries,
+        "skipped": skipped,
+    }
+    files.write_json(output / "report.json", report)
+    return 1 if skipped else 0
+
+
+class Landmarker:
+    """The landmark count of one search: dlib's models, loaded once."""
+
+    def __init__(self, crop: int):
+        """Loads dlib's detector and predictor for images of one crop."""
+        self._crop = crop
+        self._detector = host.Detector()
+        self._predictor = host.Predictor(_LANDMARK_MODEL.value)
+
+    def describe(self) -> dict[str, Any]:
+        """Returns what a report says of the landmark term."""
+        return {
+            "term": _TERM.value,
+            "input": _INPUT.value,
+            "target": "masked",
+            "threshold": _THRESHOLD.value,
+            "sha256": self._predictor.sha256,
+        }
+
+    def count(
+        self, image: types.Image, mask: types.Mask
+    ) -> tuple[Callable[[types.Image], types.PerExample], str]:
+        """Fixes the target on the damaged image.
+
+        Args:
+          image: `[1, H, W, 3]`; only its known pixels are used.
+          mask: `[1, H, W, 1]`.
+
+        Returns:
+          G(z) -> eqs. 17 and 18 for each, and where the face box is from.
+        """
+        damaged = np.asarray(pixels.to_bytes(mask * image))
+        box, source = host.face_box(self._detector, damaged[0], crop=self._crop)
+        target, _ = self._predictor.predict(damaged, box[None])
+
+        def count(generated):
+            measured = mask * generated
+            if _INPUT.value == "composite":
+                measured = jnp.where(mask > 0, image, generated)
+            boxes = np.broadcast_to(box, (len(generated), 4))
+            points, _ = self._predictor.predict(
+                np.asarray(pixels.to_bytes(measured)), boxes
+            )
+            return losses.landmark_step(
+                jnp.asarray(points),
+                jnp.broadcast_to(target, points.shape),
+                threshold=_THRESHOLD.value,
+            )
+
+        return count, source
+
+
+def complete(
+    case: Case,
+    compiled: completion.Search,
+    landmarker: Landmarker | None,
+    trace: reporting.JsonLines,
+    output: pathlib.Path,
+) -> tuple[dict[str, Any], list[UInt8[np.ndarray, "height width 3"]]]:
+    """Completes one image and writes it.
+
+    Args:
+      case: the input.
+      compiled: the search.
+      landmarker: of the landmark term, or None.
+      trace: where the progress goes.
+      output: folder for the picture.
+
+    Returns:
+      The report's entry and the row of the grid: the damaged image, G(z) under the same
+      mask, the best restarts, the completed image, the original where known.
+    """
+    started = time.monotonic()
+    original = pixels.from_bytes(case.picture)[None]
+    image = original * case.mask
+    last = None
+    bar = tqdm.tqdm(
+        total=compiled.settings.iterations, desc=case.name, unit="step", disable=None
+    )
+    with bar:
+        for last in completion.search(case.key, image, case.mask, compiled=compiled):
+            trace.append(
+                image=case.name,
+                step=last.iteration,
+                loss=last.loss.tolist(),
+                best_loss=last.best_loss.tolist(),
+                seconds=round(time.monotonic() - started, 3),
+            )
+            bar.update(last.iteration - bar.n)
+            bar.set_postfix(best=f"{last.best_loss.min():.4f}")
+    assert last is not None
+    count, box_source = (
+        landmarker.count(image, case.mask) if landmarker else (None, None)
+    )
+    result = completion.finish(
+        last,
+        image,
+        case.mask,
+        compiled=compiled,
+        blend=_BLEND.value,
+        landmark_count=count,
+    )
+    completed = pixels.to_bytes(result.completed)
+    files.write_picture(output / f"{case.name}.png", np.asarray(completed[0]))
+    entry = {
+        "image": case.name,
+        "hole_share": float(masks.hole_share(case.mask)[0]),
+        "face_box": box_source,
+        "iterations": result.iterations,
+        "score": float(result.score[0]),
+        "terms": {name: float(value[0]) for name, value in result.terms.items()},
+        "scores_of_restarts": np.asarray(result.score).tolist(),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    shown = np.asarray(pixels.to_bytes(result.generated[:_SHOWN_RESTARTS]))
+    row = [
+        np.asarray(pixels.to_bytes(image[0])),
+        np.asarray(pixels.to_bytes(case.mask[0] * result.generated[0])),
+        *shown,
+        np.asarray(completed[0]),
+    ]
+    if _original_known():
+        scored = pixels.from_bytes(completed[:1])
+        entry |= {
+            "psnr": float(metrics.psnr(scored, original)[0]),
+            "psnr_hole": float(metrics.psnr(scored, original, 1.0 - case.mask)[0]),
+            "ssim": float(metrics.ssim(scored, original)[0]),
+        }
+        row.append(case.picture)
+    return entry, row
+
+
+def _settings():
+    values = {name: flag.value for name, flag in _SEARCH.items()}
+    if values["window"] % 2 == 0:
+        raise InputError(f"--window={values['window']}: must be odd, as 7.")
+    return completion.Settings(**values)
+
+
+def _inputs(output):
+    path, part = data.split_slice(_IMAGES.value or str(_PORTRAIT))
+    if os.path.isdir(path):
+        inputs = data.list_pictures(path)[part]
+        if not inputs:
+            raise InputError(f"--images={_IMAGES.value}: this slice is empty.")
+    elif os.path.isfile(path):
+        inputs = [pathlib.Path(path)]
+    else:
+        raise InputError(
+            f"--images={path}: no such file or folder; give a picture or a folder."
+        )
+    _check_outputs(inputs, output)
+    return inputs
+
+
+def _check_outputs(inputs, output):
+    written = {"grid": "the grid of this run"}
+    for path in inputs:
+        if path.stem in written:
+            raise InputError(
+                f"--images={path}: would be written as {path.stem}.png, like "
+                f"{written[path.stem]}; rename it."
+            )
+        if path.resolve() == (output / f"{path.stem}.png").resolve():
+            raise InputError(
+                f"--output_dir={output}: {path.name} would be overwritten by its "
+                "completion; give another folder."
+            )
+        written[path.stem] = str(path)
+
+
+def _mask_maker(size: int) -> tuple[masks.MakeMask, str]:
+    name = _MASK.value
+    if not os.path.isfile(name):
+        name, make = masks.named(name)
+        return make, name
+    mask = masks.from_stencil(
+        files.read_stencil(name),
+        name=name,
+        shape=(size, size),
+        hole_is_white=_MASK_HOLE.value == "white",
+    )
+    return lambda key, shape: mask, os.path.basename(name)
+
+
+def _case(path, model, make_mask):
+    size = model.architecture.image_size
+    picture = data.frame(files.read_picture(path), crop=model.crop, size=size)
+    key = completion.image_key(jax.random.key(_SEED.value), path.name)
+    key_mask, key_start = jax.random.split(key)
+    mask = make_mask(key_mask, (size, size))[None]
+    return Case(path.stem, picture, mask, key_start)
+
+
+def _original_known():
+    if _ORIGINAL.value is not None:
+        return _ORIGINAL.value
+    return not os.path.isfile(_MASK.value)
+
+
+def _ranking(settings):
+    terms = f"{settings.lambda_context:g} context + {settings.lambda_prior:g} prior"
+    if _TERM.value != "none":
+        terms += f" + {settings.lambda_landmark:g} landmark"
+    return f"lowest {terms} (eq. 20)"
+
+
+def _print_entry(entry, output):
+    line = (
+        f"{output / entry['image']}.png: hole {entry['hole_share']:.0%}, "
+        f"{entry['iterations']} iterations, {entry['seconds']:.1f} s"
+    )
+    if "psnr" in entry:
+        line += (
+            f", PSNR {entry['psnr']:.1f} dB, in the hole {entry['psnr_hole']:.1f} dB"
+        )
+    print(line)
+
+
+if __name__ == "__main__":
+    application.run(main)

@@ -1,0 +1,265 @@
+"""Completing a face: search, rank, blend (thesis 3.2.4; algorithm of Yeh et al. 2017).
+
+`prepare` compiles the pieces once for a model; `search` runs them on one image and
+reports after each chunk; `finish` orders the restarts and puts the hole in. Each image
+is searched on its own, with all its restarts as one batch, so what comes out does not
+depend on which other images are completed beside it.
+"""
+
+import dataclasses
+import functools
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+
+from inpaint_jax import blending, latent, masks, objective, types
+from inpaint_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a search runs; the defaults are those of `landmark.flags`.
+
+    Attributes:
+      restarts: number of starting points for each image.
+      iterations: steps of each.
+      learning_rate: of the optimizer of z.
+      optimizer: "adam", or "nesterov" (momentum 0.9, as the code of Yeh et al.).
+      start: "uniform" on [-1, 1], as the generator was trained, or "normal", clipped.
+      window: of the context weights, eq. 15.
+      lambda_context: weight of eq. 16.
+      lambda_prior: weight of eq. 19.
+      lambda_landmark: weight of eqs. 17 and 18 in the score that ranks restarts.
+      normalised: divide eq. 16 by its weights, so that masks can be compared.
+      saturating: eq. 19 as printed, log(1 - D(G(z))), in place of -log D(G(z)).
+      chunk: steps in one compiled call; between chunks there is a report.
+      patience: stop after this many chunks in which no restart's best loss fell by
+        0.1 %; 0 never stops early.
+    """
+
+    restarts: int = 8
+    iterations: int = 300
+    learning_rate: float = 0.05
+    optimizer: Literal["adam", "nesterov"] = "adam"
+    start: Literal["uniform", "normal"] = "uniform"
+    window: int = 7
+    lambda_context: float = 1.0
+    lambda_prior: float = 0.003
+    lambda_landmark: float = 1.0
+    normalised: bool = True
+    saturating: bool = False
+    chunk: int = 50
+    patience: int = 2
+
+
+class Progress(NamedTuple):
+    """Where a search stands after a chunk.
+
+    Attributes:
+      iteration: steps taken.
+      loss: `[restarts]`, at the last step.
+      best_loss: `[restarts]`, lowest so far.
+      state: to go on from.
+    """
+
+    iteration: int
+    loss: Float[np.ndarray, " restarts"]
+    best_loss: Float[np.ndarray, " restarts"]
+    state: latent.LatentState
+
+
+class Search(NamedTuple):
+    """The compiled pieces of a search; see `prepare`."""
+
+    settings: Settings
+    start: Callable[..., latent.LatentState]
+    advance: Callable[..., tuple[latent.LatentState, latent.LatentInfo]]
+    evaluate: Callable[..., tuple[types.Image, types.PerExample, Any]]
+
+
+class Completion(NamedTuple):
+    """The restarts of one image, best first.
+
+    Attributes:
+      completed: `[1, H, W, 3]`, the best restart's face in the hole of the image.
+      generated: `[restarts, H, W, 3]`, G at the best point of each restart.
+      z: `[restarts, z_dim]`.
+      score: `[restarts]`, by which they are ordered: eq. 20.
+      terms: weighted-out terms of eq. 20, each `[restarts]`.
+      iterations: steps taken.
+    """
+
+    completed: types.Image
+    generated: types.Image
+    z: types.Latent
+    score: types.PerExample
+    terms: dict[str, types.PerExample]
+    iterations: int
+
+
+def prepare(
+    generate: types.Generate,
+    discriminate: types.Discriminate,
+    *,
+    z_dim: int,
+    settings: Settings,
+) -> Search:
+    """Compiles a search for one generator; nothing is compiled again for other images.
+
+    Args:
+      generate: G with its weights.
+      discriminate: D with its weights.
+      z_dim: length of z.
+      settings: of the search.
+
+    Returns:
+      What `search` needs.
+    """
+    optimizer = _optimizer(settings)
+
+    def objective_of(image, mask):
+        weights = masks.context_weights(mask, window=settings.window)
+        return objective.make(
+            generate,
+            discriminate,
+            image.repeat(settings.restarts, axis=0),
+            weights.repeat(settings.restarts, axis=0),
+            lambda_context=settings.lambda_context,
+            lambda_prior=settings.lambda_prior,
+            normalised=settings.normalised,
+            saturating=settings.saturating,
+        )
+
+    @jax.jit
+    def start(key):
+        shape = (settings.restarts, z_dim)
+        if settings.start == "normal":
+            z = jnp.clip(jax.random.normal(key, shape), -1.0, 1.0)
+        else:
+            z = jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+        return latent.init(z, optimizer=optimizer)
+
+    @functools.partial(jax.jit, static_argnames="iterations")
+    def advance(state, image, mask, *, iterations):
+        return latent.solve(
+            state,
+            objective=objective_of(image, mask),
+            optimizer=optimizer,
+            iterations=iterations,
+        )
+
+    @jax.jit
+    def evaluate(z, image, mask):
+        loss, terms = objective_of(image, mask)(z)
+        return generate(z), loss, terms
+
+    return Search(settings, start, advance, evaluate)
+
+
+def image_key(key: types.PRNGKey, name: str) -> types.PRNGKey:
+    """Derives the key of one image from its name, whatever else is being completed."""
+    return jax.random.fold_in(key, zlib.crc32(name.encode("utf-8")))
+
+
+def search(
+    key: types.PRNGKey,
+    image: types.Image,
+    mask: types.Mask,
+    *,
+    compiled: Search,
+) -> Iterator[Progress]:
+    """Searches for one image, all restarts at once, and yields after each chunk.
+
+    Args:
+      key: of the starting points.
+      image: `[1, H, W, 3]`; its hole does not matter.
+      mask: `[1, H, W, 1]`, 1 = known.
+      compiled: from `prepare`.
+
+    Yields:
+      Progress; the last one is the result.
+
+    Raises:
+      InputError: no restart ever had a finite loss.
+    """
+    settings = compiled.settings
+    state = compiled.start(key)
+    done, stalled = 0, 0
+    before = np.full(settings.restarts, np.inf)
+    while done < settings.iterations:
+        count = min(settings.chunk, settings.iterations - done)
+        state, info = compiled.advance(state, image, mask, iterations=count)
+        done += count
+        best = np.asarray(info.best_loss[-1])
+        yield Progress(done, np.asarray(info.loss[-1]), best, state)
+        if not np.isfinite(best).any():
+            raise InputError(
+                "the search diverged: no restart has a finite loss; lower "
+                "--learning_rate."
+            )
+        # Losses can be negative (log(1 - D)), so the fall is measured against their
+        # size.
+        fell = before - best > 1e-3 * np.abs(best)
+        stalled = 0 if fell.any() else stalled + 1
+        if settings.patience and stalled >= settings.patience:
+            return
+        before = best
+
+
+def finish(
+    last: Progress,
+    image: types.Image,
+    mask: types.Mask,
+    *,
+    compiled: Search,
+    blend: str,
+    landmark_count: Callable[[types.Image], types.PerExample] | None = None,
+) -> Completion:
+    """Orders the restarts by eq. 20 and blends the best into the image.
+
+    Args:
+      last: the end of `search`.
+      image: `[1, H, W, 3]`.
+      mask: `[1, H, W, 1]`.
+      compiled: from `prepare`.
+      blend: how the hole is put in: "poisson" or "paste".
+      landmark_count: G(z) `[restarts, H, W, 3]` -> eqs. 17 and 18, `[restarts]`, NaN
+        where a face has no landmarks (it then ranks last); None leaves the term out.
+
+    Returns:
+      The restarts, best first.
+    """
+    settings = compiled.settings
+    z = last.state.best_z
+    generated, loss, terms = compiled.evaluate(z, image, mask)
+    terms = dict(terms._asdict())
+    score = loss
+    if landmark_count is not None:
+        terms["landmark"] = landmark_count(generated)
+        score = score + settings.lambda_landmark * terms["landmark"]
+    score = jnp.where(jnp.isfinite(last.state.best_loss), score, jnp.nan)
+    order: Int[Array, " restarts"] = latent.rank(score[None])[0]
+    generated = generated[order]
+    return Completion(
+        completed=_BLENDS[blend](generated[:1], image, mask),
+        generated=generated,
+        z=z[order],
+        score=score[order],
+        terms={name: value[order] for name, value in terms.items()},
+        iterations=last.iteration,
+    )
+
+
+_BLENDS = {"poisson": jax.jit(blending.poisson), "paste": jax.jit(blending.paste)}
+
+
+def _optimizer(settings):
+    if settings.optimizer == "nesterov":
+        return optax.sgd(settings.learning_rate, momentum=0.9, nesterov=True)
+    return optax.adam(settings.learning_rate)

@@ -1,0 +1,248 @@
+"""dlib's face detector and 68-point predictor, on the host.
+
+dlib sees bytes and returns whole pixels; nothing here has a gradient. It is loaded when
+a `Detector` or a `Predictor` is made, so that importing the library does not need it.
+The predictor always returns points, wherever the box lies: points are no evidence that
+there is a face.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import pathlib
+import threading
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int, Int32, UInt8
+from PIL import Image
+
+from inpaint_jax import pixels, runtime
+from inpaint_jax.errors import InputError
+
+POINTS = 68
+_ENLARGE = 4
+_MODEL_PACKAGE = "face_recognition_models"
+_MODEL_FILE = "shape_predictor_68_face_landmarks.dat"
+# Median box of dlib's detector on 200 aligned CelebA pictures: corners in CelebA pixels
+# from the centre of the picture.
+_ALIGNED_BOX = (-46.0, -18.0, 44.0, 72.0)
+
+BatchBytes = UInt8[np.ndarray, "batch height width 3"]
+BatchBoxes = Int[np.ndarray, "batch 4"]
+
+
+class Detector:
+    """Finds frontal faces with dlib's HOG detector."""
+
+    def __init__(self):
+        """Loads the detector.
+
+        Raises:
+          InputError: dlib is not installed.
+        """
+        # dlib's detector changes its own state: one thread at a time.
+        self._lock = threading.Lock()
+        self._detector = _import_dlib().get_frontal_face_detector()
+
+    def boxes(
+        self, image: UInt8[np.ndarray, "height width 3"]
+    ) -> Int[np.ndarray, "faces 4"]:
+        """Returns the boxes of all faces in one picture.
+
+        The detector needs faces of about 80 pixels, so the picture is enlarged four
+        times first.
+
+        Args:
+          image: RGB bytes, about the size of a face.
+
+        Returns:
+          (left, top, right, bottom), inclusive, in pixels of `image`.
+        """
+        height, width = image.shape[:2]
+        size = (_ENLARGE * width, _ENLARGE * height)
+        large = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
+        with self._lock:
+            found = self._detector(np.asarray(large), 0)
+        corners = [(b.left(), b.top(), b.right(), b.bottom()) for b in found]
+        boxes = np.asarray(corners, np.float64).reshape(-1, 4) / _ENLARGE
+        return np.round(boxes).astype(np.int32)
+
+
+class Predictor:
+    """Places the 68 points in a given box with dlib's tree cascade."""
+
+    def __init__(self, path: str | None = None):
+        """Loads the model.
+
+        Args:
+          path: a dlib model of 68 points; by default that of the installed package
+            `face_recognition_models` (research use only).
+
+        Raises:
+          InputError: dlib or the model is missing, or the file is no such model.
+        """
+        dlib = _import_dlib()
+        file = _find_model(path)
+        self.path = str(file)
+        self.sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        self._dlib = dlib
+        try:
+            self._predictor = dlib.shape_predictor(str(file))
+            blank = np.zeros((8, 8, 3), np.uint8)
+            shape = self._predictor(blank, dlib.rectangle(0, 0, 7, 7))
+        except RuntimeError as error:
+            raise InputError(
+                f"--landmark_model={file}: not a dlib shape predictor ({error})."
+            ) from error
+        if shape.num_parts != POINTS:
+            raise InputError(
+                f"--landmark_model={file}: has {shape.num_parts} points; give a model "
+                f"of {POINTS}."
+            )
+
+    def predict(
+        self, images: BatchBytes, boxes: BatchBoxes
+    ) -> tuple[Float32[np.ndarray, "batch 68 2"], Int32[np.ndarray, " batch"]]:
+        """Places the points in each image.
+
+        Args:
+          images: RGB bytes.
+          boxes: (left, top, right, bottom), inclusive, one for each image.
+
+        Returns:
+          Points (x, y) in pixels, and a status: 0, or 1 where dlib failed and the
+          points are NaN.
+        """
+        points = np.full((len(images), POINTS, 2), np.nan, np.float32)
+        status = np.ones(len(images), np.int32)
+        for i, (image, box) in enumerate(zip(images, boxes, strict=True)):
+            try:
+                rectangle = self._dlib.rectangle(*(int(side) for side in box))
+                parts = self._predictor(np.ascontiguousarray(image), rectangle).parts()
+                points[i] = [(part.x, part.y) for part in parts]
+                status[i] = 0
+            except (RuntimeError, ValueError):
+                continue
+        return points, status
+
+
+def aligned_box(*, crop: int, size: int) -> tuple[int, int, int, int]:
+    """Returns where a face lies in an aligned CelebA picture.
+
+    Args:
+      crop: side of the crop in CelebA pixels.
+      size: height and width of the image in pixels.
+
+    Returns:
+      (left, top, right, bottom), inclusive, in pixels of the image.
+    """
+    scale = size / crop
+    left, top, right, bottom = (
+        round(size / 2 + offset * scale) for offset in _ALIGNED_BOX
+    )
+    return left, top, right, bottom
+
+
+def face_box(
+    detector: Detector, image: UInt8[np.ndarray, "height width 3"], *, crop: int
+) -> tuple[Int[np.ndarray, "4"], str]:
+    """Finds the one box that a whole search uses for an image.
+
+    Args:
+      detector: of faces.
+      image: RGB bytes as they are known, the hole filled with anything.
+      crop: side of the crop in CelebA pixels.
+
+    Returns:
+      The box, and where it is from: "detected" if there is exactly one face, otherwise
+      "aligned", where faces lie in the aligned set.
+    """
+    boxes = detector.boxes(image)
+    if len(boxes) == 1:
+        return boxes[0], "detected"
+    return np.asarray(aligned_box(crop=crop, size=image.shape[0]), np.int32), "aligned"
+
+
+def predict_in_graph(
+    predictor: Predictor,
+    image: Float[Array, "*batch height width 3"],
+    box: Int[Array, "*batch 4"],
+) -> tuple[Float[Array, "*batch 68 2"], Int[Array, "*batch"]]:
+    """Calls dlib from inside a compiled program, with an explicit zero gradient.
+
+    Args:
+      predictor: dlib's model.
+      image: in [-1, 1]; turned into bytes before it leaves the device.
+      box: (left, top, right, bottom), inclusive, one for each image.
+
+    Returns:
+      As `Predictor.predict`.
+
+    Raises:
+      RuntimeError: on CPU, if `runtime.configure` was not called: the callback could
+        then wait for ever.
+    """
+    if not runtime.callbacks_are_safe():
+        raise RuntimeError(
+            "call inpaint_jax.runtime.configure() before the first JAX operation"
+        )
+
+    def on_host(image: Any, box: Any):
+        # NumPy only, and never an exception: either would be undefined inside XLA.
+        image, box = np.asarray(image), np.asarray(box)
+        lead = image.shape[:-3]
+        points, status = predictor.predict(
+            image.reshape(-1, *image.shape[-3:]), box.reshape(-1, 4)
+        )
+        return points.reshape(*lead, POINTS, 2), status.reshape(lead)
+
+    @jax.custom_jvp
+    def call(image, box):
+        lead = image.shape[:-3]
+        shapes = (
+            jax.ShapeDtypeStruct((*lead, POINTS, 2), jnp.float32),
+            jax.ShapeDtypeStruct(lead, jnp.int32),
+        )
+        return jax.pure_callback(
+            on_host, shapes, pixels.to_bytes(image), box, vmap_method="broadcast_all"
+        )
+
+    @call.defjvp
+    def _(primals, tangents):
+        del tangents
+        points, status = call(*primals)
+        zero = np.zeros(status.shape, jax.dtypes.float0)
+        return (points, status), (jnp.zeros_like(points), zero)
+
+    return call(image, box)
+
+
+def _import_dlib():
+    try:
+        return importlib.import_module("dlib")
+    except ImportError as error:
+        raise InputError(
+            "dlib is not installed; run pip install 'inpaint-jax[landmarks]', or use "
+            "--landmark_term=none."
+        ) from error
+
+
+def _find_model(path):
+    if path:
+        if not os.path.isfile(path):
+            raise InputError(f"--landmark_model={path}: no such file.")
+        return pathlib.Path(path)
+    # The package cannot be imported without pkg_resources; only its file is wanted.
+    spec = importlib.util.find_spec(_MODEL_PACKAGE)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        file = pathlib.Path(folder) / "models" / _MODEL_FILE
+        if file.is_file():
+            return file
+    raise InputError(
+        "no landmark model; run pip install 'inpaint-jax[landmarks]', give "
+        "--landmark_model=FILE, or use --landmark_term=none."
+    )

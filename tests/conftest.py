@@ -1,0 +1,37 @@
+"""Stricter than users run: shapes checked, no silent promotion, warnings are errors."""
+
+import pathlib
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("inpaint_jax", "beartype.beartype")
+
+from inpaint_jax import runtime  # noqa: E402
+
+runtime.configure()
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+_FACES = pathlib.Path(__file__).parents[2] / "shared" / "data" / "celeba_half"
+
+
+@pytest.fixture(scope="session")
+def faces_folder() -> pathlib.Path:
+    """Folder of real aligned faces; tests that use it carry the marker `faces`."""
+    if not _FACES.is_dir():
+        pytest.skip(f"needs real faces in {_FACES.parent}")
+    return _FACES
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(0)
+
+
+@pytest.fixture
+def standard_promotion():
+    """For tests that go through optax or flax, which mix dtypes."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
