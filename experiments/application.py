@@ -1,6 +1,7 @@
 """What every application here does around its work: flags, errors, exit codes."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 
@@ -45,17 +46,32 @@ def write_effective_flags(directory: str | os.PathLike[str], module: str) -> Non
       directory: where to write `effective.flags`.
       module: name of the application's module.
     """
-    owners = flags.FLAGS.flags_by_module_dict()
     lines = [f"# python -m {module} --flagfile=effective.flags"]
-    for owner in (sys.argv[0], module):
-        lines += [
-            flag.serialize()
-            for flag in sorted(owners.get(owner, ()), key=lambda flag: flag.name)
-            if flag.value is not None
-        ]
-    files.write_text(
-        os.path.join(directory, "effective.flags"), "\n".join(lines) + "\n"
-    )
+    lines += [flag.serialize() for flag in _flags_of(module) if flag.value is not None]
+    text = "\n".join(lines) + "\n"
+    files.write_text(os.path.join(directory, "effective.flags"), text)
+
+
+def command(module: str, *, without: Sequence[str]) -> str:
+    """Returns the command line that repeats a run, defaults left out.
+
+    Args:
+      module: name of the application's module.
+      without: names of flags that do not belong to what is repeated, as folders.
+    """
+    changed = [
+        shlex.quote(flag.serialize())
+        for flag in _flags_of(module)
+        if flag.value != flag.default and flag.name not in without
+    ]
+    return " ".join([f"python -m {module}", *changed])
+
+
+def _flags_of(module):
+    # Run with -m, a module owns its flags under the name of its file.
+    owners = flags.FLAGS.flags_by_module_dict()
+    owned = [*owners.get(sys.argv[0], ()), *owners.get(module, ())]
+    return sorted(owned, key=lambda flag: flag.name)
 
 
 def _parse(arguments):

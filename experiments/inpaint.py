@@ -9,11 +9,9 @@ import dataclasses
 import os
 import pathlib
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tqdm
 from absl import flags
@@ -24,7 +22,7 @@ from inpaint_jax import (
     completion,
     data,
     files,
-    losses,
+    landmark_term,
     masks,
     metrics,
     pixels,
@@ -123,18 +121,28 @@ _SEARCH = {
 }
 
 
+class Hole(NamedTuple):
+    """What --mask says: a named mask, or the grey levels of a file."""
+
+    name: str
+    make: masks.MakeMask | None
+    stencil: UInt8[np.ndarray, "height width"] | None
+
+
 class Case(NamedTuple):
     """One input: the framed picture and what is known of it.
 
     Attributes:
       name: stem of the output file.
       picture: uint8 `[H, W, 3]`, framed; nothing of its hole reaches the search.
+      crop: side of the frame in CelebA pixels.
       mask: `[1, H, W, 1]`, 1 = known.
       key: of its starting points.
     """
 
     name: str
     picture: UInt8[np.ndarray, "height width 3"]
+    crop: int
     mask: types.Mask
     key: types.PRNGKey
 
@@ -144,9 +152,12 @@ def main() -> int:
     settings = _settings()
     output = files.make_directory(_OUTPUT.value)
     model = weights.load(_CHECKPOINT.value)
-    landmarker = Landmarker(model.crop) if _TERM.value != "none" else None
+    landmarks = None
+    if _TERM.value != "none":
+        predictor = host.Predictor(_LANDMARK_MODEL.value)
+        landmarks = LandmarkModels(host.Detector(), predictor)
     inputs = _inputs(output)
-    make_mask, mask_name = _mask_maker(model.architecture.image_size)
+    hole = _hole()
     compiled = completion.prepare(
         model.generate,
         model.discriminate,
@@ -158,14 +169,14 @@ def main() -> int:
     entries, rows, skipped = [], [], []
     for path in inputs:
         try:
-            case = _case(path, model, make_mask)
+            case = _case(path, model, hole)
         except InputError as error:
             if len(inputs) == 1:
                 raise
             print(f"skipped {error}")
             skipped.append(str(error))
             continue
-        entry, row = complete(case, compiled, landmarker, trace, output)
+        entry, row = complete(case, compiled, landmarks, trace, output)
         entries.append(entry)
         rows.append(row)
         _print_entry(entry, output)
@@ -173,7 +184,7 @@ def main() -> int:
         raise InputError(f"--images={_IMAGES.value}: none of the pictures can be used.")
     files.write_picture(output / "grid.png", reporting.sheet(rows, enlarge=2))
     report = {
-        "mask": mask_name,
+        "mask": hole.name,
         "ranking": _ranking(settings),
         "seed": _SEED.value,
         "settings": dataclasses.asdict(settings),
@@ -183,8 +194,9 @@ def main() -> int:
             "architecture": dataclasses.asdict(model.architecture),
             "crop": model.crop,
         },
-        "landmarks": landmarker.describe() if landmarker else None,
+        "landmarks": _describe(landmarks) if landmarks else None,
         **reporting.environment(),
+        "mean": _mean(entries),
         "images": entries,
         "skipped": skipped,
     }
@@ -192,62 +204,17 @@ def main() -> int:
     return 1 if skipped else 0
 
 
-class Landmarker:
-    """The landmark count of one search: dlib's models, loaded once."""
+class LandmarkModels(NamedTuple):
+    """dlib's models, loaded once."""
 
-    def __init__(self, crop: int):
-        """Loads dlib's detector and predictor for images of one crop."""
-        self._crop = crop
-        self._detector = host.Detector()
-        self._predictor = host.Predictor(_LANDMARK_MODEL.value)
-
-    def describe(self) -> dict[str, Any]:
-        """Returns what a report says of the landmark term."""
-        return {
-            "term": _TERM.value,
-            "input": _INPUT.value,
-            "target": "masked",
-            "threshold": _THRESHOLD.value,
-            "sha256": self._predictor.sha256,
-        }
-
-    def count(
-        self, image: types.Image, mask: types.Mask
-    ) -> tuple[Callable[[types.Image], types.PerExample], str]:
-        """Fixes the target on the damaged image.
-
-        Args:
-          image: `[1, H, W, 3]`; only its known pixels are used.
-          mask: `[1, H, W, 1]`.
-
-        Returns:
-          G(z) -> eqs. 17 and 18 for each, and where the face box is from.
-        """
-        damaged = np.asarray(pixels.to_bytes(mask * image))
-        box, source = host.face_box(self._detector, damaged[0], crop=self._crop)
-        target, _ = self._predictor.predict(damaged, box[None])
-
-        def count(generated):
-            measured = mask * generated
-            if _INPUT.value == "composite":
-                measured = jnp.where(mask > 0, image, generated)
-            boxes = np.broadcast_to(box, (len(generated), 4))
-            points, _ = self._predictor.predict(
-                np.asarray(pixels.to_bytes(measured)), boxes
-            )
-            return losses.landmark_step(
-                jnp.asarray(points),
-                jnp.broadcast_to(target, points.shape),
-                threshold=_THRESHOLD.value,
-            )
-
-        return count, source
+    detector: host.Detector
+    predictor: host.Predictor
 
 
 def complete(
     case: Case,
     compiled: completion.Search,
-    landmarker: Landmarker | None,
+    landmarks: LandmarkModels | None,
     trace: reporting.JsonLines,
     output: pathlib.Path,
 ) -> tuple[dict[str, Any], list[UInt8[np.ndarray, "height width 3"]]]:
@@ -256,7 +223,7 @@ def complete(
     Args:
       case: the input.
       compiled: the search.
-      landmarker: of the landmark term, or None.
+      landmarks: for the landmark term, or None without it.
       trace: where the progress goes.
       output: folder for the picture.
 
@@ -283,9 +250,19 @@ def complete(
             bar.update(last.iteration - bar.n)
             bar.set_postfix(best=f"{last.best_loss.min():.4f}")
     assert last is not None
-    count, box_source = (
-        landmarker.count(image, case.mask) if landmarker else (None, None)
-    )
+    target = count = None
+    if landmarks:
+        target = landmark_term.masked_target(
+            *landmarks, image, case.mask, crop=case.crop
+        )
+        count = landmark_term.counter(
+            landmarks.predictor,
+            target,
+            image,
+            case.mask,
+            composite=_INPUT.value == "composite",
+            threshold=_THRESHOLD.value,
+        )
     result = completion.finish(
         last,
         image,
@@ -299,7 +276,7 @@ def complete(
     entry = {
         "image": case.name,
         "hole_share": float(masks.hole_share(case.mask)[0]),
-        "face_box": box_source,
+        "face_box": target.box_source if target else None,
         "iterations": result.iterations,
         "score": float(result.score[0]),
         "terms": {name: float(value[0]) for name, value in result.terms.items()},
@@ -363,27 +340,51 @@ def _check_outputs(inputs, output):
         written[path.stem] = str(path)
 
 
-def _mask_maker(size: int) -> tuple[masks.MakeMask, str]:
+def _hole():
     name = _MASK.value
     if not os.path.isfile(name):
         name, make = masks.named(name)
-        return make, name
-    mask = masks.from_stencil(
-        files.read_stencil(name),
-        name=name,
-        shape=(size, size),
-        hole_is_white=_MASK_HOLE.value == "white",
-    )
-    return lambda key, shape: mask, os.path.basename(name)
+        return Hole(name, make, None)
+    stencil = files.read_stencil(name)
+    _read_mask(name, stencil, stencil.shape)
+    return Hole(name, None, stencil)
 
 
-def _case(path, model, make_mask):
+def _read_mask(name, stencil, shape):
+    white = _MASK_HOLE.value == "white"
+    return masks.from_stencil(stencil, name=name, shape=shape, hole_is_white=white)
+
+
+def _case(path, model, hole):
     size = model.architecture.image_size
-    picture = data.frame(files.read_picture(path), crop=model.crop, size=size)
+    photo = files.read_picture(path)
     key = completion.image_key(jax.random.key(_SEED.value), path.name)
     key_mask, key_start = jax.random.split(key)
-    mask = make_mask(key_mask, (size, size))[None]
-    return Case(path.stem, picture, mask, key_start)
+    if hole.make is not None:
+        mask = hole.make(key_mask, (size, size))
+    else:
+        stencil = hole.stencil
+        if stencil.shape == photo.shape[:2]:
+            rgb = np.repeat(stencil[..., None], 3, axis=-1)
+            stencil = data.frame(rgb, crop=model.crop, size=size)[..., 0]
+        mask = _read_mask(hole.name, stencil, (size, size))
+    return Case(
+        name=path.stem,
+        picture=data.frame(photo, crop=model.crop, size=size),
+        crop=model.crop,
+        mask=mask[None],
+        key=key_start,
+    )
+
+
+def _describe(landmarks):
+    return {
+        "term": _TERM.value,
+        "input": _INPUT.value,
+        "target": "masked",
+        "threshold": _THRESHOLD.value,
+        "sha256": landmarks.predictor.sha256,
+    }
 
 
 def _original_known():
@@ -397,6 +398,11 @@ def _ranking(settings):
     if _TERM.value != "none":
         terms += f" + {settings.lambda_landmark:g} landmark"
     return f"lowest {terms} (eq. 20)"
+
+
+def _mean(entries):
+    scores = [name for name in ("psnr", "psnr_hole", "ssim") if name in entries[0]]
+    return {name: float(np.mean([e[name] for e in entries])) for name in scores}
 
 
 def _print_entry(entry, output):

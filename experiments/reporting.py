@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import platform
+import subprocess
 from typing import Any
 
 import jax
@@ -72,6 +73,7 @@ def environment() -> dict[str, Any]:
     device = jax.devices()[0]
     return {
         "versions": versions,
+        "commit": _commit(),
         "python": platform.python_version(),
         "device": f"{device.platform}: {device.device_kind}",
         "cores": len(os.sched_getaffinity(0)),
@@ -83,6 +85,20 @@ def _version(package):
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _commit():
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=pathlib.Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
 
 
 def _complete_lines(path):

@@ -16,7 +16,7 @@ import optax
 import tqdm
 from absl import flags
 
-from experiments import application, reporting
+from experiments import application, health, reporting
 from inpaint_jax import adversarial, checkpoints, data, files, pixels, weights
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import dcgan
@@ -27,6 +27,12 @@ _DATA = flags.DEFINE_string(
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of this run; resumed if used.")
 _EXPORT = flags.DEFINE_string(
     "export", None, "Folder to write safetensors to when training is done."
+)
+_CHECK = flags.DEFINE_string(
+    "check",
+    None,
+    "Train nothing, but write health.json and health.png of this --run_dir, release "
+    'folder or "release" into --run_dir, beside the real faces of --data.',
 )
 _STEPS = flags.DEFINE_integer("steps", 25_000, "Training steps in all.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of weights, order, z and flips.")
@@ -73,6 +79,8 @@ class Settings:
 def main() -> int:
     """Trains, or goes on training; returns the exit code."""
     architecture, settings = _from_flags()
+    if _CHECK.value:
+        return _check_health(_CHECK.value)
     run_dir = files.make_directory(_given(_RUN_DIR))
     faces = data.load(settings.data, crop=settings.crop, size=architecture.image_size)
     for sentence in faces.skipped:
@@ -82,6 +90,9 @@ def main() -> int:
         model = train(store, run_dir, faces, architecture, settings)
     if _EXPORT.value:
         provenance = {
+            "command": application.command(
+                "experiments.train", without=("run_dir", "export", "sample_every")
+            ),
             "settings": dataclasses.asdict(settings),
             "steps": _STEPS.value,
             "images": len(faces.images),
@@ -190,6 +201,19 @@ def train(
             }
             store.save(step, state=state, model=networks, meta=meta)
     return model_now()
+
+
+def _check_health(path):
+    model = weights.load(path)
+    size = model.architecture.image_size
+    faces = data.load(_given(_DATA), crop=model.crop, size=size)
+    key = jax.random.key(_SEED.value)
+    found = health.check(key, model, faces, run_dir=_given(_RUN_DIR))
+    print(
+        f"exactly one face in {found['face_share']:.1%} of {found['samples']} samples, "
+        f"in {found['face_share_real']:.1%} of {found['real']} real pictures"
+    )
+    return 0
 
 
 def _write_sheet(run_dir, step, model, z):

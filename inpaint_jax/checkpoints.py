@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_manager
 
 from inpaint_jax import files
 from inpaint_jax.errors import InputError
@@ -43,8 +44,14 @@ class Store:
         Raises:
           InputError: it could not be written.
         """
+        newest = max(self._complete_steps(), default=-1)
+        if step <= newest:
+            raise InputError(
+                f"{self._directory}: checkpoint {step} was refused because {newest} is "
+                "there; give another --run_dir."
+            )
         try:
-            saved = self._manager.save(
+            self._manager.save(
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(state),
@@ -53,16 +60,16 @@ class Store:
                 ),
                 force=True,
             )
+        except checkpoint_manager.StepAlreadyExistsError as error:
+            raise InputError(
+                f"{self._directory}/{step}: in the way of a checkpoint, and none "
+                "itself; remove it."
+            ) from error
         except OSError as error:
             raise InputError(
                 f"{self._directory}: checkpoint {step} cannot be written "
                 f"({error.strerror or error}); earlier checkpoints are untouched."
             ) from error
-        if not saved:
-            raise InputError(
-                f"{self._directory}: checkpoint {step} was refused because a later one "
-                "is there; give another --run_dir."
-            )
 
     def latest(self, template: Any) -> tuple[int, Any, dict[str, Any]] | None:
         """Reads the state to go on from.
@@ -76,11 +83,14 @@ class Store:
         Raises:
           InputError: the newest checkpoint is damaged or of another architecture.
         """
-        for step in sorted(self._manager.all_steps(), reverse=True):
-            if _is_complete(self._directory / str(step)):
-                state, meta = _restore(self._manager, step, "state", template)
-                return step, state, meta
-        return None
+        step = max(self._complete_steps(), default=None)
+        if step is None:
+            return None
+        state, meta = _restore(self._manager, step, "state", template)
+        return step, state, meta
+
+    def _complete_steps(self):
+        return _complete_steps(self._manager, self._directory)
 
 
 @contextlib.contextmanager
@@ -126,14 +136,11 @@ def read_meta(run_dir: str | os.PathLike[str]) -> tuple[int, dict[str, Any]]:
     Raises:
       InputError: there is none.
     """
-    directory = pathlib.Path(run_dir).absolute() / _FOLDER
-    with ocp.CheckpointManager(directory) as manager:
-        for step in sorted(manager.all_steps(), reverse=True):
-            if _is_complete(directory / str(step)):
-                restored = manager.restore(
-                    step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())
-                )
-                return step, restored["meta"]
+    if is_run(run_dir):
+        with _reading(run_dir) as (manager, directory):
+            step = max(_complete_steps(manager, directory), default=None)
+            if step is not None:
+                return step, _read(manager, step, meta=ocp.args.JsonRestore())["meta"]
     raise InputError(
         f"--checkpoint={run_dir}: no complete checkpoint; train longer or give another."
     )
@@ -150,29 +157,75 @@ def read_model(run_dir: str | os.PathLike[str], step: int, template: Any) -> Any
     Raises:
       InputError: it is damaged or of another architecture.
     """
-    directory = pathlib.Path(run_dir).absolute() / _FOLDER
-    with ocp.CheckpointManager(directory) as manager:
+    with _reading(run_dir) as (manager, _):
         return _restore(manager, step, "model", template)[0]
 
 
+@contextlib.contextmanager
+def _reading(run_dir):
+    directory = pathlib.Path(run_dir).absolute() / _FOLDER
+    options = ocp.CheckpointManagerOptions(create=False, read_only=True)
+    with ocp.CheckpointManager(directory, options=options) as manager:
+        yield manager, directory
+
+
 def _restore(manager, step, item, template):
-    where = f"{manager.directory}/{step}"
+    # Orbax gives back whatever shape was stored, and casts types, without a word.
+    found, wanted = _stored_shapes(manager, step, item), _shapes(template)
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            raise InputError(
+                f"{manager.directory}/{step}: {name} is {found.get(name, 'missing')}, "
+                f"but this architecture has {wanted.get(name, 'nothing')}; give the "
+                "flags it was trained with or another folder."
+            )
     # NumPy targets restore on any devices, whatever devices the run was saved on.
     target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), template)
-    try:
-        restored = manager.restore(
-            step,
-            args=ocp.args.Composite(
-                **{item: ocp.args.StandardRestore(target)}, meta=ocp.args.JsonRestore()
-            ),
-        )
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{where}: does not fit this architecture, or is damaged ({reason}); give "
-            "the flags it was trained with or another folder."
-        ) from error
+    restored = _read(
+        manager,
+        step,
+        **{item: ocp.args.StandardRestore(target)},
+        meta=ocp.args.JsonRestore(),
+    )
     return restored[item], restored["meta"]
+
+
+def _read(manager, step, **items):
+    with _damage_reported(manager, step):
+        return manager.restore(step, args=ocp.args.Composite(**items))
+
+
+def _stored_shapes(manager, step, item):
+    with _damage_reported(manager, step):
+        folder = manager.directory / str(step) / item
+        return _shapes(ocp.StandardCheckpointHandler().metadata(folder).tree)
+
+
+@contextlib.contextmanager
+def _damage_reported(manager, step):
+    try:
+        yield
+    except Exception as error:
+        # What a damaged file raises depends on where the damage is.
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{manager.directory}/{step}: damaged ({reason}); remove this checkpoint "
+            "or give another folder."
+        ) from error
+
+
+def _shapes(tree):
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): (
+            f"{leaf.dtype} {list(leaf.shape)}"
+        )
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+        if hasattr(leaf, "shape")
+    }
+
+
+def _complete_steps(manager, directory):
+    return [step for step in manager.all_steps() if _is_complete(directory / str(step))]
 
 
 def _is_complete(step_directory):

@@ -205,7 +205,7 @@ def search(
             )
         # Losses can be negative (log(1 - D)), so the fall is measured against their
         # size.
-        fell = before - best > 1e-3 * np.abs(best)
+        fell = before > best + 1e-3 * np.abs(best)
         stalled = 0 if fell.any() else stalled + 1
         if settings.patience and stalled >= settings.patience:
             return

@@ -211,9 +211,11 @@ def _open_array(path):
         array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(array, np.lib.npyio.NpzFile):
             array = array[array.files[0]]
-    except (ValueError, OSError, EOFError, IndexError) as error:
+    except Exception as error:
+        # The parsers of zip files and headers fail with BadZipFile and many others.
         raise InputError(f"{path}: not a readable .npy or .npz ({error}).") from error
-    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3:
+    known = array.dtype == np.uint8 and array.ndim == 4 and array.shape[-1] == 3
+    if not known or 0 in array.shape[1:]:
         raise InputError(
             f"{path}: {array.dtype} {list(array.shape)}; expected uint8 "
             "[count, height, width, 3]."
@@ -234,10 +236,14 @@ def _open_tfds(path):
     name, _, split = path.partition("/")
     try:
         rows = tfds.data_source(name, split=split or "train", download=False)
-    except (tfds.core.DatasetNotFoundError, FileNotFoundError, AssertionError) as error:
+    except tfds.core.DatasetNotFoundError as error:
         raise InputError(
-            f"--data=tfds:{path}: not prepared here ({str(error).splitlines()[0]}); "
-            "prepare it with download_and_prepare(file_format='array_record')."
+            f"--data=tfds:{path}: tensorflow-datasets knows no such set; give celeb_a."
+        ) from error
+    except (FileNotFoundError, KeyError, AssertionError) as error:
+        raise InputError(
+            f"--data=tfds:{path}: not prepared on this machine; prepare it with "
+            f"tfds.builder({name!r}).download_and_prepare(file_format='array_record')."
         ) from error
     except NotImplementedError as error:
         raise InputError(

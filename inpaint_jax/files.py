@@ -123,7 +123,7 @@ def read_picture(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height widt
 
     Raises:
       InputError: it is missing, empty, no picture, damaged, larger than 40 megapixels,
-        or has 16 bits per channel.
+        or grey with 16 bits (of 16-bit colours Pillow keeps the high bytes).
     """
     with _opened(path) as picture:
         picture = ImageOps.exif_transpose(picture)
@@ -163,23 +163,15 @@ def _opened(path):
         )
     try:
         with warnings.catch_warnings():
-            # The size is checked below, before any pixel is decoded.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(path, formats=_FORMATS)
-        with picture:
-            width, height = picture.size
-            if width * height > _MAX_PIXELS:
-                raise InputError(
-                    f"{path}: {width} x {height} pixels are too many; scale it below "
-                    f"{_MAX_PIXELS // 1_000_000} megapixels."
-                )
-            if picture.mode.startswith("I") or picture.mode == "F":
-                raise InputError(
-                    f"{path}: {picture.mode} is more than 8 bits per channel; convert "
-                    "it to 8 bits."
-                )
-            picture.load()
-            yield picture
+            # The size is checked below, before any pixel is decoded; of damaged
+            # metadata Pillow leaves out what it warns of.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_FORMATS) as picture:
+                _check_header(picture, path)
+                picture.load()
+                yield picture
+    except InputError:
+        raise
     except UnidentifiedImageError as error:
         raise InputError(
             f"{path}: not a PNG, JPEG or WebP picture; convert it to one of these."
@@ -189,9 +181,22 @@ def _opened(path):
             f"{path}: too many pixels; scale it below {_MAX_PIXELS // 1_000_000} "
             "megapixels."
         ) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+    except Exception as error:
+        # Pillow's parsers of metadata fail with TypeError, struct.error and others.
         raise InputError(
             f"{path}: damaged picture ({error}); replace it by an intact one."
         ) from error
+
+
+def _check_header(picture, path):
+    width, height = picture.size
+    if width * height > _MAX_PIXELS:
+        raise InputError(
+            f"{path}: {width} x {height} pixels are too many; scale it below "
+            f"{_MAX_PIXELS // 1_000_000} megapixels."
+        )
+    if picture.mode.startswith("I") or picture.mode == "F":
+        raise InputError(
+            f"{path}: {picture.mode} is more than 8 bits per channel; convert it to "
+            "8 bits."
+        )

@@ -84,7 +84,7 @@ def step(
     gradient, loss = jax.grad(summed, has_aux=True)(state.z)
     updates, moments = optimizer.update(gradient, state.moments, state.z)
     moved: Any = optax.apply_updates(state.z, updates)
-    better = loss < state.best_loss
+    better = jnp.isfinite(loss) & (loss < state.best_loss)
     best_loss = jnp.where(better, loss, state.best_loss)
     next_state = LatentState(
         z=jnp.clip(moved, -1.0, 1.0),
@@ -124,4 +124,4 @@ def rank(
     score: Float[Array, "images restarts"],
 ) -> Int[Array, "images restarts"]:
     """Orders the restarts of each image, best (lowest score) first, NaN last."""
-    return jnp.argsort(jnp.where(jnp.isnan(score), jnp.inf, score), axis=1, stable=True)
+    return jnp.argsort(score, axis=1, stable=True)

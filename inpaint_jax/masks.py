@@ -63,7 +63,7 @@ def random_block(key: types.PRNGKey, shape: Shape) -> Single:
     """Hides a rectangle at a random place, each side 1/4 to 1/2 of the image's."""
     height, width = shape
     key_size, key_place = jax.random.split(key)
-    sides = jnp.array([height, width])
+    sides = jnp.array([height, width], jnp.float32)
     size = jnp.round(
         sides * jax.random.uniform(key_size, (2,), minval=_MIN_BLOCK, maxval=_MAX_BLOCK)
     )
@@ -95,7 +95,7 @@ def free_form(key: types.PRNGKey, shape: Shape) -> Single:
     radius = side * jax.random.uniform(keys[4], (_STROKES, 1), minval=0.03, maxval=0.08)
     angle = heading + jnp.cumsum(turns, axis=1)
     moves = lengths[..., None] * jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1)
-    begin = start * jnp.array([height, width], jnp.float32)
+    begin = start * jnp.array([[[height, width]]], jnp.float32)
     joints = jnp.concatenate([begin, begin + jnp.cumsum(moves, axis=1)], axis=1)
     rows, columns = jnp.mgrid[0:height, 0:width].astype(jnp.float32)
     pixel = jnp.stack([rows, columns], axis=-1)[:, :, None, None]
@@ -167,8 +167,8 @@ def from_stencil(
     """
     if grey.shape != shape:
         raise InputError(
-            f"--mask={name}: {grey.shape[1]} x {grey.shape[0]} pixels, but images are "
-            f"completed at {shape[1]} x {shape[0]}; scale the mask to that."
+            f"--mask={name}: {grey.shape[1]} x {grey.shape[0]} pixels; give a mask of "
+            f"the picture's own size, or {shape[1]} x {shape[0]} as it is completed."
         )
     hole = (grey >= 128) == hole_is_white
     share = float(hole.mean())

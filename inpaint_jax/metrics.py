@@ -60,7 +60,7 @@ def ssim(image: types.Image, reference: types.Image) -> types.PerExample:
 def _smooth(
     image: types.Image,
 ) -> Float[Array, "batch inner_height inner_width 3"]:
-    offset = jnp.arange(_WINDOW) - _WINDOW // 2
+    offset = jnp.arange(_WINDOW, dtype=jnp.float32) - _WINDOW // 2
     window = jnp.exp(-0.5 * (offset / _SIGMA) ** 2)
     window = window / jnp.sum(window)
     valid = jax.vmap(lambda line: jnp.convolve(line, window, mode="valid"))

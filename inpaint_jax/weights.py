@@ -131,11 +131,11 @@ def export(
 
 def _from_run(path):
     step, meta = checkpoints.read_meta(path)
-    architecture = dcgan.Architecture(**meta["architecture"])
-    variables = checkpoints.read_model(path, step, templates(architecture))
+    architecture, crop, shapes = _understood(meta, f"--checkpoint={path}: step {step}")
+    variables = checkpoints.read_model(path, step, shapes)
     return Model(
         architecture=architecture,
-        crop=meta["crop"],
+        crop=crop,
         source={"path": str(path), "step": step},
         **{name: jax.tree.map(jnp.asarray, variables[name]) for name in _NETWORKS},
     )
@@ -144,15 +144,13 @@ def _from_run(path):
 def _from_release(path):
     try:
         description = json.loads((path / _DESCRIPTION).read_text(encoding="utf-8"))
-        architecture = dcgan.Architecture(**description["architecture"])
-        crop = int(description["crop"])
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise InputError(
-            f"{path / _DESCRIPTION}: cannot be understood ({error}); export the model "
-            "again."
+            f"{path / _DESCRIPTION}: cannot be read ({error}); export the model again."
         ) from error
+    architecture, crop, shapes = _understood(description, path / _DESCRIPTION)
     variables, hashes = {}, {}
-    for name, template in templates(architecture).items():
+    for name, template in shapes.items():
         file = path / f"{name}.safetensors"
         variables[name], hashes[name] = _read_network(file, template)
     return Model(
@@ -163,13 +161,29 @@ def _from_release(path):
     )
 
 
+def _understood(description, where):
+    try:
+        architecture = dcgan.Architecture(**description["architecture"])
+        crop = int(description["crop"])
+        if crop < 1:
+            raise ValueError(f"crop must be positive, got {crop}")
+        return architecture, crop, templates(architecture)
+    except Exception as error:
+        # Networks that cannot be built fail wherever their shapes first meet.
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{where}: describes no model that can be built ({reason}); export it "
+            "again or give another."
+        ) from error
+
+
 def _read_network(file, template):
     if not file.is_file():
         raise InputError(f"{file}: no such file; export the model again.")
     data = file.read_bytes()
     try:
         flat = safetensors.numpy.load(data)
-    except (safetensors.SafetensorError, ValueError) as error:
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise InputError(
             f"{file}: not a safetensors file, or damaged ({error}); export the model "
             "again."

@@ -1,0 +1,333 @@
+"""Training as a user starts, stops, kills and repeats it."""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from inpaint_jax import adversarial, checkpoints, files, weights
+from inpaint_jax.models import dcgan
+
+ROOT = pathlib.Path(__file__).parents[2]
+TINY = dcgan.Architecture(image_size=16, features=4, z_dim=8)
+NETWORK = ("--image_size=16", "--features=4", "--z_dim=8", "--batch_size=4")
+STEPS = 60
+LAST_CHECKPOINTS = (56, 60)
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """Each process compiles the same programs; the first one does it for all."""
+    return {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PLATFORMS": "cpu",
+    }
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pictures") / "noise.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (13, 16, 16, 3), np.uint8))
+    return path
+
+
+@pytest.fixture(scope="session")
+def usual(pictures):
+    """Flags of a short run that writes a checkpoint every 4 steps."""
+    return (
+        *NETWORK,
+        f"--data=array:{pictures}",
+        f"--steps={STEPS}",
+        "--log_every=1",
+        "--sample_every=30",
+        "--checkpoint_every=4",
+    )
+
+
+def command(*flags):
+    return [sys.executable, "-m", "experiments.train", *map(str, flags)]
+
+
+def train(environment, *flags):
+    done = subprocess.run(
+        command(*flags), cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(environment, usual, tmp_path_factory):
+    """A whole run and its release."""
+    folder = tmp_path_factory.mktemp("train")
+    flags = (*usual, f"--run_dir={folder}/run", f"--export={folder}/release")
+    outcome = train(environment, *flags)
+    assert outcome.code == 0, outcome.err
+    return outcome, folder / "run", folder / "release"
+
+
+def lines_of(run_dir):
+    path = run_dir / "metrics.jsonl"
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+
+
+def steps_of(run_dir):
+    return [line["step"] for line in lines_of(run_dir)]
+
+
+def last_state(run_dir):
+    rate = optax.adam(1e-4)
+    players = adversarial.Players(TINY.generator(), TINY.discriminator(), rate, rate)
+    template = jax.eval_shape(
+        lambda: adversarial.init(jax.random.key(0), players=players)
+    )
+    with checkpoints.opened(run_dir) as store:
+        step, state, _ = store.latest(template)
+    return step, state
+
+
+def assert_same_state(run_dir, other):
+    (step, found), (expected_step, expected) = last_state(run_dir), last_state(other)
+    assert step == expected_step == STEPS
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def assert_refused(outcome, *words):
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: ")
+    assert "Traceback" not in outcome.err
+    assert outcome.err.count("\n") == 1
+    for word in words:
+        assert word in outcome.err
+
+
+def test_a_run_leaves_logs_samples_and_checkpoints(undisturbed):
+    outcome, run_dir, _ = undisturbed
+    assert "Traceback" not in outcome.err
+    assert steps_of(run_dir) == list(range(1, STEPS + 1))
+    for line in lines_of(run_dir):
+        assert {"seconds", "generator_loss", "discriminator_loss"} <= line.keys()
+        assert np.isfinite(line["generator_loss"])
+        assert 0.0 <= line["real_share"] <= 1.0
+    samples = sorted(path.name for path in (run_dir / "samples").iterdir())
+    assert samples == ["step_0000030.png", "step_0000060.png"]
+    sheet = files.read_picture(run_dir / "samples" / samples[0])
+    assert sheet.shape == (8 * 18 + 2, 8 * 18 + 2, 3) and sheet.std() > 1
+    kept = {p.name for p in (run_dir / "checkpoints").iterdir() if p.is_dir()}
+    assert kept == {str(step) for step in LAST_CHECKPOINTS}
+
+
+def test_effective_flags_name_every_setting(undisturbed, pictures):
+    _, run_dir, _ = undisturbed
+    lines = (run_dir / "effective.flags").read_text().splitlines()
+    assert lines[0].startswith("# python -m experiments.train")
+    assert f"--data=array:{pictures}" in lines
+    for expected in ("--seed=0", "--features=4", "--beta1=0.5", "--noaugment"):
+        assert expected in lines
+
+
+def test_export_writes_a_release_of_the_run(undisturbed):
+    _, run_dir, release = undisturbed
+    exported, trained = weights.load(release), weights.load(run_dir)
+    assert exported.architecture == trained.architecture == TINY
+    assert exported.crop == trained.crop == 128
+    z = adversarial.sample_z(jax.random.key(1), 4, TINY.z_dim)
+    image = trained.generate(z)
+    assert bool(jnp.isfinite(image).all()) and float(jnp.std(image)) > 1e-3
+    np.testing.assert_allclose(exported.generate(z), image, atol=2e-3)
+    described = json.loads((release / "model.json").read_text())["provenance"]
+    assert described["steps"] == STEPS and described["images"] == 13
+
+
+def test_a_finished_run_goes_on_from_its_effective_flags(
+    undisturbed, environment, tmp_path
+):
+    _, run_dir, _ = undisturbed
+    before = last_state(run_dir)
+    outcome = train(
+        environment,
+        f"--flagfile={run_dir}/effective.flags",
+        f"--export={tmp_path}/release",
+    )
+    assert outcome.code == 0, outcome.err
+    assert f"resuming after step {STEPS}" in outcome.out
+    assert steps_of(run_dir) == list(range(1, STEPS + 1))
+    after = last_state(run_dir)
+    for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert weights.load(tmp_path / "release").architecture == TINY
+
+
+def kill_after(environment, run_dir, step, flags):
+    """Starts training and kills it once `step` is in the log."""
+    process = subprocess.Popen(
+        command(*flags, f"--run_dir={run_dir}"),
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and max(steps_of(run_dir), default=0) < step:
+            assert time.monotonic() < deadline, "no step in 120 s"
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        _, err = process.communicate()
+    assert process.returncode == -signal.SIGKILL, err
+    steps = steps_of(run_dir)
+    assert step <= steps[-1] < STEPS
+    return steps
+
+
+def test_a_killed_run_ends_like_an_undisturbed_one(
+    undisturbed, environment, usual, tmp_path
+):
+    _, expected, _ = undisturbed
+    run_dir = tmp_path / "run"
+    kill_after(environment, run_dir, 2, usual)  # most likely before a checkpoint
+    written = kill_after(environment, run_dir, 19, usual)
+    # What a process that is killed while it writes may leave.
+    with open(run_dir / "metrics.jsonl", "a") as log:
+        log.write('{"step": ' + str(written[-1] + 1))
+    outcome = train(environment, *usual, f"--run_dir={run_dir}")
+    assert outcome.code == 0, outcome.err
+    assert "resuming after step" in outcome.out
+    assert steps_of(run_dir) == list(range(1, STEPS + 1))
+    losses = [
+        [line["generator_loss"] for line in lines_of(folder)]
+        for folder in (run_dir, expected)
+    ]
+    assert losses[0] == losses[1]
+    assert_same_state(run_dir, expected)
+
+
+def test_the_seed_matters(undisturbed, environment, usual, tmp_path):
+    _, expected, _ = undisturbed
+    flags = (*usual, f"--run_dir={tmp_path}/run", "--seed=1", "--steps=4")
+    assert train(environment, *flags).code == 0
+    found = [line["generator_loss"] for line in lines_of(tmp_path / "run")]
+    assert found != [line["generator_loss"] for line in lines_of(expected)[:4]]
+
+
+def test_bad_pictures_are_skipped_with_exit_code_1(environment, tmp_path):
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for i in range(5):
+        files.write_picture(faces / f"{i}.png", np.full((16, 16, 3), i, np.uint8))
+    (faces / "2.png").write_bytes(b"")
+    outcome = train(
+        environment,
+        *NETWORK,
+        f"--data=folder:{faces}",
+        f"--run_dir={tmp_path}/run",
+        "--steps=2",
+    )
+    assert outcome.code == 1
+    assert "skipped" in outcome.out and "2.png" in outcome.out
+    assert steps_of(tmp_path / "run") == [2]
+    assert weights.load(tmp_path / "run").architecture == TINY
+
+
+# Refusals: name -> (further flags, words of the sentence).
+REFUSED = {
+    "no data": (["--data="], ["--data"]),
+    "no run_dir": (["--run_dir="], ["--run_dir"]),
+    "missing data": (["--data=array:missing.npy"], ["missing.npy"]),
+    "unknown kind": (["--data=zip:faces"], ["--data=zip:faces"]),
+    "image_size 50": (["--image_size=50"], ["--image_size", "50"]),
+    "batch too large": (["--batch_size=14"], ["--batch_size=14", "13"]),
+    "batch of one": (["--batch_size=1"], ["--batch_size"]),
+    "no number": (["--steps=many"], ["--steps=many"]),
+    "unknown flag": (["--learning_rate=1"], ["learning_rate"]),
+    "unknown argument": (["faces"], ["faces"]),
+    "flag file": (["--flagfile=missing.flags"], ["missing.flags"]),
+    "negative seed": (["--seed=-1"], ["seed"]),
+    "large seed": (["--seed=99999999999999999999"], ["seed"]),
+    "kernel of nothing": (["--kernel_size=1"], ["kernel_size"]),
+}
+
+
+@pytest.fixture(scope="session")
+def refused(environment, usual, tmp_path_factory):
+    """All refusals, two at a time."""
+    folder = tmp_path_factory.mktemp("refused")
+
+    def run(item):
+        i, (flags, _) = item
+        run_dir = folder / str(i)
+        return train(environment, *usual, f"--run_dir={run_dir}", *flags), run_dir
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(run, enumerate(REFUSED.values())))
+    return dict(zip(REFUSED, outcomes, strict=True))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_wrong_flags_give_a_sentence_and_exit_code_2(refused, name):
+    outcome, run_dir = refused[name]
+    assert_refused(outcome, *REFUSED[name][1])
+    assert steps_of(run_dir) == []
+
+
+@pytest.mark.parametrize(
+    "flag, words",
+    [
+        ("--seed=5", ["--seed=5", "has 0"]),
+        ("--generator_rate=0.5", ["--generator_rate=0.5", "0.0002"]),
+        ("--features=2", ["float32 [8]", "float32 [4]"]),
+    ],
+)
+def test_resuming_with_other_settings_is_refused(
+    undisturbed, environment, usual, tmp_path, flag, words
+):
+    _, run_dir, _ = undisturbed
+    flags = (run_dir / "effective.flags").read_text()
+    outcome = train(environment, *usual, f"--run_dir={run_dir}", flag)
+    assert_refused(outcome, *words)
+    # The run is as it was, and its flag file still continues it.
+    assert (run_dir / "effective.flags").read_text() == flags
+    assert steps_of(run_dir) == list(range(1, STEPS + 1))
+
+
+def test_a_run_dir_in_use_is_refused(undisturbed, environment, usual):
+    _, run_dir, _ = undisturbed
+    flags = (run_dir / "effective.flags").read_text()
+    with checkpoints.opened(run_dir):
+        outcome = train(environment, *usual, f"--run_dir={run_dir}")
+    assert_refused(outcome, str(run_dir), "another process")
+    assert (run_dir / "effective.flags").read_text() == flags
+    assert steps_of(run_dir) == list(range(1, STEPS + 1))
+
+
+def test_damage_to_the_last_checkpoint_is_refused(environment, usual, tmp_path):
+    flags = (*usual, "--steps=4", f"--run_dir={tmp_path}")
+    assert train(environment, *flags).code == 0
+    for path in (tmp_path / "checkpoints" / "4" / "state").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    outcome = train(environment, *flags)
+    assert outcome.code == 2
+    assert "checkpoints/4" in outcome.err and outcome.err.startswith("error: ")

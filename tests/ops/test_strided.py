@@ -1,0 +1,162 @@
+"""The stride-2 convolutions equal XLA's `SAME` forms, in value and in derivatives."""
+
+import inspect
+
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from inpaint_jax.ops import strided
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def plain_conv(x, kernel):
+    return lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=LAYOUT)
+
+
+def plain_conv_transpose(x, kernel):
+    return lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=LAYOUT)
+
+
+PAIRS = {
+    "conv": (strided.conv, plain_conv),
+    "conv_transpose": (strided.conv_transpose, plain_conv_transpose),
+}
+KERNEL_SIZES = (2, 3, 4, 5, 6)
+# (batch, height, width, channels_in), channels_out
+SHAPES = [((3, 8, 4, 2), 5), ((1, 4, 6, 6), 3), ((5, 6, 6, 3), 3)]
+
+
+def inputs(shape, k, channels_out, seed=0):
+    """x and kernel, scaled so that outputs are about 1."""
+    rng = np.random.default_rng(seed)
+    kernel = rng.normal(size=(k, k, shape[-1], channels_out))
+    kernel *= (k * k * shape[-1]) ** -0.5
+    x = rng.normal(size=shape)
+    return jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32)
+
+
+def cotangent(like):
+    rng = np.random.default_rng(9)
+    return jnp.asarray(rng.normal(size=like.shape), jnp.float32)
+
+
+def assert_close(actual, expected, tolerance, what=""):
+    assert actual.shape == expected.shape
+    scale = max(1.0, float(np.abs(expected).max()))
+    np.testing.assert_allclose(
+        actual, expected, rtol=0, atol=tolerance * scale, err_msg=what
+    )
+
+
+def value_and_gradients(function):
+    def run(x, kernel):
+        y, pullback = jax.vjp(function, x, kernel)
+        return y, *pullback(cotangent(y))
+
+    return run
+
+
+@pytest.mark.parametrize(("shape", "channels_out"), SHAPES)
+@pytest.mark.parametrize("name", PAIRS)
+def test_value_and_gradients_equal_the_plain_form(name, shape, channels_out):
+    ours, plain = (value_and_gradients(f) for f in PAIRS[name])
+    arguments = {k: inputs(shape, k, channels_out) for k in KERNEL_SIZES}
+
+    @jax.jit  # One program for all kernel sizes: it compiles five times as fast.
+    def both(arguments):
+        return {k: (ours(*pair), plain(*pair)) for k, pair in arguments.items()}
+
+    for k, (actual, expected) in both(arguments).items():
+        assert_close(actual[0], expected[0], 1e-5, f"value, k = {k}")
+        assert_close(actual[1], expected[1], 1e-4, f"gradient by x, k = {k}")
+        assert_close(actual[2], expected[2], 1e-4, f"gradient by kernel, k = {k}")
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_odd_sizes_can_be_doubled_but_not_halved(name):
+    x, kernel = inputs((2, 5, 7, 3), 5, 2)
+    ours, plain = PAIRS[name]
+    if name == "conv_transpose":
+        assert_close(ours(x, kernel), plain(x, kernel), 1e-5)
+    else:
+        with pytest.raises(ValueError, match="must be even"):
+            ours(x, kernel)
+        with pytest.raises(ValueError, match="must be even"):
+            ours(x[:, :4], kernel)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_vmap_equals_a_loop(name):
+    ours, plain = (value_and_gradients(f) for f in PAIRS[name])
+    many = [inputs((3, 4, 6, 2), 5, 5, seed) for seed in range(3)]
+
+    @jax.jit
+    def both(many):
+        stacked = [jnp.stack(each) for each in zip(*many, strict=True)]
+        return jax.vmap(ours)(*stacked), [plain(*pair) for pair in many]
+
+    together, alone = both(many)
+    for i in range(3):
+        assert_close(together[0][i], alone[i][0], 1e-5)
+        assert_close(together[1][i], alone[i][1], 1e-4)
+        assert_close(together[2][i], alone[i][2], 1e-4)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_second_derivatives_equal_those_of_the_plain_form(name):
+    def second(function):
+        def energy(x, kernel):
+            return jnp.sum(jnp.sin(function(x, kernel)))
+
+        def slope(x, kernel):
+            dx, dkernel = jax.grad(energy, argnums=(0, 1))(x, kernel)
+            return jnp.sum(dx**2) + jnp.sum(dkernel**3)
+
+        return jax.grad(slope, argnums=(0, 1))
+
+    ours, plain = (second(f) for f in PAIRS[name])
+    arguments = {k: inputs((2, 4, 4, 3), k, 2) for k in (4, 5)}
+
+    @jax.jit
+    def both(arguments):
+        return {k: (ours(*pair), plain(*pair)) for k, pair in arguments.items()}
+
+    for k, (actual, expected) in both(arguments).items():
+        for i, argument in enumerate(("x", "kernel")):
+            assert np.abs(expected[i]).max() > 0.1
+            assert_close(actual[i], expected[i], 1e-4, f"by {argument}, k = {k}")
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 2, 2), (3, 4, 2, 2)])
+@pytest.mark.parametrize("function", [strided.conv, strided.conv_transpose])
+def test_kernels_that_make_no_sense_are_refused(function, shape):
+    # Unwrapped, because the shapes in the signature refuse an oblong kernel first.
+    with pytest.raises(ValueError, match="kernel must be square"):
+        inspect.unwrap(function)(jnp.zeros((1, 4, 4, 2)), jnp.zeros(shape))
+
+
+SIZES = st.integers(1, 4)
+
+
+@hypothesis.settings(max_examples=8, deadline=None, derandomize=True)
+@hypothesis.given(SIZES, SIZES, SIZES, SIZES)
+def test_space_to_depth_and_depth_to_space_undo_each_other(b, h, w, c):
+    x = jnp.arange(16.0 * b * h * w * c).reshape(b, 2 * h, 2 * w, 4 * c)
+    np.testing.assert_array_equal(strided.depth_to_space(strided.space_to_depth(x)), x)
+    np.testing.assert_array_equal(strided.space_to_depth(strided.depth_to_space(x)), x)
+
+
+def test_cells_are_ordered_row_column_channel():
+    x = np.arange(2 * 4 * 6 * 3, dtype=np.float32).reshape(2, 4, 6, 3)
+    expected = np.zeros((2, 2, 3, 12), np.float32)
+    for row in range(4):
+        for column in range(6):
+            first = 3 * (2 * (row % 2) + column % 2)
+            expected[:, row // 2, column // 2, first : first + 3] = x[:, row, column]
+    np.testing.assert_array_equal(strided.space_to_depth(jnp.asarray(x)), expected)

@@ -1,0 +1,363 @@
+"""A training step equals a plain two-pass one, and training gets somewhere."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from inpaint_jax import adversarial, augmentation
+from inpaint_jax.models import dcgan
+
+pytestmark = pytest.mark.usefixtures("standard_promotion")
+
+SMALL = dcgan.Architecture(image_size=16, features=4, z_dim=6, kernel_size=4)
+BATCH = 5
+# So large that rounding of the moved parameters does not hide the gradient.
+RATE = 100.0
+OPTIONS = {
+    "usual": {},
+    "saturating": {"saturating": True},
+    "real_label": {"real_label": 0.7},
+    "augment": {"saturating": True, "real_label": 0.9, "augment": True},
+}
+
+
+def players(generator_optimizer, discriminator_optimizer):
+    return adversarial.Players(
+        SMALL.generator(),
+        SMALL.discriminator(),
+        generator_optimizer,
+        discriminator_optimizer,
+    )
+
+
+PLAYERS = players(optax.sgd(RATE), optax.sgd(RATE))
+
+
+def leaves_equal(one, other):
+    return all(
+        np.array_equal(a, b)
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    )
+
+
+def assert_trees_close(actual, expected, tolerance):
+    """Within the tolerance, relative to each leaf's largest number or 1 % of all.
+
+    A bias before BatchNorm has no gradient but rounding, hence the second.
+    """
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(expected))
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        scale = max(np.abs(b).max(), 0.01 * largest)
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (BATCH, 16, 16, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    with jax.numpy_dtype_promotion("standard"):
+        init = functools.partial(adversarial.init, players=PLAYERS)
+        return jax.jit(init)(jax.random.key(1))
+
+
+@pytest.fixture(scope="module")
+def state(fresh):
+    """Weights five times as large as fresh ones, so that both players do something."""
+
+    def enlarge(variables):
+        larger = jax.tree.map(lambda leaf: 5.0 * leaf, variables["params"])
+        return {**variables, "params": larger}
+
+    return fresh._replace(
+        generator=enlarge(fresh.generator), discriminator=enlarge(fresh.discriminator)
+    )
+
+
+@jax.jit
+def step_with_each(key, state, images):
+    """One step for each of OPTIONS; in one program, as that compiles faster."""
+    return {
+        name: adversarial.train_step(key, state, images, players=PLAYERS, **options)
+        for name, options in OPTIONS.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def steps(state, images):
+    with jax.numpy_dtype_promotion("standard"):
+        return step_with_each(jax.random.key(2), state, images)
+
+
+def two_pass(key, state, images, *, saturating=False, real_label=1.0, augment=False):
+    """Gradients, statistics and losses by the book: one pass of G and D per player."""
+    key_z, key_flip, key_real, key_fake = jax.random.split(key, 4)
+    z = jax.random.uniform(key_z, (BATCH, SMALL.z_dim), minval=-1.0, maxval=1.0)
+    real = images.astype(jnp.float32) / 127.5 - 1.0
+    real = augmentation.random_flip(key_flip, real)
+
+    def generate(params):
+        variables = {**state.generator, "params": params}
+        return SMALL.generator().apply(variables, z, train=True, mutable="batch_stats")
+
+    def judge(params, image, key):
+        if augment:
+            image = augmentation.random_view(key, image)
+        variables = {**state.discriminator, "params": params}
+        return SMALL.discriminator().apply(
+            variables, image, train=True, mutable="batch_stats"
+        )
+
+    def generator_loss(params):
+        fake, updated = generate(params)
+        logits, _ = judge(state.discriminator["params"], fake, key_fake)
+        probability = jax.nn.sigmoid(logits)
+        if saturating:
+            each = jnp.log(1.0 - probability)
+        else:
+            each = -jnp.log(probability)
+        return jnp.mean(each), (each, updated)
+
+    def discriminator_loss(params):
+        fake = jax.lax.stop_gradient(generate(state.generator["params"])[0])
+        real_logits, real_updated = judge(params, real, key_real)
+        fake_logits, fake_updated = judge(params, fake, key_fake)
+        real_probability = jax.nn.sigmoid(real_logits)
+        each = (
+            -real_label * jnp.log(real_probability)
+            - (1.0 - real_label) * jnp.log(1.0 - real_probability)
+            - jnp.log(1.0 - jax.nn.sigmoid(fake_logits))
+        )
+        more = (each, real_updated, fake_updated, real_logits, fake_logits)
+        return jnp.mean(each), more
+
+    return (
+        jax.grad(generator_loss, has_aux=True)(state.generator["params"]),
+        jax.grad(discriminator_loss, has_aux=True)(state.discriminator["params"]),
+    )
+
+
+@pytest.fixture(scope="module")
+def plain(state, images):
+    @jax.jit
+    def both(key, state, images):
+        return {
+            name: two_pass(key, state, images, **OPTIONS[name])
+            for name in ("usual", "augment")
+        }
+
+    with jax.numpy_dtype_promotion("standard"):
+        return both(jax.random.key(2), state, images)
+
+
+@pytest.mark.parametrize("name", ["usual", "augment"])
+def test_gradients_equal_those_of_two_passes(name, state, steps, plain):
+    (generator, _), (discriminator, _) = plain[name]
+    moved, _ = steps[name]
+    for before, after, gradient in (
+        (state.generator, moved.generator, generator),
+        (state.discriminator, moved.discriminator, discriminator),
+    ):
+        assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(gradient)) > 0.01
+        revealed = jax.tree.map(
+            lambda old, new: (old - new) / RATE, before["params"], after["params"]
+        )
+        assert_trees_close(revealed, gradient, 2e-4)
+
+
+@pytest.mark.parametrize("name", ["usual", "augment"])
+def test_info_holds_the_losses_and_shares_of_the_batch(name, steps, plain):
+    (_, (generator_loss, _)), (_, (discriminator_loss, *_, real, fake)) = plain[name]
+    _, info = steps[name]
+    np.testing.assert_allclose(info.generator_loss, generator_loss, rtol=1e-4)
+    np.testing.assert_allclose(info.discriminator_loss, discriminator_loss, rtol=1e-4)
+    np.testing.assert_allclose(info.real_share, np.mean(np.asarray(real) > 0))
+    np.testing.assert_allclose(info.fake_share, np.mean(np.asarray(fake) > 0))
+
+
+def test_statistics_move_to_those_of_the_batch(state, steps, plain):
+    (_, (_, of_g)), (_, (_, of_real, of_fake, *_)) = plain["usual"]
+    moved, _ = steps["usual"]
+    assert not leaves_equal(moved.generator["batch_stats"], of_real["batch_stats"])
+    assert_trees_close(moved.generator["batch_stats"], of_g["batch_stats"], 1e-5)
+    mean_of_both = jax.tree.map(
+        lambda a, b: (a + b) / 2, of_real["batch_stats"], of_fake["batch_stats"]
+    )
+    assert_trees_close(moved.discriminator["batch_stats"], mean_of_both, 1e-5)
+
+
+def first_layer_statistics(params, z):
+    """Mean and variance of the generator's projection, in NumPy."""
+    kernel, bias = (np.asarray(params["project"][n]) for n in ("kernel", "bias"))
+    projected = (np.asarray(z) @ kernel + bias).reshape(-1, kernel.shape[1] // 16)
+    return projected.mean(axis=0), projected.var(axis=0)
+
+
+def test_the_running_mean_remembers_nine_tenths(state, steps):
+    moved, _ = steps["usual"]
+    key_z = jax.random.split(jax.random.key(2), 4)[0]
+    z = adversarial.sample_z(key_z, BATCH, SMALL.z_dim)
+    mean, var = first_layer_statistics(state.generator["params"], z)
+    stats = moved.generator["batch_stats"]["BatchNorm_0"]
+    np.testing.assert_allclose(stats["mean"], 0.1 * mean, atol=1e-6)
+    np.testing.assert_allclose(stats["var"], 0.9 + 0.1 * var, atol=1e-6)
+
+
+def test_step_is_deterministic_and_changes_none_of_its_inputs(state, images, steps):
+    before = jax.tree.map(np.array, state)
+    structure, bytes_before = jax.tree.structure(state), images.copy()
+    again = step_with_each(jax.random.key(2), state, images)
+    assert leaves_equal(again, steps)
+    assert jax.tree.structure(state) == structure and leaves_equal(state, before)
+    np.testing.assert_array_equal(images, bytes_before)
+    other = step_with_each(jax.random.key(3), state, images)
+    assert not leaves_equal(other["usual"][0].generator, again["usual"][0].generator)
+
+
+def test_next_state_has_the_structure_of_the_last(state, steps):
+    moved, _ = steps["usual"]
+    describe = lambda leaf: (leaf.shape, leaf.dtype)
+    assert jax.tree.map(describe, moved) == jax.tree.map(describe, state)
+    assert int(moved.step) == int(state.step) + 1
+
+
+def test_saturating_changes_only_the_generators_gradient(steps):
+    usual, saturating = steps["usual"], steps["saturating"]
+    assert_trees_close(saturating[0].discriminator, usual[0].discriminator, 1e-6)
+    assert not leaves_equal(
+        usual[0].generator["params"], saturating[0].generator["params"]
+    )
+    # log(1 - p) in place of -log p, from the same logits.
+    usual_loss, saturating_loss = (
+        np.asarray(info.generator_loss) for _, info in (usual, saturating)
+    )
+    expected = np.log(1 - np.exp(-usual_loss))
+    np.testing.assert_allclose(saturating_loss, expected, rtol=1e-4)
+
+
+def test_real_label_changes_only_the_discriminators_gradient(steps, plain):
+    usual, smoothed = steps["usual"], steps["real_label"]
+    assert_trees_close(smoothed[0].generator, usual[0].generator, 1e-6)
+    assert not leaves_equal(
+        usual[0].discriminator["params"], smoothed[0].discriminator["params"]
+    )
+    # Cross entropy is linear in the label: -log p - 0.3 * (log(1 - p) - log p).
+    real_logits = np.asarray(plain["usual"][1][1][3])
+    expected = np.asarray(usual[1].discriminator_loss) + 0.3 * real_logits
+    np.testing.assert_allclose(smoothed[1].discriminator_loss, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("step", "decay"),
+    # The lesser of 0.999 and (1 + step) / (10 + step).
+    [(0, 0.1), (8, 0.5), (90, 0.91), (8990, 8991 / 9000), (100_000, 0.999)],
+)
+def test_average_warms_up_and_then_decays(step, decay, state, images):
+    average = jax.tree.map(lambda leaf: leaf + 1.0, state.generator["params"])
+    start = state._replace(step=jnp.asarray(step, jnp.int32), average=average)
+    moved, _ = step_with_each(jax.random.key(2), start, images)["usual"]
+    for actual, old, new in zip(
+        *map(jax.tree.leaves, (moved.average, average, moved.generator["params"])),
+        strict=True,
+    ):
+        expected = decay * np.float64(old) + (1 - decay) * np.float64(new)
+        # 1 - decay is rounded to about 1e-7.
+        tolerance = 1e-6 + 3e-7 * np.abs(new).max()
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
+    assert int(moved.step) == step + 1
+
+
+def test_init_averages_from_the_first_weights_and_draws_two_networks(fresh):
+    assert int(fresh.step) == 0 and fresh.step.dtype == jnp.int32
+    assert leaves_equal(fresh.average, fresh.generator["params"])
+    assert not np.array_equal(
+        fresh.generator["params"]["to_image"]["kernel"].ravel()[:50],
+        fresh.discriminator["params"]["Conv_0"]["kernel"].ravel()[:50],
+    )
+
+
+def test_z_is_uniform_on_minus_one_to_one(key):
+    z = np.asarray(adversarial.sample_z(key, 500, 6))
+    assert z.shape == (500, 6) and np.abs(z).max() <= 1.0
+    # Four standard errors of the mean and of the variance 1/3.
+    assert abs(z.mean()) < 4 * (1 / 3 / z.size) ** 0.5
+    assert abs(z.var() - 1 / 3) < 4 * (4 / 45 / z.size) ** 0.5
+
+
+def test_averaged_generator_has_the_statistics_of_a_large_batch(state):
+    wrong = jax.tree.map(lambda leaf: leaf + 3.0, state.generator["batch_stats"])
+    other = jax.tree.map(lambda leaf: -2.0 * leaf, state.generator["params"])
+    trained = state._replace(
+        average=state.generator["params"],
+        generator={"params": other, "batch_stats": wrong},
+    )
+    settle = functools.partial(
+        adversarial.averaged_generator, generator=SMALL.generator(), batches=150
+    )
+    variables = jax.jit(settle)(jax.random.key(4), trained)
+    assert leaves_equal(variables["params"], trained.average)
+
+    z = np.random.default_rng(1).uniform(-1.0, 1.0, (2048, SMALL.z_dim))
+    z = jnp.asarray(z, jnp.float32)
+
+    @jax.jit
+    def both(variables, z):
+        # In train mode the networks use the batch's own statistics and store a tenth.
+        own, updated = SMALL.generator().apply(
+            variables, z, train=True, mutable="batch_stats"
+        )
+        stored = SMALL.generator().apply(variables, z, train=False)
+        return own, stored, updated["batch_stats"]
+
+    own, stored, updated = both(variables, z)
+    measured = jax.tree.map(
+        lambda new, old: (new - 0.9 * old) / 0.1, updated, variables["batch_stats"]
+    )
+    # The running mean averages about 19 batches of 64.
+    for layer, expected in measured.items():
+        actual, deviation = variables["batch_stats"][layer], np.sqrt(expected["var"])
+        assert (np.abs(actual["mean"] - expected["mean"]) < 0.1 * deviation).all()
+        np.testing.assert_allclose(actual["var"], expected["var"], rtol=0.1)
+    mean, var = first_layer_statistics(trained.average, z)
+    first = variables["batch_stats"]["BatchNorm_0"]
+    assert (np.abs(first["mean"] - mean) < 0.1 * np.sqrt(var)).all()
+    np.testing.assert_allclose(first["var"], var, rtol=0.1)
+    assert np.std(own) > 0.05
+    np.testing.assert_allclose(stored, own, atol=0.2 * np.std(own))
+
+
+def test_each_player_can_be_trained_against_the_other(fresh):
+    # Real images are bright with a dark stripe. First only D learns, then only G.
+    images = np.full((8, 16, 16, 3), 230, np.uint8)
+    images[:, 6:10] = 30
+
+    @jax.jit
+    def train(state, keys, generator_rate, discriminator_rate):
+        each = players(optax.adam(generator_rate), optax.adam(discriminator_rate))
+        return jax.lax.scan(
+            lambda state, key: adversarial.train_step(key, state, images, players=each),
+            state,
+            keys,
+        )
+
+    keys = jax.random.split(jax.random.key(5), 40)
+    adam = optax.adam(0.0)
+    start = fresh._replace(
+        generator_moments=adam.init(fresh.generator["params"]),
+        discriminator_moments=adam.init(fresh.discriminator["params"]),
+    )
+    judged, info = train(start, keys, 0.0, 0.01)
+    # An undecided D has a loss of 2 log 2.
+    np.testing.assert_allclose(info.discriminator_loss[0].mean(), 1.386, atol=0.05)
+    assert info.discriminator_loss[-1].mean() < 0.4
+    assert leaves_equal(judged.generator["params"], fresh.generator["params"])
+    fooled, info = train(judged, keys, 0.01, 0.0)
+    assert info.generator_loss[-1].mean() < 0.5 * info.generator_loss[0].mean()
+    assert leaves_equal(fooled.discriminator["params"], judged.discriminator["params"])

@@ -1,0 +1,251 @@
+"""A completion of a toy generator's own image finds it, and ranks what it found."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from inpaint_jax import completion, masks
+from inpaint_jax.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("standard_promotion")
+
+SIZE, Z_DIM, RESTARTS = 8, 4, 3
+MATRIX = (
+    np.random.default_rng(0).normal(scale=0.6, size=(Z_DIM, SIZE * SIZE * 3))
+).astype(np.float32)
+HIDDEN_Z = np.array([[0.5, -0.3, 0.8, -0.6]], np.float32)
+
+
+def generate(z):
+    return jnp.tanh(z @ MATRIX).reshape(-1, SIZE, SIZE, 3)
+
+
+def no_opinion(image):
+    return jnp.zeros(image.shape[0])
+
+
+def broken_where_positive(z):
+    return jnp.where(z[:, 0, None, None, None] > 0, jnp.nan, generate(z))
+
+
+def settings(**changes):
+    values = {"restarts": RESTARTS, "iterations": 200, "chunk": 50, "patience": 0}
+    return completion.Settings(**(values | changes))
+
+
+@functools.cache
+def prepared(network=generate, **changes):
+    return completion.prepare(
+        network, no_opinion, z_dim=Z_DIM, settings=settings(**changes)
+    )
+
+
+def damaged(name="left", seed=0):
+    """The toy generator's image with noise in the hole, and the mask."""
+    mask = masks.named(name)[1](jax.random.key(seed), (SIZE, SIZE))[None]
+    noise = jax.random.uniform(jax.random.key(9), (1, SIZE, SIZE, 3), minval=-1.0)
+    return jnp.where(mask > 0, generate(HIDDEN_Z), noise), mask
+
+
+def complete(key, image, mask, compiled, **options):
+    *_, last = completion.search(key, image, mask, compiled=compiled)
+    return completion.finish(
+        last, image, mask, compiled=compiled, **({"blend": "paste"} | options)
+    )
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "nesterov"])
+def test_the_search_recovers_a_generated_image(optimizer, key):
+    image, mask = damaged()
+    compiled = prepared(
+        optimizer=optimizer, learning_rate=0.02 if optimizer == "adam" else 0.01
+    )
+    result = complete(key, image, mask, compiled)
+    known = np.broadcast_to(np.asarray(mask) > 0, image.shape)[0]
+    truth = np.asarray(generate(HIDDEN_Z))[0]
+    best = np.asarray(result.generated[0])
+    # L1 with a fixed step: what remains is about the step times the matrix.
+    assert np.abs(best - truth)[known].mean() < 0.02
+    # 32 visible pixels pin down 4 numbers, and with them the hole.
+    np.testing.assert_allclose(result.z[0], HIDDEN_Z[0], atol=0.05)
+    assert np.abs(best - truth)[~known].mean() < 0.03
+
+
+def test_restarts_are_ordered_by_their_score(key):
+    image, mask = damaged()
+    result = complete(key, image, mask, prepared(iterations=6, chunk=6))
+    assert result.iterations == 6
+    score = np.asarray(result.score)
+    assert np.all(np.diff(score) > 0)
+    weights = np.asarray(masks.context_weights(mask))
+    expected = []
+    for z, generated in zip(result.z, result.generated, strict=True):
+        np.testing.assert_allclose(generated, generate(z[None])[0], atol=1e-6)
+        off = weights * np.abs(np.asarray(generated)[None] - np.asarray(image))
+        expected.append(off.sum() / (3 * weights.sum()))
+    np.testing.assert_allclose(result.terms["context"], expected, rtol=1e-4)
+    np.testing.assert_allclose(result.terms["prior"], np.full(RESTARTS, np.log(2)))
+    np.testing.assert_allclose(score, expected + 0.003 * np.log(2), rtol=1e-4)
+
+
+def test_the_landmark_count_enters_the_ranking_with_its_weight(key):
+    image, mask = damaged()
+    compiled = prepared(iterations=6, chunk=6, lambda_landmark=0.01)
+    plain = complete(key, image, mask, compiled)
+    # Turns the order round: the step between two counts outweighs any loss.
+    counts = jnp.array([200.0, 100.0, 0.0])
+
+    def count(generated):
+        place = [
+            int(np.flatnonzero([np.array_equal(g, p) for p in plain.generated])[0])
+            for g in generated
+        ]
+        return counts[jnp.array(place)]
+
+    result = complete(key, image, mask, compiled, landmark_count=count)
+    np.testing.assert_array_equal(result.z, plain.z[::-1])
+    np.testing.assert_array_equal(result.terms["landmark"], counts[::-1])
+    expected = plain.score[::-1] + 0.01 * counts[::-1]
+    np.testing.assert_allclose(result.score, expected, rtol=1e-6)
+    assert "landmark" not in plain.terms
+    # Too small a weight leaves the order as it was.
+    off = prepared(iterations=6, chunk=6, lambda_landmark=0.0)
+    unmoved = complete(key, image, mask, off, landmark_count=count)
+    np.testing.assert_array_equal(unmoved.z, plain.z)
+
+
+def test_a_face_without_landmarks_ranks_last(key):
+    image, mask = damaged()
+    compiled = prepared(iterations=6, chunk=6)
+    plain = complete(key, image, mask, compiled)
+
+    def count(generated):
+        same = [np.array_equal(g, plain.generated[0]) for g in generated]
+        return jnp.where(jnp.array(same), jnp.nan, 7.0)
+
+    result = complete(key, image, mask, compiled, landmark_count=count)
+    np.testing.assert_array_equal(result.z, np.roll(plain.z, -1, axis=0))
+    assert np.isnan(result.score).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("name", ["left", "centre", "random80"])
+@pytest.mark.parametrize("blend", ["paste", "poisson"])
+def test_known_pixels_are_untouched(blend, name, key):
+    image, mask = damaged(name)
+    result = complete(key, image, mask, prepared(iterations=6, chunk=6), blend=blend)
+    known = np.broadcast_to(np.asarray(mask) > 0, image.shape)
+    completed = np.asarray(result.completed)
+    np.testing.assert_array_equal(completed[known], np.asarray(image)[known])
+    assert np.abs(completed).max() <= 1
+    hole = completed[~known] == np.asarray(result.generated[:1])[~known]
+    assert hole.all() if blend == "paste" else not hole.all()
+
+
+def test_the_hole_of_the_image_is_never_read(key):
+    image, mask = damaged()
+    broken = jnp.where(mask > 0, image, 0.77)
+    compiled = prepared(iterations=6, chunk=6)
+    for blend in ("paste", "poisson"):
+        a = complete(key, image, mask, compiled, blend=blend)
+        b = complete(key, broken, mask, compiled, blend=blend)
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_the_key_decides_everything(key):
+    image, mask = damaged()
+    compiled = prepared(iterations=6, chunk=6)
+    first = complete(key, image, mask, compiled)
+    again = complete(jax.random.key(0), image, mask, compiled)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    other = complete(jax.random.key(1), image, mask, compiled)
+    assert not np.array_equal(first.z, other.z)
+
+
+def test_the_key_of_an_image_comes_from_its_name(key):
+    data = [
+        jax.random.key_data(completion.image_key(key, name)).tolist()
+        for name in ("a.png", "b.png", "a.png", "å/ä.png")
+    ]
+    assert data[0] == data[2]
+    assert len({tuple(words) for words in data}) == 3
+    other = completion.image_key(jax.random.key(1), "a.png")
+    assert jax.random.key_data(other).tolist() != data[0]
+
+
+@pytest.mark.parametrize("start", ["uniform", "normal"])
+def test_starting_points_fill_the_box(start):
+    compiled = completion.prepare(
+        generate, no_opinion, z_dim=100, settings=settings(restarts=50, start=start)
+    )
+    z = np.asarray(compiled.start(jax.random.key(3)).z)
+    assert z.shape == (50, 100)
+    assert np.abs(z).max() <= 1
+    # Variance 1/3 of the uniform law; a clipped normal has 32 % of its mass at +-1.
+    at_the_border = 0.0 if start == "uniform" else 0.3173
+    variance = 1 / 3 if start == "uniform" else 0.5161
+    assert np.mean(np.abs(z) == 1) == pytest.approx(at_the_border, abs=0.03)
+    assert np.var(z) == pytest.approx(variance, abs=0.03)
+    assert np.mean(z) == pytest.approx(0, abs=0.05)
+
+
+def test_progress_adds_up_when_chunks_do_not_fit(key):
+    image, mask = damaged()
+    compiled = prepared(iterations=7, chunk=3)
+    reports = list(completion.search(key, image, mask, compiled=compiled))
+    assert [report.iteration for report in reports] == [3, 6, 7]
+    for before, after in itertools.pairwise(reports):
+        assert np.all(after.best_loss <= before.best_loss)
+    # Chunks only cut the search into pieces.
+    at_once = prepared(iterations=7, chunk=50)
+    (only,) = completion.search(key, image, mask, compiled=at_once)
+    assert only.iteration == 7
+    np.testing.assert_array_equal(only.best_loss, reports[-1].best_loss)
+    np.testing.assert_array_equal(only.state.best_z, reports[-1].state.best_z)
+
+
+def constant(z):
+    return jnp.zeros((z.shape[0], SIZE, SIZE, 3))
+
+
+@pytest.mark.parametrize("patience", [1, 2, 0])
+def test_patience_stops_a_search_that_does_not_improve(patience, key):
+    # The loss of a constant never falls: only the first chunk counts as progress.
+    image, mask = damaged()
+    compiled = prepared(constant, iterations=10, chunk=2, patience=patience)
+    reports = list(completion.search(key, image, mask, compiled=compiled))
+    assert len(reports) == (patience + 1 if patience else 5)
+
+
+def test_patience_does_not_stop_a_search_that_improves(key):
+    image, mask = damaged()
+    compiled = prepared(iterations=10, chunk=2, patience=1)
+    reports = list(completion.search(key, image, mask, compiled=compiled))
+    assert reports[-1].iteration == 10
+
+
+def all_nan(z):
+    return generate(z) * jnp.nan
+
+
+def test_a_search_that_diverges_is_an_input_error(key):
+    image, mask = damaged()
+    compiled = prepared(all_nan, iterations=10, chunk=2)
+    with pytest.raises(InputError, match="diverged.*--learning_rate"):
+        list(completion.search(key, image, mask, compiled=compiled))
+
+
+def test_one_restart_that_diverges_ranks_last_and_the_others_go_on():
+    image, mask = damaged()
+    # Starting points on both sides of the generator's broken half.
+    compiled = prepared(broken_where_positive, iterations=6, chunk=3)
+    key = jax.random.key(2)
+    positive = np.asarray(compiled.start(key).z)[:, 0] > 0
+    assert 0 < positive.sum() < RESTARTS
+    result = complete(key, image, mask, compiled)
+    finite = np.isfinite(result.score)
+    assert finite.tolist() == sorted(~positive, reverse=True)
+    assert np.isfinite(result.completed).all()

@@ -1,0 +1,247 @@
+"""The conventions of the library that a reader relies on, checked on its source."""
+
+import ast
+import functools
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parents[1] / "inpaint_jax"
+NAME = PACKAGE.name
+# A module imports from lower layers only; within layer 1, where nothing else is, it may
+# import any other. A package (models, ops, landmarks) may import its own modules.
+LAYERS = {
+    1: {"types", "errors", "pixels", "files", "runtime"},
+    2: {
+        *{"ops", "models", "landmarks", "losses", "masks", "latent", "blending"},
+        *{"metrics", "augmentation", "data", "checkpoints"},
+    },
+    3: {"objective", "adversarial", "weights"},
+    4: {"completion"},
+}
+LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
+SAME_LAYER = {("models", "ops")}
+HEAVY = ("dlib", "tensorflow", "tensorflow_datasets", "matplotlib")
+# Parameters with a default that may be given by position.
+POSITIONAL_DEFAULTS = {
+    "metrics.psnr(region)",
+    "landmarks.host.Predictor.__init__(path)",
+}
+
+
+@functools.cache
+def sources():
+    """{dotted name without the package: parsed module}."""
+    modules = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        modules[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return modules
+
+
+def imported(tree):
+    """Dotted names of everything a module imports, nested imports included."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            # A relative import comes out with its dots, and is then refused.
+            base = "." * node.level + (node.module or "")
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def forbidden_imports(name, tree):
+    own = name.split(".")[0]
+    for full in imported(tree):
+        root, *rest = full.split(".")
+        if root in ("", "experiments", "tests"):
+            yield full
+        if root != NAME or not rest or not own or rest[0] == own:
+            continue
+        theirs = LAYER_OF.get(rest[0], 1)  # 1: `__version__` and the like
+        allowed = theirs < LAYER_OF[own] or theirs == 1 or (own, rest[0]) in SAME_LAYER
+        if not allowed:
+            yield full
+
+
+def imports_dlib(tree):
+    """Whether a module imports dlib, by statement or by name."""
+    by_name = any(
+        isinstance(node, ast.Constant) and node.value == "dlib"
+        for node in ast.walk(tree)
+    )
+    return by_name or any(full.split(".")[0] == "dlib" for full in imported(tree))
+
+
+def public(tree):
+    """Yields (qualified name, definition) of public functions, classes and methods."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    for node in tree.body:
+        if not isinstance(node, kinds) or node.name.startswith("_"):
+            continue
+        yield node.name, node
+        if isinstance(node, ast.ClassDef):
+            for item in node.body:
+                hidden = item.name.startswith("_") if isinstance(item, kinds) else True
+                if isinstance(item, kinds) and (not hidden or is_dunder(item.name)):
+                    yield f"{node.name}.{item.name}", item
+
+
+def is_dunder(name):
+    return name.startswith("__") and name.endswith("__")
+
+
+def public_functions(tree):
+    """Yields (name, definition, parameters without self)."""
+    for name, node in public(tree):
+        if isinstance(node, ast.ClassDef):
+            continue
+        arguments = node.args
+        parameters = [*arguments.posonlyargs, *arguments.args]
+        decorators = {ast.unparse(decorator) for decorator in node.decorator_list}
+        if "." in name and "staticmethod" not in decorators:
+            parameters = parameters[1:]
+        yield name, node, parameters
+
+
+def without_docstring(tree):
+    if ast.get_docstring(tree) is None:
+        yield "the module"
+    yield from (n for n, node in public(tree) if ast.get_docstring(node) is None)
+
+
+def without_annotation(tree):
+    for name, node, parameters in public_functions(tree):
+        more = [node.args.vararg, node.args.kwarg]
+        every = [*parameters, *node.args.kwonlyargs, *filter(None, more)]
+        yield from (f"{name}({p.arg})" for p in every if p.annotation is None)
+        if node.returns is None and name.split(".")[-1] not in (
+            "__init__",
+            "__post_init__",
+        ):
+            yield f"{name} ->"
+
+
+def keys_not_first(tree):
+    for name, node, parameters in public_functions(tree):
+        names = [p.arg for p in parameters]
+        keyword_only = [p.arg for p in node.args.kwonlyargs]
+        if "key" in keyword_only or "key" in names[1:]:
+            yield name
+
+
+def positional_defaults(tree):
+    for name, node, parameters in public_functions(tree):
+        count = len(node.args.defaults)
+        yield from (f"{name}({p.arg})" for p in parameters[len(parameters) - count :])
+
+
+def byte_literals(tree):
+    for node in ast.walk(tree):
+        is_number = isinstance(node, ast.Constant) and type(node.value) in (int, float)
+        if is_number and node.value in (127.5, 255):
+            yield f"{node.value} in line {node.lineno}"
+
+
+def over_library(rule):
+    """{module: what breaks the rule there}, modules that keep it left out."""
+    found = {name: list(rule(tree)) for name, tree in sources().items()}
+    return {name: broken for name, broken in found.items() if broken}
+
+
+def test_every_module_has_its_layer():
+    top = {name.split(".")[0] for name in sources()} - {""}
+    assert top == set(LAYER_OF)
+
+
+def test_modules_import_lower_layers_only():
+    found = {n: list(forbidden_imports(n, tree)) for n, tree in sources().items()}
+    assert not {name: broken for name, broken in found.items() if broken}
+
+
+def test_only_the_host_module_imports_dlib():
+    assert [n for n, tree in sources().items() if imports_dlib(tree)] == [
+        "landmarks.host"
+    ]
+
+
+def test_importing_the_library_imports_nothing_heavy():
+    names = [f"{NAME}.{name}".rstrip(".") for name in sources()]
+    code = (
+        f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\n"
+        f"print(len([n for n in sys.modules if n.startswith({NAME!r})]))\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split("\n")[:2] == [str(len(names)), "[]"]
+
+
+def test_everything_public_has_a_docstring():
+    assert not over_library(without_docstring)
+
+
+def test_everything_public_is_annotated():
+    assert not over_library(without_annotation)
+
+
+def test_key_is_the_first_parameter():
+    assert not over_library(keys_not_first)
+
+
+def test_options_are_keyword_only():
+    found = over_library(positional_defaults)
+    given = {f"{name}.{item}" for name, items in found.items() for item in items}
+    assert given == POSITIONAL_DEFAULTS
+
+
+def test_only_pixels_knows_the_range_of_bytes():
+    assert set(over_library(byte_literals)) == {"pixels"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "source"),
+    [
+        (functools.partial(forbidden_imports, "masks"), "from inpaint_jax import data"),
+        (functools.partial(forbidden_imports, "ops.x"), "import inpaint_jax.models.d"),
+        (functools.partial(forbidden_imports, "weights"), "from . import files"),
+        (
+            functools.partial(forbidden_imports, "files"),
+            "from experiments import train",
+        ),
+        (
+            functools.partial(forbidden_imports, "pixels"),
+            "def f():\n  from inpaint_jax.masks import centre",
+        ),
+        (without_docstring, "'''Module.'''\ndef f(): pass"),
+        (without_docstring, "'''Module.'''\nclass A:\n  '''A.'''\n  def f(self): 1"),
+        (without_docstring, "x = 1"),
+        (without_annotation, "def f(x) -> int: return x"),
+        (without_annotation, "def f(x: int): return x"),
+        (without_annotation, "class A:\n  def f(self, *, x) -> int: return x"),
+        (keys_not_first, "def f(x, key): pass"),
+        (keys_not_first, "def f(x, *, key): pass"),
+        (positional_defaults, "def f(x, y=1): pass"),
+        (positional_defaults, "class A:\n  def f(self, x=1): pass"),
+        (byte_literals, "x = y / 255.0"),
+        (byte_literals, "x = y * 127.5"),
+    ],
+)
+def test_the_rules_see_what_breaks_them(rule, source):
+    assert len(list(rule(ast.parse(source)))) == 1
+
+
+@pytest.mark.parametrize(
+    "source", ["import dlib", "from dlib import x", "importlib.import_module('dlib')"]
+)
+def test_an_import_of_dlib_is_seen(source):
+    assert imports_dlib(ast.parse(source))

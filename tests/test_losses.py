@@ -1,0 +1,206 @@
+"""Losses equal their formulas in float64, and stay finite where D is certain."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from inpaint_jax import losses
+
+REAL = np.array([-20.0, -3.0, -0.5, 0.0, 0.7, 4.0, 15.0])
+FAKE = np.array([2.0, -7.0, 0.0, 18.0, -18.0, 0.3, -0.2])
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def floats(x):
+    return jnp.asarray(x, jnp.float32)
+
+
+@pytest.mark.parametrize("label", [1.0, 0.9, 0.5])
+def test_discriminator_is_the_cross_entropy(label):
+    got = losses.discriminator(floats(REAL), floats(FAKE), real_label=label)
+    real = label * np.log(sigmoid(REAL)) + (1 - label) * np.log(sigmoid(-REAL))
+    expected = -real - np.log(sigmoid(-FAKE))
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_discriminator_takes_real_images_for_certain_by_default():
+    got = losses.discriminator(floats(REAL), floats(FAKE))
+    expected = -np.log(sigmoid(REAL)) - np.log(sigmoid(-FAKE))
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [losses.generator, losses.prior])
+def test_generator_and_prior(loss):
+    expected = -np.log(sigmoid(FAKE))
+    np.testing.assert_allclose(loss(floats(FAKE)), expected, rtol=1e-5, atol=1e-6)
+    printed = np.log(sigmoid(-FAKE))
+    np.testing.assert_allclose(
+        loss(floats(FAKE), saturating=True), printed, rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("loss", "slope"),
+    [
+        # Of -log s(x), log s(-x) and their kind at -1e4 and 1e4.
+        (lambda x: losses.generator(x), [-1, 0]),
+        (lambda x: losses.generator(x, saturating=True), [0, -1]),
+        (lambda x: losses.prior(x), [-1, 0]),
+        (lambda x: losses.prior(x, saturating=True), [0, -1]),
+        (lambda x: losses.discriminator(x, 0 * x), [-1, 0]),
+        (lambda x: losses.discriminator(x, 0 * x, real_label=0.75), [-0.75, 0.25]),
+        (lambda x: losses.discriminator(0 * x, x), [0, 1]),
+    ],
+)
+def test_certain_logits_leave_finite_losses_and_gradients(loss, slope):
+    x = jnp.array([-1e4, 1e4])
+    assert np.isfinite(loss(x)).all()
+    gradient = jax.grad(lambda x: jnp.sum(loss(x)))(x)
+    np.testing.assert_allclose(gradient, slope, atol=1e-6)
+
+
+landmark_step = jax.jit(losses.landmark_step)
+
+
+def context_inputs(seed=0):
+    rng = np.random.default_rng(seed)
+    generated = rng.uniform(-1, 1, (3, 4, 5, 3))
+    # Away from the kink of |.|, so that finite differences hold.
+    image = generated + rng.choice([-1, 1], generated.shape) * rng.uniform(
+        0.1, 1, generated.shape
+    )
+    weights = rng.uniform(0.1, 1, (3, 4, 5, 1))
+    weights[:, 1, 2:4] = 0
+    return generated, image, weights
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_context_is_the_weighted_sum(normalised):
+    generated, image, weights = context_inputs()
+    expected = []
+    for g, x, w in zip(generated, image, weights, strict=True):
+        total, norm = 0.0, 0.0
+        for index in np.ndindex(g.shape):
+            total += w[index[0], index[1], 0] * abs(g[index] - x[index])
+            norm += w[index[0], index[1], 0]
+        expected.append(total / norm if normalised else total)
+    got = losses.context(
+        floats(generated), floats(image), floats(weights), normalised=normalised
+    )
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_normalised_context_of_no_weights_is_zero():
+    generated, image, weights = context_inputs()
+    got = losses.context(
+        floats(generated), floats(image), floats(0 * weights), normalised=True
+    )
+    np.testing.assert_array_equal(got, np.zeros(3))
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_context_gradient_agrees_with_finite_differences(
+    normalised, standard_promotion
+):
+    generated, image, weights = context_inputs()
+    check_grads(
+        lambda g: losses.context(
+            floats(g), floats(image), floats(weights), normalised=normalised
+        ),
+        (floats(generated),),
+        order=1,
+        modes=["rev"],
+        eps=1e-2,
+        atol=1e-2,
+        rtol=1e-2,
+    )
+
+
+def test_context_ignores_pixels_without_weight():
+    generated, image, weights = context_inputs()
+    other = image.copy()
+    other[:, 1, 2:4] = -5 * image[:, 1, 2:4] + 3
+
+    def loss(image):
+        return jax.value_and_grad(
+            lambda g: jnp.sum(losses.context(g, floats(image), floats(weights)))
+        )(floats(generated))
+
+    value, gradient = loss(image)
+    other_value, other_gradient = loss(other)
+    assert value == other_value
+    np.testing.assert_array_equal(gradient, other_gradient)
+    np.testing.assert_array_equal(gradient[:, 1, 2:4], np.zeros((3, 2, 3)))
+    assert np.all(np.asarray(gradient)[:, 0] != 0)
+
+
+def test_rows_of_the_context_loss_are_independent():
+    generated, image, weights = map(floats, context_inputs())
+    together = losses.context(generated, image, weights)
+    assert together.shape == (3,)
+    changed = losses.context(generated.at[1].add(0.5), image, weights)
+    np.testing.assert_array_equal(together[::2], changed[::2])
+    assert together[1] != changed[1]
+
+
+def count(landmarks, target, threshold):
+    total = 0.0
+    for (x, y), (u, v) in zip(landmarks, target, strict=True):
+        total += 0.5 * (abs(x - u) > threshold) + 0.5 * (abs(y - v) > threshold)
+    return total
+
+
+@pytest.mark.parametrize("threshold", [3.0, 1.0])
+def test_landmark_step_equals_a_loop(threshold):
+    rng = np.random.default_rng(1)
+    # Whole pixels, as dlib gives them: many distances are exactly the threshold.
+    landmarks = rng.integers(0, 12, (4, 68, 2)).astype(np.float32)
+    target = rng.integers(0, 12, (4, 68, 2)).astype(np.float32)
+    expected = [count(a, b, threshold) for a, b in zip(landmarks, target, strict=True)]
+    got = losses.landmark_step(
+        jnp.asarray(landmarks), jnp.asarray(target), threshold=threshold
+    )
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_landmark_step_counts_coordinates_beyond_three_pixels():
+    target = jnp.zeros((5, 2, 2))
+    landmarks = jnp.array(
+        [
+            [[3.0, -3.0], [3.0, 0.0]],
+            [[3.0001, 0.0], [0.0, 0.0]],
+            [[0.0, -4.0], [0.0, 0.0]],
+            [[4.0, -4.0], [0.0, 0.0]],
+            [[4.0, -4.0], [99.0, -99.0]],
+        ]
+    )
+    got = landmark_step(landmarks, target)
+    np.testing.assert_array_equal(got, [0, 0.5, 0.5, 1, 2])
+
+
+def test_landmark_step_lies_between_zero_and_the_number_of_points(key):
+    target = jax.random.uniform(key, (3, 68, 2))
+    same = landmark_step(target, target)
+    np.testing.assert_array_equal(same, np.zeros(3))
+    far = landmark_step(target + 100.0, target)
+    np.testing.assert_array_equal(far, np.full(3, 68))
+
+
+def test_landmark_step_is_nan_exactly_where_a_coordinate_is():
+    target = jnp.zeros((4, 5, 2))
+    landmarks = target.at[1, 3, 0].set(jnp.nan).at[2].set(9.0)
+    got = landmark_step(landmarks, target.at[3, 0, 1].set(jnp.nan))
+    np.testing.assert_array_equal(got, [0, np.nan, 5, np.nan])
+
+
+def test_landmark_step_has_no_gradient(key):
+    target = jnp.zeros((3, 6, 2))
+    landmarks = jax.random.uniform(key, (3, 6, 2), minval=-6.0, maxval=6.0)
+    landmarks = landmarks.at[0, 0, 0].set(3.0).at[2, 1].set(jnp.nan)
+    gradient = jax.grad(lambda x: jnp.sum(landmark_step(x, target)))(landmarks)
+    np.testing.assert_array_equal(gradient, np.zeros((3, 6, 2)))

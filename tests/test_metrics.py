@@ -1,0 +1,92 @@
+"""Metrics agree with scikit-image."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from skimage import metrics as oracle
+
+from inpaint_jax import blending, masks, metrics
+
+SHAPES = [(2, 16, 16), (1, 11, 11), (3, 13, 27), (1, 64, 64)]
+ssim = jax.jit(metrics.ssim)
+
+
+def pair(shape, noise, seed=0):
+    rng = np.random.default_rng(seed)
+    reference = rng.uniform(-1, 1, (*shape, 3)).astype(np.float32)
+    image = reference + noise * rng.normal(size=reference.shape).astype(np.float32)
+    return np.clip(image, -1, 1), reference
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.5])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_psnr_and_ssim_agree_with_scikit_image(shape, noise):
+    image, reference = pair(shape, noise)
+    psnr = metrics.psnr(jnp.asarray(image), jnp.asarray(reference))
+    similarity = ssim(jnp.asarray(image), jnp.asarray(reference))
+    for i, (x, y) in enumerate(
+        zip(image.astype(np.float64), reference.astype(np.float64), strict=True)
+    ):
+        expected = oracle.peak_signal_noise_ratio(y, x, data_range=2)
+        np.testing.assert_allclose(psnr[i], expected, rtol=1e-5)
+        expected = oracle.structural_similarity(
+            y,
+            x,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=2,
+            channel_axis=-1,
+        )
+        np.testing.assert_allclose(similarity[i], expected, atol=1e-5)
+
+
+def test_psnr_of_a_region_agrees_with_scikit_image_on_its_pixels():
+    image, reference = pair((3, 8, 9), 0.3)
+    rng = np.random.default_rng(1)
+    region = (rng.uniform(size=(3, 8, 9, 1)) < 0.4).astype(np.float32)
+    got = metrics.psnr(*map(jnp.asarray, (image, reference, region)))
+    for i in range(3):
+        inside = region[i, ..., 0] > 0
+        x = image[i][inside].astype(np.float64)
+        y = reference[i][inside].astype(np.float64)
+        expected = oracle.peak_signal_noise_ratio(y, x, data_range=2)
+        np.testing.assert_allclose(got[i], expected, rtol=1e-5)
+
+
+def test_identical_images():
+    image = jnp.asarray(pair((2, 16, 16), 0.0)[0])
+    region = jnp.ones((2, 16, 16, 1))
+    np.testing.assert_array_equal(metrics.psnr(image, image), [np.inf, np.inf])
+    np.testing.assert_array_equal(metrics.psnr(image, image, region), [np.inf, np.inf])
+    np.testing.assert_allclose(ssim(image, image), [1, 1], atol=1e-6)
+
+
+def test_an_empty_region_has_no_psnr():
+    image, reference = map(jnp.asarray, pair((2, 16, 16), 0.3))
+    region = jnp.ones((2, 16, 16, 1)).at[0].set(0.0)
+    got = np.asarray(metrics.psnr(image, reference, region))
+    np.testing.assert_array_equal(np.isnan(got), [True, False])
+
+
+@pytest.mark.parametrize("name", ["centre", "left", "random30"])
+def test_a_pasted_hole_explains_the_whole_error(name, key):
+    # The known part has no error, so mean = share * mean over the hole.
+    generated, image = map(jnp.asarray, pair((2, 16, 16), 0.4))
+    mask = masks.named(name)[1](key, (16, 16))[None].repeat(2, axis=0)
+    completed = blending.paste(generated, image, mask)
+    whole = metrics.psnr(completed, image)
+    hole = metrics.psnr(completed, image, 1.0 - mask)
+    share = np.mean(np.asarray(mask) == 0, axis=(1, 2, 3))
+    np.testing.assert_allclose(whole, hole - 10 * np.log10(share), rtol=1e-5)
+    outside = metrics.psnr(completed, image, mask)
+    np.testing.assert_array_equal(outside, [np.inf, np.inf])
+
+
+def test_metrics_are_symmetric():
+    image, reference = map(jnp.asarray, pair((2, 16, 16), 0.3))
+    for metric in (metrics.psnr, ssim):
+        np.testing.assert_allclose(
+            metric(image, reference), metric(reference, image), rtol=1e-6
+        )
