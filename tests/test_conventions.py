@@ -18,7 +18,7 @@ LAYERS = {
         *{"ops", "models", "landmarks", "losses", "masks", "latent", "blending"},
         *{"metrics", "augmentation", "data", "checkpoints"},
     },
-    3: {"objective", "adversarial", "weights"},
+    3: {"objective", "adversarial", "weights", "landmark_term"},
     4: {"completion"},
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
@@ -62,7 +62,9 @@ def forbidden_imports(name, tree):
         if root != NAME or not rest or not own or rest[0] == own:
             continue
         theirs = LAYER_OF.get(rest[0], 1)  # 1: `__version__` and the like
-        allowed = theirs < LAYER_OF[own] or theirs == 1 or (own, rest[0]) in SAME_LAYER
+        allowed = (
+            theirs < LAYER_OF.get(own, 0) or theirs == 1 or (own, rest[0]) in SAME_LAYER
+        )
         if not allowed:
             yield full
 

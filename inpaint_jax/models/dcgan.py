@@ -30,7 +30,7 @@ class Architecture:
     """What must be known of a pair of networks to build them again.
 
     Attributes:
-      image_size: height and width of the images, 64 or 128 (any 4 * 2^n >= 8).
+      image_size: height and width of the images, 64 or 128 (any 4 * 2^n >= 16).
       features: channels of the hidden layer nearest to the image; doubled by each
         layer away from it (64 gives the 512 channels at 4 x 4 of the thesis's fig. 1).
       z_dim: length of the latent vector.
@@ -47,9 +47,10 @@ class Architecture:
 
     def __post_init__(self):
         """Refuses what cannot be built."""
-        if self.image_size < 8 or 4 << self.levels != self.image_size:
+        if self.image_size < 16 or 4 << self.levels != self.image_size:
             raise ValueError(
-                f"image_size must be 4 times a power of two, got {self.image_size}"
+                "image_size must be 4 times a power of two and at least 16, got "
+                f"{self.image_size}"
             )
         if self.activation not in ("relu", "leaky_relu"):
             raise ValueError(

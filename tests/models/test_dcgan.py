@@ -15,7 +15,6 @@ SMALL = dcgan.Architecture(image_size=16, features=4, z_dim=6)
 OTHER = dcgan.Architecture(
     image_size=16, features=3, z_dim=5, kernel_size=4, activation="leaky_relu"
 )
-ONE_LEVEL = dcgan.Architecture(image_size=8, features=2, z_dim=3)
 GOLDEN_PIXELS = [-0.100634, 0.076067, 0.265033]
 GOLDEN_LOGITS = [0.182124, 0.232717]
 LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -205,7 +204,7 @@ def test_initial_weights_are_normal_with_deviation_0_02(key):
                 assert leaf.size < 2000 or np.abs(leaf).max() > 0.06, path
 
 
-@pytest.mark.parametrize("architecture", [SMALL, OTHER, ONE_LEVEL])
+@pytest.mark.parametrize("architecture", [SMALL, OTHER])
 def test_networks_equal_plain_ones(architecture):
     g, d = (formula_variables(s) for s in shapes(architecture))
     z, image = formula_inputs(architecture, 3)
@@ -311,13 +310,13 @@ def test_activation_changes_the_generator_only():
     np.testing.assert_array_equal(results[0][1], results[1][1])
 
 
-@pytest.mark.parametrize("size", [-64, 0, 3, 4, 12, 48, 63, 65, 100])
+@pytest.mark.parametrize("size", [-64, 0, 3, 4, 8, 12, 48, 63, 65, 100])
 def test_architecture_refuses_sizes_that_no_doubling_reaches(size):
     with pytest.raises(ValueError, match=f"image_size.*{size}"):
         dcgan.Architecture(image_size=size)
 
 
-@pytest.mark.parametrize("size", [8, 16, 32, 64, 128, 256])
+@pytest.mark.parametrize("size", [16, 32, 64, 128, 256])
 def test_levels_lead_from_four_pixels_to_the_image(size):
     assert 4 * 2 ** dcgan.Architecture(image_size=size).levels == size
 

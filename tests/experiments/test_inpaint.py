@@ -1,0 +1,433 @@
+"""Completion as a user runs it: files, exit codes, and the same bytes again."""
+
+import concurrent.futures
+import hashlib
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from inpaint_jax import data, files, masks, weights
+from inpaint_jax.models import dcgan
+
+ROOT = pathlib.Path(__file__).parents[2]
+FLAG_FILES = sorted((ROOT / "experiments" / "flags").glob("*.flags"))
+SEARCHES = [path for path in FLAG_FILES if not path.name.startswith("train_")]
+TINY = dcgan.Architecture(image_size=64, features=2, z_dim=8, kernel_size=4)
+QUICK = ("--landmark_term=none", "--restarts=2", "--iterations=2", "--chunk=1")
+PICTURES = {"a": (64, 64), "b": (109, 89), "c": (80, 100)}
+HAS_DLIB = all(map(importlib.util.find_spec, ("dlib", "face_recognition_models")))
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+    folder: pathlib.Path
+
+    def report(self):
+        return json.loads((self.folder / "report.json").read_text())
+
+    def pictures(self):
+        return {path.name: path.read_bytes() for path in self.folder.glob("*.png")}
+
+
+def noise(height, width, *, seed=0):
+    """No two neighbours alike, so that no hole is filled right by chance."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (height, width, 3), np.uint8)
+
+
+def tiny_model(*, value=None):
+    """Random networks; `value` goes into one weight of the generator."""
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        values = 0.3 * rng.normal(size=leaf.shape)
+        positive = path[-1].key in ("var", "scale")
+        return jnp.asarray(1.0 + 0.0 * values if positive else values, jnp.float32)
+
+    variables = jax.tree_util.tree_map_with_path(draw, weights.templates(TINY))
+    if value is not None:
+        bias = variables["generator"]["params"]["project"]["bias"]
+        variables["generator"]["params"]["project"]["bias"] = bias.at[0].set(value)
+    return weights.Model(TINY, 128, **variables, source={})
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory):
+    """A folder with a model, pictures, masks and things that are none of these."""
+    folder = tmp_path_factory.mktemp("bench")
+    weights.export(folder / "tiny", tiny_model(), provenance={})
+    weights.export(folder / "nan", tiny_model(value=jnp.nan), provenance={})
+    for name in ("faces", "mixed", "bad", "twins", "named_grid", "own", "no_pictures"):
+        (folder / name).mkdir()
+    for seed, (name, shape) in enumerate(PICTURES.items()):
+        files.write_picture(folder / "faces" / f"{name}.png", noise(*shape, seed=seed))
+    intact = (folder / "faces" / "a.png").read_bytes()
+    copies = ("mixed/a.png", "twins/a.png", "twins/a.webp", "named_grid/grid.png")
+    for name in (*copies, "own/a.png"):
+        (folder / name).write_bytes(intact)
+    corrupt = ("corrupt.png", "mixed/corrupt.png", "bad/1.png", "bad/2.png")
+    for name in corrupt:
+        (folder / name).write_bytes(intact[: len(intact) // 2])
+    (folder / "empty.png").write_bytes(b"")
+    Image.fromarray(np.full((64, 64), 999, np.uint16)).save(folder / "sixteen.png")
+    (folder / "notes.txt").write_text("neither a model nor a picture")
+    hole = np.zeros((64, 64), np.uint8)
+    hole[20:40, 10:50] = 255
+    stencils = {
+        "white_hole": hole,
+        "black_hole": 255 - hole,
+        "all_black": 0 * hole,
+        "all_white": 0 * hole + 255,
+        "small": hole[:32, :32],
+    }
+    for name, stencil in stencils.items():
+        Image.fromarray(stencil).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """Each process compiles the same programs; the first one does it for all."""
+    return {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PLATFORMS": "cpu",
+    }
+
+
+@pytest.fixture(scope="session")
+def inpaint(bench, environment, tmp_path_factory):
+    """Runs the application with a flag file first or without one."""
+
+    def run(*flags, folder=None):
+        folder = folder or tmp_path_factory.mktemp("out")
+        command = [sys.executable, "-m", "experiments.inpaint"]
+        command += [flag for flag in flags if flag.startswith("--flagfile")]
+        command += [f"--checkpoint={bench}/tiny", f"--output_dir={folder}"]
+        command += [flag for flag in flags if not flag.startswith("--flagfile")]
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr, folder)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def both(inpaint):
+    """Runs many command lines, two at a time."""
+
+    def run(commands):
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            return list(pool.map(lambda flags: inpaint(*flags), commands))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def base(inpaint, bench):
+    """Three pictures of three shapes, mask centre."""
+    outcome = inpaint(*QUICK, f"--images={bench}/faces")
+    assert outcome.code == 0, outcome.err
+    return outcome
+
+
+@pytest.fixture(scope="session")
+def variants(base, both, bench):
+    """Runs that differ from `base` in one thing each."""
+    one = f"--images={bench}/faces/a.png"
+    commands = {
+        "repeated": (f"--flagfile={base.folder}/effective.flags",),
+        "mixed": (*QUICK, f"--images={bench}/mixed"),
+        "reseeded": (*QUICK, one, "--seed=1"),
+        "white": (*QUICK, one, f"--mask={bench}/white_hole.png", "--original_known"),
+        "black": (
+            *QUICK,
+            one,
+            f"--mask={bench}/black_hole.png",
+            "--mask_hole=black",
+        ),
+    }
+    return dict(zip(commands, both(commands.values()), strict=True))
+
+
+def framed(bench, name):
+    picture = files.read_picture(bench / "faces" / f"{name}.png")
+    return data.frame(picture, crop=128, size=64)
+
+
+def written(outcome, name):
+    return files.read_picture(outcome.folder / f"{name}.png")
+
+
+# What a run leaves behind.
+
+
+def test_a_run_writes_what_it_promises(base):
+    assert "Traceback" not in base.err
+    names = {path.name for path in base.folder.iterdir()}
+    pictures = {"a.png", "b.png", "c.png", "grid.png"}
+    assert names == pictures | {"report.json", "trace.jsonl", "effective.flags"}
+    for name in "abc":
+        assert written(base, name).shape == (64, 64, 3)
+        assert f"{name}.png" in base.out
+    grid = written(base, "grid")
+    assert grid.shape[0] > 3 * 64 and grid.shape[1] > 4 * 64
+
+
+def test_trace_follows_each_image_step_by_step(base):
+    lines = [
+        json.loads(line) for line in (base.folder / "trace.jsonl").open().readlines()
+    ]
+    expected = [(name, step) for name in "abc" for step in (1, 2)]
+    assert [(line["image"], line["step"]) for line in lines] == expected
+    for line in lines:
+        assert len(line["loss"]) == len(line["best_loss"]) == 2
+        assert all(
+            best <= loss + 1e-6
+            for best, loss in zip(line["best_loss"], line["loss"], strict=True)
+        )
+
+
+def test_report_says_what_the_result_depends_on(base, bench):
+    report = base.report()
+    assert report["seed"] == 0 and report["mask"] == "centre"
+    assert report["blend"] == "poisson" and report["landmarks"] is None
+    assert report["settings"]["restarts"] == 2
+    assert report["settings"]["iterations"] == 2
+    assert report["device"].startswith("cpu")
+    assert report["versions"]["jax"] == jax.__version__
+    assert report["versions"]["inpaint-jax"] is not None
+    for network in ("generator", "discriminator"):
+        content = (bench / "tiny" / f"{network}.safetensors").read_bytes()
+        found = report["model"]["sha256"][network]
+        assert found == hashlib.sha256(content).hexdigest()
+    assert report["skipped"] == []
+
+
+def test_report_scores_what_was_written(base, bench):
+    entries = base.report()["images"]
+    assert [entry["image"] for entry in entries] == ["a", "b", "c"]
+    for entry in entries:
+        assert entry["hole_share"] == 0.25 and entry["iterations"] == 2
+        assert {"context", "prior"} <= entry["terms"].keys()
+        assert all(np.isfinite(value) for value in entry["terms"].values())
+        # The restarts are in order and the first is the one that was used.
+        scores = entry["scores_of_restarts"]
+        assert scores == sorted(scores) and entry["score"] == scores[0]
+        expected = framed(bench, entry["image"]).astype(float)
+        error = (written(base, entry["image"]) - expected) ** 2
+        psnr = 10 * np.log10(255**2 / error.mean())
+        assert entry["psnr"] == pytest.approx(psnr, abs=0.01)
+        # All of the error is in the quarter that was hidden.
+        assert entry["psnr_hole"] == pytest.approx(psnr - 10 * np.log10(4), abs=0.01)
+        assert -1.0 <= entry["ssim"] <= 1.0
+
+
+# The same bytes again.
+
+
+def test_effective_flags_repeat_a_run_byte_by_byte(base, variants):
+    repeated = variants["repeated"]
+    assert repeated.code == 0, repeated.err
+    assert repeated.pictures() == base.pictures()
+
+
+def test_other_images_and_damaged_ones_change_nothing(base, variants):
+    mixed = variants["mixed"]
+    assert mixed.pictures()["a.png"] == base.pictures()["a.png"]
+
+
+def test_a_damaged_picture_is_skipped_with_exit_code_1(variants):
+    mixed = variants["mixed"]
+    assert mixed.code == 1
+    assert mixed.pictures().keys() == {"a.png", "grid.png"}
+    assert "skipped" in mixed.out and "corrupt.png: damaged" in mixed.out
+    report = mixed.report()
+    assert [entry["image"] for entry in report["images"]] == ["a"]
+    assert len(report["skipped"]) == 1 and "corrupt.png" in report["skipped"][0]
+    assert "Traceback" not in mixed.err
+
+
+def test_the_seed_changes_the_hole_and_nothing_else(base, variants):
+    reseeded = variants["reseeded"]
+    assert reseeded.code == 0, reseeded.err
+    changed = (written(base, "a") != written(reseeded, "a")).any(axis=-1)
+    assert changed[16:48, 16:48].any()
+    changed[16:48, 16:48] = False
+    assert not changed.any()
+
+
+# Known pixels.
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_known_pixels_are_those_of_the_frame(base, bench, name):
+    same = (written(base, name) == framed(bench, name)).all(axis=-1)
+    hole = np.zeros((64, 64), bool)
+    hole[16:48, 16:48] = True
+    np.testing.assert_array_equal(same, ~hole)
+
+
+def test_known_pixels_survive_all_masks_and_blends(both, bench):
+    cases = [(mask, "poisson") for mask in masks.MASKS]
+    cases += [("left", "paste"), ("random80", "paste")]
+    outcomes = both(
+        (
+            *QUICK,
+            f"--images={bench}/faces/a.png",
+            f"--mask={mask}",
+            f"--blend={blend}",
+            "--nooriginal_known",
+        )
+        for mask, blend in cases
+    )
+    for case, outcome in zip(cases, outcomes, strict=True):
+        assert outcome.code == 0, (case, outcome.err)
+        entry = outcome.report()["images"][0]
+        same = (written(outcome, "a") == framed(bench, "a")).all(axis=-1)
+        # The picture is noise: what is not known is not met by chance.
+        assert 0.0 < entry["hole_share"] < 1.0
+        assert same.mean() == pytest.approx(1.0 - entry["hole_share"], abs=1e-6), case
+        assert "psnr" not in entry
+        if case[0] == "left":
+            assert not same[:, :32].any() and same[:, 32:].all()
+        if case[0] == "right":
+            assert same[:, :32].all() and not same[:, 32:].any()
+
+
+def test_a_mask_file_marks_the_hole_in_white_or_black(variants, bench):
+    white, black = variants["white"], variants["black"]
+    assert white.code == black.code == 0, white.err + black.err
+    assert white.pictures()["a.png"] == black.pictures()["a.png"]
+    same = (written(white, "a") == framed(bench, "a")).all(axis=-1)
+    hole = np.zeros((64, 64), bool)
+    hole[20:40, 10:50] = True
+    np.testing.assert_array_equal(same, ~hole)
+    # A mask file most often comes with a damaged picture: no score, unless asked for.
+    assert "psnr" not in black.report()["images"][0]
+    assert "psnr" in white.report()["images"][0]
+
+
+# Flag files.
+
+
+@pytest.mark.parametrize("path", FLAG_FILES, ids=lambda path: path.stem)
+def test_flag_files_open_with_what_they_are(path):
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# ") and lines[1].startswith("# ")
+    application = "train" if path.name.startswith("train_") else "inpaint"
+    named = f"python -m experiments.{application} --flagfile=experiments/flags/"
+    assert any(line.startswith(f"# {named}{path.name}") for line in lines)
+    assert all(line.startswith(("#", "--")) for line in lines if line)
+
+
+@pytest.mark.skipif(not HAS_DLIB, reason="needs dlib and its 68-point model")
+def test_every_flag_file_runs(both, bench):
+    short = ("--iterations=1", "--restarts=1", "--chunk=1")
+    outcomes = both(
+        (f"--flagfile={path}", *short, f"--images={bench}/faces/a.png")
+        for path in SEARCHES
+    )
+    for path, outcome in zip(SEARCHES, outcomes, strict=True):
+        assert outcome.code == 0, (path.name, outcome.err)
+        report = outcome.report()
+        assert report["settings"]["iterations"] == 1
+        (entry,) = report["images"]
+        assert np.isfinite(entry["score"])
+        asked = "--landmark_term=none" not in path.read_text()
+        assert (report["landmarks"] is not None) == asked
+        assert ("landmark" in entry["terms"]) == asked
+
+
+# Refusals: name -> (further flags, words of the sentence).
+REFUSED = {
+    "missing picture": (["--images={bench}/missing.png"], ["missing.png"]),
+    "empty picture": (["--images={bench}/empty.png"], ["empty.png", "empty"]),
+    "corrupt picture": (["--images={bench}/corrupt.png"], ["corrupt.png", "damaged"]),
+    "16-bit picture": (["--images={bench}/sixteen.png"], ["sixteen.png", "8 bits"]),
+    "no picture": (["--images={bench}/notes.txt"], ["notes.txt"]),
+    "empty folder": (["--images={bench}/no_pictures"], ["no_pictures"]),
+    "empty slice": (["--images={bench}/faces[3:]"], ["faces[3:]", "empty"]),
+    "only bad pictures": (["--images={bench}/bad"], ["bad", "none"]),
+    "same stem": (["--images={bench}/twins"], ["a.png", "a.webp"]),
+    "name of the grid": (["--images={bench}/named_grid"], ["grid.png"]),
+    "mask of another size": (["--mask={bench}/small.png"], ["small.png", "32 x 32"]),
+    "all known": (["--mask={bench}/all_black.png"], ["all_black.png", "0%"]),
+    "all hole": (["--mask={bench}/all_white.png"], ["all_white.png", "100%"]),
+    "all hole in black": (
+        ["--mask={bench}/all_black.png", "--mask_hole=black"],
+        ["all_black.png", "100%"],
+    ),
+    "corrupt mask": (["--mask={bench}/corrupt.png"], ["corrupt.png"]),
+    "unknown mask": (["--mask=middle"], ["--mask=middle", "centre"]),
+    "mask of no pixels": (["--mask=random0"], ["--mask=random0"]),
+    "no model": (["--checkpoint={bench}/faces"], ["faces", "model.json"]),
+    "missing model": (["--checkpoint={bench}/missing"], ["--checkpoint", "missing"]),
+    "NaN weights": (["--checkpoint={bench}/nan"], ["NaN", "generator"]),
+    "missing landmark model": (
+        ["--landmark_term=step", "--landmark_model={bench}/missing.dat"],
+        ["missing.dat"] if HAS_DLIB else ["dlib"],
+    ),
+    "no landmark model": (
+        ["--landmark_term=step", "--landmark_model={bench}/notes.txt"],
+        ["notes.txt"] if HAS_DLIB else ["dlib"],
+    ),
+    "output_dir is a file": (["--output_dir={bench}/notes.txt"], ["notes.txt"]),
+    "even window": (["--window=4"], ["--window=4", "odd"]),
+    "no restarts": (["--restarts=0"], ["restarts"]),
+    "negative rate": (["--learning_rate=-1"], ["learning_rate"]),
+    "unknown blend": (["--blend=feather"], ["blend", "poisson"]),
+    "unknown flag": (["--iteration=5"], ["iteration"]),
+    "unknown argument": (["face.png"], ["face.png"]),
+    "missing flag file": (["--flagfile={bench}/missing.flags"], ["missing.flags"]),
+    "large seed": (["--seed=99999999999999999999"], ["seed"]),
+    "overwritten input": (
+        ["--images={bench}/own/a.png", "--output_dir={bench}/own"],
+        ["a.png", "overwritten"],
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def refused(base, both, bench):
+    del base  # has compiled what these share
+    usual = (*QUICK, f"--images={bench}/faces/a.png")
+    outcomes = both(
+        (*usual, *(flag.format(bench=bench) for flag in flags))
+        for flags, _ in REFUSED.values()
+    )
+    return dict(zip(REFUSED, outcomes, strict=True))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_wrong_input_gives_a_sentence_and_exit_code_2(refused, name):
+    outcome = refused[name]
+    assert outcome.code == 2, outcome
+    assert outcome.err.startswith("error: ") and outcome.err.count("\n") == 1
+    assert "Traceback" not in outcome.err
+    for word in REFUSED[name][1]:
+        assert word in outcome.err
+    assert outcome.pictures() == {}
+
+
+def test_no_input_is_overwritten(refused, bench):
+    assert refused["overwritten input"].code == 2
+    assert [path.name for path in (bench / "own").iterdir()] == ["a.png"]
+    intact = (bench / "faces" / "a.png").read_bytes()
+    assert (bench / "own" / "a.png").read_bytes() == intact
+    notes = (bench / "notes.txt").read_text()
+    assert notes == "neither a model nor a picture"
