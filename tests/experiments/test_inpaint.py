@@ -69,7 +69,7 @@ def bench(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     weights.export(folder / "tiny", tiny_model(), provenance={})
     weights.export(folder / "nan", tiny_model(value=jnp.nan), provenance={})
-    for name in ("faces", "mixed", "bad", "twins", "named_grid", "own", "no_pictures"):
+    for name in ("faces", "mixed", "bad", "twins", "named_grid", "own"):
         (folder / name).mkdir()
     for seed, (name, shape) in enumerate(PICTURES.items()):
         files.write_picture(folder / "faces" / f"{name}.png", noise(*shape, seed=seed))
@@ -189,9 +189,8 @@ def test_a_run_writes_what_it_promises(base):
 
 
 def test_trace_follows_each_image_step_by_step(base):
-    lines = [
-        json.loads(line) for line in (base.folder / "trace.jsonl").open().readlines()
-    ]
+    text = (base.folder / "trace.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
     expected = [(name, step) for name in "abc" for step in (1, 2)]
     assert [(line["image"], line["step"]) for line in lines] == expected
     for line in lines:
@@ -360,7 +359,6 @@ REFUSED = {
     "corrupt picture": (["--images={bench}/corrupt.png"], ["corrupt.png", "damaged"]),
     "16-bit picture": (["--images={bench}/sixteen.png"], ["sixteen.png", "8 bits"]),
     "no picture": (["--images={bench}/notes.txt"], ["notes.txt"]),
-    "empty folder": (["--images={bench}/no_pictures"], ["no_pictures"]),
     "empty slice": (["--images={bench}/faces[3:]"], ["faces[3:]", "empty"]),
     "only bad pictures": (["--images={bench}/bad"], ["bad", "none"]),
     "same stem": (["--images={bench}/twins"], ["a.png", "a.webp"]),
@@ -368,15 +366,9 @@ REFUSED = {
     "mask of another size": (["--mask={bench}/small.png"], ["small.png", "32 x 32"]),
     "all known": (["--mask={bench}/all_black.png"], ["all_black.png", "0%"]),
     "all hole": (["--mask={bench}/all_white.png"], ["all_white.png", "100%"]),
-    "all hole in black": (
-        ["--mask={bench}/all_black.png", "--mask_hole=black"],
-        ["all_black.png", "100%"],
-    ),
     "corrupt mask": (["--mask={bench}/corrupt.png"], ["corrupt.png"]),
     "unknown mask": (["--mask=middle"], ["--mask=middle", "centre"]),
-    "mask of no pixels": (["--mask=random0"], ["--mask=random0"]),
     "no model": (["--checkpoint={bench}/faces"], ["faces", "model.json"]),
-    "missing model": (["--checkpoint={bench}/missing"], ["--checkpoint", "missing"]),
     "NaN weights": (["--checkpoint={bench}/nan"], ["NaN", "generator"]),
     "missing landmark model": (
         ["--landmark_term=step", "--landmark_model={bench}/missing.dat"],
@@ -388,12 +380,9 @@ REFUSED = {
     ),
     "output_dir is a file": (["--output_dir={bench}/notes.txt"], ["notes.txt"]),
     "even window": (["--window=4"], ["--window=4", "odd"]),
-    "no restarts": (["--restarts=0"], ["restarts"]),
     "negative rate": (["--learning_rate=-1"], ["learning_rate"]),
-    "unknown blend": (["--blend=feather"], ["blend", "poisson"]),
     "unknown flag": (["--iteration=5"], ["iteration"]),
     "unknown argument": (["face.png"], ["face.png"]),
-    "missing flag file": (["--flagfile={bench}/missing.flags"], ["missing.flags"]),
     "large seed": (["--seed=99999999999999999999"], ["seed"]),
     "overwritten input": (
         ["--images={bench}/own/a.png", "--output_dir={bench}/own"],

@@ -257,17 +257,19 @@ REFUSED = {
     "no data": (["--data="], ["--data"]),
     "no run_dir": (["--run_dir="], ["--run_dir"]),
     "missing data": (["--data=array:missing.npy"], ["missing.npy"]),
-    "unknown kind": (["--data=zip:faces"], ["--data=zip:faces"]),
     "image_size 50": (["--image_size=50"], ["--image_size", "50"]),
     "batch too large": (["--batch_size=14"], ["--batch_size=14", "13"]),
     "batch of one": (["--batch_size=1"], ["--batch_size"]),
-    "no number": (["--steps=many"], ["--steps=many"]),
     "unknown flag": (["--learning_rate=1"], ["learning_rate"]),
     "unknown argument": (["faces"], ["faces"]),
-    "flag file": (["--flagfile=missing.flags"], ["missing.flags"]),
     "negative seed": (["--seed=-1"], ["seed"]),
     "large seed": (["--seed=99999999999999999999"], ["seed"]),
     "kernel of nothing": (["--kernel_size=1"], ["kernel_size"]),
+}
+# A flag file that is understood gets as far as the missing --data.
+REFUSED |= {
+    path.name: ([f"--flagfile={path}", "--data="], ["--data: missing"])
+    for path in sorted((ROOT / "experiments" / "flags").glob("train_*.flags"))
 }
 
 
