@@ -58,7 +58,7 @@ _OUTPUT = flags.DEFINE_string("output_dir", "outputs", "Folder to write to.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "release", "A --run_dir of experiments.train, or a release folder."
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Of masks and starting points.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of masks and starting points.", 0, 2**32 - 1)
 _BLEND = flags.DEFINE_enum("blend", "poisson", ["poisson", "paste"], "See blending.")
 _TERM = flags.DEFINE_enum(
     "landmark_term",
@@ -332,12 +332,14 @@ def _check_outputs(inputs, output):
                 f"--images={path}: would be written as {path.stem}.png, like "
                 f"{written[path.stem]}; rename it."
             )
-        if path.resolve() == (output / f"{path.stem}.png").resolve():
-            raise InputError(
-                f"--output_dir={output}: {path.name} would be overwritten by its "
-                "completion; give another folder."
-            )
         written[path.stem] = str(path)
+    outputs = {(output / f"{stem}.png").resolve() for stem in written}
+    for path in (*inputs, pathlib.Path(_MASK.value)):
+        if path.resolve() in outputs:
+            raise InputError(
+                f"--output_dir={output}: {path} would be overwritten by a result; give "
+                "another folder."
+            )
 
 
 def _hole():

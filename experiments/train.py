@@ -35,7 +35,7 @@ _CHECK = flags.DEFINE_string(
     'folder or "release" into --run_dir, beside the real faces of --data.',
 )
 _STEPS = flags.DEFINE_integer("steps", 25_000, "Training steps in all.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Of weights, order, z and flips.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of weights, order, z and flips.", 0, 2**32 - 1)
 _BATCH = flags.DEFINE_integer("batch_size", 64, "Images a step.", lower_bound=2)
 _SIZE = flags.DEFINE_integer("image_size", 64, "Height and width: 64 or 128.")
 _CROP = flags.DEFINE_integer(
@@ -86,7 +86,6 @@ def main() -> int:
     for sentence in faces.skipped:
         print(f"skipped {sentence}")
     with checkpoints.opened(run_dir) as store:
-        application.write_effective_flags(run_dir, "experiments.train")
         model = train(store, run_dir, faces, architecture, settings)
     if _EXPORT.value:
         provenance = {
@@ -164,6 +163,7 @@ def train(
             source={"path": str(run_dir), "step": int(state.step)},
         )
 
+    application.write_effective_flags(run_dir, "experiments.train")
     log = reporting.JsonLines(
         os.path.join(run_dir, "metrics.jsonl"), resume_after=first
     )

@@ -69,7 +69,7 @@ def bench(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     weights.export(folder / "tiny", tiny_model(), provenance={})
     weights.export(folder / "nan", tiny_model(value=jnp.nan), provenance={})
-    for name in ("faces", "mixed", "bad", "twins", "named_grid", "own"):
+    for name in ("faces", "mixed", "bad", "twins", "named_grid", "own", "masks"):
         (folder / name).mkdir()
     for seed, (name, shape) in enumerate(PICTURES.items()):
         files.write_picture(folder / "faces" / f"{name}.png", noise(*shape, seed=seed))
@@ -92,6 +92,11 @@ def bench(tmp_path_factory):
         "all_white": 0 * hole + 255,
         "small": hole[:32, :32],
     }
+    stencils["masks/a"] = hole
+    # Painted over a whole 89 x 109 photograph; its frame starts at (12, 22).
+    photo = np.zeros((109, 89), np.uint8)
+    photo[22 + 20 : 22 + 40, 12 + 10 : 12 + 50] = 255
+    stencils["photo_hole"] = photo
     for name, stencil in stencils.items():
         Image.fromarray(stencil).save(folder / f"{name}.png")
     return folder
@@ -159,6 +164,11 @@ def variants(base, both, bench):
             one,
             f"--mask={bench}/black_hole.png",
             "--mask_hole=black",
+        ),
+        "photo": (
+            *QUICK,
+            f"--images={bench}/faces/b.png",
+            f"--mask={bench}/photo_hole.png",
         ),
     }
     return dict(zip(commands, both(commands.values()), strict=True))
@@ -321,6 +331,15 @@ def test_a_mask_file_marks_the_hole_in_white_or_black(variants, bench):
     assert "psnr" in white.report()["images"][0]
 
 
+def test_a_mask_of_the_photographs_size_is_framed_like_it(variants, bench):
+    photo = variants["photo"]
+    assert photo.code == 0, photo.err
+    same = (written(photo, "b") == framed(bench, "b")).all(axis=-1)
+    hole = np.zeros((64, 64), bool)
+    hole[20:40, 10:50] = True
+    np.testing.assert_array_equal(same, ~hole)
+
+
 # Flag files.
 
 
@@ -387,6 +406,10 @@ REFUSED = {
     "overwritten input": (
         ["--images={bench}/own/a.png", "--output_dir={bench}/own"],
         ["a.png", "overwritten"],
+    ),
+    "overwritten mask": (
+        ["--mask={bench}/masks/a.png", "--output_dir={bench}/masks"],
+        ["masks/a.png", "overwritten"],
     ),
 }
 
