@@ -43,12 +43,12 @@ class Settings:
         0.1 %; 0 never stops early.
     """
 
-    restarts: int = 8
-    iterations: int = 300
+    restarts: int = 16
+    iterations: int = 200
     learning_rate: float = 0.05
     optimizer: Literal["adam", "nesterov"] = "adam"
     start: Literal["uniform", "normal"] = "uniform"
-    window: int = 7
+    window: int = 21
     lambda_context: float = 1.0
     lambda_prior: float = 0.003
     lambda_landmark: float = 1.0
