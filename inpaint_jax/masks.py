@@ -197,12 +197,10 @@ def context_weights(mask: types.Mask, *, window: int = 7) -> types.ContextWeight
     if window % 2 == 0 or window < 1:
         raise ValueError(f"window must be odd and positive, got {window}")
 
-    def window_sum(x):
-        return jax.lax.reduce_window(
-            x, 0.0, jax.lax.add, (1, window, window, 1), (1, 1, 1, 1), "SAME"
-        )
-
-    return mask * window_sum(1.0 - mask) / window_sum(jnp.ones_like(mask))
+    rows, columns = mask.shape[1:3]
+    unknown = _window_sum(_window_sum(1.0 - mask, window, axis=1), window, axis=2)
+    neighbours = _in_window(rows, window)[:, None] * _in_window(columns, window)[None]
+    return mask * unknown / neighbours[None, ..., None]
 
 
 def hole_share(mask: types.Mask) -> types.PerExample:
@@ -216,6 +214,18 @@ def _without_block(shape, top, left_edge, height, width):
     inside_rows = (rows >= top) & (rows < top + height)
     inside_columns = (columns >= left_edge) & (columns < left_edge + width)
     return 1.0 - (inside_rows & inside_columns).astype(jnp.float32)[..., None]
+
+
+def _window_sum(x, window, *, axis):
+    size = tuple(window if i == axis else 1 for i in range(4))
+    return jax.lax.reduce_window(x, 0.0, jax.lax.add, size, (1, 1, 1, 1), "SAME")
+
+
+def _in_window(length, window):
+    # How many of the pixels around each place of a line lie on the line.
+    place, reach = np.arange(length), window // 2
+    count = np.minimum(place + reach, length - 1) - np.maximum(place - reach, 0) + 1
+    return count.astype(np.float32)
 
 
 def _distance_to_segment(point, begin, end):
