@@ -77,11 +77,12 @@ def test_the_search_recovers_a_generated_image(optimizer, key):
 
 def test_restarts_are_ordered_by_their_score(key):
     image, mask = damaged()
-    result = complete(key, image, mask, prepared(iterations=6, chunk=6))
+    compiled = prepared(iterations=6, chunk=6, window=5)
+    result = complete(key, image, mask, compiled)
     assert result.iterations == 6
     score = np.asarray(result.score)
     assert np.all(np.diff(score) > 0)
-    weights = np.asarray(masks.context_weights(mask))
+    weights = np.asarray(masks.context_weights(mask, window=5))
     expected = []
     for z, generated in zip(result.z, result.generated, strict=True):
         np.testing.assert_allclose(generated, generate(z[None])[0], atol=1e-6)
