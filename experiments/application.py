@@ -1,9 +1,11 @@
 """What every application here does around its work: flags, errors, exit codes."""
 
+import math
 import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -16,7 +18,8 @@ _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
 def run(main: Callable[[], int]) -> None:
     """Parses the flags, runs an application and exits.
 
-    Exit codes: 0 all done, 1 some inputs were skipped, 2 the input or a flag was wrong.
+    Exit codes: 0 all done, 1 some inputs were skipped, 2 the input or a flag was wrong,
+    130 interrupted.
 
     Args:
       main: called after flags are parsed and JAX is configured; returns 0 or 1.
@@ -34,7 +37,8 @@ def run(main: Callable[[], int]) -> None:
                 raise
             return _refuse(str(error))
         except KeyboardInterrupt:
-            return _refuse("interrupted; what is written is complete.")
+            _refuse("interrupted; every file that is written is complete.")
+            return 130
 
     app.run(guarded, flags_parser=_parse)
 
@@ -65,6 +69,26 @@ def command(module: str, *, without: Sequence[str]) -> str:
         if flag.value != flag.default and flag.name not in without
     ]
     return " ".join([f"python -m {module}", *changed])
+
+
+def check_numbers(*holders: flags.FlagHolder[Any]) -> None:
+    """Refuses numbers that no option can mean.
+
+    Args:
+      holders: flags of any type.
+
+    Raises:
+      InputError: a float is NaN or infinite, or a rate is not above 0.
+    """
+    for holder in holders:
+        value = holder.value
+        if not isinstance(value, float):
+            continue
+        if not math.isfinite(value) or (holder.name.endswith("rate") and value <= 0):
+            raise InputError(
+                f"--{holder.name}={value}: must be a finite number"
+                f"{' above 0' if holder.name.endswith('rate') else ''}."
+            )
 
 
 def _flags_of(module):

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import tqdm
 from absl import flags
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from experiments import application, reporting
 from inpaint_jax import (
@@ -122,11 +122,11 @@ _SEARCH = {
 
 
 class Hole(NamedTuple):
-    """What --mask says: a named mask, or the grey levels of a file."""
+    """What --mask says: a named mask, or which pixels of a file are hole."""
 
     name: str
     make: masks.MakeMask | None
-    stencil: UInt8[np.ndarray, "height width"] | None
+    pixels: Bool[np.ndarray, "height width"] | None
 
 
 class Case(NamedTuple):
@@ -135,6 +135,7 @@ class Case(NamedTuple):
     Attributes:
       name: stem of the output file.
       picture: uint8 `[H, W, 3]`, framed; nothing of its hole reaches the search.
+      original: what it was before the damage, to score the result, if that is known.
       crop: side of the frame in CelebA pixels.
       mask: `[1, H, W, 1]`, 1 = known.
       key: of its starting points.
@@ -142,6 +143,7 @@ class Case(NamedTuple):
 
     name: str
     picture: UInt8[np.ndarray, "height width 3"]
+    original: UInt8[np.ndarray, "height width 3"] | None
     crop: int
     mask: types.Mask
     key: types.PRNGKey
@@ -165,18 +167,20 @@ def main() -> int:
         settings=settings,
     )
     application.write_effective_flags(output, "experiments.inpaint")
+    for earlier in ("report.json", "grid.png"):
+        (output / earlier).unlink(missing_ok=True)
     trace = reporting.JsonLines(output / "trace.jsonl")
     entries, rows, skipped = [], [], []
     for path in inputs:
         try:
             case = _case(path, model, hole)
+            entry, row = complete(case, compiled, landmarks, trace, output)
         except InputError as error:
             if len(inputs) == 1:
                 raise
             print(f"skipped {error}")
             skipped.append(str(error))
             continue
-        entry, row = complete(case, compiled, landmarks, trace, output)
         entries.append(entry)
         rows.append(row)
         _print_entry(entry, output)
@@ -232,8 +236,7 @@ def complete(
       mask, the best restarts, the completed image, the original where known.
     """
     started = time.monotonic()
-    original = pixels.from_bytes(case.picture)[None]
-    image = original * case.mask
+    image = pixels.from_bytes(case.picture)[None] * case.mask
     last = None
     bar = tqdm.tqdm(
         total=compiled.settings.iterations, desc=case.name, unit="step", disable=None
@@ -290,21 +293,26 @@ def complete(
         *shown,
         np.asarray(completed[0]),
     ]
-    if _original_known():
-        scored = pixels.from_bytes(completed[:1])
-        entry |= {
-            "psnr": float(metrics.psnr(scored, original)[0]),
-            "psnr_hole": float(metrics.psnr(scored, original, 1.0 - case.mask)[0]),
-            "ssim": float(metrics.ssim(scored, original)[0]),
-        }
-        row.append(case.picture)
+    if case.original is not None:
+        entry |= _scores(completed, pixels.from_bytes(case.original)[None], case.mask)
+        row.append(case.original)
     return entry, row
+
+
+def _scores(completed, original, mask):
+    scored = pixels.from_bytes(completed)
+    return {
+        "psnr": float(metrics.psnr(scored, original)[0]),
+        "psnr_hole": float(metrics.psnr(scored, original, 1.0 - mask)[0]),
+        "ssim": float(metrics.ssim(scored, original)[0]),
+    }
 
 
 def _settings():
     values = {name: flag.value for name, flag in _SEARCH.items()}
     if values["window"] % 2 == 0:
         raise InputError(f"--window={values['window']}: must be odd, as 7.")
+    application.check_numbers(*_SEARCH.values(), _THRESHOLD)
     return completion.Settings(**values)
 
 
@@ -314,11 +322,12 @@ def _inputs(output):
         inputs = data.list_pictures(path)[part]
         if not inputs:
             raise InputError(f"--images={_IMAGES.value}: this slice is empty.")
-    elif os.path.isfile(path):
+    elif os.path.isfile(path) and part == slice(None):
         inputs = [pathlib.Path(path)]
     else:
         raise InputError(
-            f"--images={path}: no such file or folder; give a picture or a folder."
+            f"--images={_IMAGES.value}: no such file or folder; give a picture, or a "
+            "folder with or without a [start:stop]."
         )
     _check_outputs(inputs, output)
     return inputs
@@ -344,39 +353,55 @@ def _check_outputs(inputs, output):
 
 def _hole():
     name = _MASK.value
-    if not os.path.isfile(name):
-        name, make = masks.named(name)
-        return Hole(name, make, None)
-    stencil = files.read_stencil(name)
-    _read_mask(name, stencil, stencil.shape)
-    return Hole(name, None, stencil)
-
-
-def _read_mask(name, stencil, shape):
-    white = _MASK_HOLE.value == "white"
-    return masks.from_stencil(stencil, name=name, shape=shape, hole_is_white=white)
+    try:
+        return Hole(*masks.named(name), None)
+    except InputError:
+        if not os.path.isfile(name):
+            raise
+    grey, white = files.read_stencil(name), _MASK_HOLE.value == "white"
+    mask = masks.from_stencil(grey, name=name, shape=grey.shape, hole_is_white=white)
+    return Hole(name, None, np.asarray(mask)[..., 0] == 0)
 
 
 def _case(path, model, hole):
     size = model.architecture.image_size
     photo = files.read_picture(path)
+    picture = original = data.frame(photo, crop=model.crop, size=size)
     key = completion.image_key(jax.random.key(_SEED.value), path.name)
     key_mask, key_start = jax.random.split(key)
     if hole.make is not None:
         mask = hole.make(key_mask, (size, size))
+    elif hole.pixels.shape == photo.shape[:2]:
+        picture, mask = _frame_with_hole(photo, hole, model.crop, size)
     else:
-        stencil = hole.stencil
-        if stencil.shape == photo.shape[:2]:
-            rgb = np.repeat(stencil[..., None], 3, axis=-1)
-            stencil = data.frame(rgb, crop=model.crop, size=size)[..., 0]
-        mask = _read_mask(hole.name, stencil, (size, size))
+        mask = _mask_of(hole.pixels, hole.name, size)
+    known = _ORIGINAL.value if _ORIGINAL.value is not None else hole.make is not None
     return Case(
         name=path.stem,
-        picture=data.frame(photo, crop=model.crop, size=size),
+        picture=picture,
+        original=original if known else None,
         crop=model.crop,
         mask=mask[None],
         key=key_start,
     )
+
+
+def _frame_with_hole(photo, hole, crop, size):
+    # Scaling mixes neighbours. The hole is emptied first, so that nothing of it can
+    # reach a known pixel, and every pixel that any of it falls into is hole.
+    empty = np.where(hole.pixels[..., None], photo[~hole.pixels].mean(axis=0), photo)
+    stencil = np.repeat(_grey(hole.pixels)[..., None], 3, axis=-1)
+    framed = data.frame(stencil, crop=crop, size=size)[..., 0] > 0
+    picture = data.frame(empty.astype(np.uint8), crop=crop, size=size)
+    return picture, _mask_of(framed, hole.name, size)
+
+
+def _grey(hole_pixels):
+    return np.where(hole_pixels, np.uint8(255), np.uint8(0))
+
+
+def _mask_of(hole_pixels, name, size):
+    return masks.from_stencil(_grey(hole_pixels), name=name, shape=(size, size))
 
 
 def _describe(landmarks):
@@ -387,12 +412,6 @@ def _describe(landmarks):
         "threshold": _THRESHOLD.value,
         "sha256": landmarks.predictor.sha256,
     }
-
-
-def _original_known():
-    if _ORIGINAL.value is not None:
-        return _ORIGINAL.value
-    return not os.path.isfile(_MASK.value)
 
 
 def _ranking(settings):

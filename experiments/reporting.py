@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from inpaint_jax import files
+from inpaint_jax.errors import InputError
 
 
 class JsonLines:
@@ -27,17 +28,23 @@ class JsonLines:
             after the checkpoint that the run goes on from.
         """
         self._path = pathlib.Path(path)
-        kept = [
-            line
-            for line in _complete_lines(self._path)
-            if json.loads(line)["step"] <= resume_after
-        ]
+        kept = _lines_until(self._path, resume_after)
         files.write_text(self._path, "".join(line + "\n" for line in kept))
 
     def append(self, **values: Any) -> None:
-        """Adds one line."""
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(files.finite(values), allow_nan=False) + "\n")
+        """Adds one line.
+
+        Raises:
+          InputError: it cannot be written.
+        """
+        line = json.dumps(files.finite(values), allow_nan=False) + "\n"
+        try:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise InputError(
+                f"{self._path}: cannot be written ({error.strerror}); free some space."
+            ) from error
 
 
 def sheet(
@@ -76,7 +83,7 @@ def environment() -> dict[str, Any]:
         "commit": _commit(),
         "python": platform.python_version(),
         "device": f"{device.platform}: {device.device_kind}",
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": _cores(),
     }
 
 
@@ -101,8 +108,21 @@ def _commit():
     return found.stdout.strip()
 
 
-def _complete_lines(path):
-    if not path.is_file():
+def _cores():
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _lines_until(path, step):
+    if step < 0 or not path.is_file():
         return []
     text = path.read_text(encoding="utf-8")
-    return text[: text.rfind("\n") + 1].splitlines()
+    try:
+        # What follows the last line break was cut off in the middle.
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        return [line for line in lines if json.loads(line)["step"] <= step]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: not the log of a run; move it away or give another folder."
+        ) from error

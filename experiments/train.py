@@ -93,7 +93,7 @@ def main() -> int:
                 "experiments.train", without=("run_dir", "export", "sample_every")
             ),
             "settings": dataclasses.asdict(settings),
-            "steps": _STEPS.value,
+            "steps": model.source["step"],
             "images": len(faces.images),
             "environment": reporting.environment(),
         }
@@ -136,6 +136,11 @@ def train(
     if (resumed := store.latest(state)) is not None:
         first, state, found = resumed
         _check_same(found, meta)
+        if first > _STEPS.value:
+            raise InputError(
+                f"--steps={_STEPS.value}: the run in --run_dir has taken {first}; give "
+                "at least as many."
+            )
         state = jax.tree.map(jnp.asarray, state)
         print(f"resuming after step {first}")
     step_function = jax.jit(
@@ -153,6 +158,13 @@ def train(
         functools.partial(adversarial.averaged_generator, generator=players.generator)
     )
     fixed_z = adversarial.sample_z(key_samples, 64, architecture.z_dim)
+
+    @jax.jit
+    def draw(variables, z):
+        image: Any = players.generator.apply(variables, z, train=False)
+        return pixels.to_bytes(image)
+
+    model = None
 
     def model_now() -> weights.Model:
         return weights.Model(
@@ -191,16 +203,22 @@ def train(
             elapsed = time.monotonic() - started
             log.append(step=step, seconds=round(elapsed, 1), **values)
             bar.set_postfix({name: f"{v:.2f}" for name, v in values.items()})
-        if step % _SHEET.value == 0 or last:
-            _write_sheet(run_dir, step, model_now(), fixed_z)
-        if step % _SAVE.value == 0 or last:
-            model = model_now()
+        sheet, save = (
+            step % every == 0 or last for every in (_SHEET.value, _SAVE.value)
+        )
+        if not sheet and not save:
+            continue
+        model = model_now()
+        if sheet:
+            _write_sheet(run_dir, step, np.asarray(draw(model.generator, fixed_z)))
+        if save:
             networks = {
                 "generator": model.generator,
                 "discriminator": model.discriminator,
             }
+            _check_weights(networks, step)
             store.save(step, state=state, model=networks, meta=meta)
-    return model_now()
+    return model or model_now()
 
 
 def _check_health(path):
@@ -216,8 +234,7 @@ def _check_health(path):
     return 0
 
 
-def _write_sheet(run_dir, step, model, z):
-    images = np.asarray(pixels.to_bytes(jax.jit(model.generate)(z)))
+def _write_sheet(run_dir, step, images):
     rows = [list(images[i : i + 8]) for i in range(0, len(images), 8)]
     folder = files.make_directory(os.path.join(run_dir, "samples"))
     files.write_picture(folder / f"step_{step:07d}.png", reporting.sheet(rows))
@@ -230,6 +247,7 @@ def _given(flag: flags.FlagHolder[str | None]) -> str:
 
 
 def _from_flags():
+    application.check_numbers(_RATE_G, _RATE_D, _BETA1, _REAL_LABEL, _DECAY)
     try:
         architecture = dcgan.Architecture(
             image_size=_SIZE.value,
@@ -282,6 +300,13 @@ def _check_finite(values, step):
                 "--generator_rate and --discriminator_rate. The last checkpoint is "
                 "intact."
             )
+
+
+def _check_weights(networks, step):
+    finite = jax.tree.map(lambda leaf: bool(jnp.isfinite(leaf).all()), networks)
+    for name, leaves in finite.items():
+        largest = 0.0 if all(jax.tree.leaves(leaves)) else float("nan")
+        _check_finite({f"a weight of the {name}": largest}, step)
 
 
 if __name__ == "__main__":

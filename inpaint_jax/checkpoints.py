@@ -65,10 +65,12 @@ class Store:
                 f"{self._directory}/{step}: in the way of a checkpoint, and none "
                 "itself; remove it."
             ) from error
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            # TensorStore reports a full disk as a ValueError.
+            reason = str(error).partition("\n")[0]
             raise InputError(
-                f"{self._directory}: checkpoint {step} cannot be written "
-                f"({error.strerror or error}); earlier checkpoints are untouched."
+                f"{self._directory}: checkpoint {step} cannot be written ({reason}); "
+                "earlier checkpoints are untouched."
             ) from error
 
     def latest(self, template: Any) -> tuple[int, Any, dict[str, Any]] | None:
@@ -111,7 +113,7 @@ def opened(run_dir: str | os.PathLike[str], *, keep: int = 2) -> Iterator[Store]
     with open(directory / ".lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise InputError(
                 f"--run_dir={run_dir}: another process is training there; wait for it "
                 "or give another folder."
@@ -142,7 +144,7 @@ def read_meta(run_dir: str | os.PathLike[str]) -> tuple[int, dict[str, Any]]:
             if step is not None:
                 return step, _read(manager, step, meta=ocp.args.JsonRestore())["meta"]
     raise InputError(
-        f"--checkpoint={run_dir}: no complete checkpoint; train longer or give another."
+        f"{run_dir}: no complete checkpoint; train longer or give another."
     )
 
 

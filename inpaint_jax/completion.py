@@ -75,7 +75,15 @@ class Progress(NamedTuple):
 
 
 class Search(NamedTuple):
-    """The compiled pieces of a search; see `prepare`."""
+    """The compiled pieces of a search; see `prepare`.
+
+    Attributes:
+      settings: of the search.
+      start: key -> state of all restarts.
+      advance: (state, image `[1, H, W, 3]`, mask `[1, H, W, 1]`, iterations=) ->
+        (state, info of all steps).
+      evaluate: (z, image, mask) -> (G(z), loss `[restarts]`, LossTerms).
+    """
 
     settings: Settings
     start: Callable[..., latent.LatentState]
@@ -91,7 +99,7 @@ class Completion(NamedTuple):
       generated: `[restarts, H, W, 3]`, G at the best point of each restart.
       z: `[restarts, z_dim]`.
       score: `[restarts]`, by which they are ordered: eq. 20.
-      terms: weighted-out terms of eq. 20, each `[restarts]`.
+      terms: the terms of eq. 20 without their weights, each `[restarts]`.
       iterations: steps taken.
     """
 
@@ -110,7 +118,7 @@ def prepare(
     z_dim: int,
     settings: Settings,
 ) -> Search:
-    """Compiles a search for one generator; nothing is compiled again for other images.
+    """Prepares a search: compiled for the first image, used again for all others.
 
     Args:
       generate: G with its weights.

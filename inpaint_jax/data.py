@@ -250,6 +250,9 @@ def _open_tfds(path):
             f"--data=tfds:{path}: its files cannot be read at random; prepare it again "
             "with file_format='array_record'."
         ) from error
+    picture = np.asarray(rows[0].get("image")) if len(rows) else np.zeros(0)
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
+        raise InputError(f"--data=tfds:{path}: its rows have no RGB 'image'.")
     width = len(str(len(rows)))
     names = [f"{i + 1:0{width}d}" for i in range(len(rows))]
     return names, lambda i: np.asarray(rows[i]["image"])

@@ -181,6 +181,8 @@ def _opened(path):
             f"{path}: too many pixels; scale it below {_MAX_PIXELS // 1_000_000} "
             "megapixels."
         ) from error
+    except PermissionError as error:
+        raise InputError(f"{path}: may not be read; give yourself leave to.") from error
     except Exception as error:
         # Pillow's parsers of metadata fail with TypeError, struct.error and others.
         raise InputError(

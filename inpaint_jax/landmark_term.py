@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from inpaint_jax import losses, pixels, types
+from inpaint_jax.errors import InputError
 from inpaint_jax.landmarks import host
 
 
@@ -41,10 +42,15 @@ def masked_target(
       image: `[1, H, W, 3]`; only its known pixels are used.
       mask: `[1, H, W, 1]`, 1 = known.
       crop: side of the crop in CelebA pixels, for the constant box.
+
+    Raises:
+      InputError: dlib failed.
     """
     damaged = np.asarray(pixels.to_bytes(mask * image))
     box, source = host.face_box(detector, damaged[0], crop=crop)
-    points, _ = predictor.predict(damaged, box[None])
+    points, status = predictor.predict(damaged, box[None])
+    if status[0] != 0:
+        raise InputError(f"dlib places no landmarks in the box {box.tolist()}.")
     return Target(points[0], box, source)
 
 

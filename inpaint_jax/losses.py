@@ -60,7 +60,7 @@ def context(
 
     Args:
       generated: G(z), `[batch, H, W, 3]`.
-      image: the damaged image; where the weight is 0 its value does not matter.
+      image: the damaged image; where the weight is 0 it may hold anything, even NaN.
       weights: `masks.context_weights` (eq. 15), `[batch, H, W, 1]`.
       normalised: divide by the sum of the weights over pixels and channels. The plain
         sum grows with the number of pixels that a mask makes count, twelvefold between
@@ -69,6 +69,7 @@ def context(
     Returns:
       `[batch]`: the L1 norm of weights * (generated - image).
     """
+    image = jnp.where(weights > 0, image, 0.0)
     difference = jnp.sum(weights * jnp.abs(generated - image), axis=(1, 2, 3))
     if normalised:
         total = generated.shape[-1] * jnp.sum(weights, axis=(1, 2, 3))

@@ -135,9 +135,9 @@ def named(name: str) -> tuple[str, MakeMask]:
         name = f"random{100 * RANDOM_RATE:g}"
     if name in MASKS:
         return name, MASKS[name]
-    match = re.fullmatch(r"random(\d\d?(?:\.\d+)?)", name)
-    if match and float(match[1]) > 0:
-        return name, functools.partial(random_pixels, rate=float(match[1]) / 100)
+    match = re.fullmatch(r"random([1-9]\d?)", name)
+    if match:
+        return name, functools.partial(random_pixels, rate=int(match[1]) / 100)
     raise InputError(
         f"--mask={name}: no such mask and no such file; give {', '.join(MASKS)} (or "
         "random1 to random99), or a picture that marks the hole."
@@ -174,8 +174,9 @@ def from_stencil(
     share = float(hole.mean())
     if share in (0.0, 1.0):
         raise InputError(
-            f"--mask={name}: the hole is {share:.0%} of the image; mark part of it "
-            f"{'white' if hole_is_white else 'black'}, or turn --mask_hole round."
+            f"--mask={name}: the hole is {share:.0%} of the image; mark part of it in "
+            f"{'white' if hole_is_white else 'black'} and leave the rest in "
+            f"{'black' if hole_is_white else 'white'}."
         )
     return jnp.asarray(~hole, jnp.float32)[..., None]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+from jaxtyping import Array, Float, Key, UInt8
 
 Image = Float[Array, "batch height width 3"]
 ImageBytes = UInt8[Array, "batch height width 3"] | UInt8[np.ndarray, "..."]
@@ -18,9 +18,6 @@ ContextWeights = Float[Array, "batch height width 1"]
 Latent = Float[Array, "batch z_dim"]
 Logits = Float[Array, " batch"]
 PerExample = Float[Array, " batch"]
-Found = Bool[Array, " batch"]
-Landmarks = Float[Array, "batch points 2"]
-Boxes = Int[Array, "batch 4"]
 PRNGKey = Key[Array, ""]
 
 Variables = Mapping[str, Any]

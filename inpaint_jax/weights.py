@@ -90,11 +90,11 @@ def load(path: str | os.PathLike[str]) -> Model:
         model = _from_release(path)
     else:
         raise InputError(
-            f"--checkpoint={path}: neither a training run (checkpoints/) nor a release "
+            f"{path}: neither a training run (checkpoints/) nor a release "
             f"({_DESCRIPTION}); give the --run_dir of experiments.train."
         )
     for name in _NETWORKS:
-        _check_finite(getattr(model, name), f"--checkpoint={path}: the {name}")
+        _check_finite(getattr(model, name), f"{path}: the {name}")
     return model
 
 
@@ -178,9 +178,12 @@ def _understood(description, where):
 
 
 def _read_network(file, template):
-    if not file.is_file():
-        raise InputError(f"{file}: no such file; export the model again.")
-    data = file.read_bytes()
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{file}: cannot be read ({error.strerror}); export the model again."
+        ) from error
     try:
         flat = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:

@@ -14,15 +14,18 @@ runtime.configure()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-_FACES = pathlib.Path(__file__).parents[2] / "shared" / "data" / "celeba_half"
+_ROOT = pathlib.Path(__file__).parents[1]
+# Aligned CelebA pictures at half size, in the checkout (git ignores it) or beside it.
+_FACES = [folder / "data" / "celeba_half" for folder in (_ROOT, _ROOT / "../shared")]
 
 
 @pytest.fixture(scope="session")
 def faces_folder() -> pathlib.Path:
     """Folder of real aligned faces; tests that use it carry the marker `faces`."""
-    if not _FACES.is_dir():
-        pytest.skip(f"needs real faces in {_FACES.parent}")
-    return _FACES
+    for folder in _FACES:
+        if folder.is_dir():
+            return folder
+    pytest.skip("needs aligned CelebA pictures in data/celeba_half")
 
 
 @pytest.fixture

@@ -200,11 +200,11 @@ def test_progress_adds_up_when_chunks_do_not_fit(key):
     assert [report.iteration for report in reports] == [3, 6, 7]
     for before, after in itertools.pairwise(reports):
         assert np.all(after.best_loss <= before.best_loss)
-    # Chunks only cut the search into pieces.
+    # Chunks only cut the search into pieces, up to how each program is rounded.
     at_once = prepared(iterations=7, chunk=50)
     (only,) = completion.search(key, image, mask, compiled=at_once)
     assert only.iteration == 7
-    np.testing.assert_array_equal(only.best_loss, reports[-1].best_loss)
+    np.testing.assert_allclose(only.best_loss, reports[-1].best_loss, rtol=1e-6)
     np.testing.assert_array_equal(only.state.best_z, reports[-1].state.best_z)
 
 

@@ -204,3 +204,15 @@ def test_landmark_step_has_no_gradient(key):
     landmarks = landmarks.at[0, 0, 0].set(3.0).at[2, 1].set(jnp.nan)
     gradient = jax.grad(lambda x: jnp.sum(landmark_step(x, target)))(landmarks)
     np.testing.assert_array_equal(gradient, np.zeros((3, 6, 2)))
+
+
+def test_context_ignores_even_nan_where_the_weight_is_zero():
+    generated, image = np.zeros((2, 1, 2, 2, 3), np.float32)
+    weights = np.ones((1, 2, 2, 1), np.float32)
+    weights[0, 0, 0] = 0.0
+    image[0, 0, 0] = np.nan
+    value, gradient = jax.value_and_grad(
+        lambda g: losses.context(g, jnp.asarray(image), jnp.asarray(weights))[0]
+    )(jnp.asarray(generated) + 1.0)
+    assert value == 9.0
+    np.testing.assert_array_equal(gradient[0, 0, 0], [0.0, 0.0, 0.0])

@@ -88,13 +88,13 @@ class Predictor:
         dlib = _import_dlib()
         file = _find_model(path)
         self.path = str(file)
-        self.sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
         self._dlib = dlib
         try:
+            self.sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
             self._predictor = dlib.shape_predictor(str(file))
             blank = np.zeros((8, 8, 3), np.uint8)
             shape = self._predictor(blank, dlib.rectangle(0, 0, 7, 7))
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             raise InputError(
                 f"--landmark_model={file}: not a dlib shape predictor ({error})."
             ) from error
@@ -226,8 +226,8 @@ def _import_dlib():
         return importlib.import_module("dlib")
     except ImportError as error:
         raise InputError(
-            "dlib is not installed; run pip install 'inpaint-jax[landmarks]', or use "
-            "--landmark_term=none."
+            "dlib is not installed; run pip install 'inpaint-jax[landmarks]', or leave "
+            "the landmarks out (--landmark_term=none)."
         ) from error
 
 

@@ -4,7 +4,6 @@ import concurrent.futures
 import hashlib
 import importlib.util
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -97,20 +96,19 @@ def bench(tmp_path_factory):
     photo = np.zeros((109, 89), np.uint8)
     photo[22 + 20 : 22 + 40, 12 + 10 : 12 + 50] = 255
     stencils["photo_hole"] = photo
+    # Over a photograph that has to be scaled; what is painted there must not matter.
+    large = np.zeros((218, 178), np.uint8)
+    large[85:121, 51:98] = 255
+    stencils["large_hole"] = large
+    (folder / "large").mkdir()
+    for name, inside in {"dark/large": 0, "light/large": 255}.items():
+        (folder / name).parent.mkdir()
+        picture = noise(218, 178)
+        picture[large == 255] = inside
+        files.write_picture(folder / f"{name}.png", picture)
     for name, stencil in stencils.items():
         Image.fromarray(stencil).save(folder / f"{name}.png")
     return folder
-
-
-@pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-    """Each process compiles the same programs; the first one does it for all."""
-    return {
-        **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PLATFORMS": "cpu",
-    }
 
 
 @pytest.fixture(scope="session")
@@ -171,6 +169,12 @@ def variants(base, both, bench):
             f"--mask={bench}/photo_hole.png",
         ),
     }
+    for name in ("dark", "light"):
+        commands[name] = (
+            *QUICK,
+            f"--images={bench}/{name}/large.png",
+            f"--mask={bench}/large_hole.png",
+        )
     return dict(zip(commands, both(commands.values()), strict=True))
 
 
@@ -340,6 +344,12 @@ def test_a_mask_of_the_photographs_size_is_framed_like_it(variants, bench):
     np.testing.assert_array_equal(same, ~hole)
 
 
+def test_nothing_of_a_painted_hole_leaks_through_scaling(variants):
+    dark, light = variants["dark"], variants["light"]
+    assert dark.code == light.code == 0, dark.err + light.err
+    assert dark.pictures() == light.pictures()
+
+
 # Flag files.
 
 
@@ -387,6 +397,10 @@ REFUSED = {
     "all hole": (["--mask={bench}/all_white.png"], ["all_white.png", "100%"]),
     "corrupt mask": (["--mask={bench}/corrupt.png"], ["corrupt.png"]),
     "unknown mask": (["--mask=middle"], ["--mask=middle", "centre"]),
+    "slice of a file": (["--images={bench}/faces/a.png[0:1]"], ["a.png[0:1]"]),
+    "rate 0": (["--learning_rate=0"], ["learning_rate", "above 0"]),
+    "NaN threshold": (["--landmark_threshold=nan"], ["landmark_threshold", "nan"]),
+    "random0.5": (["--mask=random0.5"], ["--mask=random0.5", "random99"]),
     "no model": (["--checkpoint={bench}/faces"], ["faces", "model.json"]),
     "NaN weights": (["--checkpoint={bench}/nan"], ["NaN", "generator"]),
     "missing landmark model": (

@@ -1,0 +1,16 @@
+"""What the tests of all applications share."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """Each process compiles the same programs; the first one does it for all."""
+    return {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PLATFORMS": "cpu",
+    }
