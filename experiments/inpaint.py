@@ -6,18 +6,16 @@ python -m experiments.inpaint --flagfile=experiments/flags/landmark.flags \
 """
 
 import dataclasses
-import os
 import pathlib
 import time
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import tqdm
 from absl import flags
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 
-from experiments import application, reporting
+from experiments import application, cases, reporting
 from inpaint_jax import (
     completion,
     data,
@@ -26,7 +24,6 @@ from inpaint_jax import (
     masks,
     metrics,
     pixels,
-    types,
     weights,
 )
 from inpaint_jax.errors import InputError
@@ -121,34 +118,6 @@ _SEARCH = {
 }
 
 
-class Hole(NamedTuple):
-    """What --mask says: a named mask, or which pixels of a file are hole."""
-
-    name: str
-    make: masks.MakeMask | None
-    pixels: Bool[np.ndarray, "height width"] | None
-
-
-class Case(NamedTuple):
-    """One input: the framed picture and what is known of it.
-
-    Attributes:
-      name: stem of the output file.
-      picture: uint8 `[H, W, 3]`, framed; nothing of its hole reaches the search.
-      original: what it was before the damage, to score the result, if that is known.
-      crop: side of the frame in CelebA pixels.
-      mask: `[1, H, W, 1]`, 1 = known.
-      key: of its starting points.
-    """
-
-    name: str
-    picture: UInt8[np.ndarray, "height width 3"]
-    original: UInt8[np.ndarray, "height width 3"] | None
-    crop: int
-    mask: types.Mask
-    key: types.PRNGKey
-
-
 def main() -> int:
     """Completes every input; returns 1 if some had to be skipped."""
     settings = _settings()
@@ -158,8 +127,10 @@ def main() -> int:
     if _TERM.value != "none":
         predictor = host.Predictor(_LANDMARK_MODEL.value)
         landmarks = LandmarkModels(host.Detector(), predictor)
-    inputs = _inputs(output)
-    hole = _hole()
+    inputs = cases.list_inputs(
+        _IMAGES.value or str(_PORTRAIT), mask=_MASK.value, output=output
+    )
+    hole = cases.read_hole(_MASK.value, hole_is_white=_MASK_HOLE.value == "white")
     compiled = completion.prepare(
         model.generate,
         model.discriminate,
@@ -173,7 +144,14 @@ def main() -> int:
     entries, rows, skipped = [], [], []
     for path in inputs:
         try:
-            case = _case(path, model, hole)
+            case = cases.read(
+                path,
+                hole,
+                crop=model.crop,
+                size=model.architecture.image_size,
+                seed=_SEED.value,
+                original_known=_ORIGINAL.value,
+            )
             entry, row = complete(case, compiled, landmarks, trace, output)
         except InputError as error:
             if len(inputs) == 1:
@@ -216,7 +194,7 @@ class LandmarkModels(NamedTuple):
 
 
 def complete(
-    case: Case,
+    case: cases.Case,
     compiled: completion.Search,
     landmarks: LandmarkModels | None,
     trace: reporting.JsonLines,
@@ -314,94 +292,6 @@ def _settings():
         raise InputError(f"--window={values['window']}: must be odd, as 7.")
     application.check_numbers(*_SEARCH.values(), _THRESHOLD)
     return completion.Settings(**values)
-
-
-def _inputs(output):
-    path, part = data.split_slice(_IMAGES.value or str(_PORTRAIT))
-    if os.path.isdir(path):
-        inputs = data.list_pictures(path)[part]
-        if not inputs:
-            raise InputError(f"--images={_IMAGES.value}: this slice is empty.")
-    elif os.path.isfile(path) and part == slice(None):
-        inputs = [pathlib.Path(path)]
-    else:
-        raise InputError(
-            f"--images={_IMAGES.value}: no such file or folder; give a picture, or a "
-            "folder with or without a [start:stop]."
-        )
-    _check_outputs(inputs, output)
-    return inputs
-
-
-def _check_outputs(inputs, output):
-    written = {"grid": "the grid of this run"}
-    for path in inputs:
-        if path.stem in written:
-            raise InputError(
-                f"--images={path}: would be written as {path.stem}.png, like "
-                f"{written[path.stem]}; rename it."
-            )
-        written[path.stem] = str(path)
-    outputs = {(output / f"{stem}.png").resolve() for stem in written}
-    for path in (*inputs, pathlib.Path(_MASK.value)):
-        if path.resolve() in outputs:
-            raise InputError(
-                f"--output_dir={output}: {path} would be overwritten by a result; give "
-                "another folder."
-            )
-
-
-def _hole():
-    name = _MASK.value
-    try:
-        return Hole(*masks.named(name), None)
-    except InputError:
-        if not os.path.isfile(name):
-            raise
-    grey, white = files.read_stencil(name), _MASK_HOLE.value == "white"
-    mask = masks.from_stencil(grey, name=name, shape=grey.shape, hole_is_white=white)
-    return Hole(name, None, np.asarray(mask)[..., 0] == 0)
-
-
-def _case(path, model, hole):
-    size = model.architecture.image_size
-    photo = files.read_picture(path)
-    picture = original = data.frame(photo, crop=model.crop, size=size)
-    key = completion.image_key(jax.random.key(_SEED.value), path.name)
-    key_mask, key_start = jax.random.split(key)
-    if hole.make is not None:
-        mask = hole.make(key_mask, (size, size))
-    elif hole.pixels.shape == photo.shape[:2]:
-        picture, mask = _frame_with_hole(photo, hole, model.crop, size)
-    else:
-        mask = _mask_of(hole.pixels, hole.name, size)
-    known = _ORIGINAL.value if _ORIGINAL.value is not None else hole.make is not None
-    return Case(
-        name=path.stem,
-        picture=picture,
-        original=original if known else None,
-        crop=model.crop,
-        mask=mask[None],
-        key=key_start,
-    )
-
-
-def _frame_with_hole(photo, hole, crop, size):
-    # Scaling mixes neighbours. The hole is emptied first, so that nothing of it can
-    # reach a known pixel, and every pixel that any of it falls into is hole.
-    empty = np.where(hole.pixels[..., None], photo[~hole.pixels].mean(axis=0), photo)
-    stencil = np.repeat(_grey(hole.pixels)[..., None], 3, axis=-1)
-    framed = data.frame(stencil, crop=crop, size=size)[..., 0] > 0
-    picture = data.frame(empty.astype(np.uint8), crop=crop, size=size)
-    return picture, _mask_of(framed, hole.name, size)
-
-
-def _grey(hole_pixels):
-    return np.where(hole_pixels, np.uint8(255), np.uint8(0))
-
-
-def _mask_of(hole_pixels, name, size):
-    return masks.from_stencil(_grey(hole_pixels), name=name, shape=(size, size))
 
 
 def _describe(landmarks):
