@@ -122,15 +122,15 @@ def main() -> int:
     """Completes every input; returns 1 if some had to be skipped."""
     settings = _settings()
     output = files.make_directory(_OUTPUT.value)
+    inputs = cases.list_inputs(
+        _IMAGES.value or str(_PORTRAIT), mask=_MASK.value, output=output
+    )
+    hole = cases.read_hole(_MASK.value, hole_is_white=_MASK_HOLE.value == "white")
     model = weights.load(_CHECKPOINT.value)
     landmarks = None
     if _TERM.value != "none":
         predictor = host.Predictor(_LANDMARK_MODEL.value)
         landmarks = LandmarkModels(host.Detector(), predictor)
-    inputs = cases.list_inputs(
-        _IMAGES.value or str(_PORTRAIT), mask=_MASK.value, output=output
-    )
-    hole = cases.read_hole(_MASK.value, hole_is_white=_MASK_HOLE.value == "white")
     compiled = completion.prepare(
         model.generate,
         model.discriminate,

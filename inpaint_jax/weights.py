@@ -131,7 +131,7 @@ def export(
 
 def _from_run(path):
     step, meta = checkpoints.read_meta(path)
-    architecture, crop, shapes = _understood(meta, f"--checkpoint={path}: step {step}")
+    architecture, crop, shapes = _understood(meta, f"{path}: step {step}")
     variables = checkpoints.read_model(path, step, shapes)
     return Model(
         architecture=architecture,
