@@ -71,6 +71,17 @@ def command(module: str, *, without: Sequence[str]) -> str:
     return " ".join([f"python -m {module}", *changed])
 
 
+def given(flag: flags.FlagHolder[str | None]) -> str:
+    """Returns the value of a flag that must be there.
+
+    Raises:
+      InputError: it was not given.
+    """
+    if not flag.value:
+        raise InputError(f"--{flag.name}: missing; it must be given.")
+    return flag.value
+
+
 def check_numbers(*holders: flags.FlagHolder[Any]) -> None:
     """Refuses numbers that no option can mean.
 

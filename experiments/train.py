@@ -6,17 +6,14 @@ python -m experiments.train --data=folder:faces --run_dir=runs/dcgan
 import dataclasses
 import functools
 import os
-import time
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
-import tqdm
 from absl import flags
 
-from experiments import application, health, reporting
+from experiments import application, health, reporting, training
 from inpaint_jax import adversarial, checkpoints, data, files, pixels, weights
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import dcgan
@@ -81,7 +78,7 @@ def main() -> int:
     architecture, settings = _from_flags()
     if _CHECK.value:
         return _check_health(_CHECK.value)
-    run_dir = files.make_directory(_given(_RUN_DIR))
+    run_dir = files.make_directory(application.given(_RUN_DIR))
     faces = data.load(settings.data, crop=settings.crop, size=architecture.image_size)
     for sentence in faces.skipped:
         print(f"skipped {sentence}")
@@ -132,18 +129,8 @@ def train(
     )
     state = jax.jit(functools.partial(adversarial.init, players=players))(key_init)
     meta = _meta(architecture, settings)
-    first = 0
-    if (resumed := store.latest(state)) is not None:
-        first, state, found = resumed
-        _check_same(found, meta)
-        if first > _STEPS.value:
-            raise InputError(
-                f"--steps={_STEPS.value}: the run in --run_dir has taken {first}; give "
-                "at least as many."
-            )
-        state = jax.tree.map(jnp.asarray, state)
-        print(f"resuming after step {first}")
-    step_function = jax.jit(
+    first, state = training.resume(store, state, meta=meta, steps=_STEPS.value)
+    advance = jax.jit(
         functools.partial(
             adversarial.train_step,
             players=players,
@@ -164,69 +151,51 @@ def train(
         image: Any = players.generator.apply(variables, z, train=False)
         return pixels.to_bytes(image)
 
-    model = None
+    def networks(state):
+        generator = average(key_samples, state)
+        return {"generator": generator, "discriminator": state.discriminator}
 
-    def model_now() -> weights.Model:
-        return weights.Model(
-            architecture=architecture,
-            crop=settings.crop,
-            generator=average(key_samples, state),
-            discriminator=state.discriminator,
-            source={"path": str(run_dir), "step": int(state.step)},
+    def show(step, state):
+        _write_sheet(
+            run_dir, step, np.asarray(draw(average(key_samples, state), fixed_z))
         )
 
     application.write_effective_flags(run_dir, "experiments.train")
-    log = reporting.JsonLines(
-        os.path.join(run_dir, "metrics.jsonl"), resume_after=first
-    )
-    batches = data.batches(
-        faces.images,
+    order = data.batches(
+        len(faces.images),
         batch_size=settings.batch_size,
         seed=settings.seed,
         first_step=first,
     )
-    started = time.monotonic()
-    bar = tqdm.tqdm(
-        range(first + 1, _STEPS.value + 1),
-        initial=first,
-        total=_STEPS.value,
-        unit="step",
-        disable=None,
+    state = training.run(
+        key_steps,
+        state,
+        ((faces.images[chosen],) for chosen in order),
+        first=first,
+        schedule=training.Schedule(
+            _STEPS.value, _LOG.value, save_every=_SAVE.value, show_every=_SHEET.value
+        ),
+        store=store,
+        run_dir=run_dir,
+        meta=meta,
+        advance=advance,
+        networks=networks,
+        show=show,
     )
-    for step in bar:
-        key = jax.random.fold_in(key_steps, step)
-        state, info = step_function(key, state, next(batches))
-        last = step == _STEPS.value
-        if step % _LOG.value == 0 or last:
-            values = {name: float(jnp.mean(v)) for name, v in info._asdict().items()}
-            _check_finite(values, step)
-            elapsed = time.monotonic() - started
-            log.append(step=step, seconds=round(elapsed, 1), **values)
-            bar.set_postfix({name: f"{v:.2f}" for name, v in values.items()})
-        sheet, save = (
-            step % every == 0 or last for every in (_SHEET.value, _SAVE.value)
-        )
-        if not sheet and not save:
-            continue
-        model = model_now()
-        if sheet:
-            _write_sheet(run_dir, step, np.asarray(draw(model.generator, fixed_z)))
-        if save:
-            networks = {
-                "generator": model.generator,
-                "discriminator": model.discriminator,
-            }
-            _check_weights(networks, step)
-            store.save(step, state=state, model=networks, meta=meta)
-    return model or model_now()
+    return weights.Model(
+        architecture=architecture,
+        crop=settings.crop,
+        **networks(state),
+        source={"path": str(run_dir), "step": int(state.step)},
+    )
 
 
 def _check_health(path):
     model = weights.load(path)
     size = model.architecture.image_size
-    faces = data.load(_given(_DATA), crop=model.crop, size=size)
+    faces = data.load(application.given(_DATA), crop=model.crop, size=size)
     key = jax.random.key(_SEED.value)
-    found = health.check(key, model, faces, run_dir=_given(_RUN_DIR))
+    found = health.check(key, model, faces, run_dir=application.given(_RUN_DIR))
     print(
         f"exactly one face in {found['face_share']:.1%} of {found['samples']} samples, "
         f"in {found['face_share_real']:.1%} of {found['real']} real pictures"
@@ -238,12 +207,6 @@ def _write_sheet(run_dir, step, images):
     rows = [list(images[i : i + 8]) for i in range(0, len(images), 8)]
     folder = files.make_directory(os.path.join(run_dir, "samples"))
     files.write_picture(folder / f"step_{step:07d}.png", reporting.sheet(rows))
-
-
-def _given(flag: flags.FlagHolder[str | None]) -> str:
-    if not flag.value:
-        raise InputError(f"--{flag.name}: missing; it must be given.")
-    return flag.value
 
 
 def _from_flags():
@@ -259,7 +222,7 @@ def _from_flags():
     except ValueError as error:
         raise InputError(f"--{error}.") from error
     return architecture, Settings(
-        data=_given(_DATA),
+        data=application.given(_DATA),
         seed=_SEED.value,
         batch_size=_BATCH.value,
         crop=_CROP.value,
@@ -279,34 +242,6 @@ def _meta(architecture, settings) -> dict[str, Any]:
         "crop": settings.crop,
         "settings": dataclasses.asdict(settings),
     }
-
-
-def _check_same(found, meta):
-    for group in ("architecture", "settings"):
-        for name, value in meta[group].items():
-            before = found[group].get(name)
-            if before != value:
-                raise InputError(
-                    f"--{name}={value}: the run in --run_dir has {before}; give the "
-                    "same value or another folder."
-                )
-
-
-def _check_finite(values, step):
-    for name, value in values.items():
-        if not np.isfinite(value):
-            raise InputError(
-                f"{name} is {value} at step {step}: training diverged; lower "
-                "--generator_rate and --discriminator_rate. The last checkpoint is "
-                "intact."
-            )
-
-
-def _check_weights(networks, step):
-    finite = jax.tree.map(lambda leaf: bool(jnp.isfinite(leaf).all()), networks)
-    for name, leaves in finite.items():
-        largest = 0.0 if all(jax.tree.leaves(leaves)) else float("nan")
-        _check_finite({f"a weight of the {name}": largest}, step)
 
 
 if __name__ == "__main__":

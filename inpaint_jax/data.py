@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 from PIL import Image
 
 from inpaint_jax import files
@@ -108,27 +108,25 @@ def load(source: str, *, crop: int, size: int) -> Faces:
 
 
 def batches(
-    images: UInt8[np.ndarray, "count size size 3"],
-    *,
-    batch_size: int,
-    seed: int,
-    first_step: int,
-) -> Iterator[UInt8[np.ndarray, "batch size size 3"]]:
-    """Yields shuffled batches for ever, from any step on.
+    count: int, *, batch_size: int, seed: int, first_step: int
+) -> Iterator[Int[np.ndarray, " batch"]]:
+    """Yields which pictures make up each shuffled batch, for ever, from any step on.
 
     The order depends on the seed and the epoch alone, so that a run that is resumed at
     a step sees what an undisturbed one would have seen.
 
     Args:
-      images: uint8 `[count, size, size, 3]`.
+      count: number of pictures.
       batch_size: at most `count`; the last incomplete batch of an epoch is dropped.
       seed: of the shuffles.
       first_step: step of the first batch that is yielded.
 
+    Yields:
+      Indices, ascending.
+
     Raises:
       InputError: there are fewer pictures than one batch takes.
     """
-    count = len(images)
     per_epoch = count // batch_size
     if per_epoch == 0:
         raise InputError(
@@ -139,7 +137,7 @@ def batches(
         epoch, place = divmod(step, per_epoch)
         order = np.random.default_rng((seed, epoch)).permutation(count)
         for start in range(place * batch_size, per_epoch * batch_size, batch_size):
-            yield images[np.sort(order[start : start + batch_size])]
+            yield np.sort(order[start : start + batch_size])
             step += 1
 
 

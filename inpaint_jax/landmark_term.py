@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from inpaint_jax import losses, pixels, types
+from inpaint_jax import landmark_losses, pixels, types
 from inpaint_jax.errors import InputError
 from inpaint_jax.landmarks import host
 
@@ -72,7 +72,7 @@ def counter(
       mask: `[1, H, W, 1]`, 1 = known.
       composite: measure G(z) in the hole of the image; otherwise G(z) under the mask,
         as the thesis does.
-      threshold: in pixels, see `losses.landmark_step`.
+      threshold: in pixels, see `landmark_losses.step`.
 
     Returns:
       G(z) `[batch, H, W, 3]` -> count `[batch]`, by dlib on the host.
@@ -85,7 +85,7 @@ def counter(
             measured = mask * generated
         boxes = np.broadcast_to(target.box, (len(generated), 4))
         points, _ = predictor.predict(np.asarray(pixels.to_bytes(measured)), boxes)
-        return losses.landmark_step(
+        return landmark_losses.step(
             jnp.asarray(points),
             jnp.broadcast_to(target.points, points.shape),
             threshold=threshold,

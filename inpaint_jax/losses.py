@@ -1,4 +1,4 @@
-"""Losses: images, landmarks or logits in, one number per example out.
+"""Losses: images or logits in, one number per example out.
 
 Nothing is averaged over the batch here; the one reduction is the caller's. Terms with
 log D are computed from logits, with log D = -softplus(-logit) and
@@ -7,7 +7,6 @@ log(1 - D) = -softplus(logit), which stay finite where D is certain.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
 
 from inpaint_jax import types
 
@@ -89,29 +88,3 @@ def prior(fake_logits: types.Logits, *, saturating: bool = False) -> types.PerEx
       `[batch]`.
     """
     return generator(fake_logits, saturating=saturating)
-
-
-def landmark_step(
-    landmarks: Float[Array, "batch points 2"],
-    target: Float[Array, "batch points 2"],
-    *,
-    threshold: float = 3.0,
-) -> types.PerExample:
-    """Counts the coordinates that are too far off, 0.5 for each (eqs. 17 and 18).
-
-    This is a step function: its gradient is zero wherever it exists. It can rank
-    candidates; it cannot move one.
-
-    Args:
-      landmarks: (x, y) in pixels, `[batch, points, 2]`.
-      target: where they should be, same shape.
-      threshold: in pixels; a coordinate counts when it is off by more than this.
-
-    Returns:
-      `[batch]`, between 0 and the number of points; NaN where a coordinate is NaN,
-      which is how a face without landmarks is written.
-    """
-    distance = jnp.abs(landmarks - target)
-    count = 0.5 * jnp.sum(distance > threshold, axis=(1, 2), dtype=landmarks.dtype)
-    unknown: Bool[Array, " batch"] = jnp.any(jnp.isnan(distance), axis=(1, 2))
-    return jnp.where(unknown, jnp.nan, count)

@@ -1,10 +1,14 @@
-"""Scores of completed images: images in [-1, 1] in, one number per image out."""
+"""Scores of completed images, one number per image out.
+
+Images are in [-1, 1]; landmarks are (x, y) in pixels.
+"""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from inpaint_jax import types
+from inpaint_jax.landmarks import annotation
 
 _RANGE = 2.0
 _WINDOW, _SIGMA = 11, 1.5
@@ -55,6 +59,26 @@ def ssim(image: types.Image, reference: types.Image) -> types.PerExample:
     luminance = (2.0 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2.0 * covariance + c2) / (variance_x + variance_y + c2)
     return jnp.mean(luminance * structure, axis=(1, 2, 3))
+
+
+def nme(
+    landmarks: annotation.Landmarks, truth: annotation.Landmarks
+) -> types.PerExample:
+    """Computes the normalised mean error of landmarks.
+
+    The unit is the distance between the centres of the true eyes. Figures that were
+    normalised by the outer corners of the eyes, which lie further apart, are smaller.
+
+    Args:
+      landmarks: (x, y) in pixels, `[batch, 68, 2]`.
+      truth: same shape.
+
+    Returns:
+      `[batch]`: the mean Euclidean distance over that of the eyes; NaN where a
+      coordinate is NaN.
+    """
+    distance = jnp.linalg.norm(landmarks - truth, axis=-1)
+    return jnp.mean(distance, axis=1) / annotation.eye_distance(truth)
 
 
 def _smooth(

@@ -34,6 +34,21 @@ def to_bytes(image: Float[jax.Array, "..."]) -> UInt8[jax.Array, "..."]:
     return jnp.clip(scaled, 0.0, 255.0).astype(jnp.uint8)
 
 
+def grey(
+    image: Float[jax.Array, "*batch height width 3"],
+) -> Float[jax.Array, "*batch height width"]:
+    """Returns intensity from 0 to 255 without rounding, so that it has a gradient."""
+    return (jnp.mean(image, axis=-1) + 1.0) * 127.5
+
+
+def grey_as_bytes(
+    image: Float[jax.Array, "*batch height width 3"],
+) -> Float[jax.Array, "*batch height width"]:
+    """Returns the grey levels that dlib sees in an image: whole numbers, 0 to 255."""
+    total = jnp.sum(to_bytes(image).astype(jnp.int32), axis=-1)
+    return (total // 3).astype(jnp.float32)
+
+
 def grey_levels(
     image: UInt8[np.ndarray, "*batch height width 3"],
 ) -> UInt8[np.ndarray, "*batch height width"]:

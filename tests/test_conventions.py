@@ -17,12 +17,17 @@ LAYERS = {
     2: {
         *{"ops", "models", "landmarks", "losses", "masks", "latent", "blending"},
         *{"metrics", "augmentation", "data", "checkpoints"},
+        *{"landmark_losses", "estimators"},
     },
-    3: {"objective", "adversarial", "weights", "landmark_term"},
-    4: {"completion"},
+    3: {"objective", "adversarial", "landmark_fitting", "landmark_term", "releases"},
+    4: {"completion", "weights", "landmark_predictor"},
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
-SAME_LAYER = {("models", "ops")}
+SAME_LAYER = {
+    ("models", "ops"),
+    ("landmark_losses", "landmarks"),
+    ("metrics", "landmarks"),
+}
 HEAVY = ("dlib", "tensorflow", "tensorflow_datasets", "matplotlib")
 # Parameters with a default that may be given by position.
 POSITIONAL_DEFAULTS = {

@@ -64,9 +64,6 @@ def test_certain_logits_leave_finite_losses_and_gradients(loss, slope):
     np.testing.assert_allclose(gradient, slope, atol=1e-6)
 
 
-landmark_step = jax.jit(losses.landmark_step)
-
-
 def context_inputs(seed=0):
     rng = np.random.default_rng(seed)
     generated = rng.uniform(-1, 1, (3, 4, 5, 3))
@@ -146,64 +143,6 @@ def test_rows_of_the_context_loss_are_independent():
     changed = losses.context(generated.at[1].add(0.5), image, weights)
     np.testing.assert_array_equal(together[::2], changed[::2])
     assert together[1] != changed[1]
-
-
-def count(landmarks, target, threshold):
-    total = 0.0
-    for (x, y), (u, v) in zip(landmarks, target, strict=True):
-        total += 0.5 * (abs(x - u) > threshold) + 0.5 * (abs(y - v) > threshold)
-    return total
-
-
-@pytest.mark.parametrize("threshold", [3.0, 1.0])
-def test_landmark_step_equals_a_loop(threshold):
-    rng = np.random.default_rng(1)
-    # Whole pixels, as dlib gives them: many distances are exactly the threshold.
-    landmarks = rng.integers(0, 12, (4, 68, 2)).astype(np.float32)
-    target = rng.integers(0, 12, (4, 68, 2)).astype(np.float32)
-    expected = [count(a, b, threshold) for a, b in zip(landmarks, target, strict=True)]
-    got = losses.landmark_step(
-        jnp.asarray(landmarks), jnp.asarray(target), threshold=threshold
-    )
-    np.testing.assert_array_equal(got, expected)
-
-
-def test_landmark_step_counts_coordinates_beyond_three_pixels():
-    target = jnp.zeros((5, 2, 2))
-    landmarks = jnp.array(
-        [
-            [[3.0, -3.0], [3.0, 0.0]],
-            [[3.0001, 0.0], [0.0, 0.0]],
-            [[0.0, -4.0], [0.0, 0.0]],
-            [[4.0, -4.0], [0.0, 0.0]],
-            [[4.0, -4.0], [99.0, -99.0]],
-        ]
-    )
-    got = landmark_step(landmarks, target)
-    np.testing.assert_array_equal(got, [0, 0.5, 0.5, 1, 2])
-
-
-def test_landmark_step_lies_between_zero_and_the_number_of_points(key):
-    target = jax.random.uniform(key, (3, 68, 2))
-    same = landmark_step(target, target)
-    np.testing.assert_array_equal(same, np.zeros(3))
-    far = landmark_step(target + 100.0, target)
-    np.testing.assert_array_equal(far, np.full(3, 68))
-
-
-def test_landmark_step_is_nan_exactly_where_a_coordinate_is():
-    target = jnp.zeros((4, 5, 2))
-    landmarks = target.at[1, 3, 0].set(jnp.nan).at[2].set(9.0)
-    got = landmark_step(landmarks, target.at[3, 0, 1].set(jnp.nan))
-    np.testing.assert_array_equal(got, [0, np.nan, 5, np.nan])
-
-
-def test_landmark_step_has_no_gradient(key):
-    target = jnp.zeros((3, 6, 2))
-    landmarks = jax.random.uniform(key, (3, 6, 2), minval=-6.0, maxval=6.0)
-    landmarks = landmarks.at[0, 0, 0].set(3.0).at[2, 1].set(jnp.nan)
-    gradient = jax.grad(lambda x: jnp.sum(landmark_step(x, target)))(landmarks)
-    np.testing.assert_array_equal(gradient, np.zeros((3, 6, 2)))
 
 
 def test_context_ignores_even_nan_where_the_weight_is_zero():

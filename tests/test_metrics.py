@@ -1,4 +1,4 @@
-"""Metrics agree with scikit-image."""
+"""Image metrics agree with scikit-image, the landmark error with a loop."""
 
 import jax
 import jax.numpy as jnp
@@ -90,3 +90,32 @@ def test_metrics_are_symmetric():
         np.testing.assert_allclose(
             metric(image, reference), metric(reference, image), rtol=1e-6
         )
+
+
+def landmarks(seed=0):
+    rng = np.random.default_rng(seed)
+    truth = rng.uniform(0, 64, (3, 68, 2)).astype(np.float32)
+    return truth + rng.normal(size=truth.shape).astype(np.float32), truth
+
+
+def test_nme_equals_a_loop():
+    points, truth = landmarks()
+    expected = []
+    for p, q in zip(points.astype(np.float64), truth.astype(np.float64), strict=True):
+        eyes = sum(q[i] for i in range(42, 48)) / 6 - sum(q[36:42]) / 6
+        errors = [np.hypot(*(p[i] - q[i])) for i in range(68)]
+        expected.append(np.mean(errors) / np.hypot(*eyes))
+    got = metrics.nme(jnp.asarray(points), jnp.asarray(truth))
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_nme_has_no_unit():
+    points, truth = map(jnp.asarray, landmarks())
+    once = metrics.nme(points, truth)
+    np.testing.assert_allclose(metrics.nme(3.0 * points, 3.0 * truth), once, rtol=1e-5)
+
+
+def test_nme_is_nan_where_a_face_has_no_landmarks():
+    points, truth = map(jnp.asarray, landmarks())
+    got = metrics.nme(points.at[1, 3, 0].set(jnp.nan), truth.at[2, 3, 0].set(jnp.nan))
+    np.testing.assert_array_equal(np.isnan(got), [False, True, True])

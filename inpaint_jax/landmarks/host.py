@@ -22,6 +22,7 @@ from PIL import Image
 
 from inpaint_jax import pixels, runtime
 from inpaint_jax.errors import InputError
+from inpaint_jax.landmarks import model_file
 
 POINTS = 68
 _ENLARGE = 4
@@ -46,7 +47,7 @@ class Detector:
         """
         # dlib's detector changes its own state: one thread at a time.
         self._lock = threading.Lock()
-        self._detector = _import_dlib().get_frontal_face_detector()
+        self._detector = import_dlib().get_frontal_face_detector()
 
     def boxes(
         self, image: UInt8[np.ndarray, "height width 3"]
@@ -73,7 +74,13 @@ class Detector:
 
 
 class Predictor:
-    """Places the 68 points in a given box with dlib's tree cascade."""
+    """Places the 68 points in a given box with dlib's tree cascade.
+
+    Attributes:
+      path: the model's file.
+      sha256: hash of its content.
+      model: its content.
+    """
 
     def __init__(self, path: str | None = None):
         """Loads the model.
@@ -85,24 +92,25 @@ class Predictor:
         Raises:
           InputError: dlib or the model is missing, or the file is no such model.
         """
-        dlib = _import_dlib()
+        dlib = import_dlib()
         file = _find_model(path)
         self.path = str(file)
         self._dlib = dlib
+        # dlib trusts every number in a file and can crash on a damaged one, so that it
+        # gets none that was not checked before.
+        self.model = model_file.load(file)
+        if self.model.points != POINTS:
+            raise InputError(
+                f"--landmark_model={file}: has {self.model.points} points; give a "
+                f"model of {POINTS}."
+            )
         try:
             self.sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
             self._predictor = dlib.shape_predictor(str(file))
-            blank = np.zeros((8, 8, 3), np.uint8)
-            shape = self._predictor(blank, dlib.rectangle(0, 0, 7, 7))
         except (RuntimeError, OSError) as error:
             raise InputError(
                 f"--landmark_model={file}: not a dlib shape predictor ({error})."
             ) from error
-        if shape.num_parts != POINTS:
-            raise InputError(
-                f"--landmark_model={file}: has {shape.num_parts} points; give a model "
-                f"of {POINTS}."
-            )
 
     def predict(
         self, images: BatchBytes, boxes: BatchBoxes
@@ -221,7 +229,12 @@ def predict_in_graph(
     return call(image, box)
 
 
-def _import_dlib():
+def import_dlib() -> Any:
+    """Imports dlib.
+
+    Raises:
+      InputError: it is not installed.
+    """
     try:
         return importlib.import_module("dlib")
     except ImportError as error:

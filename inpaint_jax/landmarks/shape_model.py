@@ -1,12 +1,10 @@
 """The cascade of regression trees that places landmarks (Kazemi and Sullivan 2014)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
-import numpy as np
 from jaxtyping import Float, Int
 
-Numbers = np.ndarray | jax.Array
+Numbers = Any  # an array of numpy's or JAX's
 
 
 class ShapeModel(NamedTuple):

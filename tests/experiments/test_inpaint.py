@@ -357,7 +357,9 @@ def test_nothing_of_a_painted_hole_leaks_through_scaling(variants):
 def test_flag_files_open_with_what_they_are(path):
     lines = path.read_text().splitlines()
     assert lines[0].startswith("# ") and lines[1].startswith("# ")
-    application = "train" if path.name.startswith("train_") else "inpaint"
+    application = "inpaint"
+    if path.name.startswith("train_"):
+        application = "train_landmarks" if "landmarks" in path.name else "train"
     named = f"python -m experiments.{application} --flagfile=experiments/flags/"
     assert any(line.startswith(f"# {named}{path.name}") for line in lines)
     assert all(line.startswith(("#", "--")) for line in lines if line)

@@ -258,6 +258,7 @@ REFUSED = {
 REFUSED |= {
     path.name: ([f"--flagfile={path}", "--data="], ["--data: missing"])
     for path in sorted((ROOT / "experiments" / "flags").glob("train_*.flags"))
+    if "experiments.train --" in path.read_text(encoding="utf-8")
 }
 
 

@@ -1,0 +1,203 @@
+"""Trains the net that places the landmarks of damaged faces.
+
+python -m experiments.train_landmarks --data=folder:faces --run_dir=runs/landmarks
+"""
+
+import dataclasses
+import functools
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from absl import flags
+
+from experiments import application, reporting, training
+from inpaint_jax import (
+    checkpoints,
+    data,
+    files,
+    landmark_fitting,
+    landmark_predictor,
+)
+from inpaint_jax.errors import InputError
+from inpaint_jax.landmarks import host, labels
+from inpaint_jax.models import landmark_net
+
+_DATA = flags.DEFINE_string(
+    "data", None, "folder:DIR, array:FILE or tfds:NAME, with an optional [start:stop]."
+)
+_RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of this run; resumed if used.")
+_EXPORT = flags.DEFINE_string(
+    "export", None, "Folder to write safetensors to when training is done."
+)
+_LANDMARK_MODEL = flags.DEFINE_string(
+    "landmark_model", None, "dlib's 68-point model; by default the installed one."
+)
+_STEPS = flags.DEFINE_integer("steps", 10_000, "Training steps in all.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Of weights, order and masks.", 0, 2**32 - 1)
+_BATCH = flags.DEFINE_integer("batch_size", 64, "Images a step.", lower_bound=7)
+_SIZE = flags.DEFINE_integer("image_size", 64, "Height and width, a multiple of 16.")
+_CROP = flags.DEFINE_integer(
+    "crop", 128, "Side of the crop in CelebA pixels.", lower_bound=16, upper_bound=178
+)
+_FEATURES = flags.DEFINE_integer("features", 32, "Channels at half size.", 1)
+_HIDDEN = flags.DEFINE_integer("hidden", 256, "Width of the last hidden layer.", 1)
+_RATE = flags.DEFINE_float(
+    "learning_rate",
+    1e-3,
+    "AdamW's highest; it rises for 200 steps and falls to 0.",
+    0.0,
+)
+_DECAY = flags.DEFINE_float("weight_decay", 0.05, "AdamW's.", 0.0)
+_LOG = flags.DEFINE_integer("log_every", 50, "Steps between lines of metrics.", 1)
+_SAVE = flags.DEFINE_integer("checkpoint_every", 500, "Steps between checkpoints.", 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What decides the weights that come out; stored with every checkpoint."""
+
+    data: str
+    seed: int
+    steps: int
+    batch_size: int
+    crop: int
+    learning_rate: float
+    weight_decay: float
+
+
+def main() -> int:
+    """Trains; returns the exit code."""
+    architecture, settings = _from_flags()
+    run_dir = files.make_directory(application.given(_RUN_DIR))
+    faces = data.load(settings.data, crop=settings.crop, size=architecture.image_size)
+    for sentence in faces.skipped:
+        print(f"skipped {sentence}")
+    predictor = host.Predictor(_LANDMARK_MODEL.value)
+    truth = _labels(run_dir, predictor, faces, crop=settings.crop)
+    with checkpoints.opened(run_dir) as store:
+        net = train(store, run_dir, faces, truth, architecture, settings)
+    if _EXPORT.value:
+        provenance = {
+            "command": application.command(
+                "experiments.train_landmarks", without=("run_dir", "export")
+            ),
+            "settings": dataclasses.asdict(settings),
+            "images": len(faces.images),
+            "landmark_model_sha256": predictor.sha256,
+            "environment": reporting.environment(),
+        }
+        landmark_predictor.export(_EXPORT.value, net, provenance=provenance)
+        print(f"wrote {_EXPORT.value}")
+    return 1 if faces.skipped else 0
+
+
+def train(
+    store: checkpoints.Store,
+    run_dir: os.PathLike[str],
+    faces: data.Faces,
+    truth: np.ndarray,
+    architecture: landmark_net.Architecture,
+    settings: Settings,
+) -> landmark_predictor.LandmarkPredictor:
+    """Runs training from where the store stands to the last step.
+
+    Args:
+      store: open checkpoints of the run.
+      run_dir: where logs go.
+      faces: what to learn from.
+      truth: their landmarks, `[count, 68, 2]`.
+      architecture: of the net.
+      settings: of the training.
+
+    Returns:
+      The trained net.
+    """
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, settings.learning_rate, min(200, settings.steps // 2), settings.steps
+    )
+    optimizer = optax.adamw(schedule, weight_decay=settings.weight_decay)
+    options = {"architecture": architecture, "optimizer": optimizer}
+    key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
+    mean = jnp.asarray(truth.mean(axis=0))
+    state = jax.jit(functools.partial(landmark_fitting.init, **options))(key_init, mean)
+    meta = {
+        "architecture": dataclasses.asdict(architecture),
+        "crop": settings.crop,
+        "settings": dataclasses.asdict(settings),
+    }
+    first, state = training.resume(store, state, meta=meta, steps=settings.steps)
+    application.write_effective_flags(run_dir, "experiments.train_landmarks")
+    order = data.batches(
+        len(faces.images),
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        first_step=first,
+    )
+    state: Any = training.run(
+        key_steps,
+        state,
+        ((faces.images[chosen], truth[chosen]) for chosen in order),
+        first=first,
+        schedule=training.Schedule(
+            settings.steps, _LOG.value, save_every=_SAVE.value, show_every=_SAVE.value
+        ),
+        store=store,
+        run_dir=run_dir,
+        meta=meta,
+        advance=jax.jit(
+            functools.partial(landmark_fitting.train_step, **options), donate_argnums=1
+        ),
+        networks=lambda state: {"net": state.variables},
+    )
+    return landmark_predictor.LandmarkPredictor(
+        architecture=architecture,
+        crop=settings.crop,
+        variables=state.variables,
+        spread=1.0,
+        source={"path": str(run_dir), "step": int(state.step)},
+    )
+
+
+def _labels(run_dir, predictor, faces, *, crop):
+    """Labels the faces, or takes the labels of an interrupted run."""
+    file = run_dir / "labels.npz"
+    names = np.array(faces.names)
+    if file.is_file():
+        with np.load(file, allow_pickle=False) as stored:
+            if (
+                np.array_equal(stored["names"], names)
+                and stored["model"] == predictor.sha256
+            ):
+                return stored["landmarks"]
+    print(f"labelling {len(names)} faces")
+    found = labels.label(predictor, faces.images, crop=crop, nudged=True)
+    with files.replacing(file) as temporary, open(temporary, "wb") as stream:
+        np.savez(stream, names=names, model=predictor.sha256, landmarks=found.landmarks)
+    return found.landmarks
+
+
+def _from_flags():
+    application.check_numbers(_RATE, _DECAY)
+    try:
+        architecture = landmark_net.Architecture(
+            image_size=_SIZE.value, features=_FEATURES.value, hidden=_HIDDEN.value
+        )
+    except ValueError as error:
+        raise InputError(f"--{error}.") from error
+    return architecture, Settings(
+        data=application.given(_DATA),
+        seed=_SEED.value,
+        steps=_STEPS.value,
+        batch_size=_BATCH.value,
+        crop=_CROP.value,
+        learning_rate=_RATE.value,
+        weight_decay=_DECAY.value,
+    )
+
+
+if __name__ == "__main__":
+    application.run(main)

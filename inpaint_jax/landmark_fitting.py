@@ -1,0 +1,193 @@
+"""Training of the landmark net: faces with known points, damaged in every way."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from inpaint_jax import masks, pixels, types
+from inpaint_jax.landmarks import annotation
+from inpaint_jax.models import landmark_net
+
+_MAX_SHIFT = 3
+_MAX_CONTRAST, _MAX_BRIGHTNESS = 0.2, 0.2
+
+
+class FitState(NamedTuple):
+    """Exactly what the next training step needs.
+
+    Attributes:
+      step: number of steps taken, int32 scalar.
+      variables: {"params", "batch_stats"} of the net.
+      moments: state of the optimizer.
+    """
+
+    step: Int[Array, ""]
+    variables: types.Variables
+    moments: Any
+
+
+class FitInfo(NamedTuple):
+    """What a step tells about itself; never fed back.
+
+    Attributes:
+      likelihood: negative log-likelihood of the points, mean over each face, `[batch]`.
+      error: distance from the labels in pixels, mean over each face, `[batch]`.
+    """
+
+    likelihood: types.PerExample
+    error: types.PerExample
+
+
+def init(
+    key: types.PRNGKey,
+    mean: Float[Array, "points 2"],
+    *,
+    architecture: landmark_net.Architecture,
+    optimizer: optax.GradientTransformation,
+) -> FitState:
+    """Returns a net that places the mean shape in every face.
+
+    Args:
+      key: of the initial weights.
+      mean: mean of the labels, in pixels.
+      architecture: of the net.
+      optimizer: of its weights.
+    """
+    size = architecture.image_size
+    image, mask = jnp.zeros((1, size, size, 3)), jnp.zeros((1, size, size, 1))
+    variables = architecture.network().init(key, image, mask, train=False)
+    place = {**variables["params"]["to_points"], "bias": mean.reshape(-1) / size}
+    params = {**variables["params"], "to_points": place}
+    return FitState(
+        step=jnp.zeros((), jnp.int32),
+        variables={"params": params, "batch_stats": variables["batch_stats"]},
+        moments=optimizer.init(params),
+    )
+
+
+def train_step(
+    key: types.PRNGKey,
+    state: FitState,
+    images: types.ImageBytes,
+    landmarks: landmark_net.Landmarks,
+    *,
+    architecture: landmark_net.Architecture,
+    optimizer: optax.GradientTransformation,
+) -> tuple[FitState, FitInfo]:
+    """Moves the weights once.
+
+    The loss is the likelihood, which teaches the net how sure to be, and the plain
+    distance, without which it would neglect the points that are hard to see.
+
+    Args:
+      key: of the views and the masks.
+      state: where training is.
+      images: undamaged faces, uint8 `[batch, H, W, 3]`.
+      landmarks: their points in pixels.
+      architecture: of the net.
+      optimizer: of its weights.
+
+    Returns:
+      The next state, and what happened.
+    """
+    key_view, key_mask = jax.random.split(key)
+    image, truth = random_view(key_view, pixels.from_bytes(images), landmarks)
+    mask = sample_masks(key_mask, image.shape[0], image.shape[1:3])
+
+    def objective(params):
+        (points, whitening), updated = architecture.network().apply(
+            {**state.variables, "params": params},
+            image,
+            mask,
+            train=True,
+            mutable=["batch_stats"],
+        )
+        info = FitInfo(
+            likelihood=jnp.mean(
+                landmark_net.negative_log_likelihood(points, whitening, truth), axis=1
+            ),
+            error=jnp.mean(_distance(points, truth), axis=1),
+        )
+        return jnp.mean(info.likelihood + info.error), (info, updated["batch_stats"])
+
+    params = state.variables["params"]
+    gradient, (info, stats) = jax.grad(objective, has_aux=True)(params)
+    updates, moments = optimizer.update(gradient, state.moments, params)
+    moved = optax.apply_updates(params, updates)
+    next_state = FitState(
+        step=state.step + 1,
+        variables={"params": moved, "batch_stats": stats},
+        moments=moments,
+    )
+    return next_state, info
+
+
+def sample_masks(key: types.PRNGKey, count: int, shape: masks.Shape) -> types.Mask:
+    """Draws masks of all families in equal parts, and as many that hide nothing.
+
+    Args:
+      key: of the masks.
+      count: how many.
+      shape: (height, width).
+
+    Returns:
+      `[count, H, W, 1]`, 1 = known, one family after the other.
+    """
+    makers = [*masks.MASKS.values(), _nothing_hidden]
+    keys = jax.random.split(key, count)
+    return jnp.concatenate(
+        [
+            jax.vmap(lambda key, make=make: make(key, shape))(keys[i :: len(makers)])
+            for i, make in enumerate(makers)
+        ]
+    )
+
+
+def random_view(
+    key: types.PRNGKey, image: types.Image, landmarks: landmark_net.Landmarks
+) -> tuple[types.Image, landmark_net.Landmarks]:
+    """Changes each face a little, and its points with it.
+
+    Args:
+      key: of the changes.
+      image: `[batch, H, W, 3]`.
+      landmarks: in pixels.
+
+    Returns:
+      Image and points, mirrored half of the time, moved by up to 3 px at 64 px, with
+      other contrast and brightness.
+    """
+    batch, height, width, _ = image.shape
+    key_mirror, key_shift, key_light = jax.random.split(key, 3)
+    flip = jax.random.bernoulli(key_mirror, shape=(batch, 1, 1))
+    image = jnp.where(flip[..., None], image[:, :, ::-1], image)
+    mirrored = annotation.mirror(landmarks, width=width)
+    landmarks = jnp.where(flip, mirrored, landmarks)
+
+    reach = _MAX_SHIFT * height // 64
+    corner = jax.random.randint(key_shift, (batch, 2), 0, 2 * reach + 1)
+    around = ((0, 0), (reach, reach), (reach, reach), (0, 0))
+    padded = jnp.pad(image, around, mode="edge")
+
+    def window(padded, corner):
+        start = (corner[0], corner[1], 0)
+        return jax.lax.dynamic_slice(padded, start, (height, width, 3))
+
+    image = jax.vmap(window)(padded, corner)
+    moved = (reach - corner[:, None, ::-1]).astype(jnp.float32)
+    light = jax.random.uniform(key_light, (2, batch, 1, 1, 1), minval=-1.0)
+    contrast, brightness = 1.0 + _MAX_CONTRAST * light[0], _MAX_BRIGHTNESS * light[1]
+    return contrast * image + brightness, landmarks + moved
+
+
+def _nothing_hidden(key, shape):
+    del key
+    return jnp.ones((*shape, 1))
+
+
+def _distance(a, b):
+    # The norm has no gradient at 0, which a little inside the root takes care of.
+    return jnp.sqrt(jnp.sum((a - b) ** 2, axis=-1) + 1e-6)

@@ -1,0 +1,205 @@
+"""Losses of landmarks: how far the points of a face are from where they should be.
+
+Landmarks are `[batch, points, 2]`, (x, y) in pixels; the result is `[batch]`. A NaN
+coordinate is how a face without landmarks is written: its loss is NaN. Weights are
+`[batch, points]`, at least 0, and only their ratios matter; if all are 0, so is the
+loss. Every loss but `step` has a gradient that can move z, finite at all finite points.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from inpaint_jax import types
+from inpaint_jax.landmarks import annotation
+
+Points = Float[Array, "batch points 2"]
+Weights = Float[Array, "batch points"]
+Pixels = float | Float[Array, ""] | types.PerExample
+"""One for all faces, or one for each."""
+
+# Mean squared distance, in square pixels, below which points count as one.
+_ONE_POINT = 1e-6
+_PARTS = (
+    annotation.RIGHT_EYE,
+    annotation.LEFT_EYE,
+    annotation.NOSE,
+    annotation.MOUTH,
+)
+
+
+def step(
+    landmarks: Points, target: Points, *, threshold: float = 3.0
+) -> types.PerExample:
+    """Counts the coordinates that are too far off, 0.5 for each (eqs. 17 and 18).
+
+    This is a step function: its gradient is zero wherever it exists. It can rank
+    candidates; it moves z only through `estimators`.
+
+    Args:
+      landmarks: (x, y) in pixels, `[batch, points, 2]`.
+      target: where they should be, same shape.
+      threshold: in pixels; a coordinate counts when it is off by more than this.
+
+    Returns:
+      `[batch]`, between 0 and the number of points.
+    """
+    distance = jnp.abs(landmarks - target)
+    count = 0.5 * jnp.sum(distance > threshold, axis=(1, 2), dtype=landmarks.dtype)
+    unknown = jnp.any(jnp.isnan(distance), axis=(1, 2))
+    return jnp.where(unknown, jnp.nan, count)
+
+
+def hinge(
+    landmarks: Points, target: Points, weights: Weights, *, threshold: Pixels
+) -> types.PerExample:
+    """Computes how far the points lie beyond a threshold: eqs. 17 and 18 with a slope.
+
+    Args:
+      landmarks: (x, y) in pixels, `[batch, points, 2]`.
+      target: where they should be, same shape.
+      weights: of the points, `[batch, points]`.
+      threshold: in pixels, at least 0; a point at this Euclidean distance or nearer
+        costs nothing.
+
+    Returns:
+      `[batch]`, in pixels: the weighted mean of max(distance - threshold, 0).
+    """
+    return _mean(_excess(landmarks, target, threshold), weights)
+
+
+def huber(
+    landmarks: Points,
+    target: Points,
+    weights: Weights,
+    *,
+    threshold: Pixels,
+    delta: Pixels,
+) -> types.PerExample:
+    """Computes the hinge loss with its kink rounded off (Huber 1964).
+
+    With e = max(distance - threshold, 0), a point costs e^2 / (2 delta) up to
+    e = delta, and e - delta / 2 from there on, where the slope is 1 as in `hinge`.
+
+    Args:
+      landmarks: (x, y) in pixels, `[batch, points, 2]`.
+      target: where they should be, same shape.
+      weights: of the points, `[batch, points]`.
+      threshold: in pixels, at least 0, as in `hinge`.
+      delta: in pixels, above 0.
+
+    Returns:
+      `[batch]`, in pixels: the weighted mean of these costs.
+
+    Raises:
+      ValueError: delta is not above 0.
+    """
+    if isinstance(delta, float) and not delta > 0.0:
+        raise ValueError(f"delta must be above 0 pixels, got {delta}")
+    excess = _excess(landmarks, target, threshold)
+    delta = _per_point(delta, excess)
+    curved = jnp.minimum(excess, delta)
+    return _mean(curved**2 / (2.0 * delta) + (excess - curved), weights)
+
+
+def share_of_eyes(target: annotation.Landmarks, share: float) -> types.PerExample:
+    """Turns a share of the distance between the eyes into pixels.
+
+    A threshold of pixels says little when faces differ in size; this is one that does
+    not depend on it.
+
+    Args:
+      target: the face to measure on, `[batch, 68, 2]`.
+      share: of the distance between the centres of its eyes.
+
+    Returns:
+      `[batch]`, in pixels: a threshold for `hinge` and `huber`.
+    """
+    return share * annotation.eye_distance(target)
+
+
+def shape(
+    landmarks: annotation.Landmarks, target: annotation.Landmarks, weights: Weights
+) -> types.PerExample:
+    """Computes what no shift, turn or scaling of the face explains (Gower 1975).
+
+    The landmarks are laid onto the target by the best similarity, w -> a w + b on
+    points as complex numbers: with both faces centred, a is the weighted inner product
+    of the two over the weighted square of the landmarks.
+
+    Args:
+      landmarks: (x, y) in pixels, `[batch, 68, 2]`.
+      target: the shape they should have, same shape.
+      weights: of the points, `[batch, 68]`, in the fit and in the loss.
+
+    Returns:
+      `[batch]`: the weighted mean squared distance that is left, over the squared
+      distance between the eyes of the target; no unit.
+    """
+    x, y = _centred(landmarks, weights)
+    u, v = _centred(target, weights)
+    # Below this size a shape is rounding error, and the fit would blow it up.
+    square = jnp.maximum(_mean(x**2 + y**2, weights), _ONE_POINT)
+    real = (_mean(x * u + y * v, weights) / square)[:, None]
+    imaginary = (_mean(x * v - y * u, weights) / square)[:, None]
+    left = (real * x - imaginary * y - u) ** 2 + (imaginary * x + real * y - v) ** 2
+    unit = jnp.maximum(annotation.eye_distance(target) ** 2, _ONE_POINT)
+    return _mean(left, weights) / unit
+
+
+def proportions(
+    landmarks: annotation.Landmarks, target: annotation.Landmarks
+) -> types.PerExample:
+    """Compares the sizes of eyes, nose and mouth, each relative to the whole face.
+
+    The thesis finds that its count places the parts of a face but does not know their
+    size "with respect to the size of the whole face" (section 4.6). The size of a part
+    is the root mean square distance of its points from their centre. Sizes are compared
+    by their logarithms, so that twice too large costs what twice too small costs, and
+    small parts count as much as large ones.
+
+    Args:
+      landmarks: (x, y) in pixels, `[batch, 68, 2]`.
+      target: the proportions they should have, same shape.
+
+    Returns:
+      `[batch]`: the sum over both eyes, nose and mouth of (log size / size of the face,
+      less that of the target)^2; no unit.
+    """
+    difference = _log_relative_sizes(landmarks) - _log_relative_sizes(target)
+    return jnp.sum(difference**2, axis=-1)
+
+
+def _excess(landmarks, target, threshold):
+    square = jnp.sum((landmarks - target) ** 2, axis=-1)
+    # The square root has no slope at 0; where a point is at its target, it costs none.
+    met = square == 0.0
+    distance = jnp.where(met, 0.0, jnp.sqrt(jnp.where(met, 1.0, square)))
+    return jax.nn.relu(distance - _per_point(threshold, distance))
+
+
+def _per_point(pixels, like):
+    return jnp.reshape(jnp.asarray(pixels, like.dtype), (-1, 1))
+
+
+def _mean(values, weights):
+    # Over the points; of points without any weight, 0.
+    total = jnp.sum(weights, axis=1, keepdims=True)
+    weights = weights / jnp.where(total > 0.0, total, 1.0)
+    return jnp.sum(weights * values, axis=1)
+
+
+def _centred(points, weights):
+    x, y = points[..., 0], points[..., 1]
+    return x - _mean(x, weights)[:, None], y - _mean(y, weights)[:, None]
+
+
+def _log_relative_sizes(landmarks):
+    parts = [_log_size(landmarks[:, part]) for part in _PARTS]
+    return jnp.stack(parts, axis=-1) - _log_size(landmarks)[:, None]
+
+
+def _log_size(points):
+    from_centre = points - jnp.mean(points, axis=1, keepdims=True)
+    square = jnp.mean(jnp.sum(from_centre**2, axis=-1), axis=1)
+    return 0.5 * jnp.log(jnp.maximum(square, _ONE_POINT))

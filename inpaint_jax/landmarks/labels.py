@@ -1,0 +1,82 @@
+"""dlib's points on undamaged faces, as labels to learn from."""
+
+import concurrent.futures
+import os
+import threading
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from inpaint_jax.landmarks import host
+
+# dlib answers in whole pixels, and its answer depends on how the box happens to lie.
+# The mean over boxes that lie a pixel off, or are a pixel larger or smaller, is free of
+# both: (moved right, moved down, grown).
+_NUDGES = (
+    (0, 0, 0),
+    (1, 0, 0),
+    (-1, 0, 0),
+    (0, 1, 0),
+    (0, -1, 0),
+    (0, 0, 1),
+    (0, 0, -1),
+)
+
+
+class Labels(NamedTuple):
+    """Points of faces, and where they come from.
+
+    Attributes:
+      landmarks: `[count, 68, 2]`, (x, y) in pixels.
+      box: `[count, 4]`, that they were placed in.
+      detected: `[count]`, whether dlib found exactly one face; if not, the box is that
+        of the aligned set.
+    """
+
+    landmarks: Float[np.ndarray, "count 68 2"]
+    box: Int[np.ndarray, "count 4"]
+    detected: Bool[np.ndarray, " count"]
+
+
+def label(
+    predictor: host.Predictor,
+    images: UInt8[np.ndarray, "count height width 3"],
+    *,
+    crop: int,
+    nudged: bool,
+) -> Labels:
+    """Finds and labels the face in each image.
+
+    Args:
+      predictor: dlib's model.
+      images: RGB bytes, undamaged.
+      crop: side of the crop in CelebA pixels, see `host.aligned_box`.
+      nudged: average over seven boxes a pixel apart, to learn from; otherwise dlib's
+        own points in one box, whole pixels, to be measured by.
+
+    Returns:
+      A label for every image.
+    """
+    box, detected = _boxes(images, crop)
+    nudges = _NUDGES if nudged else _NUDGES[:1]
+    total = np.zeros((len(images), host.POINTS, 2), np.float32)
+    for right, down, grown in nudges:
+        change = [right - grown, down - grown, right + grown, down + grown]
+        total += predictor.predict(images, box + np.array(change, np.int32))[0]
+    return Labels(total / np.float32(len(nudges)), box, detected)
+
+
+def _boxes(images, crop):
+    # dlib's detector lets other threads run, but each needs one of its own.
+    own = threading.local()
+
+    def find(image):
+        if not hasattr(own, "detector"):
+            own.detector = host.Detector()
+        return host.face_box(own.detector, image, crop=crop)
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(pool.map(find, images))
+    box = np.stack([box for box, _ in found]).astype(np.int32)
+    return box, np.array([source == "detected" for _, source in found])

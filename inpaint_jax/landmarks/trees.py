@@ -1,0 +1,153 @@
+"""The trees of one level of a cascade, all at once: one leaf each, or all in part.
+
+Trees have one depth; node i has the children 2i + 1 (left) and 2i + 2 (right), and the
+leaves follow the inner nodes. The batch is the last axis of what faces differ in: all
+faces look the same pairs of features up, so each lookup moves a whole row.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+Values = Float[Array, "features batch"]
+Table = Int[Array, "trees splits"]
+Thresholds = Float[Array, "trees splits"]
+Leaves = Float[Array, "leaves coordinates"]
+Shapes = Float[Array, "batch coordinates"]
+
+_UNROLL = 25
+
+
+def reached(
+    value: Values, first: Table, second: Table, threshold: Thresholds
+) -> Int[Array, "trees batch"]:
+    """Finds the leaf that each face reaches in each tree.
+
+    Args:
+      value: of the feature pixels, in grey levels.
+      first: index of the first feature of each split.
+      second: of the second.
+      threshold: a split goes left where first - second exceeds it.
+
+    Returns:
+      Leaf, counted from the left.
+    """
+    splits = first.shape[1]
+
+    def leaf_under(node):
+        # All splits are looked at: whole rows cost less than each face's own way.
+        if node >= splits:
+            return jnp.int32(node - splits)
+        difference = value[first[:, node]] - value[second[:, node]]
+        left = difference > threshold[:, node, None]
+        return jnp.where(left, leaf_under(2 * node + 1), leaf_under(2 * node + 2))
+
+    return leaf_under(0)
+
+
+def add_leaves(
+    shape: Shapes, leaves: Leaves, chosen: Int[Array, "trees batch"]
+) -> Shapes:
+    """Adds one leaf of each tree, in dlib's order: float32 sums depend on it.
+
+    Args:
+      shape: to add to.
+      leaves: of many trees.
+      chosen: row of `leaves` for each tree and face.
+
+    Returns:
+      The new shapes.
+    """
+
+    def add(shape, rows):
+        for row in rows:
+            shape = shape + leaves.at[row].get(mode="promise_in_bounds")
+        return shape, None
+
+    whole = len(chosen) - len(chosen) % _UNROLL
+    chunks = chosen[:whole].reshape(-1, _UNROLL, chosen.shape[1])
+    shape, _ = jax.lax.scan(add, shape, chunks)
+    return add(shape, chosen[whole:])[0]
+
+
+@jax.custom_vjp
+def soft_sum(
+    value: Values,
+    tables: tuple[Table, Table, Thresholds],
+    leaves: Float[Array, "levels leaves coordinates"],
+    level: Int[Array, ""],
+    temperature: Float[Array, ""],
+) -> Shapes:
+    """Adds all leaves of all trees of a level, each as far as it is reached.
+
+    A split sends a face left with weight sigmoid((first - second - threshold) /
+    temperature); a leaf counts with the product of the weights on the way to it.
+
+    Args:
+      value: of the feature pixels, in grey levels; the only argument with a gradient.
+      tables: first, second and threshold, as in `reached`.
+      leaves: of all levels.
+      level: whose trees these are.
+      temperature: in grey levels, above 0.
+
+    Returns:
+      The sum for each face.
+    """
+    left = _left(value, tables, temperature)
+    share = jnp.ones_like(left[:, :1])
+    while share.shape[1] <= left.shape[1]:
+        share = _split(share, _at_depth(left, share.shape[1]))
+    share = share.reshape(leaves.shape[1], -1)
+    return jnp.einsum("kb,kc->bc", share, leaves[level])
+
+
+def _soft_sum_forward(*arguments):
+    return soft_sum(*arguments), arguments
+
+
+def _soft_sum_backward(arguments, toward):
+    # A split matters as far as it is reached, times what left is worth over right. What
+    # a node is worth is found from the leaves up, how far it is reached from the root.
+    value, tables, leaves, level, temperature = arguments
+    left = _left(value, tables, temperature)
+    worth = jnp.einsum("kc,bc->kb", leaves[level], toward)
+    worth = worth.reshape(left.shape[0], -1, left.shape[2])
+    advantages = []
+    while (nodes := worth.shape[1] // 2) >= 1:
+        advantages.insert(0, worth[:, 0::2] - worth[:, 1::2])
+        worth = worth[:, 1::2] + _at_depth(left, nodes) * advantages[0]
+    share, gradient = jnp.ones_like(left[:, :1]), []
+    for advantage in advantages:
+        gradient.append(share * advantage)
+        share = _split(share, _at_depth(left, share.shape[1]))
+    slope = left * (1.0 - left) / temperature
+    toward_difference = (jnp.concatenate(gradient, axis=1) * slope).reshape(
+        -1, left.shape[2]
+    )
+    first, second, _ = (table.reshape(-1) for table in tables)
+    toward_value = (
+        jnp.zeros_like(value)
+        .at[first]
+        .add(toward_difference)
+        .at[second]
+        .add(-toward_difference)
+    )
+    return toward_value, None, None, None, None
+
+
+soft_sum.defvjp(_soft_sum_forward, _soft_sum_backward)
+
+
+def _left(value, tables, temperature):
+    first, second, threshold = (table.reshape(-1) for table in tables)
+    excess = value[first] - value[second] - threshold[:, None]
+    return jax.nn.sigmoid(excess / temperature).reshape(*tables[0].shape, -1)
+
+
+def _at_depth(left, nodes):
+    return left[:, nodes - 1 : 2 * nodes - 1]
+
+
+def _split(share, left):
+    halves = jnp.stack([share * left, share * (1.0 - left)], axis=2)
+    return halves.reshape(share.shape[0], -1, share.shape[2])
