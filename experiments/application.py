@@ -43,15 +43,21 @@ def run(main: Callable[[], int]) -> None:
     app.run(guarded, flags_parser=_parse)
 
 
-def write_effective_flags(directory: str | os.PathLike[str], module: str) -> None:
+def write_effective_flags(
+    directory: str | os.PathLike[str], module: str, *others: str
+) -> None:
     """Writes the flags of one application so that `--flagfile` repeats the run.
 
     Args:
       directory: where to write `effective.flags`.
       module: name of the application's module.
+      *others: modules whose flags belong to it too.
     """
     lines = [f"# python -m {module} --flagfile=effective.flags"]
-    lines += [flag.serialize() for flag in _flags_of(module) if flag.value is not None]
+    known = [flag for name in (module, *others) for flag in _flags_of(name)]
+    lines += [
+        flag.serialize() for flag in dict.fromkeys(known) if flag.value is not None
+    ]
     text = "\n".join(lines) + "\n"
     files.write_text(os.path.join(directory, "effective.flags"), text)
 
@@ -102,11 +108,11 @@ def check_numbers(*holders: flags.FlagHolder[Any]) -> None:
             )
 
 
-def _flags_of(module):
+def _flags_of(*modules):
     # Run with -m, a module owns its flags under the name of its file.
     owners = flags.FLAGS.flags_by_module_dict()
-    owned = [*owners.get(sys.argv[0], ()), *owners.get(module, ())]
-    return sorted(owned, key=lambda flag: flag.name)
+    owned = [flag for name in (sys.argv[0], *modules) for flag in owners.get(name, ())]
+    return sorted(dict.fromkeys(owned), key=lambda flag: flag.name)
 
 
 def _parse(arguments):

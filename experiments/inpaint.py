@@ -8,26 +8,24 @@ python -m experiments.inpaint --flagfile=experiments/flags/landmark.flags \
 import dataclasses
 import pathlib
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tqdm
 from absl import flags
 from jaxtyping import UInt8
 
-from experiments import application, cases, reporting
+from experiments import application, cases, guides, reporting
 from inpaint_jax import (
     completion,
     data,
     files,
-    landmark_term,
     masks,
     metrics,
     pixels,
     weights,
 )
 from inpaint_jax.errors import InputError
-from inpaint_jax.landmarks import host
 
 _PORTRAIT = pathlib.Path(data.__file__).parent / "assets" / "portrait.png"
 _SHOWN_RESTARTS = 4
@@ -57,24 +55,6 @@ _CHECKPOINT = flags.DEFINE_string(
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of masks and starting points.", 0, 2**32 - 1)
 _BLEND = flags.DEFINE_enum("blend", "poisson", ["poisson", "paste"], "See blending.")
-_TERM = flags.DEFINE_enum(
-    "landmark_term",
-    "step",
-    ["none", "step"],
-    "step: the count of eqs. 17 and 18 ranks the restarts; none: as SI.",
-)
-_INPUT = flags.DEFINE_enum(
-    "landmark_input",
-    "masked",
-    ["masked", "composite"],
-    "What is measured: G(z) under the mask, or G(z) in the hole of the image.",
-)
-_THRESHOLD = flags.DEFINE_float(
-    "landmark_threshold", 3.0, "Pixels from which a coordinate counts.", 0.0
-)
-_LANDMARK_MODEL = flags.DEFINE_string(
-    "landmark_model", None, "dlib's 68-point model; by default the installed one."
-)
 _SEARCH = {
     "restarts": flags.DEFINE_integer(
         "restarts", _DEFAULTS.restarts, "Starting points for each image.", 1
@@ -101,7 +81,7 @@ _SEARCH = {
         "lambda_prior", _DEFAULTS.lambda_prior, "Weight of eq. 19.", 0.0
     ),
     "lambda_landmark": flags.DEFINE_float(
-        "lambda_landmark", _DEFAULTS.lambda_landmark, "Weight of eqs. 17, 18.", 0.0
+        "lambda_landmark", _DEFAULTS.lambda_landmark, "Of the landmark loss.", 0.0
     ),
     "normalised": flags.DEFINE_bool(
         "normalised", _DEFAULTS.normalised, "Divide eq. 16 by its weights."
@@ -127,17 +107,17 @@ def main() -> int:
     )
     hole = cases.read_hole(_MASK.value, hole_is_white=_MASK_HOLE.value == "white")
     model = weights.load(_CHECKPOINT.value)
-    landmarks = None
-    if _TERM.value != "none":
-        predictor = host.Predictor(_LANDMARK_MODEL.value)
-        landmarks = LandmarkModels(host.Detector(), predictor)
+    guide = guides.from_flags(size=model.architecture.image_size, crop=model.crop)
     compiled = completion.prepare(
         model.generate,
         model.discriminate,
         z_dim=model.architecture.z_dim,
         settings=settings,
+        landmark=guide.loss(model.generate),
     )
-    application.write_effective_flags(output, "experiments.inpaint")
+    application.write_effective_flags(
+        output, "experiments.inpaint", "experiments.guides"
+    )
     for earlier in ("report.json", "grid.png"):
         (output / earlier).unlink(missing_ok=True)
     trace = reporting.JsonLines(output / "trace.jsonl")
@@ -152,7 +132,7 @@ def main() -> int:
                 seed=_SEED.value,
                 original_known=_ORIGINAL.value,
             )
-            entry, row = complete(case, compiled, landmarks, trace, output)
+            entry, row = complete(case, compiled, guide, trace, output)
         except InputError as error:
             if len(inputs) == 1:
                 raise
@@ -167,7 +147,7 @@ def main() -> int:
     files.write_picture(output / "grid.png", reporting.sheet(rows, enlarge=2))
     report = {
         "mask": hole.name,
-        "ranking": _ranking(settings),
+        "ranking": _ranking(settings, guide),
         "seed": _SEED.value,
         "settings": dataclasses.asdict(settings),
         "blend": _BLEND.value,
@@ -176,7 +156,7 @@ def main() -> int:
             "architecture": dataclasses.asdict(model.architecture),
             "crop": model.crop,
         },
-        "landmarks": _describe(landmarks) if landmarks else None,
+        "landmarks": guide.describe(),
         **reporting.environment(),
         "mean": _mean(entries),
         "images": entries,
@@ -186,17 +166,10 @@ def main() -> int:
     return 1 if skipped else 0
 
 
-class LandmarkModels(NamedTuple):
-    """dlib's models, loaded once."""
-
-    detector: host.Detector
-    predictor: host.Predictor
-
-
 def complete(
     case: cases.Case,
     compiled: completion.Search,
-    landmarks: LandmarkModels | None,
+    guide: guides.Guides,
     trace: reporting.JsonLines,
     output: pathlib.Path,
 ) -> tuple[dict[str, Any], list[UInt8[np.ndarray, "height width 3"]]]:
@@ -205,7 +178,7 @@ def complete(
     Args:
       case: the input.
       compiled: the search.
-      landmarks: for the landmark term, or None without it.
+      guide: of the landmarks.
       trace: where the progress goes.
       output: folder for the picture.
 
@@ -215,12 +188,14 @@ def complete(
     """
     started = time.monotonic()
     image = pixels.from_bytes(case.picture)[None] * case.mask
+    target, described = guide.guide(case, image)
+    scene = completion.Scene(image, case.mask, target)
     last = None
     bar = tqdm.tqdm(
         total=compiled.settings.iterations, desc=case.name, unit="step", disable=None
     )
     with bar:
-        for last in completion.search(case.key, image, case.mask, compiled=compiled):
+        for last in completion.search(case.key, scene, compiled=compiled):
             trace.append(
                 image=case.name,
                 step=last.iteration,
@@ -231,33 +206,13 @@ def complete(
             bar.update(last.iteration - bar.n)
             bar.set_postfix(best=f"{last.best_loss.min():.4f}")
     assert last is not None
-    target = count = None
-    if landmarks:
-        target = landmark_term.masked_target(
-            *landmarks, image, case.mask, crop=case.crop
-        )
-        count = landmark_term.counter(
-            landmarks.predictor,
-            target,
-            image,
-            case.mask,
-            composite=_INPUT.value == "composite",
-            threshold=_THRESHOLD.value,
-        )
-    result = completion.finish(
-        last,
-        image,
-        case.mask,
-        compiled=compiled,
-        blend=_BLEND.value,
-        landmark_count=count,
-    )
+    result = completion.finish(last, scene, compiled=compiled, blend=_BLEND.value)
     completed = pixels.to_bytes(result.completed)
     files.write_picture(output / f"{case.name}.png", np.asarray(completed[0]))
     entry = {
         "image": case.name,
         "hole_share": float(masks.hole_share(case.mask)[0]),
-        "face_box": target.box_source if target else None,
+        **described,
         "iterations": result.iterations,
         "score": float(result.score[0]),
         "terms": {name: float(value[0]) for name, value in result.terms.items()},
@@ -273,6 +228,9 @@ def complete(
     ]
     if case.original is not None:
         entry |= _scores(completed, pixels.from_bytes(case.original)[None], case.mask)
+        error = guide.error(case, pixels.from_bytes(completed))
+        if error is not None:
+            entry["nme"] = error
         row.append(case.original)
     return entry, row
 
@@ -290,29 +248,19 @@ def _settings():
     values = {name: flag.value for name, flag in _SEARCH.items()}
     if values["window"] % 2 == 0:
         raise InputError(f"--window={values['window']}: must be odd, as 7.")
-    application.check_numbers(*_SEARCH.values(), _THRESHOLD)
+    application.check_numbers(*_SEARCH.values())
     return completion.Settings(**values)
 
 
-def _describe(landmarks):
-    return {
-        "term": _TERM.value,
-        "input": _INPUT.value,
-        "target": "masked",
-        "threshold": _THRESHOLD.value,
-        "sha256": landmarks.predictor.sha256,
-    }
-
-
-def _ranking(settings):
+def _ranking(settings, guide):
     terms = f"{settings.lambda_context:g} context + {settings.lambda_prior:g} prior"
-    if _TERM.value != "none":
+    if guide.settings is not None:
         terms += f" + {settings.lambda_landmark:g} landmark"
     return f"lowest {terms} (eq. 20)"
 
 
 def _mean(entries):
-    scores = [name for name in ("psnr", "psnr_hole", "ssim") if name in entries[0]]
+    scores = [n for n in ("psnr", "psnr_hole", "ssim", "nme") if n in entries[0]]
     return {name: float(np.mean([e[name] for e in entries])) for name in scores}
 
 

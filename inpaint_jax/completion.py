@@ -35,7 +35,7 @@ class Settings:
       window: of the context weights, eq. 15.
       lambda_context: weight of eq. 16.
       lambda_prior: weight of eq. 19.
-      lambda_landmark: weight of eqs. 17 and 18 in the score that ranks restarts.
+      lambda_landmark: weight of the landmark loss.
       normalised: divide eq. 16 by its weights, so that masks can be compared.
       saturating: eq. 19 as printed, log(1 - D(G(z))), in place of -log D(G(z)).
       chunk: steps in one compiled call; between chunks there is a report.
@@ -74,15 +74,41 @@ class Progress(NamedTuple):
     state: latent.LatentState
 
 
+class Scene(NamedTuple):
+    """All that a search knows of one image; arrays, so that images share a program.
+
+    Attributes:
+      image: `[1, H, W, 3]`; its hole does not matter.
+      mask: `[1, H, W, 1]`, 1 = known.
+      guide: what the landmark loss knows, see `landmark_term.Guide`; None without it.
+    """
+
+    image: types.Image
+    mask: types.Mask
+    guide: Any = None
+
+
+class LandmarkLoss(NamedTuple):
+    """The landmark loss of a search.
+
+    Attributes:
+      of: (key, z, G(z), scene) -> `[restarts]`.
+      moves: whether it has a gradient; otherwise it only ranks the restarts, and is
+        left out until the search is over.
+    """
+
+    of: Callable[[types.PRNGKey, types.Latent, types.Image, Scene], types.PerExample]
+    moves: bool
+
+
 class Search(NamedTuple):
     """The compiled pieces of a search; see `prepare`.
 
     Attributes:
       settings: of the search.
       start: key -> state of all restarts.
-      advance: (state, image `[1, H, W, 3]`, mask `[1, H, W, 1]`, iterations=) ->
-        (state, info of all steps).
-      evaluate: (z, image, mask) -> (G(z), loss `[restarts]`, LossTerms).
+      advance: (state, scene, iterations=) -> (state, info of all steps).
+      evaluate: (z, scene) -> (G(z), loss `[restarts]`, LossTerms).
     """
 
     settings: Settings
@@ -117,6 +143,7 @@ def prepare(
     *,
     z_dim: int,
     settings: Settings,
+    landmark: LandmarkLoss | None = None,
 ) -> Search:
     """Prepares a search: compiled for the first image, used again for all others.
 
@@ -125,23 +152,26 @@ def prepare(
       discriminate: D with its weights.
       z_dim: length of z.
       settings: of the search.
+      landmark: the landmark loss; None leaves the term out.
 
     Returns:
       What `search` needs.
     """
     optimizer = _optimizer(settings)
 
-    def objective_of(image, mask):
-        weights = masks.context_weights(mask, window=settings.window)
+    def objective_of(scene, landmark):
+        weights = masks.context_weights(scene.mask, window=settings.window)
         return objective.make(
             generate,
             discriminate,
-            image.repeat(settings.restarts, axis=0),
+            scene.image.repeat(settings.restarts, axis=0),
             weights.repeat(settings.restarts, axis=0),
             lambda_context=settings.lambda_context,
             lambda_prior=settings.lambda_prior,
+            lambda_landmark=settings.lambda_landmark,
             normalised=settings.normalised,
             saturating=settings.saturating,
+            landmark=landmark and functools.partial(_on, scene, landmark.of),
         )
 
     @jax.jit
@@ -151,20 +181,21 @@ def prepare(
             z = jnp.clip(jax.random.normal(key, shape), -1.0, 1.0)
         else:
             z = jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
-        return latent.init(z, optimizer=optimizer)
+        return latent.init(jax.random.fold_in(key, 1), z, optimizer=optimizer)
 
     @functools.partial(jax.jit, static_argnames="iterations")
-    def advance(state, image, mask, *, iterations):
+    def advance(state, scene, *, iterations):
+        moving = landmark if landmark and landmark.moves else None
         return latent.solve(
             state,
-            objective=objective_of(image, mask),
+            objective=objective_of(scene, moving),
             optimizer=optimizer,
             iterations=iterations,
         )
 
     @jax.jit
-    def evaluate(z, image, mask):
-        loss, terms = objective_of(image, mask)(z)
+    def evaluate(z, scene):
+        loss, terms = objective_of(scene, landmark)(jax.random.key(0), z)
         return generate(z), loss, terms
 
     return Search(settings, start, advance, evaluate)
@@ -175,19 +206,12 @@ def image_key(key: types.PRNGKey, name: str) -> types.PRNGKey:
     return jax.random.fold_in(key, zlib.crc32(name.encode("utf-8")))
 
 
-def search(
-    key: types.PRNGKey,
-    image: types.Image,
-    mask: types.Mask,
-    *,
-    compiled: Search,
-) -> Iterator[Progress]:
+def search(key: types.PRNGKey, scene: Scene, *, compiled: Search) -> Iterator[Progress]:
     """Searches for one image, all restarts at once, and yields after each chunk.
 
     Args:
-      key: of the starting points.
-      image: `[1, H, W, 3]`; its hole does not matter.
-      mask: `[1, H, W, 1]`, 1 = known.
+      key: of the starting points and of what the objective draws.
+      scene: the image.
       compiled: from `prepare`.
 
     Yields:
@@ -202,7 +226,7 @@ def search(
     before = np.full(settings.restarts, np.inf)
     while done < settings.iterations:
         count = min(settings.chunk, settings.iterations - done)
-        state, info = compiled.advance(state, image, mask, iterations=count)
+        state, info = compiled.advance(state, scene, iterations=count)
         done += count
         best = np.asarray(info.best_loss[-1])
         yield Progress(done, np.asarray(info.loss[-1]), best, state)
@@ -220,48 +244,39 @@ def search(
         before = best
 
 
-def finish(
-    last: Progress,
-    image: types.Image,
-    mask: types.Mask,
-    *,
-    compiled: Search,
-    blend: str,
-    landmark_count: Callable[[types.Image], types.PerExample] | None = None,
-) -> Completion:
+def finish(last: Progress, scene: Scene, *, compiled: Search, blend: str) -> Completion:
     """Orders the restarts by eq. 20 and blends the best into the image.
 
     Args:
       last: the end of `search`.
-      image: `[1, H, W, 3]`.
-      mask: `[1, H, W, 1]`.
+      scene: the image.
       compiled: from `prepare`.
       blend: how the hole is put in: "poisson" or "paste".
-      landmark_count: G(z) `[restarts, H, W, 3]` -> eqs. 17 and 18, `[restarts]`, NaN
-        where a face has no landmarks (it then ranks last); None leaves the term out.
 
     Returns:
-      The restarts, best first.
+      The restarts, best first; one whose loss is NaN comes last.
     """
-    settings = compiled.settings
     z = last.state.best_z
-    generated, loss, terms = compiled.evaluate(z, image, mask)
-    terms = dict(terms._asdict())
-    score = loss
-    if landmark_count is not None:
-        terms["landmark"] = landmark_count(generated)
-        score = score + settings.lambda_landmark * terms["landmark"]
+    generated, score, terms = compiled.evaluate(z, scene)
     score = jnp.where(jnp.isfinite(last.state.best_loss), score, jnp.nan)
     order: Int[Array, " restarts"] = latent.rank(score[None])[0]
     generated = generated[order]
     return Completion(
-        completed=_BLENDS[blend](generated[:1], image, mask),
+        completed=_BLENDS[blend](generated[:1], scene.image, scene.mask),
         generated=generated,
         z=z[order],
         score=score[order],
-        terms={name: value[order] for name, value in terms.items()},
+        terms={
+            name: value[order]
+            for name, value in terms._asdict().items()
+            if value is not None
+        },
         iterations=last.iteration,
     )
+
+
+def _on(scene, loss, key, z, generated):
+    return loss(key, z, generated, scene)
 
 
 _BLENDS = {"poisson": jax.jit(blending.poisson), "paste": jax.jit(blending.paste)}

@@ -29,7 +29,7 @@ _PARTS = (
 
 
 def step(
-    landmarks: Points, target: Points, *, threshold: float = 3.0
+    landmarks: Points, target: Points, *, threshold: Pixels = 3.0
 ) -> types.PerExample:
     """Counts the coordinates that are too far off, 0.5 for each (eqs. 17 and 18).
 
@@ -45,7 +45,8 @@ def step(
       `[batch]`, between 0 and the number of points.
     """
     distance = jnp.abs(landmarks - target)
-    count = 0.5 * jnp.sum(distance > threshold, axis=(1, 2), dtype=landmarks.dtype)
+    off = distance > _per_point(threshold, distance)[..., None]
+    count = 0.5 * jnp.sum(off, axis=(1, 2), dtype=landmarks.dtype)
     unknown = jnp.any(jnp.isnan(distance), axis=(1, 2))
     return jnp.where(unknown, jnp.nan, count)
 

@@ -1,94 +1,218 @@
-"""The landmark loss of a damaged face (thesis 3.2.2): dlib meets eqs. 17 and 18."""
+"""The landmark loss of a search: three choices, kept apart (thesis 3.2.2, eqs. 17, 18).
 
+What is measured: G(z) under the mask, as the thesis does, or G(z) in the hole of the
+image. How it pulls: the thesis's count of coordinates that are off, which ranks
+restarts and moves z only through an estimated gradient; a smooth loss of the soft
+cascade; or the same of the landmark net. Towards what: dlib's points on the damaged
+image, as the thesis does; the landmark net's, those that it is unsure of pulling less;
+or the true points, which only an evaluation knows.
+"""
+
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
-from inpaint_jax import landmark_losses, pixels, types
-from inpaint_jax.errors import InputError
-from inpaint_jax.landmarks import host
+from inpaint_jax import estimators, landmark_losses, types
+from inpaint_jax.landmarks import annotation, cascade
+from inpaint_jax.landmarks.shape_model import ShapeModel
+from inpaint_jax.models import landmark_net
+
+# Below this a point's uncertainty, in pixels, says nothing about its worth.
+_LEAST_DEVIATION = 0.25
+_HUBER_DELTA = 1.0
+_ESTIMATORS = {"spsa": estimators.spsa, "es": estimators.evolution_strategies}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How the landmark loss is built.
+
+    Attributes:
+      term: "step" is the thesis's count, by the exact cascade; "soft" a smooth loss of
+        the soft cascade's points; "net" the same of the landmark net's.
+      gradient: for "step", how z is moved: "none", "spsa" or "es", see `estimators`.
+      input: what is measured, "masked" or "composite".
+      loss: of "soft" and "net", see `landmark_losses`.
+      threshold: a point (for "step", a coordinate) may be off by as much.
+      threshold_unit: "pixels", or "eyes": share of the distance between the eyes.
+      temperature: of the soft cascade, in grey levels.
+      pairs: of the estimators.
+      radius: of the estimators.
+    """
+
+    term: Literal["step", "soft", "net"] = "soft"
+    gradient: Literal["none", "spsa", "es"] = "none"
+    input: Literal["masked", "composite"] = "composite"
+    loss: Literal["hinge", "huber", "shape", "proportions"] = "hinge"
+    threshold: float = 0.5
+    threshold_unit: Literal["pixels", "eyes"] = "pixels"
+    temperature: float = 4.0
+    pairs: int = 8
+    radius: float = 0.1
+
+    @property
+    def moves(self) -> bool:
+        """Whether the loss has a gradient."""
+        return self.term != "step" or self.gradient != "none"
 
 
 class Target(NamedTuple):
-    """Where the points of a damaged face are taken to be.
+    """Where the points of one face should be.
 
     Attributes:
-      points: `[68, 2]`, dlib's on the damaged image, those in the hole guessed.
-      box: (left, top, right, bottom) that all its candidates are measured in.
-      box_source: "detected" or "aligned", see `host.face_box`.
+      landmarks: `[1, 68, 2]`, (x, y) in pixels.
+      deviation: `[1, 68]`, standard deviation of each point along an axis, in pixels;
+        all equal where nothing is known about it.
+      box: `[1, 4]`, in which the cascade places the points of all candidates.
     """
 
-    points: Float[np.ndarray, "68 2"]
-    box: Int[np.ndarray, "4"]
-    box_source: str
+    landmarks: annotation.Landmarks
+    deviation: Float[Array, "1 68"]
+    box: Int[Array, "1 4"]
 
 
-def masked_target(
-    detector: host.Detector,
-    predictor: host.Predictor,
-    image: types.Image,
-    mask: types.Mask,
-    *,
-    crop: int,
+class Guide(NamedTuple):
+    """What the loss of one image needs: arrays, so that images share a program.
+
+    Attributes:
+      target: of the image.
+      model: the cascade, for "step" and "soft".
+      net: the landmark net's variables, for "net".
+    """
+
+    target: Target
+    model: ShapeModel | None
+    net: types.Variables | None
+
+
+Place = Callable[..., tuple[landmark_net.Landmarks, landmark_net.Whitening]]
+"""(net's variables, image, mask) -> (points, whitening): the landmark net."""
+
+
+def target_of_cascade(
+    model: ShapeModel, image: types.Image, box: Int[Array, "1 4"]
 ) -> Target:
-    """Takes dlib's points on the damaged image for the truth, as the thesis does.
+    """Takes dlib's whole-pixel points on an image for the truth.
 
     Args:
-      detector: of faces.
-      predictor: of points.
-      image: `[1, H, W, 3]`; only its known pixels are used.
-      mask: `[1, H, W, 1]`, 1 = known.
-      crop: side of the crop in CelebA pixels, for the constant box.
-
-    Raises:
-      InputError: dlib failed.
-    """
-    damaged = np.asarray(pixels.to_bytes(mask * image))
-    box, source = host.face_box(detector, damaged[0], crop=crop)
-    points, status = predictor.predict(damaged, box[None])
-    if status[0] != 0:
-        raise InputError(f"dlib places no landmarks in the box {box.tolist()}.")
-    return Target(points[0], box, source)
-
-
-def counter(
-    predictor: host.Predictor,
-    target: Target,
-    image: types.Image,
-    mask: types.Mask,
-    *,
-    composite: bool = False,
-    threshold: float = 3.0,
-) -> Callable[[types.Image], types.PerExample]:
-    """Returns the landmark count as a function of generated faces.
-
-    Args:
-      predictor: of points.
-      target: where the points should be.
-      image: `[1, H, W, 3]`.
-      mask: `[1, H, W, 1]`, 1 = known.
-      composite: measure G(z) in the hole of the image; otherwise G(z) under the mask,
-        as the thesis does.
-      threshold: in pixels, see `landmark_losses.step`.
+      model: dlib's cascade.
+      image: `[1, H, W, 3]`: damaged, as in the thesis, or for an evaluation undamaged.
+      box: of its face.
 
     Returns:
-      G(z) `[batch, H, W, 3]` -> count `[batch]`, by dlib on the host.
+      The target; NaN where the cascade fails.
+    """
+    landmarks = cascade.round_as_dlib(cascade.predict(model, image, box))
+    return Target(landmarks, jnp.ones(landmarks.shape[:2]), box)
+
+
+def target_of_net(
+    landmarks: annotation.Landmarks,
+    whitening: landmark_net.Whitening,
+    model: ShapeModel | None,
+) -> Target:
+    """Takes what the landmark net predicts for the truth.
+
+    Args:
+      landmarks: `[1, 68, 2]`.
+      whitening: of their errors, to unit variance.
+      model: the cascade that is to place the candidates' points, if one is.
+    """
+    variance = landmark_net.covariance(whitening)
+    mean_variance = 0.5 * (variance[..., 0, 0] + variance[..., 1, 1])
+    if model is None:
+        box = jnp.zeros((1, 4), jnp.int32)
+    else:
+        box = box_around(model, landmarks)
+    return Target(landmarks, jnp.sqrt(mean_variance), box)
+
+
+def box_around(model: ShapeModel, landmarks: annotation.Landmarks) -> Int[Array, "1 4"]:
+    """Returns the box in which a cascade's mean shape lies best on given points.
+
+    The cascade starts from its mean shape, and the box says where that is. Least
+    squares over scale and place.
+
+    Args:
+      model: the cascade.
+      landmarks: `[1, 68, 2]` in pixels.
+    """
+    mean, place = jnp.mean(model.initial, axis=0), jnp.mean(landmarks[0], axis=0)
+    shape = model.initial - mean[None]
+    scale = jnp.sum(shape * (landmarks[0] - place[None])) / jnp.sum(shape**2)
+    corner = place - scale * mean
+    box = jnp.concatenate([corner, corner + scale])
+    return jnp.round(box).astype(jnp.int32)[None]
+
+
+def make(
+    settings: Settings, *, generate: types.Generate, place: Place
+) -> Callable[[types.PRNGKey, types.Latent, types.Image, Any], types.PerExample]:
+    """Returns the landmark loss.
+
+    Args:
+      settings: see `Settings`.
+      generate: G, for the estimators, which ask for faces around z.
+      place: see `Place`; used for "net".
+
+    Returns:
+      (key, z, G(z), scene) -> `[restarts]`; the scene has an image, a mask and a guide.
     """
 
-    def count(generated):
-        if composite:
-            measured = jnp.where(mask > 0, image, generated)
-        else:
-            measured = mask * generated
-        boxes = np.broadcast_to(target.box, (len(generated), 4))
-        points, _ = predictor.predict(np.asarray(pixels.to_bytes(measured)), boxes)
-        return landmark_losses.step(
-            jnp.asarray(points),
-            jnp.broadcast_to(target.points, points.shape),
-            threshold=threshold,
+    def loss(generated, scene):
+        points = _measure(settings, place, generated, scene)
+        return _compare(settings, points, scene.guide.target)
+
+    def estimated(key, z, generated, scene):
+        del generated
+        return _ESTIMATORS[settings.gradient](
+            key,
+            z,
+            score=lambda z: loss(generate(z), scene),
+            pairs=settings.pairs,
+            radius=settings.radius,
         )
 
-    return count
+    if settings.gradient != "none":
+        return estimated
+    return lambda key, z, generated, scene: loss(generated, scene)
+
+
+def _measure(settings, place, generated, scene):
+    """Points of the candidates, [restarts, 68, 2]."""
+    mask, guide = scene.mask.repeat(len(generated), axis=0), scene.guide
+    if settings.input == "composite":
+        image = jnp.where(mask > 0, scene.image, generated)
+        mask = jnp.ones_like(mask)
+    else:
+        image = mask * generated
+    if settings.term == "net":
+        return place(guide.net, image, mask)[0]
+    box = guide.target.box.repeat(len(generated), axis=0)
+    if settings.term == "soft":
+        soft = settings.temperature
+        return cascade.predict_soft(guide.model, image, box, temperature=soft)
+    return cascade.round_as_dlib(cascade.predict(guide.model, image, box))
+
+
+def _compare(settings, points, target):
+    wanted = jnp.broadcast_to(target.landmarks, points.shape)
+    weights = 1.0 / jnp.maximum(target.deviation, _LEAST_DEVIATION)
+    weights = jnp.broadcast_to(weights, points.shape[:2])
+    threshold = settings.threshold
+    if settings.threshold_unit == "eyes":
+        threshold = landmark_losses.share_of_eyes(wanted, threshold)
+    if settings.term == "step":
+        return landmark_losses.step(points, wanted, threshold=threshold)
+    if settings.loss == "shape":
+        return landmark_losses.shape(points, wanted, weights)
+    if settings.loss == "proportions":
+        return landmark_losses.proportions(points, wanted)
+    if settings.loss == "huber":
+        return landmark_losses.huber(
+            points, wanted, weights, threshold=threshold, delta=_HUBER_DELTA
+        )
+    return landmark_losses.hinge(points, wanted, weights, threshold=threshold)

@@ -1,7 +1,8 @@
 """Search in latent space: first-order descent in a box, the best point kept.
 
-The solver knows only an objective, `z [batch, z_dim] -> (loss [batch], terms)`. Rows
-are independent searches: restarts of one image, images, or both flattened together.
+The solver knows only an objective, `(key, z [batch, z_dim]) -> (loss [batch], terms)`,
+with a fresh key at each step for those that draw. Rows are independent searches:
+restarts of one image, images, or both flattened together.
 Long searches run in chunks, `solve` called again on the state it returned, so that
 progress, traces and early stopping live outside the compiled program.
 """
@@ -16,20 +17,22 @@ from jaxtyping import Array, Float, Int
 
 from inpaint_jax import types
 
-Objective = Callable[[types.Latent], tuple[types.PerExample, Any]]
-"""z [batch, z_dim] -> (loss [batch], terms: tree of [batch]); rows do not interact."""
+Objective = Callable[[types.PRNGKey, types.Latent], tuple[types.PerExample, Any]]
+"""(key, z [batch, z_dim]) -> (loss [batch], terms: tree of [batch]); rows apart."""
 
 
 class LatentState(NamedTuple):
     """Exactly what the next step needs.
 
     Attributes:
+      key: of what the objective draws from now on.
       z: `[batch, z_dim]`, where the next step starts, inside the box.
       moments: state of the optimizer.
       best_z: `[batch, z_dim]`, the point with the lowest loss so far.
       best_loss: `[batch]`; infinite until a finite loss was seen.
     """
 
+    key: types.PRNGKey
     z: types.Latent
     moments: Any
     best_z: types.Latent
@@ -48,9 +51,12 @@ class LatentInfo(NamedTuple):
     best_loss: types.PerExample
 
 
-def init(z: types.Latent, *, optimizer: optax.GradientTransformation) -> LatentState:
+def init(
+    key: types.PRNGKey, z: types.Latent, *, optimizer: optax.GradientTransformation
+) -> LatentState:
     """Returns the state of a search that starts at z, `[batch, z_dim]`."""
     return LatentState(
+        key=key,
         z=z,
         moments=optimizer.init(z),
         best_z=z,
@@ -75,10 +81,11 @@ def step(
       The next state with z clipped to [-1, 1], and the loss before the step. A row
       whose loss is not finite keeps its best point.
     """
+    key, key_step = jax.random.split(state.key)
 
     def summed(z):
         # Rows are independent, so the gradient of the sum is each row's own gradient.
-        loss, _ = objective(z)
+        loss, _ = objective(key_step, z)
         return jnp.sum(loss), loss
 
     gradient, loss = jax.grad(summed, has_aux=True)(state.z)
@@ -87,6 +94,7 @@ def step(
     better = jnp.isfinite(loss) & (loss < state.best_loss)
     best_loss = jnp.where(better, loss, state.best_loss)
     next_state = LatentState(
+        key=key,
         z=jnp.clip(moved, -1.0, 1.0),
         moments=moments,
         best_z=jnp.where(better[:, None], state.z, state.best_z),

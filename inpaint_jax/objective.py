@@ -1,8 +1,12 @@
 """What a completion minimises over z: eq. 20 of the thesis, networks meeting losses."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from inpaint_jax import latent, losses, types
+
+Landmark = Callable[[types.PRNGKey, types.Latent, types.Image], types.PerExample]
+"""(key, z, G(z)) -> landmark loss `[batch]`; rows do not interact."""
 
 
 class LossTerms(NamedTuple):
@@ -11,10 +15,12 @@ class LossTerms(NamedTuple):
     Attributes:
       context: eq. 16.
       prior: eq. 19, without its lambda.
+      landmark: eqs. 17 and 18 or what stands for them; None without it.
     """
 
     context: types.PerExample
     prior: types.PerExample
+    landmark: types.PerExample | None
 
 
 def make(
@@ -25,13 +31,12 @@ def make(
     *,
     lambda_context: float = 1.0,
     lambda_prior: float,
+    lambda_landmark: float = 0.0,
     normalised: bool = False,
     saturating: bool = False,
+    landmark: Landmark | None = None,
 ) -> latent.Objective:
-    """Returns the part of eq. 20 that has a gradient: context and prior loss.
-
-    The landmark count of eqs. 17 and 18 is a step function. It cannot move z, so it is
-    no part of this: it enters the score by which restarts are ranked.
+    """Returns eq. 20.
 
     Args:
       generate: G.
@@ -40,19 +45,25 @@ def make(
       weights: `masks.context_weights`, `[batch, H, W, 1]`.
       lambda_context: weight of the context loss.
       lambda_prior: weight of the prior loss.
+      lambda_landmark: weight of the landmark loss.
       normalised: as in `losses.context`.
       saturating: as in `losses.prior`.
+      landmark: the landmark loss, see `landmark_term`; None leaves it out.
 
     Returns:
-      z `[batch, z_dim]` -> (loss `[batch]`, LossTerms).
+      (key, z `[batch, z_dim]`) -> (loss `[batch]`, LossTerms).
     """
 
-    def objective(z):
+    def objective(key, z):
         generated = generate(z)
         terms = LossTerms(
             context=losses.context(generated, image, weights, normalised=normalised),
             prior=losses.prior(discriminate(generated), saturating=saturating),
+            landmark=None if landmark is None else landmark(key, z, generated),
         )
-        return lambda_context * terms.context + lambda_prior * terms.prior, terms
+        loss = lambda_context * terms.context + lambda_prior * terms.prior
+        if terms.landmark is not None:
+            loss = loss + lambda_landmark * terms.landmark
+        return loss, terms
 
     return objective

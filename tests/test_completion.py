@@ -51,11 +51,10 @@ def damaged(name="left", seed=0):
     return jnp.where(mask > 0, generate(HIDDEN_Z), noise), mask
 
 
-def complete(key, image, mask, compiled, **options):
-    *_, last = completion.search(key, image, mask, compiled=compiled)
-    return completion.finish(
-        last, image, mask, compiled=compiled, **({"blend": "paste"} | options)
-    )
+def complete(key, image, mask, compiled, *, guide=None, blend="paste"):
+    scene = completion.Scene(image, mask, guide)
+    *_, last = completion.search(key, scene, compiled=compiled)
+    return completion.finish(last, scene, compiled=compiled, blend=blend)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "nesterov"])
@@ -93,43 +92,67 @@ def test_restarts_are_ordered_by_their_score(key):
     np.testing.assert_allclose(score, expected + 0.003 * np.log(2), rtol=1e-4)
 
 
-def test_the_landmark_count_enters_the_ranking_with_its_weight(key):
+def pull(key, z, generated, scene):
+    """A landmark loss: how far the first number of z is from the guide's."""
+    del key, generated
+    return jnp.abs(z[:, 0] - scene.guide[0])
+
+
+def nowhere(key, z, generated, scene):
+    del key, generated, scene
+    return jnp.where(z[:, 0] == jnp.max(z[:, 0]), jnp.nan, 7.0)
+
+
+@functools.cache
+def guided(loss, moves, **changes):
+    return completion.prepare(
+        generate,
+        no_opinion,
+        z_dim=Z_DIM,
+        settings=settings(iterations=6, chunk=6, **changes),
+        landmark=completion.LandmarkLoss(loss, moves),
+    )
+
+
+def test_a_landmark_loss_that_cannot_move_z_ranks_the_restarts(key):
     image, mask = damaged()
-    compiled = prepared(iterations=6, chunk=6, lambda_landmark=0.01)
-    plain = complete(key, image, mask, compiled)
-    # Turns the order round: the step between two counts outweighs any loss.
-    counts = jnp.array([200.0, 100.0, 0.0])
-
-    def count(generated):
-        place = [
-            int(np.flatnonzero([np.array_equal(g, p) for p in plain.generated])[0])
-            for g in generated
-        ]
-        return counts[jnp.array(place)]
-
-    result = complete(key, image, mask, compiled, landmark_count=count)
-    np.testing.assert_array_equal(result.z, plain.z[::-1])
-    np.testing.assert_array_equal(result.terms["landmark"], counts[::-1])
-    expected = plain.score[::-1] + 0.01 * counts[::-1]
-    np.testing.assert_allclose(result.score, expected, rtol=1e-6)
+    plain = complete(key, image, mask, prepared(iterations=6, chunk=6))
     assert "landmark" not in plain.terms
+    guide = jnp.array([5.0])
+    # Far more than any loss: the restart with the largest first number wins.
+    compiled = guided(pull, False, lambda_landmark=100.0)
+    result = complete(key, image, mask, compiled, guide=guide)
+    order = np.argsort(-np.asarray(plain.z)[:, 0])
+    assert not np.array_equal(order, np.arange(RESTARTS))
+    np.testing.assert_array_equal(result.z, np.asarray(plain.z)[order])
+    landmark = 5.0 - np.asarray(result.z)[:, 0]
+    np.testing.assert_allclose(result.terms["landmark"], landmark, rtol=1e-6)
+    expected = np.asarray(plain.score)[order] + 100.0 * landmark
+    np.testing.assert_allclose(result.score, expected, rtol=1e-6)
     # Too small a weight leaves the order as it was.
-    off = prepared(iterations=6, chunk=6, lambda_landmark=0.0)
-    unmoved = complete(key, image, mask, off, landmark_count=count)
+    off = guided(pull, False, lambda_landmark=0.0)
+    unmoved = complete(key, image, mask, off, guide=guide)
     np.testing.assert_array_equal(unmoved.z, plain.z)
+
+
+def test_a_landmark_loss_with_a_gradient_moves_z(key):
+    image, mask = damaged()
+    plain = complete(key, image, mask, prepared(iterations=6, chunk=6))
+    compiled = guided(pull, True, lambda_landmark=100.0)
+    right, left = (
+        complete(key, image, mask, compiled, guide=jnp.array([goal]))
+        for goal in (5.0, -5.0)
+    )
+    first = [np.mean(np.asarray(r.z)[:, 0]) for r in (left, plain, right)]
+    assert first[0] + 0.1 < first[1] < first[2] - 0.1
 
 
 def test_a_face_without_landmarks_ranks_last(key):
     image, mask = damaged()
-    compiled = prepared(iterations=6, chunk=6)
-    plain = complete(key, image, mask, compiled)
-
-    def count(generated):
-        same = [np.array_equal(g, plain.generated[0]) for g in generated]
-        return jnp.where(jnp.array(same), jnp.nan, 7.0)
-
-    result = complete(key, image, mask, compiled, landmark_count=count)
-    np.testing.assert_array_equal(result.z, np.roll(plain.z, -1, axis=0))
+    plain = complete(key, image, mask, prepared(iterations=6, chunk=6))
+    result = complete(key, image, mask, guided(nowhere, False))
+    lost = np.asarray(plain.z)[:, 0].argmax()
+    np.testing.assert_array_equal(result.z[-1], plain.z[lost])
     assert np.isnan(result.score).tolist() == [False, False, True]
 
 
@@ -196,13 +219,15 @@ def test_starting_points_fill_the_box(start):
 def test_progress_adds_up_when_chunks_do_not_fit(key):
     image, mask = damaged()
     compiled = prepared(iterations=7, chunk=3)
-    reports = list(completion.search(key, image, mask, compiled=compiled))
+    reports = list(
+        completion.search(key, completion.Scene(image, mask), compiled=compiled)
+    )
     assert [report.iteration for report in reports] == [3, 6, 7]
     for before, after in itertools.pairwise(reports):
         assert np.all(after.best_loss <= before.best_loss)
     # Chunks only cut the search into pieces, up to how each program is rounded.
     at_once = prepared(iterations=7, chunk=50)
-    (only,) = completion.search(key, image, mask, compiled=at_once)
+    (only,) = completion.search(key, completion.Scene(image, mask), compiled=at_once)
     assert only.iteration == 7
     np.testing.assert_allclose(only.best_loss, reports[-1].best_loss, rtol=1e-6)
     np.testing.assert_array_equal(only.state.best_z, reports[-1].state.best_z)
@@ -217,14 +242,18 @@ def test_patience_stops_a_search_that_does_not_improve(patience, key):
     # The loss of a constant never falls: only the first chunk counts as progress.
     image, mask = damaged()
     compiled = prepared(constant, iterations=10, chunk=2, patience=patience)
-    reports = list(completion.search(key, image, mask, compiled=compiled))
+    reports = list(
+        completion.search(key, completion.Scene(image, mask), compiled=compiled)
+    )
     assert len(reports) == (patience + 1 if patience else 5)
 
 
 def test_patience_does_not_stop_a_search_that_improves(key):
     image, mask = damaged()
     compiled = prepared(iterations=10, chunk=2, patience=1)
-    reports = list(completion.search(key, image, mask, compiled=compiled))
+    reports = list(
+        completion.search(key, completion.Scene(image, mask), compiled=compiled)
+    )
     assert reports[-1].iteration == 10
 
 
@@ -236,7 +265,7 @@ def test_a_search_that_diverges_is_an_input_error(key):
     image, mask = damaged()
     compiled = prepared(all_nan, iterations=10, chunk=2)
     with pytest.raises(InputError, match="diverged.*--learning_rate"):
-        list(completion.search(key, image, mask, compiled=compiled))
+        list(completion.search(key, completion.Scene(image, mask), compiled=compiled))
 
 
 def test_one_restart_that_diverges_ranks_last_and_the_others_go_on():

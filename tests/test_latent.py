@@ -19,7 +19,8 @@ CURVATURE = np.array([1.0, 3.0, 0.5], dtype=np.float32)
 
 
 def bowl(target):
-    def objective(z):
+    def objective(key, z):
+        del key
         terms = jnp.asarray(CURVATURE)[None] * (z - target) ** 2
         return jnp.sum(terms, axis=1), terms[:, 0]
 
@@ -28,7 +29,7 @@ def bowl(target):
 
 @functools.partial(jax.jit, static_argnames=("optimizer", "iterations"))
 def descend(z, target, *, optimizer, iterations):
-    state = latent.init(z, optimizer=optimizer)
+    state = latent.init(jax.random.key(0), z, optimizer=optimizer)
     return latent.solve(
         state, objective=bowl(target), optimizer=optimizer, iterations=iterations
     )
@@ -37,14 +38,21 @@ def descend(z, target, *, optimizer, iterations):
 @functools.partial(jax.jit, static_argnames="iterations")
 def root(z, floor, *, iterations):
     # NaN, and with it the gradient, as soon as a row's first number is below its floor.
-    def objective(z):
+    def objective(key, z):
+        del key
         return jnp.sqrt(z[:, 0] - floor) + jnp.sum(z[:, 1:] ** 2, axis=1), None
 
     optimizer = ADAM
-    state = latent.init(z, optimizer=optimizer)
+    state = latent.init(jax.random.key(0), z, optimizer=optimizer)
     return latent.solve(
         state, objective=objective, optimizer=optimizer, iterations=iterations
     )
+
+
+def assert_same(a, b):
+    if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+        a, b = jax.random.key_data(a), jax.random.key_data(b)
+    np.testing.assert_array_equal(a, b)
 
 
 ADAM = optax.adam(0.05)
@@ -86,7 +94,7 @@ def test_the_best_point_is_the_lowest_that_was_visited():
     step = jax.jit(
         functools.partial(latent.step, objective=bowl(target), optimizer=rough)
     )
-    state = latent.init(jnp.asarray(START), optimizer=rough)
+    state = latent.init(jax.random.key(0), jnp.asarray(START), optimizer=rough)
     visited, lowest = [], []
     for _ in range(8):
         visited.append(np.asarray(state.z))
@@ -109,11 +117,11 @@ def test_the_whole_equals_its_parts():
             state, objective=bowl(target), optimizer=ADAM, iterations=iterations
         )
 
-    start = latent.init(jnp.asarray(START), optimizer=ADAM)
+    start = latent.init(jax.random.key(0), jnp.asarray(START), optimizer=ADAM)
     whole, info = solve(start, iterations=10)
     middle, first = solve(start, iterations=4)
     parts, second = solve(middle, iterations=6)
-    jax.tree.map(np.testing.assert_array_equal, whole, parts)
+    jax.tree.map(assert_same, whole, parts)
     for all_steps, a, b in zip(info, first, second, strict=True):
         np.testing.assert_array_equal(all_steps, np.concatenate([a, b]))
     assert not np.array_equal(middle.z, whole.z)
@@ -156,11 +164,12 @@ def test_a_row_that_is_nan_from_the_start_has_no_best_loss():
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf])
 def test_a_loss_that_is_not_finite_is_never_the_best(bad):
-    def objective(z):
+    def objective(key, z):
+        del key
         loss = jnp.sum(z**2, axis=1)
         return jnp.where(jnp.arange(3) == 1, bad, loss), None
 
-    start = latent.init(jnp.asarray(START), optimizer=ADAM)
+    start = latent.init(jax.random.key(0), jnp.asarray(START), optimizer=ADAM)
     state, _ = jax.jit(
         functools.partial(latent.step, objective=objective, optimizer=ADAM)
     )(start)
@@ -201,3 +210,19 @@ def test_rank_is_stable():
 def test_rank_puts_nan_behind_infinity():
     score = jnp.array([[jnp.nan, jnp.inf, 0.0]])
     np.testing.assert_array_equal(latent.rank(score), [[2, 1, 0]])
+
+
+def test_an_objective_gets_a_fresh_key_at_each_step():
+    def objective(key, z):
+        draw = jax.random.uniform(key, (z.shape[0],))
+        return draw + 0.0 * jnp.sum(z, axis=1), None
+
+    @jax.jit
+    def run(key):
+        state = latent.init(key, jnp.asarray(START), optimizer=ADAM)
+        return latent.solve(state, objective=objective, optimizer=ADAM, iterations=4)
+
+    drawn = np.asarray(run(jax.random.key(0))[1].loss)
+    assert len(np.unique(drawn)) == drawn.size
+    np.testing.assert_array_equal(drawn, run(jax.random.key(0))[1].loss)
+    assert not np.array_equal(drawn, run(jax.random.key(1))[1].loss)

@@ -28,7 +28,7 @@ def test_objective_is_the_weighted_sum_of_its_terms(key):
     weights = masks.context_weights(masks.centre(key, (16, 16))[None].repeat(3, 0))
     loss, terms = objective.make(
         generate, discriminate, image, weights, lambda_context=0.5, lambda_prior=2.0
-    )(z)
+    )(key, z)
     generated = np.asarray(generate(z))
     context = np.abs(np.asarray(weights) * (generated - np.asarray(image)))
     np.testing.assert_allclose(terms.context, context.sum((1, 2, 3)), rtol=1e-5)
@@ -47,7 +47,7 @@ def test_rows_do_not_interact(key):
         target = objective.make(
             generate, discriminate, image, weights, lambda_prior=0.1, normalised=True
         )
-        return jax.grad(lambda z: jnp.sum(target(z)[0]))(z)
+        return jax.grad(lambda z: jnp.sum(target(key, z)[0]))(z)
 
     together = gradient(z, image, weights)
     alone = [
@@ -66,7 +66,7 @@ def test_the_hole_of_the_image_is_never_read(key):
 
     def loss(image):
         return objective.make(generate, discriminate, image, weights, lambda_prior=0.1)(
-            z
+            key, z
         )[0]
 
     other = jnp.where(mask > 0, image, -image)
@@ -89,7 +89,8 @@ def test_a_search_does_not_retrace_between_images(key, standard_promotion):
     counts = []
     for number in range(3):
         image = jax.random.uniform(jax.random.key(number), (1, 16, 16, 3), minval=-1.0)
-        *_, last = completion.search(key, image, mask, compiled=compiled)
-        completion.finish(last, image, mask, compiled=compiled, blend="paste")
+        scene = completion.Scene(image, mask)
+        *_, last = completion.search(key, scene, compiled=compiled)
+        completion.finish(last, scene, compiled=compiled, blend="paste")
         counts.append(len(traces))
     assert counts[0] == counts[1] == counts[2] > 0

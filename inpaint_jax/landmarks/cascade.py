@@ -28,11 +28,12 @@ def predict(model: ShapeModel, image: types.Image, box: Boxes) -> Landmarks:
     Args:
       model: the cascade.
       image: `[batch, H, W, 3]`; seen by dlib as bytes.
-      box: of each face, (left, top, right, bottom), inclusive, at most 4096 wide.
+      box: of each face, (left, top, right, bottom), inclusive, in pixels.
 
     Returns:
       Points (x, y) in pixels, before `round_as_dlib`; NaN for an image that is not
-      finite and for a box that is empty or does not touch the image.
+      finite and for a box that does not touch the image or is not from 2 to 4096
+      pixels wide and high.
     """
     grey = pixels.grey_as_bytes(jax.lax.stop_gradient(image))
     corner, extent = _corner_and_extent(box)
@@ -42,7 +43,7 @@ def predict(model: ShapeModel, image: types.Image, box: Boxes) -> Landmarks:
     def advance(shape, level):
         fitted = similarity.fit_exactly(model.initial, _points(shape))
         place = _feature_places(model, level, shape, fitted)
-        scaled = df.product(place, jnp.broadcast_to(extent, place.shape))
+        scaled = df.product(place, extent)
         value = reading.at_pixels(grey, df.nearest(scaled) + corner)
         leaf = trees.reached(value, *_tables(model, level))
         tree = level * count + jnp.arange(count, dtype=jnp.int32)
@@ -50,7 +51,10 @@ def predict(model: ShapeModel, image: types.Image, box: Boxes) -> Landmarks:
             shape, leaves, leaf + (splits + 1) * tree[:, None]
         ), None
 
-    return _run(advance, model, image, box)
+    scaled = df.product(_run(advance, model, len(box)), extent)
+    # Rounded down to float32: to nearest, a point just below a half could reach it.
+    point = df.rounded_down(df.add(scaled, df.pair(corner)))
+    return _landmarks(point, _is_valid(image, box))
 
 
 def predict_soft(
@@ -70,7 +74,9 @@ def predict_soft(
     Returns:
       As `predict`.
     """
-    grey = pixels.grey(image)
+    valid = _is_valid(image, box)
+    # What is not finite is replaced before it is read: its gradient would be NaN.
+    grey = pixels.grey(jnp.where(valid[:, None, None, None], image, 0.0))
     soft = jnp.float32(temperature)
     corner, extent = _corner_and_extent(box)
     leaves = model.leaves.reshape(model.leaves.shape[0], -1, 2 * model.points)
@@ -82,27 +88,32 @@ def predict_soft(
         moved = trees.soft_sum(value, _tables(model, level), leaves, level, soft)
         return shape + moved, None
 
-    return _run(advance, model, image, box)
+    return _landmarks(extent * _run(advance, model, len(box)) + corner, valid)
 
 
 def round_as_dlib(landmarks: Landmarks) -> Landmarks:
     """Rounds points to whole pixels as dlib does, halves upwards."""
-    return jnp.floor(landmarks + 0.5)
+    return df.nearest(df.pair(landmarks))
 
 
-def _run(advance, model, image, box):
+def _run(advance, model, batch):
+    """Takes the shapes through all levels; returns [points, 2, batch] in the box."""
     levels = jnp.arange(model.first.shape[0], dtype=jnp.int32)
-    start = jnp.broadcast_to(
-        model.initial.reshape(1, -1), (image.shape[0], 2 * model.points)
-    )
+    start = jnp.broadcast_to(model.initial.reshape(1, -1), (batch, 2 * model.points))
     shape, _ = jax.lax.scan(advance, start, levels)
-    corner, extent = (side.transpose(2, 0, 1) for side in _corner_and_extent(box))
-    valid = _is_valid(image, box)[:, None, None]
-    return jnp.where(valid, _points(shape) * extent + corner, jnp.nan)
+    return _batch_last(_points(shape))
+
+
+def _landmarks(point, valid):
+    return jnp.where(valid[:, None, None], point.transpose(2, 0, 1), jnp.nan)
 
 
 def _points(shape):
     return shape.reshape(shape.shape[0], -1, 2)
+
+
+def _batch_last(points):
+    return points.transpose(1, 2, 0)
 
 
 def _corner_and_extent(box):
@@ -125,7 +136,7 @@ def _feature_places(model, level, shape, fitted):
         ],
         axis=1,
     )
-    return turned + _points(shape).transpose(1, 2, 0)[model.anchor[level]]
+    return turned + _batch_last(_points(shape))[model.anchor[level]]
 
 
 def _is_valid(image, box):

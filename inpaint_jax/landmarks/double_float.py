@@ -2,10 +2,11 @@
 
 dlib works in float64 where it fits and maps shapes, and rounds once at the end. JAX has
 no float64 by default and accelerators are slow at it, so the few numbers that matter
-are carried as pairs, good for 2^-36 of their size or better.
+are carried as pairs. The bounds hold for sizes from 2^-50 to 2^50, and 0; high is the
+float32 nearest to the number.
 
 Compilers fuse a product with a following sum into one operation that rounds once. Here
-every product that is followed by a sum is exact, so that makes no difference.
+every product that a sum follows is exact or kept apart, so that makes no difference.
 """
 
 import jax
@@ -20,27 +21,28 @@ _FIRST_HALF = -(1 << 12)
 
 
 def add(p: Pair, q: Pair) -> Pair:
-    """Returns p + q."""
+    """Returns p + q, off by at most 2^-46 (|p| + |q|)."""
     high, rest = _sum(p[0], q[0])
     return _sum(high, rest + (p[1] + q[1]))
 
 
 def times(p: Pair, q: Pair) -> Pair:
-    """Returns p q."""
+    """Returns p q, off by at most 2^-45 |p q|."""
     high, low = product(p[0], q[0])
-    return _sum(high, low + (_exact(p[0] * q[1]) + _exact(p[1] * q[0])))
+    return _sum(high, low + (_rounded(p[0] * q[1]) + _rounded(p[1] * q[0])))
 
 
 def product(a: Number, b: Number) -> Pair:
-    """Returns a b of two plain numbers."""
+    """Returns a b of two plain numbers, exactly."""
     a_high, a_low = _halves(a)
     b_high, b_low = _halves(b)
-    high, rest = _sum(a_high * b_high, a_high * b_low + a_low * b_high)
-    return _sum(high, rest + a_low * b_low)
+    high = rounded_product(a, b)
+    rest = (a_high * b_high - high) + a_high * b_low + a_low * b_high
+    return high, rest + a_low * b_low
 
 
 def total(p: Pair) -> Pair:
-    """Returns the sum over the first axis."""
+    """Returns the sum over the first axis, by halves: log2 of its length additions."""
     while (count := p[0].shape[0]) > 1:
         half = count // 2
         rest = tuple(part[2 * half :] for part in p)
@@ -53,8 +55,8 @@ def total(p: Pair) -> Pair:
 
 
 def quotient(p: Pair, q: Pair) -> Number:
-    """Returns p / q, rounded once to float32."""
-    first = p[0] / q[0]
+    """Returns p / q in float32, as if rounded once."""
+    first = _rounded(p[0] / q[0])
     rest = add(p, times(pair(-first), q))
     return first + rest[0] / q[0]
 
@@ -65,15 +67,19 @@ def pair(a: Number) -> Pair:
 
 
 def nearest(p: Pair) -> Number:
-    """Returns floor(p + 1/2), as dlib rounds; a whole number in float32."""
-    whole = jnp.floor(p[0])
-    # The fraction is exact, and so is its difference to a half.
-    return whole + jnp.where((p[0] - whole - 0.5) + p[1] >= 0, 1.0, 0.0)
+    """Returns floor(p + 1/2), as dlib rounds; exactly, where |p| < 2^22."""
+    half = jnp.floor(p[0]) + 0.5
+    return half + jnp.where((p[0] - half) + p[1] >= 0, 0.5, -0.5)
+
+
+def rounded_down(p: Pair) -> Number:
+    """Returns the greatest float32 that is not above p."""
+    return jnp.where(p[1] < 0, jnp.nextafter(p[0], -jnp.inf), p[0])
 
 
 def rounded_product(a: Number, b: Number) -> Number:
     """Returns a b rounded to float32 before anything is done with it."""
-    return _exact(a * b)
+    return _rounded(a * b)
 
 
 def _sum(a, b):
@@ -89,7 +95,7 @@ def _halves(a):
     return high, a - high
 
 
-def _exact(product):
-    # A bound that no number here reaches keeps the compiler from fusing the product
-    # with the sum that follows.
-    return jnp.clip(product, -1e30, 1e30)
+def _rounded(value):
+    # A bound that no number here reaches keeps the compiler from fusing a product with
+    # the sum that follows. A division by a constant is such a product.
+    return jnp.clip(value, -1e30, 1e30)

@@ -93,7 +93,7 @@ class Predictor:
           InputError: dlib or the model is missing, or the file is no such model.
         """
         dlib = import_dlib()
-        file = _find_model(path)
+        file = find_model(path)
         self.path = str(file)
         self._dlib = dlib
         # dlib trusts every number in a file and can crash on a damaged one, so that it
@@ -244,7 +244,16 @@ def import_dlib() -> Any:
         ) from error
 
 
-def _find_model(path):
+def find_model(path: str | None) -> pathlib.Path:
+    """Returns the file of the 68-point model.
+
+    Args:
+      path: of a model; by default that of the installed package
+        `face_recognition_models` (research use only).
+
+    Raises:
+      InputError: there is none.
+    """
     if path:
         if not os.path.isfile(path):
             raise InputError(f"--landmark_model={path}: no such file.")

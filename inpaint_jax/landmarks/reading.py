@@ -19,7 +19,8 @@ def at_pixels(grey: Grey, place: Places) -> Values:
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     column = jnp.clip(x, 0, width - 1).astype(jnp.int32)
     row = jnp.clip(y, 0, height - 1).astype(jnp.int32)
-    index = (jnp.arange(batch, dtype=jnp.int32) * height + row) * width + column
+    image = jnp.arange(batch, dtype=jnp.int32)[None]
+    index = (image * height + row) * width + column
     value = grey.reshape(-1).at[index].get(mode="promise_in_bounds")
     return jnp.where(inside, value, 0.0)
 
@@ -31,18 +32,17 @@ def between_pixels(grey: Grey, place: Places) -> Values:
 
 
 def _between(grey, place):
-    # A border of zeros lets the image end in a slope.
-    batch, height, width = (
-        side + extra for side, extra in zip(grey.shape, (0, 2, 2), strict=True)
-    )
-    padded = jnp.pad(grey, ((0, 0), (1, 1), (1, 1))).reshape(-1)
-    last = jnp.array([width - 3, height - 3], jnp.float32)[None, :, None]
-    corner = jnp.clip(jnp.floor(place), -1.0, last)
+    # Two zeros around the image: it ends in a slope, and further out all is flat.
+    padded = jnp.pad(grey, ((0, 0), (2, 2), (2, 2)))
+    batch, height, width = padded.shape
+    last = jnp.array([width - 4, height - 4], jnp.float32)[None, :, None]
+    corner = jnp.clip(jnp.floor(place), -2.0, last)
     x, y = jnp.moveaxis(jnp.clip(place - corner, 0.0, 1.0), 1, 0)
-    column, row = jnp.moveaxis(corner.astype(jnp.int32) + 1, 1, 0)
-    index = (jnp.arange(batch, dtype=jnp.int32) * height + row) * width + column
+    column, row = jnp.moveaxis(corner.astype(jnp.int32) + 2, 1, 0)
+    image = jnp.arange(batch, dtype=jnp.int32)[None]
+    index = (image * height + row) * width + column
     steps = jnp.array([0, 1, width, width + 1], jnp.int32)[:, None, None]
-    corners = padded.at[index + steps].get(mode="promise_in_bounds")
+    corners = padded.reshape(-1).at[index[None] + steps].get(mode="promise_in_bounds")
     # As a sum over an axis: what is only added up is computed anew for each pair of
     # features that looks at it.
     value = jnp.sum(corners * _shares(x, y), axis=0)
@@ -58,17 +58,17 @@ def _between_backward(residuals, toward):
     batch, height, width = grey.shape
     # All four corners of a place in one row: the image of rows is then shifted and
     # added, which takes a fourth of the scattered writes.
-    rows = jnp.zeros((batch * (height + 2) * (width + 2), 4))
+    rows = jnp.zeros((batch * (height + 4) * (width + 4), 4))
     share = jnp.moveaxis(toward[None] * _shares(x, y), 0, -1)
     rows = rows.at[index.reshape(-1)].add(
         share.reshape(-1, 4), mode="promise_in_bounds"
     )
-    rows = rows.reshape(batch, height + 2, width + 2, 4)
+    rows = rows.reshape(batch, height + 4, width + 4, 4)
     toward_grey = (
-        rows[:, 1:-1, 1:-1, 0]
-        + rows[:, 1:-1, :-2, 1]
-        + rows[:, :-2, 1:-1, 2]
-        + rows[:, :-2, :-2, 3]
+        rows[:, 2:-2, 2:-2, 0]
+        + rows[:, 2:-2, 1:-3, 1]
+        + rows[:, 1:-3, 2:-2, 2]
+        + rows[:, 1:-3, 1:-3, 3]
     )
     right = (1 - y) * (b - a) + y * (d - c)
     down = (1 - x) * (c - a) + x * (d - b)

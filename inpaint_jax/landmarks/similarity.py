@@ -38,15 +38,14 @@ def fit(
 def fit_exactly(
     source: Float[Array, "points 2"], target: Float[Array, "batch points 2"]
 ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
-    """Fits the scale and rotation that take one shape to others, by least squares.
+    """Fits as `fit`, and rounds once at the end, as dlib does; has no gradient.
 
     Args:
       source: the shape.
       target: the others.
 
     Returns:
-      (a, b), each `[batch]`, of the matrix [[a, -b], [b, a]]; the identity where the
-      source is a single point.
+      As `fit`.
     """
     batch, count = target.shape[:2]
     if count == 1:

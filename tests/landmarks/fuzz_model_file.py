@@ -72,18 +72,27 @@ def damaged(rng, data):
         reach = len(data) if rng.random() < 0.5 else min(len(data), 200)
         at, end = np.sort(rng.integers(0, reach + 1, 2)).tolist()
         token = TOKENS[rng.integers(len(TOKENS))]
-        head, tail = data[:at], data[at:]
-        data = [
-            lambda: head + bytes([rng.integers(256)]) + tail[1:],
-            lambda: head + bytes([(tail or b"\0")[0] ^ 1 << rng.integers(8)]) + tail[1:],
-            lambda: head,
-            lambda: head + rng.bytes(rng.integers(1, 20)) + tail,
-            lambda: head + data[end:],
-            lambda: head + data[at:end] + tail,
-            lambda: head + token + tail,
-            lambda: head + token + tail[len(token) :],
-            lambda: head + bytes(len(tail[: end - at])) + data[end:],
-        ][rng.integers(9)]()
+        head, middle, tail = data[:at], data[at:end], data[end:]
+        match rng.integers(8):
+            case 0:  # another byte
+                data = head + rng.bytes(1) + data[at + 1 :]
+            case 1:  # a flipped bit
+                bit = 1 << int(rng.integers(8))
+                data = (
+                    head + bytes(byte ^ bit for byte in data[at:][:1]) + data[at + 1 :]
+                )
+            case 2:  # cut off
+                data = head
+            case 3:  # bytes lost
+                data = head + tail
+            case 4:  # bytes twice
+                data = head + middle + middle + tail
+            case 5:  # zeros
+                data = head + bytes(len(middle)) + tail
+            case 6:  # something inserted
+                data = head + token + middle + tail
+            case 7:  # something replaced
+                data = head + token + data[at + len(token) :]
     return data
 
 

@@ -1,0 +1,279 @@
+"""What guides the landmarks of a search: flags, models, and a target for each image."""
+
+import dataclasses
+import hashlib
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+
+from experiments import application, cases
+from inpaint_jax import (
+    completion,
+    landmark_predictor,
+    landmark_term,
+    metrics,
+    pixels,
+    types,
+)
+from inpaint_jax.errors import InputError
+from inpaint_jax.landmarks import cascade, host, model_file
+from inpaint_jax.landmarks.shape_model import ShapeModel
+
+_DEFAULTS = landmark_term.Settings()
+_TERM = flags.DEFINE_enum(
+    "landmark_term",
+    _DEFAULTS.term,
+    ["none", "step", "soft", "net"],
+    "none: as SI; step: the count of eqs. 17 and 18; soft: a smooth loss by dlib's "
+    "cascade; net: by the landmark net.",
+)
+_TARGET = flags.DEFINE_enum(
+    "landmark_target",
+    "predicted",
+    ["masked", "predicted", "oracle"],
+    "Where the points should be: dlib on the damaged image (thesis), the landmark net, "
+    "or dlib on the undamaged image (an upper bound, with --allow_oracle).",
+)
+_ALLOW_ORACLE = flags.DEFINE_bool(
+    "allow_oracle", False, "Let --landmark_target=oracle look at the undamaged image."
+)
+_MODEL = flags.DEFINE_string(
+    "landmark_model", None, "dlib's 68-point model; by default the installed one."
+)
+_NET = flags.DEFINE_string(
+    "landmark_net",
+    "release",
+    "A --run_dir of experiments.train_landmarks, or a release.",
+)
+_SCORES = flags.DEFINE_bool(
+    "landmark_scores", False, "Report the landmark error where the original is known."
+)
+SETTINGS = {
+    "gradient": flags.DEFINE_enum(
+        "landmark_gradient",
+        _DEFAULTS.gradient,
+        ["none", "spsa", "es"],
+        "How the count moves z: not at all, or by an estimated gradient.",
+    ),
+    "input": flags.DEFINE_enum(
+        "landmark_input",
+        _DEFAULTS.input,
+        ["masked", "composite"],
+        "What is measured: G(z) under the mask, or G(z) in the hole of the image.",
+    ),
+    "loss": flags.DEFINE_enum(
+        "landmark_loss",
+        _DEFAULTS.loss,
+        ["hinge", "huber", "shape", "proportions"],
+        "Of soft and net, see landmark_losses.",
+    ),
+    "threshold": flags.DEFINE_float(
+        "landmark_threshold", _DEFAULTS.threshold, "How far off is free.", 0.0
+    ),
+    "threshold_unit": flags.DEFINE_enum(
+        "landmark_threshold_unit",
+        _DEFAULTS.threshold_unit,
+        ["pixels", "eyes"],
+        "Pixels, or shares of the distance between the eyes.",
+    ),
+    "temperature": flags.DEFINE_float(
+        "landmark_temperature", _DEFAULTS.temperature, "Of soft, in grey levels.", 1e-3
+    ),
+    "pairs": flags.DEFINE_integer(
+        "landmark_pairs", _DEFAULTS.pairs, "Of points, for spsa and es.", 1
+    ),
+    "radius": flags.DEFINE_float(
+        "landmark_radius", _DEFAULTS.radius, "Of the points, for spsa and es.", 1e-3
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Guides:
+    """The models that the landmark term and its scores need, loaded once.
+
+    Attributes:
+      settings: of the landmark term, or None without it.
+      target: where its points come from.
+      detector: dlib's, where a box must be found.
+      model: dlib's cascade, where one is needed.
+      predictor: the landmark net, where it is needed.
+      hashes: of the model files, for the report.
+    """
+
+    settings: landmark_term.Settings | None
+    target: str
+    detector: host.Detector | None
+    model: ShapeModel | None
+    predictor: landmark_predictor.LandmarkPredictor | None
+    hashes: dict[str, Any]
+
+    def loss(self, generate: types.Generate) -> completion.LandmarkLoss | None:
+        """Returns the landmark loss of all searches, or None without the term."""
+        if self.settings is None:
+            return None
+
+        def place(net, image, mask):
+            predictor: Any = self.predictor
+            return dataclasses.replace(predictor, variables=net).predict(image, mask)
+
+        of = landmark_term.make(self.settings, generate=generate, place=place)
+        return completion.LandmarkLoss(of, self.settings.moves)
+
+    def guide(
+        self, case: cases.Case, image: types.Image
+    ) -> tuple[landmark_term.Guide | None, dict[str, Any]]:
+        """Finds out where the landmarks of one image should be.
+
+        Args:
+          case: the input.
+          image: `[1, H, W, 3]`, its hole grey.
+
+        Returns:
+          The guide, and what the report says of it.
+
+        Raises:
+          InputError: there is no telling, or the original is asked for and unknown.
+        """
+        if self.settings is None:
+            return None, {}
+        target, box_source = self._target(case, image)
+        if not bool(jnp.isfinite(target.landmarks).all()):
+            raise InputError(
+                f"{case.name}: no landmarks can be placed in the box "
+                f"{target.box[0].tolist()}."
+            )
+        used = self.settings.term
+        guide = landmark_term.Guide(
+            target,
+            self.model if used != "net" else None,
+            self.predictor.variables if self.predictor and used == "net" else None,
+        )
+        entry = {"face_box": box_source, "deviation": float(target.deviation.mean())}
+        return guide, entry
+
+    def error(self, case: cases.Case, completed: types.Image) -> float | None:
+        """Returns the landmark error of a completion, or None if it is not scored.
+
+        Both images are measured by dlib's cascade in the box of the original's face,
+        and the error is over the distance between its eyes.
+        """
+        if case.original is None or self.model is None or self.detector is None:
+            return None
+        box, _ = host.face_box(self.detector, case.original, crop=case.crop)
+        original = pixels.from_bytes(case.original)[None]
+        truth, found = (
+            _points(self.model, image, box) for image in (original, completed)
+        )
+        return float(metrics.nme(found, truth)[0])
+
+    def describe(self) -> dict[str, Any] | None:
+        """Returns what the report says of the landmark term."""
+        if self.settings is None:
+            return None
+        description = dataclasses.asdict(self.settings)
+        description |= {"target": self.target, "models": self.hashes}
+        if self.target == "oracle":
+            description["note"] = "upper bound: the target is the undamaged image's"
+        return description
+
+    def _target(self, case, image):
+        if self.target == "predicted":
+            assert self.predictor is not None
+            points, whitening = _predict(self.predictor, image, case.mask)
+            model = self.model if self.settings.term != "net" else None
+            return landmark_term.target_of_net(points, whitening, model), "predicted"
+        if self.target == "oracle":
+            if case.original is None:
+                raise InputError(
+                    f"{case.name}: --landmark_target=oracle needs the undamaged image."
+                )
+            picture = case.original
+        else:
+            picture = np.asarray(pixels.to_bytes(image[0]))
+        assert self.detector is not None and self.model is not None
+        box, source = host.face_box(self.detector, picture, crop=case.crop)
+        seen = pixels.from_bytes(picture)[None]
+        box = jnp.asarray(box, jnp.int32)[None]
+        return landmark_term.target_of_cascade(self.model, seen, box), source
+
+
+def from_flags(*, size: int, crop: int) -> Guides:
+    """Loads what the flags ask for.
+
+    Args:
+      size: height and width of the generator's images.
+      crop: side of its training crops in CelebA pixels.
+
+    Raises:
+      InputError: flags contradict each other, or a model is missing or does not fit.
+    """
+    application.check_numbers(*SETTINGS.values())
+    settings = None
+    if _TERM.value != "none":
+        values = {name: flag.value for name, flag in SETTINGS.items()}
+        settings = landmark_term.Settings(term=_TERM.value, **values)
+    _check(settings)
+    target = _TARGET.value if settings else "none"
+    hashes, model, predictor, detector = {}, None, None, None
+    needs_cascade = settings is not None and settings.term != "net"
+    if needs_cascade or target in ("masked", "oracle") or _SCORES.value:
+        file = host.find_model(_MODEL.value)
+        model = _on_device(file)
+        hashes["cascade"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    if target in ("masked", "oracle") or _SCORES.value:
+        detector = host.Detector()
+    if target == "predicted" or (settings and settings.term == "net"):
+        predictor = landmark_predictor.load(_NET.value)
+        hashes["net"] = predictor.source
+        _check_fits(predictor, size, crop)
+    return Guides(settings, target, detector, model, predictor, hashes)
+
+
+def _check(settings):
+    if settings is None:
+        return
+    if settings.gradient != "none" and settings.term != "step":
+        raise InputError(
+            f"--landmark_gradient={settings.gradient}: only the count needs an "
+            "estimated gradient; give --landmark_term=step or leave it out."
+        )
+    if _TARGET.value == "oracle" and not _ALLOW_ORACLE.value:
+        raise InputError(
+            "--landmark_target=oracle: looks at the undamaged image, which no completion "
+            "can know; add --allow_oracle to compute this upper bound."
+        )
+
+
+def _check_fits(predictor, size, crop):
+    found = predictor.architecture.image_size, predictor.crop
+    if found != (size, crop):
+        raise InputError(
+            f"--landmark_net={_NET.value}: was trained on images of {found[0]} pixels "
+            f"and crops of {found[1]}, the generator on {size} and {crop}; give a net "
+            "for these."
+        )
+
+
+def _on_device(file: pathlib.Path) -> ShapeModel:
+    model = model_file.load(file)
+    if model.points != host.POINTS:
+        raise InputError(
+            f"--landmark_model={file}: has {model.points} points; give a model of "
+            f"{host.POINTS}."
+        )
+    return jax.tree.map(jnp.asarray, model)
+
+
+@jax.jit
+def _points(model, image, box):
+    box = jnp.asarray(box, jnp.int32)[None]
+    return cascade.round_as_dlib(cascade.predict(model, image, box))
+
+
+def _predict(predictor, image, mask):
+    return jax.jit(predictor.predict)(image, mask)
