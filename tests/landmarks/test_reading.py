@@ -116,7 +116,7 @@ def test_both_gradients_are_the_same_under_vmap():
 
     whole = jax.jit(jax.grad(read, argnums=(0, 1)))(grey, place)
     mapped = jax.jit(jax.vmap(jax.grad(read, argnums=(0, 1)), in_axes=(0, 2)))(
-        grey[:, None], place[..., None, :].swapaxes(-1, -2)
+        grey[:, None], place[..., None]
     )
     np.testing.assert_allclose(mapped[0][:, 0], whole[0], rtol=1e-6)
     np.testing.assert_allclose(

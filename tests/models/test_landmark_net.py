@@ -1,4 +1,4 @@
-"""The landmark net sees what is known and nothing else; its ellipses are a density's."""
+"""The landmark net sees only what is known; its ellipses are those of a density."""
 
 import functools
 import math
