@@ -1,6 +1,7 @@
 """What guides the landmarks of a search: flags, models, and a target for each image."""
 
 import dataclasses
+import functools
 import hashlib
 import pathlib
 from typing import Any
@@ -9,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from jaxtyping import UInt8
 
-from experiments import application, cases
+from experiments import application, cases, landmark_figure, reporting
 from inpaint_jax import (
     completion,
     landmark_predictor,
@@ -22,6 +24,7 @@ from inpaint_jax import (
 from inpaint_jax.errors import InputError
 from inpaint_jax.landmarks import cascade, host, model_file
 from inpaint_jax.landmarks.shape_model import ShapeModel
+from inpaint_jax.models import landmark_net
 
 _DEFAULTS = landmark_term.Settings()
 _TERM = flags.DEFINE_enum(
@@ -116,12 +119,7 @@ class Guides:
         """Returns the landmark loss of all searches, or None without the term."""
         if self.settings is None:
             return None
-
-        def place(net, image, mask):
-            predictor: Any = self.predictor
-            return dataclasses.replace(predictor, variables=net).predict(image, mask)
-
-        of = landmark_term.make(self.settings, generate=generate, place=place)
+        of = landmark_term.make(self.settings, generate=generate, place=self._place)
         return completion.LandmarkLoss(of, self.settings.moves)
 
     def guide(
@@ -141,7 +139,7 @@ class Guides:
         """
         if self.settings is None:
             return None, {}
-        target, box_source = self._target(case, image)
+        target, entry = self._target(case, image)
         if not bool(jnp.isfinite(target.landmarks).all()):
             raise InputError(
                 f"{case.name}: no landmarks can be placed in the box "
@@ -153,7 +151,6 @@ class Guides:
             self.model if used != "net" else None,
             self.predictor.variables if self.predictor and used == "net" else None,
         )
-        entry = {"face_box": box_source, "deviation": float(target.deviation.mean())}
         return guide, entry
 
     def error(self, case: cases.Case, completed: types.Image) -> float | None:
@@ -171,10 +168,47 @@ class Guides:
         )
         return float(metrics.nme(found, truth)[0])
 
+    def figure(
+        self, scene: completion.Scene, faces: list[types.Image]
+    ) -> UInt8[np.ndarray, "height width 3"]:
+        """Draws the landmarks through a search.
+
+        Args:
+          scene: of the image.
+          faces: G(z) of the best restart as the search went on.
+
+        Returns:
+          The damaged image, then those faces in its hole, in one row.
+
+        Raises:
+          InputError: there is no cascade or no predicted target to draw.
+        """
+        settings, predictor, model = self.settings, self.predictor, self.model
+        if not settings or settings.term != "soft" or not predictor or not model:
+            raise InputError(
+                "--landmark_figure: draws --landmark_term=soft with "
+                "--landmark_target=predicted; give these or leave it out."
+            )
+        net = predictor.variables
+        points, whitening = self._predict(net, scene.image, scene.mask)
+        shown = [jnp.where(scene.mask > 0, scene.image, face) for face in faces]
+        row = [
+            landmark_figure.draw(
+                image,
+                points,
+                landmark_net.covariance(whitening),
+                model=model,
+                box=scene.guide.target.box,
+                temperature=settings.temperature,
+            )
+            for image in (scene.image, *shown)
+        ]
+        return reporting.sheet([row])
+
     def describe(self) -> dict[str, Any] | None:
-        """Returns what the report says of the landmark term."""
+        """Returns what the report says of the landmark term and the models."""
         if self.settings is None:
-            return None
+            return {"models": self.hashes} if self.hashes else None
         description = dataclasses.asdict(self.settings)
         description |= {"target": self.target, "models": self.hashes}
         if self.target == "oracle":
@@ -183,10 +217,13 @@ class Guides:
 
     def _target(self, case, image):
         if self.target == "predicted":
-            assert self.predictor is not None
-            points, whitening = _predict(self.predictor, image, case.mask)
+            assert self.predictor is not None and self.settings is not None
+            net = self.predictor.variables
+            points, whitening = self._predict(net, image, case.mask)
             model = self.model if self.settings.term != "net" else None
-            return landmark_term.target_of_net(points, whitening, model), "predicted"
+            target = landmark_term.target_of_net(points, whitening, model)
+            deviation = float(target.deviation.mean())
+            return target, {"face_box": "predicted", "deviation": deviation}
         if self.target == "oracle":
             if case.original is None:
                 raise InputError(
@@ -199,7 +236,15 @@ class Guides:
         box, source = host.face_box(self.detector, picture, crop=case.crop)
         seen = pixels.from_bytes(picture)[None]
         box = jnp.asarray(box, jnp.int32)[None]
-        return landmark_term.target_of_cascade(self.model, seen, box), source
+        return _target_of_cascade(self.model, seen, box), {"face_box": source}
+
+    def _place(self, net, image, mask):
+        predictor: Any = self.predictor
+        return dataclasses.replace(predictor, variables=net).predict(image, mask)
+
+    @functools.cached_property
+    def _predict(self):
+        return jax.jit(self._place)
 
 
 def from_flags(*, size: int, crop: int) -> Guides:
@@ -215,8 +260,9 @@ def from_flags(*, size: int, crop: int) -> Guides:
     application.check_numbers(*SETTINGS.values())
     settings = None
     if _TERM.value != "none":
-        values = {name: flag.value for name, flag in SETTINGS.items()}
-        settings = landmark_term.Settings(term=_TERM.value, **values)
+        values: dict[str, Any] = {"term": _TERM.value}
+        values |= {name: flag.value for name, flag in SETTINGS.items()}
+        settings = landmark_term.Settings(**values)
     _check(settings)
     target = _TARGET.value if settings else "none"
     hashes, model, predictor, detector = {}, None, None, None
@@ -244,12 +290,18 @@ def _check(settings):
         )
     if _TARGET.value == "oracle" and not _ALLOW_ORACLE.value:
         raise InputError(
-            "--landmark_target=oracle: looks at the undamaged image, which no completion "
-            "can know; add --allow_oracle to compute this upper bound."
+            "--landmark_target=oracle: looks at the undamaged image, as no completion "
+            "can; add --allow_oracle to compute this upper bound."
         )
 
 
 def _check_fits(predictor, size, crop):
+    points = predictor.architecture.points
+    if points != host.POINTS:
+        raise InputError(
+            f"--landmark_net={_NET.value}: places {points} points; give a net of "
+            f"{host.POINTS}."
+        )
     found = predictor.architecture.image_size, predictor.crop
     if found != (size, crop):
         raise InputError(
@@ -275,5 +327,5 @@ def _points(model, image, box):
     return cascade.round_as_dlib(cascade.predict(model, image, box))
 
 
-def _predict(predictor, image, mask):
-    return jax.jit(predictor.predict)(image, mask)
+# Compiled once for all images.
+_target_of_cascade = jax.jit(landmark_term.target_of_cascade)

@@ -55,6 +55,9 @@ _CHECKPOINT = flags.DEFINE_string(
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of masks and starting points.", 0, 2**32 - 1)
 _BLEND = flags.DEFINE_enum("blend", "poisson", ["poisson", "paste"], "See blending.")
+_FIGURE = flags.DEFINE_bool(
+    "landmark_figure", False, "Draw the landmarks through each search."
+)
 _SEARCH = {
     "restarts": flags.DEFINE_integer(
         "restarts", _DEFAULTS.restarts, "Starting points for each image.", 1
@@ -190,7 +193,7 @@ def complete(
     image = pixels.from_bytes(case.picture)[None] * case.mask
     target, described = guide.guide(case, image)
     scene = completion.Scene(image, case.mask, target)
-    last = None
+    last, steps = None, []
     bar = tqdm.tqdm(
         total=compiled.settings.iterations, desc=case.name, unit="step", disable=None
     )
@@ -205,6 +208,7 @@ def complete(
             )
             bar.update(last.iteration - bar.n)
             bar.set_postfix(best=f"{last.best_loss.min():.4f}")
+            steps.append(last.state.best_z[int(np.nanargmin(last.best_loss))])
     assert last is not None
     result = completion.finish(last, scene, compiled=compiled, blend=_BLEND.value)
     completed = pixels.to_bytes(result.completed)
@@ -219,6 +223,9 @@ def complete(
         "scores_of_restarts": np.asarray(result.score).tolist(),
         "seconds": round(time.monotonic() - started, 3),
     }
+    if _FIGURE.value:
+        drawn = guide.figure(scene, [compiled.generate(z[None]) for z in steps])
+        files.write_picture(output / f"{case.name}_landmarks.png", drawn)
     shown = np.asarray(pixels.to_bytes(result.generated[:_SHOWN_RESTARTS]))
     row = [
         np.asarray(pixels.to_bytes(image[0])),

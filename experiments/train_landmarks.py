@@ -1,6 +1,8 @@
-"""Trains the net that places the landmarks of damaged faces.
+"""Trains what places landmarks: the net for damaged faces, or dlib's tree cascade.
 
 python -m experiments.train_landmarks --data=folder:faces --run_dir=runs/landmarks
+python -m experiments.train_landmarks --model=cascade --data=xml:faces.xml \
+    --run_dir=runs/cascade
 """
 
 import dataclasses
@@ -14,7 +16,13 @@ import numpy as np
 import optax
 from absl import flags
 
-from experiments import application, reporting, training
+from experiments import (
+    application,
+    landmark_check,
+    reporting,
+    training,
+    tree_cascade,
+)
 from inpaint_jax import (
     checkpoints,
     data,
@@ -26,9 +34,26 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.landmarks import host, labels
 from inpaint_jax.models import landmark_net
 
-_DATA = flags.DEFINE_string(
-    "data", None, "folder:DIR, array:FILE or tfds:NAME, with an optional [start:stop]."
+_MODEL = flags.DEFINE_enum(
+    "model", "net", ["net", "cascade"], "net: for damaged faces; cascade: thesis 2.4."
 )
+_DATA = flags.DEFINE_string(
+    "data",
+    None,
+    "folder:DIR, array:FILE or tfds:NAME, with an optional [start:stop], labelled by "
+    "dlib; for the cascade also xml:FILE (dlib's) or labelled:FILE.npz.",
+)
+_VALIDATION = flags.DEFINE_string(
+    "validation", None, "Other faces, as --data, to fit the size of the ellipses on."
+)
+_CHECK = flags.DEFINE_string(
+    "check",
+    None,
+    'Train nothing, but measure this --run_dir, release folder or "release" on the '
+    "faces of --check_data beside simpler guesses that learn from --data; writes "
+    "landmarks.json into --run_dir.",
+)
+_CHECK_DATA = flags.DEFINE_string("check_data", None, "Faces for --check, as --data.")
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of this run; resumed if used.")
 _EXPORT = flags.DEFINE_string(
     "export", None, "Folder to write safetensors to when training is done."
@@ -70,28 +95,20 @@ class Settings:
 
 
 def main() -> int:
-    """Trains; returns the exit code."""
-    architecture, settings = _from_flags()
+    """Trains or measures; returns the exit code."""
     run_dir = files.make_directory(application.given(_RUN_DIR))
-    faces = data.load(settings.data, crop=settings.crop, size=architecture.image_size)
-    for sentence in faces.skipped:
-        print(f"skipped {sentence}")
+    if _CHECK.value:
+        return _check(_CHECK.value, run_dir)
+    if _MODEL.value == "cascade":
+        return _train_cascade(run_dir)
+    architecture, settings = _from_flags()
     predictor = host.Predictor(_LANDMARK_MODEL.value)
+    faces = _load(settings.data, architecture.image_size, settings.crop)
     truth = _labels(run_dir, predictor, faces, crop=settings.crop)
     with checkpoints.opened(run_dir) as store:
         net = train(store, run_dir, faces, truth, architecture, settings)
     if _EXPORT.value:
-        provenance = {
-            "command": application.command(
-                "experiments.train_landmarks", without=("run_dir", "export")
-            ),
-            "settings": dataclasses.asdict(settings),
-            "images": len(faces.images),
-            "landmark_model_sha256": predictor.sha256,
-            "environment": reporting.environment(),
-        }
-        landmark_predictor.export(_EXPORT.value, net, provenance=provenance)
-        print(f"wrote {_EXPORT.value}")
+        _export(_EXPORT.value, net, settings, predictor, images=len(faces.images))
     return 1 if faces.skipped else 0
 
 
@@ -162,22 +179,90 @@ def train(
     )
 
 
+def _train_cascade(run_dir):
+    application.write_effective_flags(
+        run_dir, "experiments.train_landmarks", "experiments.tree_cascade"
+    )
+    report = tree_cascade.run(
+        application.given(_DATA),
+        run_dir,
+        seed=_SEED.value,
+        crop=_CROP.value,
+        size=_SIZE.value,
+    )
+    line = f"{run_dir / 'cascade.dat'}: error {report['error_train']:.4f} in training"
+    if "error_test" in report:
+        line += f", {report['error_test']:.4f} on other faces"
+    print(line)
+    return 0
+
+
+def _check(path, run_dir):
+    net = landmark_predictor.load(path)
+    size = net.architecture.image_size
+    predictor = host.Predictor(_LANDMARK_MODEL.value)
+    known = _load(application.given(_DATA), size, net.crop)
+    truth = _labels(run_dir, predictor, known, crop=net.crop)
+    faces = _load(application.given(_CHECK_DATA), size, net.crop)
+    key = jax.random.key(_SEED.value)
+    found = landmark_check.check(key, net, predictor, faces, known=(known, truth))
+    found |= {"net": net.source, "spread": net.spread, **reporting.environment()}
+    files.write_json(run_dir / "landmarks.json", found)
+    for mask, guesses in found["nme"].items():
+        errors = ", ".join(f"{g} {e['all']:.4f}" for g, e in guesses.items())
+        print(f"{mask}: {errors}")
+    return 0
+
+
+def _export(directory, net, settings, predictor, *, images):
+    if _VALIDATION.value:
+        faces = _load(_VALIDATION.value, net.architecture.image_size, net.crop)
+        truth = labels.label(predictor, faces.images, crop=net.crop, nudged=False)
+        key = jax.random.key(settings.seed)
+        spread = landmark_check.fitted_spread(key, net, faces, truth.landmarks)
+        net = dataclasses.replace(net, spread=spread)
+    provenance = {
+        "command": application.command(
+            "experiments.train_landmarks", without=("run_dir", "export")
+        ),
+        "settings": dataclasses.asdict(settings),
+        "images": images,
+        "landmark_model_sha256": predictor.sha256,
+        "environment": reporting.environment(),
+    }
+    landmark_predictor.export(directory, net, provenance=provenance)
+    print(f"wrote {directory}")
+
+
+def _load(source, size, crop):
+    faces = data.load(source, crop=crop, size=size)
+    for sentence in faces.skipped:
+        print(f"skipped {sentence}")
+    return faces
+
+
 def _labels(run_dir, predictor, faces, *, crop):
     """Labels the faces, or takes the labels of an interrupted run."""
     file = run_dir / "labels.npz"
     names = np.array(faces.names)
-    if file.is_file():
-        with np.load(file, allow_pickle=False) as stored:
-            if (
-                np.array_equal(stored["names"], names)
-                and stored["model"] == predictor.sha256
-            ):
-                return stored["landmarks"]
+    if (stored := _stored_labels(file, names, predictor)) is not None:
+        return stored
     print(f"labelling {len(names)} faces")
     found = labels.label(predictor, faces.images, crop=crop, nudged=True)
     with files.replacing(file) as temporary, open(temporary, "wb") as stream:
         np.savez(stream, names=names, model=predictor.sha256, landmarks=found.landmarks)
     return found.landmarks
+
+
+def _stored_labels(file, names, predictor):
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            same = np.array_equal(stored["names"], names)
+            same = same and str(stored["model"]) == predictor.sha256
+            return stored["landmarks"] if same else None
+    except Exception:
+        # Missing or damaged: the faces are labelled again.
+        return None
 
 
 def _from_flags():

@@ -106,12 +106,14 @@ class Search(NamedTuple):
 
     Attributes:
       settings: of the search.
+      generate: G, compiled.
       start: key -> state of all restarts.
       advance: (state, scene, iterations=) -> (state, info of all steps).
       evaluate: (z, scene) -> (G(z), loss `[restarts]`, LossTerms).
     """
 
     settings: Settings
+    generate: types.Generate
     start: Callable[..., latent.LatentState]
     advance: Callable[..., tuple[latent.LatentState, latent.LatentInfo]]
     evaluate: Callable[..., tuple[types.Image, types.PerExample, Any]]
@@ -198,7 +200,7 @@ def prepare(
         loss, terms = objective_of(scene, landmark)(jax.random.key(0), z)
         return generate(z), loss, terms
 
-    return Search(settings, start, advance, evaluate)
+    return Search(settings, jax.jit(generate), start, advance, evaluate)
 
 
 def image_key(key: types.PRNGKey, name: str) -> types.PRNGKey:

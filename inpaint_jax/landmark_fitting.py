@@ -11,8 +11,8 @@ from inpaint_jax import masks, pixels, types
 from inpaint_jax.landmarks import annotation
 from inpaint_jax.models import landmark_net
 
-_MAX_SHIFT = 3
-_MAX_CONTRAST, _MAX_BRIGHTNESS = 0.2, 0.2
+_MAX_SHIFT = 1
+_MAX_CONTRAST, _MAX_BRIGHTNESS = 0.1, 0.1
 
 
 class FitState(NamedTuple):
@@ -157,7 +157,7 @@ def random_view(
       landmarks: in pixels.
 
     Returns:
-      Image and points, mirrored half of the time, moved by up to 3 px at 64 px, with
+      Image and points, mirrored half of the time, moved by up to 1 px at 64 px, with
       other contrast and brightness.
     """
     batch, height, width, _ = image.shape

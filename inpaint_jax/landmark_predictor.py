@@ -83,7 +83,7 @@ def export(
       provenance: JSON values: data, command, commit, scores.
 
     Raises:
-      InputError: the folder cannot be written.
+      InputError: the folder cannot be written, or half precision cannot hold a weight.
     """
     releases.export(
         directory,

@@ -120,6 +120,9 @@ def target_of_net(
       landmarks: `[1, 68, 2]`.
       whitening: of their errors, to unit variance.
       model: the cascade that is to place the candidates' points, if one is.
+
+    Returns:
+      The target; NaN where its points are no face that a box could hold.
     """
     variance = landmark_net.covariance(whitening)
     mean_variance = 0.5 * (variance[..., 0, 0] + variance[..., 1, 1])
@@ -127,6 +130,8 @@ def target_of_net(
         box = jnp.zeros((1, 4), jnp.int32)
     else:
         box = box_around(model, landmarks)
+        extended = jnp.all(box[:, 2:] > box[:, :2])
+        landmarks = jnp.where(extended, landmarks, jnp.nan)
     return Target(landmarks, jnp.sqrt(mean_variance), box)
 
 

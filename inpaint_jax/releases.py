@@ -88,14 +88,16 @@ def export(
       description: JSON values; the files' hashes are added as "sha256".
 
     Raises:
-      InputError: the folder cannot be written.
+      InputError: the folder cannot be written, or a weight is NaN, infinite or too
+        large for half precision.
     """
     directory = files.make_directory(directory)
+    halves = {
+        name: _in_halves(variables, f"{directory}: the {name}")
+        for name, variables in networks.items()
+    }
     hashes = {}
-    for name, variables in networks.items():
-        half = {
-            k: np.asarray(v).astype(np.float16) for k, v in _flat(variables).items()
-        }
+    for name, half in halves.items():
         data = safetensors.numpy.save(half)
         hashes[name] = hashlib.sha256(data).hexdigest()
         with files.replacing(directory / f"{name}.safetensors") as temporary:
@@ -171,6 +173,17 @@ def _read_network(file, template):
         flax.traverse_util.unflatten_dict(variables, sep="/"),
         hashlib.sha256(data).hexdigest(),
     )
+
+
+def _in_halves(variables, what):
+    # What is too large becomes infinite, and is refused as what was so before.
+    with np.errstate(over="ignore"):
+        half = {
+            key: np.asarray(leaf).astype(np.float16)
+            for key, leaf in _flat(variables).items()
+        }
+    _check_finite(half, f"{what} in half precision")
+    return half
 
 
 def _flat(variables) -> dict[str, Any]:

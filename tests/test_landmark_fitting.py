@@ -13,7 +13,10 @@ from inpaint_jax import landmark_fitting, masks
 from inpaint_jax.landmarks import annotation
 from inpaint_jax.models import landmark_net
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")
+# Programs that run for a moment: optimising them would take longer.
+quickly = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+)
 
 # Views.
 
@@ -42,10 +45,12 @@ def painted():
     return image.astype(np.float32), landmarks.astype(np.float32)
 
 
+view = quickly(landmark_fitting.random_view)
+
+
 @pytest.fixture(scope="module")
 def viewed(painted):
-    view = jax.jit(landmark_fitting.random_view)
-    return [np.asarray(x) for x in view(jax.random.key(3), *map(jnp.asarray, painted))]
+    return [np.asarray(x) for x in view(jax.random.key(3), *painted)]
 
 
 def light_of(views):
@@ -120,23 +125,18 @@ def test_light_covers_its_range(viewed):
     assert abs(np.corrcoef(contrast, brightness)[0, 1]) < 0.3
 
 
-def test_parts_of_a_pixel_move_along(painted):
-    image, landmarks = (jnp.asarray(x[:8]) for x in painted)
-    part = jnp.asarray(np.random.default_rng(1).uniform(0, 1, (8, 68, 2)), jnp.float32)
-    view = jax.jit(landmark_fitting.random_view)
-    whole = np.asarray(view(jax.random.key(0), image, landmarks)[1])
-    moved = np.asarray(view(jax.random.key(0), image, landmarks + part)[1])
-    part = np.asarray(part)
-    ends = whole[:, 0] + part[:, 0], whole[:, 0] + part[:, 16] * [-1, 1]
-    mirrored = np.abs(moved[:, 0] - ends[1]).max(axis=1) < 1e-4
-    assert 0 < mirrored.sum() < 8
-    np.testing.assert_allclose(moved[~mirrored], (whole + part)[~mirrored], atol=1e-4)
-    part = part[:, annotation.MIRRORED] * [-1, 1]
-    np.testing.assert_allclose(moved[mirrored], (whole + part)[mirrored], atol=1e-4)
+def test_parts_of_a_pixel_move_along(painted, viewed):
+    image, landmarks = painted
+    part = np.random.default_rng(1).uniform(0, 1, landmarks.shape).astype(np.float32)
+    moved = np.asarray(view(jax.random.key(3), image, landmarks + part)[1])
+    mirrored = is_mirrored(names_in(viewed[0]), viewed[1])
+    part[mirrored] = part[mirrored][:, annotation.MIRRORED] * [-1, 1]
+    np.testing.assert_allclose(moved, viewed[1] + part, atol=1e-4)
 
 
 # Masks.
 
+BATCH = 30
 FAMILIES = [*masks.MASKS, "nothing"]
 
 
@@ -149,8 +149,8 @@ def family(mask):
     rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
     block = hole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     if not block.all():
-        alone = hole & ~np.roll(hole, 1, 0) & ~np.roll(hole, 1, 1)
-        return "random80" if alone.sum() > 0.02 * hole.size else "free-form"
+        # 80 % of 256 pixels, standard deviation 2.5 %; strokes hide much less.
+        return "random80" if hole.mean() > 0.7 else "free-form"
     half, quarter = list(range(side // 2)), list(range(side // 4, side - side // 4))
     columns = columns.tolist()
     if len(rows) == side:
@@ -158,33 +158,40 @@ def family(mask):
     return "centre" if rows.tolist() == columns == quarter else "block"
 
 
+@quickly
+def draw(key):
+    return landmark_fitting.sample_masks(key, BATCH, (16, 16))
+
+
 @functools.cache
-def drawn(count, seed=0):
-    draw = jax.jit(landmark_fitting.sample_masks, static_argnums=(1, 2))
-    return np.asarray(draw(jax.random.key(seed), count, (32, 32)))
+def drawn(seed):
+    """{family: the bytes of its masks} and all masks of one draw."""
+    found = np.asarray(draw(jax.random.key(seed)))
+    parts = collections.defaultdict(list)
+    for mask in found:
+        parts[family(mask)].append(mask.tobytes())
+    return parts, found
 
 
-@pytest.mark.parametrize("count", [7, 17, 70])
-def test_all_families_come_in_equal_parts(count):
-    found = drawn(count)
-    assert found.shape == (count, 32, 32, 1) and found.dtype == np.float32
+def test_all_families_come_in_equal_parts():
+    parts, found = drawn(0)
+    assert found.shape == (BATCH, 16, 16, 1) and found.dtype == np.float32
     assert set(np.unique(found)) == {0.0, 1.0}
-    parts = collections.Counter(family(mask) for mask in found)
+    # 30 = 7 * 4 + 2.
     assert set(parts) == set(FAMILIES)
-    assert set(parts.values()) <= {count // 7, -(-count // 7)}
+    assert sorted(map(len, parts.values())) == [4, 4, 4, 4, 4, 5, 5]
+
+
+@pytest.mark.parametrize("count", [1, 6, 7, 64])
+def test_any_number_of_masks_can_be_drawn(count):
+    draw = functools.partial(landmark_fitting.sample_masks, count=count, shape=(16, 16))
+    found = jax.eval_shape(draw, jax.random.key(0))
+    assert found.shape == (count, 16, 16, 1) and found.dtype == np.float32
 
 
 def test_masks_of_chance_differ_within_a_draw_and_between_draws():
-    kinds = [family(mask) for mask in drawn(70)]
     for kind in FAMILIES:
-        first, second = (
-            [
-                m.tobytes()
-                for m, k in zip(drawn(70, seed), kinds, strict=True)
-                if k == kind
-            ]
-            for seed in (0, 1)
-        )
+        first, second = (drawn(seed)[0][kind] for seed in (0, 1))
         by_chance = kind in ("random80", "block", "free-form")
         assert len(set(first)) == (len(first) if by_chance else 1)
         assert set(first).isdisjoint(second) == by_chance
@@ -193,54 +200,55 @@ def test_masks_of_chance_differ_within_a_draw_and_between_draws():
 # Training.
 
 TINY = landmark_net.Architecture(image_size=16, features=4, hidden=8)
-BATCH = 28
-OPTIONS = {"architecture": TINY, "optimizer": optax.adam(1e-2)}
-RATE = 0.1
+RATE = 0.02
+# Its first step is that of plain gradient descent.
+OPTIONS = {"architecture": TINY, "optimizer": optax.sgd(RATE, momentum=0.9)}
 
 
 @pytest.fixture(scope="module")
 def mean():
-    angle = np.arange(68) / 68 * 2 * np.pi
-    circle = 7.5 + 4 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return jnp.asarray(circle, jnp.float32)
-
-
-@pytest.fixture(scope="module")
-def fresh(mean):
-    with jax.numpy_dtype_promotion("standard"):
-        init = jax.jit(functools.partial(landmark_fitting.init, **OPTIONS))
-        return init(jax.random.key(0), mean)
+    """A shape that equals its mirror image."""
+    points = np.random.default_rng(0).uniform(3, 12, (68, 2))
+    mirrored = points[annotation.MIRRORED] * [-1, 1] + [15, 0]
+    return ((points + mirrored) / 2).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def faces(mean):
-    """Faces that lie up to 3 px off the mean, and a slope of light that says where."""
-    off = np.random.default_rng(0).uniform(-3, 3, (BATCH, 1, 2))
+    """Faces that lie up to 3 px off the mean, in light that says where."""
+    off = np.random.default_rng(0).uniform(-3, 3, (BATCH, 1, 1, 2))
     y, x = np.mgrid[:16, :16] - 7.5
-    slope = np.stack(
-        [x - off[..., :1], y - off[..., 1:], np.zeros_like(x + off[..., :1])], axis=-1
-    )
-    images = np.clip(128 + 10 * slope, 0, 255).astype(np.uint8)
-    return images, np.asarray(mean)[None] + off.astype(np.float32)
+    images = np.full((BATCH, 16, 16, 3), 100, np.uint8)
+    images[..., 0] += (10 * np.abs(x - off[..., 0])).astype(np.uint8)
+    images[..., 1] += (10 * np.abs(y - off[..., 1])).astype(np.uint8)
+    return images, jnp.asarray(mean + off[:, 0], jnp.float32)
+
+
+@pytest.fixture(scope="module")
+def fresh(mean):
+    init = quickly(functools.partial(landmark_fitting.init, **OPTIONS))
+    return init(jax.random.key(0), mean)
+
+
+@pytest.fixture(scope="module")
+def advance():
+    return quickly(functools.partial(landmark_fitting.train_step, **OPTIONS))
 
 
 def test_a_new_net_places_the_mean_in_every_face(fresh, mean):
     rng = np.random.default_rng(0)
     image = jnp.asarray(rng.uniform(-1, 1, (4, 16, 16, 3)), jnp.float32)
     mask = jnp.asarray(rng.integers(0, 2, (4, 16, 16, 1)), jnp.float32)
-    apply = jax.jit(lambda *x: TINY.network().apply(*x, train=False))
+    apply = quickly(lambda *x: TINY.network().apply(*x, train=False))
     points, whitening = apply(fresh.variables, image, mask)
     np.testing.assert_allclose(points, np.tile(mean, (4, 1, 1)), atol=0.3)
     np.testing.assert_allclose(whitening, np.tile(np.eye(2), (4, 68, 1, 1)), atol=0.1)
     assert fresh.step == 0 and fresh.step.dtype == jnp.int32
 
 
-def by_the_book(key, state, images, landmarks):
-    """Loss, gradient and statistics of a step, from the formulas."""
-    key_view, key_mask = jax.random.split(key)
-    image = images.astype(jnp.float32) / 127.5 - 1.0
-    image, truth = landmark_fitting.random_view(key_view, image, landmarks)
-    mask = landmark_fitting.sample_masks(key_mask, BATCH, (16, 16))
+@quickly
+def by_the_book(state, image, truth, mask):
+    """Gradient, likelihood, error and statistics of a step, from the formulas."""
 
     def loss(params):
         (points, whitening), updated = TINY.network().apply(
@@ -249,30 +257,25 @@ def by_the_book(key, state, images, landmarks):
             train=True,
             mutable=["batch_stats"],
         )
-        error = jnp.sqrt(((points - truth) ** 2).sum(axis=-1))
-        u = jnp.einsum("bpij,bpj->bpi", whitening, truth - points)
-        determinant = jnp.linalg.det(whitening)
-        nll = jnp.sqrt((u**2).sum(axis=-1)) + jnp.log(2 * jnp.pi / determinant)
-        parts = nll.mean(axis=1), error.mean(axis=1)
-        return (nll + error).mean(), (parts, updated["batch_stats"])
+        error = jnp.linalg.norm(points - truth, axis=-1)
+        u = jnp.linalg.norm(whitening @ (points - truth)[..., None], axis=(-2, -1))
+        nll = u + jnp.log(2 * jnp.pi / jnp.linalg.det(whitening))
+        info = nll.mean(axis=1), error.mean(axis=1), updated["batch_stats"]
+        return (nll + error).mean(), info
 
-    gradient, found = jax.grad(loss, has_aux=True)(state.variables["params"])
-    return gradient, *found
+    gradient, info = jax.grad(loss, has_aux=True)(state.variables["params"])
+    return gradient, *info
 
 
 @pytest.fixture(scope="module")
-def steps(fresh, faces):
-    """One step of gradient descent, and the same by the book."""
-
-    @jax.jit
-    def both(key, state, *faces):
-        options = {"architecture": TINY, "optimizer": optax.sgd(RATE)}
-        state = state._replace(moments=options["optimizer"].init(None))
-        step = landmark_fitting.train_step(key, state, *faces, **options)
-        return step, by_the_book(key, state, *faces)
-
-    with jax.numpy_dtype_promotion("standard"):
-        return both(jax.random.key(5), fresh, *map(jnp.asarray, faces))
+def steps(fresh, faces, advance):
+    """A step, and the same by the book."""
+    key = jax.random.key(5)
+    key_view, key_mask = jax.random.split(key)
+    images, landmarks = faces
+    image, truth = view(key_view, images / np.float32(127.5) - 1, landmarks)
+    expected = by_the_book(fresh, image, truth, draw(key_mask))
+    return advance(key, fresh, *faces), expected
 
 
 def assert_trees_close(found, expected, tolerance):
@@ -283,41 +286,35 @@ def assert_trees_close(found, expected, tolerance):
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * largest)
 
 
-def test_a_step_descends_the_likelihood_and_the_distance(fresh, steps):
-    (state, _), (gradient, _, _) = steps
-    moved = jax.tree.map(
-        lambda before, after: np.asarray(before - after) / RATE,
-        fresh.variables["params"],
-        state.variables["params"],
+def test_a_step_descends_likelihood_and_distance(fresh, steps):
+    (state, _), (gradient, *_) = steps
+    before, after = (
+        jax.tree.map(np.asarray, x.variables["params"]) for x in (fresh, state)
     )
+    moved = jax.tree.map(lambda one, other: (one - other) / RATE, before, after)
     assert_trees_close(moved, gradient, 1e-4)
 
 
 def test_a_step_updates_the_statistics_and_counts_itself(fresh, steps):
-    (state, _), (_, _, statistics) = steps
+    (state, _), (*_, statistics) = steps
     assert_trees_close(state.variables["batch_stats"], statistics, 1e-5)
-    assert state.step == 1
-    before = jax.tree.leaves(fresh.variables["batch_stats"])
-    assert all(
-        (a != b).any() for a, b in zip(before, jax.tree.leaves(statistics), strict=True)
-    )
+    assert np.abs(statistics["BatchNorm_0"]["mean"]).max() > 0  # which begins at 0
+    assert state.step == 1 and state.step.dtype == fresh.step.dtype
 
 
 def test_a_step_tells_likelihood_and_error_of_each_face(steps):
-    (_, info), (_, (likelihood, error), _) = steps
+    (_, info), (_, likelihood, error, _) = steps
     assert np.ptp(error) > 0.5
     np.testing.assert_allclose(info.likelihood, likelihood, rtol=1e-4)
     np.testing.assert_allclose(info.error, error, rtol=1e-4)
 
 
-def test_training_finds_the_faces(fresh, faces):
-    advance = jax.jit(functools.partial(landmark_fitting.train_step, **OPTIONS))
+def test_training_finds_the_faces(fresh, faces, advance):
     state, errors = fresh, []
     for step in range(60):
-        key = jax.random.fold_in(jax.random.key(1), step)
-        state, info = advance(key, state, *map(jnp.asarray, faces))
+        state, info = advance(jax.random.key(step), state, *faces)
         errors.append(float(info.error.mean()))
-    # The mean shape is 2.3 px off: that of a square of 6 px from its middle.
+    # The mean shape is 2.3 px off: so far is a square of 6 px from its middle.
     assert 1.8 < errors[0] < 2.8
-    assert np.mean(errors[-5:]) < 0.5 * errors[0]
+    assert np.mean(errors[-5:]) < 0.5 * errors[0], errors
     assert state.step == 60

@@ -2,6 +2,7 @@
 
 import hypothesis
 import hypothesis.strategies as st
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -50,3 +51,31 @@ def test_grey_levels_are_the_integer_mean_of_three():
     assert grey.dtype == np.uint8
     np.testing.assert_array_equal(grey, expected)
     np.testing.assert_array_equal(pixels.grey_levels(image[1]), expected[1])
+
+
+def test_grey_is_the_mean_of_the_three_bytes():
+    image = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), np.uint8)
+    expected = image.mean(axis=-1)
+    got = pixels.grey(pixels.from_bytes(image))
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+    single = pixels.grey(pixels.from_bytes(image[1]))
+    np.testing.assert_allclose(single, expected[1], atol=1e-4)
+
+
+def test_grey_has_a_gradient_also_outside_the_range():
+    image = np.array([[[[-1.5, 0.0, 2.0]]]], np.float32)
+    gradient = jax.grad(lambda image: jnp.sum(pixels.grey(image)))(image)
+    np.testing.assert_allclose(gradient, np.full(image.shape, 127.5 / 3), rtol=1e-6)
+
+
+def test_grey_as_bytes_is_grey_levels_of_the_bytes():
+    rng = np.random.default_rng(0)
+    # Up to 0.45 of a level beside each byte, some beyond the ends, and not a number.
+    expected = rng.integers(0, 256, (2, 3, 5, 7, 3)).astype(np.uint8)
+    image = (expected + rng.uniform(-0.45, 0.45, expected.shape)) / 127.5 - 1
+    image[0, 0, 0], expected[0, 0, 0] = -1.4, 0
+    image[1, 1, 1], expected[1, 1, 1] = 1e9, 255
+    image[1, 2, 2, 2, 1], expected[1, 2, 2, 2, 1] = np.nan, 128
+    got = jax.jit(pixels.grey_as_bytes)(image.astype(np.float32))
+    assert got.dtype == jnp.float32
+    np.testing.assert_array_equal(got, pixels.grey_levels(expected))

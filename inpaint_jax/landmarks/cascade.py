@@ -23,7 +23,10 @@ _MAX_EXTENT = 4095
 
 
 def predict(model: ShapeModel, image: types.Image, box: Boxes) -> Landmarks:
-    """Places the landmarks where dlib places them.
+    """Places the landmarks where dlib places them; has no gradient.
+
+    One thing is left to chance: where a pixel or point lies on a half to the last bit,
+    dlib's float64 errors decide how it is rounded. Here halves go up.
 
     Args:
       model: the cascade.
@@ -35,6 +38,7 @@ def predict(model: ShapeModel, image: types.Image, box: Boxes) -> Landmarks:
       finite and for a box that does not touch the image or is not from 2 to 4096
       pixels wide and high.
     """
+    model = jax.tree.map(jnp.asarray, model)
     grey = pixels.grey_as_bytes(jax.lax.stop_gradient(image))
     corner, extent = _corner_and_extent(box)
     leaves = model.leaves.reshape(-1, 2 * model.points)
@@ -60,7 +64,7 @@ def predict(model: ShapeModel, image: types.Image, box: Boxes) -> Landmarks:
 def predict_soft(
     model: ShapeModel, image: types.Image, box: Boxes, *, temperature: float
 ) -> Landmarks:
-    """Places the landmarks by a smooth cascade, which has a gradient.
+    """Places the landmarks by a smooth cascade, which has a gradient in reverse mode.
 
     Feature pixels are read where they lie, between whole pixels, and a split sends a
     face both ways, left with weight sigmoid(difference / temperature).
@@ -74,6 +78,7 @@ def predict_soft(
     Returns:
       As `predict`.
     """
+    model = jax.tree.map(jnp.asarray, model)
     valid = _is_valid(image, box)
     # What is not finite is replaced before it is read: its gradient would be NaN.
     grey = pixels.grey(jnp.where(valid[:, None, None, None], image, 0.0))

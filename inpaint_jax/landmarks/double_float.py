@@ -43,15 +43,18 @@ def product(a: Number, b: Number) -> Pair:
 
 def total(p: Pair) -> Pair:
     """Returns the sum over the first axis, by halves: log2 of its length additions."""
-    while (count := p[0].shape[0]) > 1:
-        half = count // 2
-        rest = tuple(part[2 * half :] for part in p)
-        folded = add((p[0][:half], p[1][:half]), tuple(x[half : 2 * half] for x in p))
+    high, low = p
+    while (half := len(high) // 2) > 0:
+        first, second = slice(half), slice(half, 2 * half)
+        folded = add((high[first], low[first]), (high[second], low[second]))
         # Without a barrier the compiler computes each fold anew for all that follow.
-        p = jax.lax.optimization_barrier(
-            tuple(jnp.concatenate([folded[i], rest[i]]) for i in (0, 1))
+        high, low = jax.lax.optimization_barrier(
+            (
+                jnp.concatenate([folded[0], high[2 * half :]]),
+                jnp.concatenate([folded[1], low[2 * half :]]),
+            )
         )
-    return p[0][0], p[1][0]
+    return high[0], low[0]
 
 
 def quotient(p: Pair, q: Pair) -> Number:

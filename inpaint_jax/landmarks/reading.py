@@ -27,7 +27,10 @@ def at_pixels(grey: Grey, place: Places) -> Values:
 
 @jax.custom_vjp
 def between_pixels(grey: Grey, place: Places) -> Values:
-    """Reads between pixels, bilinearly; differentiable in the image and the places."""
+    """Reads between pixels, bilinearly; beyond the last pixel the image fades to 0.
+
+    Has a gradient, in reverse mode, in the image and in the places.
+    """
     return _between(grey, place)[0]
 
 

@@ -123,6 +123,19 @@ def test_any_model_is_written_and_read_back(size):
         check_against_the_loop(data)
 
 
+def test_runs_of_leaves_are_passed_over_at_once(train_toy, monkeypatch):
+    data = train_toy(68, 2, 2, 60).read_bytes()
+    followed, follow = [], number_chain.Chain._follow
+
+    def counted(chain, at, count):
+        followed.append(count)
+        return follow(chain, at, count)
+
+    monkeypatch.setattr(number_chain.Chain, "_follow", counted)
+    model = model_file.parse(data)
+    assert sum(followed) < 0.1 * 2 * model.leaves.size
+
+
 def test_a_model_of_leaves_that_look_like_the_start_of_leaves_is_read():
     # In the file -68 has the bytes of a leaf's sizes.
     model = fuzz_model_file.random_model(np.random.default_rng(0), 68, 3, 3, 40, 9)
@@ -237,6 +250,27 @@ def test_each_damage_is_seen_where_it_is(at, was, now, message):
     with pytest.raises(ValueError) as caught:
         model_file.parse(small(at=at, was=was, now=now))
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("at", "now", "message"),
+    [
+        (78, "01 03", "byte 78: 3 as number of splits; expected 1"),
+        (130, "01 01", "byte 130: 1 as number of trees; expected 2"),
+        (132, "01 03", "byte 132: 3 as number of splits; expected 1"),
+    ],
+)
+def test_all_trees_are_of_one_size(at, now, message):
+    # The small model with 2 levels of 2 trees each, of 52 bytes.
+    data = small()
+    tree, anchors, offsets = data[26:78], data[80:84], data[86:96]
+    forest = b"\x01\x02" + 2 * tree
+    two = b"\x01\x02"
+    whole = data[:22] + two + 2 * forest + two + 2 * anchors + two + 2 * offsets
+    assert model_file.parse(whole).first.shape == (2, 2, 1)
+    now = bytes.fromhex(now)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        model_file.parse(whole[:at] + now + whole[at + len(now) :])
 
 
 def test_every_cut_is_refused():

@@ -283,3 +283,11 @@ def test_runs_are_not_looked_for_in_vain():
     many = opening * 1000
     assert number_chain.Chain(many).runs(opening, 10, doublings=0) == {}
     assert len(number_chain.Chain(many).runs(opening, 4, doublings=0)) == 1000
+
+
+def test_any_number_of_chains_is_followed():
+    opening = numbers(-136, -1)
+    found = number_chain.Chain(opening * 9000).runs(opening, 4, doublings=1)
+    size = len(opening)
+    assert all(end == start + 4 * size for start, end in list(found.items())[:-4])
+    assert len(found) == 9000 - 2

@@ -1,0 +1,201 @@
+"""The loop: which key and batch a step gets, what it leaves behind, what it refuses."""
+
+import itertools
+import json
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import training
+from inpaint_jax import checkpoints
+from inpaint_jax.errors import InputError
+
+KEY = jax.random.key(4)
+META = {
+    "architecture": {"width": 3},
+    "crop": 128,
+    "settings": {"seed": 0, "rate": 1e-3, "data": "folder:x"},
+}
+EVERY = {"log_every": 2, "save_every": 3, "show_every": 4}
+
+
+class State(NamedTuple):
+    step: jax.Array
+    sum: jax.Array
+
+
+class Info(NamedTuple):
+    loss: jax.Array
+    share: jax.Array
+
+
+@jax.jit
+def advance(key, state, batch):
+    """Sums up what only this step's key and batch give."""
+    value = batch + jax.random.uniform(key)
+    total = 0.9 * state.sum + value
+    return State(state.step + 1, total), Info(value, jnp.full(3, 0.5))
+
+
+def batches(first):
+    return ((np.float32(step),) for step in itertools.count(first))
+
+
+def start():
+    return State(jnp.zeros((), jnp.int32), jnp.zeros(()))
+
+
+def run(folder, steps, *, meta=META, advance=advance, **options):
+    """Trains in a folder, from where it stands."""
+    with checkpoints.opened(folder) as store:
+        first, state = training.resume(store, start(), meta=meta, steps=steps)
+        return training.run(
+            KEY,
+            state,
+            batches(first),
+            first=first,
+            schedule=training.Schedule(steps, **EVERY),
+            store=store,
+            run_dir=folder,
+            meta=meta,
+            advance=advance,
+            networks=lambda state: {"net": {"sum": state.sum}},
+            **options,
+        )
+
+
+def logged(folder):
+    return [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def kept(folder):
+    return sorted(int(p.name) for p in (folder / "checkpoints").glob("[0-9]*"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of seven steps, what it returned and what it showed."""
+    folder, shown = tmp_path_factory.mktemp("whole"), []
+    state = run(folder, 7, show=lambda step, state: shown.append((step, state)))
+    return folder, state, shown
+
+
+def refusal(folder, steps, **options):
+    with pytest.raises(InputError) as caught:
+        run(folder, steps, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_each_step_has_its_own_key_and_the_next_batch(whole):
+    _, state, _ = whole
+    total = 0.0
+    for step in range(1, 8):
+        key = jax.random.fold_in(KEY, step)
+        total = 0.9 * total + (step - 1) + float(jax.random.uniform(key))
+    assert state.step == 7
+    assert float(state.sum) == pytest.approx(total, rel=1e-6)
+
+
+def test_log_has_the_means_of_every_other_step_and_of_the_last(whole):
+    lines = logged(whole[0])
+    assert [line["step"] for line in lines] == [2, 4, 6, 7]
+    for line in lines:
+        assert line.keys() == {"step", "seconds", "loss", "share"}
+        key = jax.random.fold_in(KEY, line["step"])
+        expected = line["step"] - 1 + float(jax.random.uniform(key))
+        assert line["loss"] == pytest.approx(expected) and line["share"] == 0.5
+    assert sorted(line["seconds"] for line in lines) == [x["seconds"] for x in lines]
+
+
+def test_every_fourth_state_and_the_last_are_shown(whole):
+    shown = whole[2]
+    assert [step for step, _ in shown] == [4, 7]
+    assert [int(state.step) for _, state in shown] == [4, 7]
+
+
+def test_checkpoints_hold_state_networks_and_meta(whole):
+    folder, state, _ = whole
+    assert kept(folder) == [6, 7]  # and 3, which two newer ones have pushed out
+    step, meta = checkpoints.read_meta(folder)
+    assert (step, meta) == (7, META)
+    model = checkpoints.read_model(folder, 7, {"net": {"sum": state.sum}})
+    assert model["net"]["sum"] == np.asarray(state.sum)
+
+
+def test_a_run_in_parts_ends_like_a_whole_one(whole, tmp_path):
+    for steps in (2, 3, 7):  # 2 and 3 end on a checkpoint, as all do
+        state = run(tmp_path, steps)
+    expected = whole[1]
+    assert [x.tobytes() for x in map(np.asarray, state)] == [
+        x.tobytes() for x in map(np.asarray, expected)
+    ]
+    # The last step of each part is logged, as of any run.
+    assert [line["step"] for line in logged(tmp_path)] == [2, 3, 4, 6, 7]
+
+
+def test_what_was_logged_after_the_checkpoint_is_logged_again(whole, tmp_path):
+    run(tmp_path, 3)
+    with open(tmp_path / "metrics.jsonl", "a") as log:
+        log.write('{"step": 4, "loss": 0.0}\n{"step": 5, "lo')
+    run(tmp_path, 7)
+    expected = {line["step"]: line["loss"] for line in logged(whole[0])}
+    found = {line["step"]: line["loss"] for line in logged(tmp_path)}
+    assert found == {3: found[3], **expected}
+
+
+def test_a_run_that_is_done_takes_no_step(whole):
+    folder, state, _ = whole
+    log = (folder / "metrics.jsonl").read_text()
+
+    def never(*_):
+        raise AssertionError("a step was taken")
+
+    again = run(folder, 7, advance=never)
+    assert again.step == 7 and float(again.sum) == float(state.sum)
+    assert (folder / "metrics.jsonl").read_text() == log and kept(folder) == [6, 7]
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value", "before"),
+    [
+        ("settings", "rate", 2e-3, "0.001"),
+        ("settings", "data", "folder:y", "folder:x"),
+        ("settings", "new", 5, "None"),
+        ("architecture", "width", 4, "3"),
+    ],
+)
+def test_other_settings_are_refused(whole, group, name, value, before):
+    meta = {**META, group: {**META[group], name: value}}
+    message = refusal(whole[0], 7, meta=meta)
+    assert message.startswith(f"--{name}={value}:") and f"has {before};" in message
+
+
+def test_fewer_steps_than_were_taken_are_refused(whole):
+    assert refusal(whole[0], 5).startswith(
+        "--steps=5: the run in --run_dir has taken 7"
+    )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_metric_that_is_not_finite_stops_the_run(tmp_path, value):
+    def diverging(key, state, batch):
+        state, info = advance(key, state, batch)
+        return state, info._replace(share=info.share.at[1].set(value))
+
+    message = refusal(tmp_path, 7, advance=diverging)
+    assert "share" in message and "step 2" in message
+    assert kept(tmp_path) == [] and logged(tmp_path) == []
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    def diverging(key, state, batch):
+        state, info = advance(key, state, batch)
+        return state._replace(sum=jnp.where(state.step == 6, jnp.nan, state.sum)), info
+
+    message = refusal(tmp_path, 7, advance=diverging)
+    assert "a weight of the net" in message and "step 6" in message
+    assert kept(tmp_path) == [3]
