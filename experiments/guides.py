@@ -105,6 +105,7 @@ class Guides:
       detector: dlib's, where a box must be found.
       model: dlib's cascade, where one is needed.
       predictor: the landmark net, where it is needed.
+      scored: whether completions are scored by their landmarks.
       hashes: of the model files, for the report.
     """
 
@@ -113,6 +114,7 @@ class Guides:
     detector: host.Detector | None
     model: ShapeModel | None
     predictor: landmark_predictor.LandmarkPredictor | None
+    scored: bool
     hashes: dict[str, Any]
 
     def loss(self, generate: types.Generate) -> completion.LandmarkLoss | None:
@@ -159,8 +161,9 @@ class Guides:
         Both images are measured by dlib's cascade in the box of the original's face,
         and the error is over the distance between its eyes.
         """
-        if case.original is None or self.model is None or self.detector is None:
+        if not self.scored or case.original is None:
             return None
+        assert self.detector is not None and self.model is not None
         box, _ = host.face_box(self.detector, case.original, crop=case.crop)
         original = pixels.from_bytes(case.original)[None]
         truth, found = (
@@ -264,20 +267,20 @@ def from_flags(*, size: int, crop: int) -> Guides:
         values |= {name: flag.value for name, flag in SETTINGS.items()}
         settings = landmark_term.Settings(**values)
     _check(settings)
-    target = _TARGET.value if settings else "none"
+    target, scored = _TARGET.value if settings else "none", bool(_SCORES.value)
     hashes, model, predictor, detector = {}, None, None, None
-    needs_cascade = settings is not None and settings.term != "net"
-    if needs_cascade or target in ("masked", "oracle") or _SCORES.value:
+    finds_faces = scored or target in ("masked", "oracle")
+    if finds_faces or (settings and settings.term != "net"):
         file = host.find_model(_MODEL.value)
         model = _on_device(file)
         hashes["cascade"] = hashlib.sha256(file.read_bytes()).hexdigest()
-    if target in ("masked", "oracle") or _SCORES.value:
+    if finds_faces:
         detector = host.Detector()
     if target == "predicted" or (settings and settings.term == "net"):
         predictor = landmark_predictor.load(_NET.value)
         hashes["net"] = predictor.source
         _check_fits(predictor, size, crop)
-    return Guides(settings, target, detector, model, predictor, hashes)
+    return Guides(settings, target, detector, model, predictor, scored, hashes)
 
 
 def _check(settings):

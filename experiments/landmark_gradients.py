@@ -80,7 +80,8 @@ def _scene(key):
     net = landmark_predictor.load("release")
     cascade = jax.tree.map(jnp.asarray, host.Predictor().model)
     face = model.generate(adversarial.sample_z(key, 1, model.architecture.z_dim))
-    mask = masks.centre(key, face.shape[1:3])[None]
+    height, width = face.shape[1:3]
+    mask = masks.centre(key, (height, width))[None]
     points, whitening = net.predict(face, mask)
     target = landmark_term.target_of_net(points, whitening, cascade)
     guide = landmark_term.Guide(target, cascade, net.variables)

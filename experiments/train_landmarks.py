@@ -61,6 +61,9 @@ _EXPORT = flags.DEFINE_string(
 _LANDMARK_MODEL = flags.DEFINE_string(
     "landmark_model", None, "dlib's 68-point model; by default the installed one."
 )
+_START_FROM = flags.DEFINE_string(
+    "start_from", None, "Net to go on from, as --check; by default a new one."
+)
 _STEPS = flags.DEFINE_integer("steps", 10_000, "Training steps in all.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of weights, order and masks.", 0, 2**32 - 1)
 _BATCH = flags.DEFINE_integer("batch_size", 64, "Images a step.", lower_bound=7)
@@ -86,6 +89,7 @@ class Settings:
     """What decides the weights that come out; stored with every checkpoint."""
 
     data: str
+    start_from: str | None
     seed: int
     steps: int
     batch_size: int
@@ -141,6 +145,10 @@ def train(
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
     mean = jnp.asarray(truth.mean(axis=0))
     state = jax.jit(functools.partial(landmark_fitting.init, **options))(key_init, mean)
+    if settings.start_from:
+        start = landmark_predictor.load(settings.start_from)
+        _check_same_architecture(start, architecture)
+        state = state._replace(variables=start.variables)
     meta = {
         "architecture": dataclasses.asdict(architecture),
         "crop": settings.crop,
@@ -177,6 +185,14 @@ def train(
         spread=1.0,
         source={"path": str(run_dir), "step": int(state.step)},
     )
+
+
+def _check_same_architecture(start, architecture):
+    if start.architecture != architecture:
+        raise InputError(
+            f"--start_from={_START_FROM.value}: is {start.architecture}, but the flags "
+            f"say {architecture}; give the same sizes."
+        )
 
 
 def _train_cascade(run_dir):
@@ -275,6 +291,7 @@ def _from_flags():
         raise InputError(f"--{error}.") from error
     return architecture, Settings(
         data=application.given(_DATA),
+        start_from=_START_FROM.value,
         seed=_SEED.value,
         steps=_STEPS.value,
         batch_size=_BATCH.value,

@@ -51,7 +51,7 @@ class Settings:
     window: int = 21
     lambda_context: float = 1.0
     lambda_prior: float = 0.003
-    lambda_landmark: float = 1.0
+    lambda_landmark: float = 0.05
     normalised: bool = True
     saturating: bool = False
     chunk: int = 50

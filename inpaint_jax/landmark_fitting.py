@@ -95,7 +95,8 @@ def train_step(
     """
     key_view, key_mask = jax.random.split(key)
     image, truth = random_view(key_view, pixels.from_bytes(images), landmarks)
-    mask = sample_masks(key_mask, image.shape[0], image.shape[1:3])
+    batch, height, width, _ = image.shape
+    mask = sample_masks(key_mask, batch, (height, width))
 
     def objective(params):
         (points, whitening), updated = architecture.network().apply(

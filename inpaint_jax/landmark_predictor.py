@@ -55,7 +55,8 @@ def load(path: str | os.PathLike[str]) -> LandmarkPredictor:
       path: the folder, or "release" for the weights that come with the package.
 
     Raises:
-      InputError: nothing usable is there, or it does not fit its own description.
+      InputError: nothing usable is there, it does not fit its own description, or it
+        holds NaN or infinite weights.
     """
     loaded = releases.load(
         path,

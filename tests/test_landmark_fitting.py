@@ -21,7 +21,7 @@ quickly = functools.partial(
 # Views.
 
 SIDE, VIEWS = 64, 200
-REACH = 3
+REACH, LIGHT = 1, 0.1  # pixels; of a range from -1 to 1
 # On a mirrored face: the ends of the jaw and its middle, the brows, the nose, the outer
 # and the inner corners of the eyes, and those of the mouth.
 OTHER_SIDE = {0: 16, 8: 8, 17: 26, 27: 27, 31: 35, 36: 45, 39: 42, 48: 54, 60: 64}
@@ -113,15 +113,15 @@ def test_every_move_up_to_the_reach_occurs(painted, viewed):
     np.testing.assert_array_equal(moves, np.broadcast_to(moves[:, :1], moves.shape))
     for axis in range(2):
         assert set(moves[:, 0, axis]) == set(range(-REACH, REACH + 1))
-    # Of 49 moves 48.2 are expected.
-    assert len({tuple(move) for move in moves[:, 0]}) >= 45
+    assert len({tuple(move) for move in moves[:, 0]}) == (2 * REACH + 1) ** 2
 
 
 def test_light_covers_its_range(viewed):
     contrast, brightness = light_of(viewed[0])
     for values, middle in ((contrast, 1.0), (brightness, 0.0)):
-        assert np.abs(values - middle).max() <= 0.2 + 1e-6
-        assert values.min() < middle - 0.18 and values.max() > middle + 0.18
+        assert np.abs(values - middle).max() <= LIGHT + 1e-6
+        assert values.min() < middle - 0.9 * LIGHT
+        assert values.max() > middle + 0.9 * LIGHT
     assert abs(np.corrcoef(contrast, brightness)[0, 1]) < 0.3
 
 

@@ -164,7 +164,6 @@ CHANGES = {
     "size of 20": {"architecture": {"image_size": 20}},
     "size in words": {"architecture": {"image_size": "16"}},
     "width of 2.5": {"architecture": {**dataclasses.asdict(TINY), "features": 2.5}},
-    "width of nothing": {"architecture": {**dataclasses.asdict(TINY), "hidden": 0}},
     "no points": {"architecture": {**dataclasses.asdict(TINY), "points": -1}},
 }
 
@@ -227,17 +226,18 @@ def test_a_run_of_another_program_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(not RELEASE.is_dir(), reason="no released net in assets")
-def test_the_released_net_is_small_and_as_described(key):
+def test_the_released_net_is_small_and_as_described():
     sizes = {path.name: path.stat().st_size for path in RELEASE.iterdir()}
     assert all(size <= 8_000_000 for size in sizes.values()), sizes
     net = landmark_predictor.load("release")
     described = json.loads((RELEASE / "model.json").read_text())
     assert net.source["sha256"] == described["sha256"]
     size = net.architecture.image_size
-    image = jax.random.uniform(key, (2, size, size, 3), minval=-1.0)
-    points, whitening = net.predict(image, jnp.zeros((2, size, size, 1)))
-    # With everything hidden all faces are the mean face, in the picture and unsure.
+    image = np.random.default_rng(0).uniform(-1, 1, (2, size, size, 3))
+    hidden = jnp.zeros((2, size, size, 1))
+    points, whitening = quickly(net.predict)(jnp.asarray(image, jnp.float32), hidden)
+    # With everything hidden all faces are one face, in the picture and unsure.
     np.testing.assert_array_equal(points[0], points[1])
     assert 0 < float(points.min()) and float(points.max()) < 1.1 * size
-    deviation = jnp.sqrt(landmark_net.covariance(whitening)[..., 0, 0])
-    assert float(deviation.mean()) > 1.0
+    deviation = np.sqrt(np.asarray(landmark_net.covariance(whitening))[..., 0, 0])
+    assert deviation.mean() > 1.0

@@ -60,7 +60,7 @@ def toy_cascade():
     rng = np.random.default_rng(0)
     splits, forest, features = 3, (2, 8), 20
     threshold = rng.normal(0, 20, (*forest, splits))
-    leaves = rng.normal(0, 0.03, (*forest, splits + 1, 68, 2))
+    leaves = rng.normal(0, 0.06, (*forest, splits + 1, 68, 2))
     return ShapeModel(
         initial=face(rng),
         first=rng.integers(0, features, (*forest, splits), dtype=np.int32),
@@ -73,8 +73,11 @@ def toy_cascade():
 
 
 NET = np.random.default_rng(1).normal(0, 0.02, (SIZE * SIZE * 4, 136))
-exact = jax.jit(cascade.predict)
-soft = jax.jit(functools.partial(cascade.predict_soft, temperature=8.0))
+# Programs that run for a moment: optimising them would take longer.
+quickly = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+)
+soft = quickly(functools.partial(cascade.predict_soft, temperature=8.0))
 
 
 def place(net, image, mask):
@@ -96,7 +99,7 @@ def compiled(place=place, **changes):
         return loss(*arguments)
 
     traces = []
-    compiled = jax.jit(traced)
+    compiled = quickly(traced)
     return lambda *arguments: np.asarray(compiled(*arguments)), traces
 
 
@@ -114,7 +117,7 @@ def differentiated(**changes):
         values = loss(key, z, generate(z), scene)
         return jnp.sum(values), values
 
-    return jax.jit(jax.value_and_grad(total, has_aux=True))
+    return quickly(jax.value_and_grad(total, has_aux=True))
 
 
 def value_and_slope(z, scene, *, key=KEY, **options):
@@ -124,11 +127,14 @@ def value_and_slope(z, scene, *, key=KEY, **options):
 
 
 def mask_of_left():
-    return np.ones((1, SIZE, SIZE, 1), np.float32) * (np.arange(SIZE) >= 9)[:, None]
+    return (
+        np.ones((1, SIZE, SIZE, 1), np.float32)
+        * (np.arange(SIZE) >= SIZE // 2)[:, None]
+    )
 
 
 def scene(term, *, seed=0, deviation=None, landmarks=None, net=NET):
-    """An image with a third of it missing, and a target a few pixels off."""
+    """An image with half of it missing, and a target a few pixels off."""
     rng = np.random.default_rng(seed)
     image = np.tanh(smooth_pictures(1, 7 + seed))
     if landmarks is None:
@@ -162,17 +168,27 @@ def judged(image, scene, input):
 # What the loss is.
 
 
-@by_input
-def test_the_count_is_a_count_of_dlibs_points(input, tmp_path):
+@pytest.fixture
+def dlibs_points(tmp_path):
+    """(image) -> whole-pixel points of dlib itself, with the toy cascade's file."""
     pytest.importorskip("dlib")
     file = tmp_path / "toy.dat"
     file.write_bytes(model_file.serialise(toy_cascade()))
+    predictor = host.Predictor(str(file))
+
+    def predict(image):
+        images = np.asarray(pixels.to_bytes(floats(image)))
+        points, status = predictor.predict(images, BOX.repeat(len(images), axis=0))
+        assert not status.any()
+        return points
+
+    return predict
+
+
+@by_input
+def test_the_count_is_a_count_of_dlibs_points(input, dlibs_points):
     here = scene("step")
-    image, _ = judged(generate(Z), here, input)
-    points, status = host.Predictor(str(file)).predict(
-        np.asarray(pixels.to_bytes(image)), BOX.repeat(ROWS, axis=0)
-    )
-    assert not status.any()
+    points = dlibs_points(judged(generate(Z), here, input)[0])
     off = np.abs(points - np.asarray(here.guide.target.landmarks)) > 2.5
     counted = evaluate(Z, here, term="step", input=input)
     np.testing.assert_array_equal(counted, 0.5 * off.sum(axis=(1, 2)))
@@ -194,8 +210,16 @@ def by_hand(name, points, here):
 VARIED = np.random.default_rng(3).uniform(0.5, 3.0, 68)
 
 
-@by_input
-@pytest.mark.parametrize("name", ["hinge", "huber", "shape", "proportions"])
+@pytest.mark.parametrize(
+    ("name", "input"),
+    [
+        ("hinge", "composite"),
+        ("huber", "composite"),
+        ("huber", "masked"),
+        ("shape", "composite"),
+        ("proportions", "composite"),
+    ],
+)
 def test_each_loss_of_the_net_is_the_one_of_its_name(name, input):
     here = scene("net", deviation=VARIED)
     points, _ = place(here.guide.net, *judged(generate(Z), here, input))
@@ -264,7 +288,7 @@ def pulls(name, deviation):
         guide = here.guide._replace(net=net)
         return jnp.sum(loss(KEY, Z, generate(Z), here._replace(guide=guide)))
 
-    return np.linalg.norm(jax.jit(jax.grad(total))(here.guide.net)[0], axis=-1)
+    return np.linalg.norm(quickly(jax.grad(total))(here.guide.net)[0], axis=-1)
 
 
 @pytest.mark.parametrize("name", ["hinge", "huber"])
@@ -337,21 +361,19 @@ def test_the_count_has_no_gradient():
 
 @by_input
 @pytest.mark.parametrize("term", ["soft", "net"])
-def test_the_gradient_is_the_slope_of_the_loss(term, input):
+def test_the_loss_rises_by_its_gradient_along_a_way(term, input):
     here = scene(term)
-    _, slope = value_and_slope(Z, here, term=term, input=input)
-    length = np.linalg.norm(slope, axis=1)
-    assert np.all(length > 0.02)
-    # The slope jumps where a feature crosses from pixel to pixel: a step that is much
-    # shorter is lost in rounding, one that is much longer crosses many.
-    step = 0.01
-    for number in range(Z_DIM):
-        change = step * np.eye(Z_DIM, dtype=np.float32)[number]
-        ahead, behind = (
-            evaluate(z, here, term=term, input=input) for z in (Z + change, Z - change)
-        )
-        found = (ahead - behind) / (2 * step)
-        assert np.all(np.abs(found - slope[:, number]) < 0.02 * length)
+    slope_at = functools.partial(value_and_slope, scene=here, term=term, input=input)
+    _, slope = slope_at(Z)
+    assert np.all(np.linalg.norm(slope, axis=1) > 0.05)
+    # The slope jumps where a feature crosses from pixel to pixel, so that a difference
+    # quotient is not the derivative; what it sums up to is not affected by that.
+    steps = 100
+    way = 0.1 * slope / np.linalg.norm(slope, axis=1, keepdims=True)
+    middles = [Z + way * (i + 0.5) / steps for i in range(steps)]
+    rise = sum(np.sum(slope_at(z)[1] * way, axis=1) for z in middles) / steps
+    ahead, behind = (evaluate(z, here, term=term, input=input) for z in (Z + way, Z))
+    np.testing.assert_allclose(rise, ahead - behind, rtol=0.01)
 
 
 @pytest.mark.parametrize("name", ESTIMATED)
@@ -378,7 +400,7 @@ def test_an_estimate_is_that_of_its_name(name):
         )(KEY, z, generate(z), here)
         return jnp.sum(by_name[name](KEY, z, score=score, **options))
 
-    expected = jax.jit(jax.grad(total))(jnp.asarray(Z))
+    expected = quickly(jax.grad(total))(jnp.asarray(Z))
     options |= {"term": "net", "gradient": name}
     _, slope = value_and_slope(Z, here, **options)
     np.testing.assert_allclose(slope, expected, rtol=1e-3, atol=1e-4)
@@ -403,14 +425,17 @@ def test_only_the_bare_count_does_not_move(term, gradient, moves):
 # Towards what.
 
 
-def test_the_cascades_target_is_what_it_places():
-    image, box = np.tanh(smooth_pictures(1, 5)), jnp.asarray(BOX)
-    target = jax.jit(landmark_term.target_of_cascade)(toy_cascade(), image, box)
-    placed = cascade.round_as_dlib(exact(toy_cascade(), image, box))
-    np.testing.assert_array_equal(target.landmarks, placed)
-    assert np.any(np.abs(placed - mean_face()) > 1)
+def test_the_cascades_target_is_what_dlib_places(dlibs_points):
+    image = floats(np.tanh(smooth_pictures(1, 5)))
+    target_of = quickly(landmark_term.target_of_cascade)
+    target = target_of(toy_cascade(), image, jnp.asarray(BOX))
+    np.testing.assert_array_equal(target.landmarks, dlibs_points(image))
+    assert np.any(np.abs(target.landmarks - mean_face()) > 1)
     np.testing.assert_array_equal(target.box, BOX)
     assert target.deviation.shape == (1, 68) and np.ptp(target.deviation) == 0
+
+
+target_of_net = quickly(landmark_term.target_of_net)
 
 
 def test_the_nets_target_knows_the_deviation_along_an_axis():
@@ -418,13 +443,13 @@ def test_the_nets_target_knows_the_deviation_along_an_axis():
     whitening = np.tril(rng.normal(size=(1, 68, 2, 2)))
     whitening[..., [0, 1], [0, 1]] = rng.uniform(0.2, 2.0, (1, 68, 2))
     landmarks = floats(mean_face())
-    target = landmark_term.target_of_net(landmarks, floats(whitening), None)
+    target = target_of_net(landmarks, floats(whitening), None)
     covariance = np.linalg.inv(np.swapaxes(whitening, -1, -2) @ whitening)
     mean = 0.5 * np.trace(covariance, axis1=-2, axis2=-1)
     np.testing.assert_allclose(target.deviation, np.sqrt(mean), rtol=1e-4)
     np.testing.assert_array_equal(target.landmarks, landmarks)
     # With a cascade it has a box as well.
-    target = landmark_term.target_of_net(landmarks, floats(whitening), toy_cascade())
+    target = target_of_net(landmarks, floats(whitening), toy_cascade())
     expected = landmark_term.box_around(toy_cascade(), landmarks)
     np.testing.assert_array_equal(target.box, expected)
     np.testing.assert_array_equal(target.landmarks, landmarks)
@@ -457,8 +482,6 @@ DEGENERATE = {
 @pytest.mark.parametrize("name", DEGENERATE)
 def test_points_that_are_no_face_are_no_target(name):
     whitening = floats(np.broadcast_to(np.eye(2), (1, 68, 2, 2)))
-    target = landmark_term.target_of_net(
-        floats(DEGENERATE[name][None]), whitening, toy_cascade()
-    )
+    target = target_of_net(floats(DEGENERATE[name][None]), whitening, toy_cascade())
     assert target.box.shape == (1, 4)
     assert not np.isfinite(target.landmarks).any()

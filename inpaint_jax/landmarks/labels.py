@@ -28,7 +28,7 @@ class Labels(NamedTuple):
     """Points of faces, and where they come from.
 
     Attributes:
-      landmarks: `[count, 68, 2]`, (x, y) in pixels.
+      landmarks: `[count, 68, 2]`, (x, y) in pixels; NaN where dlib failed.
       box: `[count, 4]`, that they were placed in.
       detected: `[count]`, whether dlib found exactly one face; if not, the box is that
         of the aligned set.

@@ -6,11 +6,15 @@ import pathlib
 import pytest
 from absl import flags
 
-from experiments import inpaint
-from inpaint_jax import completion
+from experiments import guides, inpaint
+from inpaint_jax import completion, landmark_term
 
 FLAGS = pathlib.Path(__file__).parents[2] / "experiments" / "flags"
-INPAINT = {flag.name: flag for flag in flags.FLAGS.get_flags_for_module(inpaint)}
+INPAINT = {
+    flag.name: flag
+    for module in (inpaint, guides)
+    for flag in flags.FLAGS.get_flags_for_module(module)
+}
 
 
 def stated(file):
@@ -36,6 +40,17 @@ def test_landmark_flags_are_the_defaults():
 def test_the_applications_defaults_are_the_librarys():
     for name, value in dataclasses.asdict(completion.Settings()).items():
         assert INPAINT[name].default == value
+    landmark = dataclasses.asdict(landmark_term.Settings())
+    assert INPAINT["landmark_term"].default == landmark.pop("term")
+    assert guides.SETTINGS.keys() == landmark.keys()
+    for name, value in landmark.items():
+        assert INPAINT[guides.SETTINGS[name].name].default == value
+        assert guides.SETTINGS[name].name == f"landmark_{name}"
+
+
+def test_the_default_asks_for_no_oracle():
+    assert INPAINT["landmark_target"].default != "oracle"
+    assert INPAINT["allow_oracle"].default is False
 
 
 # The numbers that Yeh et al. 2017 (section 3) and the thesis (section 3.3) state.
@@ -50,10 +65,12 @@ def test_the_applications_defaults_are_the_librarys():
         (
             "thesis.flags",
             {"iterations": 1000, "restarts": 64, "lambda_prior": 0.003, "window": 7}
-            | {"landmark_term": "step", "blend": "paste", "landmark_threshold": 3.0},
+            | {"landmark_term": "step", "landmark_gradient": "none", "blend": "paste"}
+            | {"landmark_target": "masked", "landmark_input": "masked"}
+            | {"landmark_threshold": 3.0, "landmark_threshold_unit": "pixels"},
         ),
     ],
 )
 def test_presets_carry_the_published_numbers(file, expected):
     values = stated(file)
-    assert {name: values[name] for name in expected} == expected
+    assert {name: values.get(name) for name in expected} == expected

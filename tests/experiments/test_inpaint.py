@@ -407,11 +407,15 @@ REFUSED = {
     "NaN weights": (["--checkpoint={bench}/nan"], ["NaN", "generator"]),
     "missing landmark model": (
         ["--landmark_term=step", "--landmark_model={bench}/missing.dat"],
-        ["missing.dat"] if HAS_DLIB else ["dlib"],
+        ["missing.dat"],
     ),
     "no landmark model": (
         ["--landmark_term=step", "--landmark_model={bench}/notes.txt"],
-        ["notes.txt"] if HAS_DLIB else ["dlib"],
+        ["notes.txt", "byte "],
+    ),
+    "oracle": (
+        ["--landmark_term=net", "--landmark_target=oracle"],
+        ["--landmark_target=oracle", "--allow_oracle"],
     ),
     "output_dir is a file": (["--output_dir={bench}/notes.txt"], ["notes.txt"]),
     "even window": (["--window=4"], ["--window=4", "odd"]),

@@ -56,6 +56,13 @@ def soft_sum(value, tables, leaf, temperature):
     return np.array(faces)
 
 
+def softly(tables, leaf, *, temperature):
+    """The library's sum as a function of the values alone."""
+    tables = jax.tree.map(jnp.asarray, tables)
+    leaf, temperature = jnp.asarray(leaf)[None], jnp.float32(temperature)
+    return lambda value: trees.soft_sum(value, tables, leaf, jnp.int32(0), temperature)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
 def test_reached_equals_a_walk(depth):
     value, tables = level(depth, count=100)
@@ -108,13 +115,6 @@ def test_the_gradient_of_soft_sum_is_the_slope(depth, count):
     total = softly(tables, leaf, temperature=1.5)
     got = jax.jit(jax.grad(lambda value: jnp.sum(total(value) * toward)))(value)
     np.testing.assert_allclose(got, expected, atol=1e-5)
-
-
-def softly(tables, leaf, *, temperature):
-    """The library's sum as a function of the values alone."""
-    tables = jax.tree.map(jnp.asarray, tables)
-    leaf, temperature = jnp.asarray(leaf)[None], jnp.float32(temperature)
-    return lambda value: trees.soft_sum(value, tables, leaf, jnp.int32(0), temperature)
 
 
 def test_soft_sum_becomes_the_sum_of_the_reached_leaves():
