@@ -7,6 +7,7 @@ python -m experiments.train_landmarks --model=cascade --data=xml:faces.xml \
 
 import dataclasses
 import functools
+import hashlib
 import os
 from typing import Any
 
@@ -188,10 +189,11 @@ def train(
 
 
 def _check_same_architecture(start, architecture):
-    if start.architecture != architecture:
+    if (start.architecture, start.crop) != (architecture, _CROP.value):
         raise InputError(
-            f"--start_from={_START_FROM.value}: is {start.architecture}, but the flags "
-            f"say {architecture}; give the same sizes."
+            f"--start_from={_START_FROM.value}: is {start.architecture} for crops of "
+            f"{start.crop}, but the flags say {architecture} and {_CROP.value}; give "
+            "the same."
         )
 
 
@@ -260,25 +262,19 @@ def _load(source, size, crop):
 def _labels(run_dir, predictor, faces, *, crop):
     """Labels the faces, or takes the labels of an interrupted run."""
     file = run_dir / "labels.npz"
-    names = np.array(faces.names)
-    if (stored := _stored_labels(file, names, predictor)) is not None:
-        return stored
-    print(f"labelling {len(names)} faces")
-    found = labels.label(predictor, faces.images, crop=crop, nudged=True)
-    with files.replacing(file) as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, names=names, model=predictor.sha256, landmarks=found.landmarks)
-    return found.landmarks
-
-
-def _stored_labels(file, names, predictor):
+    seen = f"{predictor.sha256} {crop} {hashlib.sha256(faces.images).hexdigest()}"
     try:
         with np.load(file, allow_pickle=False) as stored:
-            same = np.array_equal(stored["names"], names)
-            same = same and str(stored["model"]) == predictor.sha256
-            return stored["landmarks"] if same else None
+            if str(stored["seen"]) == seen:
+                return stored["landmarks"]
     except Exception:
         # Missing or damaged: the faces are labelled again.
-        return None
+        pass
+    print(f"labelling {len(faces.images)} faces")
+    found = labels.label(predictor, faces.images, crop=crop, nudged=True)
+    with files.replacing(file) as temporary, open(temporary, "wb") as stream:
+        np.savez(stream, seen=seen, landmarks=found.landmarks)
+    return found.landmarks
 
 
 def _from_flags():

@@ -93,10 +93,14 @@ def train_step(
     Returns:
       The next state, and what happened.
     """
-    key_view, key_mask = jax.random.split(key)
+    key_view, key_mask, key_order = jax.random.split(key, 3)
     image, truth = random_view(key_view, pixels.from_bytes(images), landmarks)
     batch, height, width, _ = image.shape
-    mask = sample_masks(key_mask, batch, (height, width))
+    # A batch comes in the order of the data set: without a shuffle a picture's place
+    # in it would decide which masks it is ever seen under.
+    mask = jax.random.permutation(
+        key_order, sample_masks(key_mask, batch, (height, width))
+    )
 
     def objective(params):
         (points, whitening), updated = architecture.network().apply(

@@ -271,10 +271,12 @@ def by_the_book(state, image, truth, mask):
 def steps(fresh, faces, advance):
     """A step, and the same by the book."""
     key = jax.random.key(5)
-    key_view, key_mask = jax.random.split(key)
+    key_view, key_mask, key_order = jax.random.split(key, 3)
     images, landmarks = faces
     image, truth = view(key_view, images / np.float32(127.5) - 1, landmarks)
-    expected = by_the_book(fresh, image, truth, draw(key_mask))
+    expected = by_the_book(
+        fresh, image, truth, jax.random.permutation(key_order, draw(key_mask))
+    )
     return advance(key, fresh, *faces), expected
 
 

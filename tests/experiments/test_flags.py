@@ -72,5 +72,5 @@ def test_the_default_asks_for_no_oracle():
     ],
 )
 def test_presets_carry_the_published_numbers(file, expected):
-    values = stated(file)
-    assert {name: values.get(name) for name in expected} == expected
+    values = {name: flag.default for name, flag in INPAINT.items()} | stated(file)
+    assert {name: values[name] for name in expected} == expected
