@@ -138,7 +138,7 @@ def _dlib_on_damaged(model, images, mask, crop):
 
 def _ridge(train_images, train_mask, train_points, images, mask):
     """Linear regression from visible grey levels, hidden ones at the mean face's."""
-    grey = np.asarray(pixels.grey(train_images)).reshape(len(train_images), -1)
+    grey = _grey(train_images)
     mean, points_mean = grey.mean(axis=0), train_points.mean(axis=0)
     visible = np.asarray(train_mask).reshape(grey.shape)
     x = (grey - mean) * visible
@@ -152,9 +152,13 @@ def _ridge(train_images, train_mask, train_points, images, mask):
         (_solved(gram, moment, scale * p) for p in _PENALTIES),
         key=lambda w: float(np.mean((x[held] @ w - y[held]) ** 2)),
     )
-    seen = np.asarray(pixels.grey(images)).reshape(len(images), -1) - mean
+    seen = _grey(images) - mean
     seen = seen * np.asarray(mask).reshape(seen.shape)
     return points_mean + (seen @ best).reshape(len(images), -1, 2)
+
+
+def _grey(images):
+    return np.asarray(pixels.grey(jnp.asarray(images))).reshape(len(images), -1)
 
 
 def _solved(gram, moment, penalty):
