@@ -18,7 +18,15 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from experiments import cases, guides, inpaint
-from inpaint_jax import files, landmark_predictor, masks, metrics, pixels, weights
+from inpaint_jax import (
+    files,
+    landmark_predictor,
+    masks,
+    metrics,
+    pixels,
+    releases,
+    weights,
+)
 from inpaint_jax.errors import InputError
 from inpaint_jax.landmarks import cascade, host, model_file
 from inpaint_jax.landmarks.shape_model import ShapeModel
@@ -263,6 +271,17 @@ def test_what_cannot_be_is_refused_in_a_sentence(name, load):
         assert word in sentence
 
 
+def test_the_released_net_fits_the_released_generator():
+    generator, net = (
+        json.loads((releases._RELEASES / name / "model.json").read_text())
+        for name in ("dcgan", "landmark_net")
+    )
+    assert net["crop"] == generator["crop"]
+    found, expected = net["architecture"], generator["architecture"]
+    assert found["image_size"] == expected["image_size"]
+    assert found["points"] == host.POINTS
+
+
 def test_the_report_names_the_models_by_their_content(load, bench):
     cascade_hash = hashlib.sha256((bench / "toy.dat").read_bytes()).hexdigest()
     content = (bench / "net" / "net.safetensors").read_bytes()
@@ -373,6 +392,7 @@ def test_the_oracles_target_is_dlibs_on_the_undamaged_picture(loaded, bench):
     target, _ = guide.guide(case, damaged(case_of(4)))
     expected = by_dlib(bench, case.original, target.target.box[0])
     np.testing.assert_array_equal(target.target.landmarks, expected)
+    assert target.net is not None and target.model is None
     assert "upper bound" in guide.describe()["note"]
     with pytest.raises(InputError, match="face.*oracle.*undamaged"):
         guide.guide(case_of(3, original=False), damaged(case))
