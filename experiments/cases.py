@@ -73,6 +73,7 @@ def list_inputs(images: str, *, mask: str, output: pathlib.Path) -> list[pathlib
 
 def _check_outputs(inputs, mask, output):
     written = {"grid": "the grid of this run"}
+    written |= {f"{p.stem}_landmarks": f"the landmarks of {p.stem}" for p in inputs}
     for path in inputs:
         if path.stem in written:
             raise InputError(

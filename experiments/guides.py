@@ -171,6 +171,22 @@ class Guides:
         )
         return float(metrics.nme(found, truth)[0])
 
+    def check_figure(
+        self,
+    ) -> tuple[landmark_term.Settings, types.Variables, ShapeModel]:
+        """Returns what a figure is drawn with: settings, landmark net, cascade.
+
+        Raises:
+          InputError: there is no cascade or no predicted target to draw.
+        """
+        settings, predictor, model = self.settings, self.predictor, self.model
+        if not settings or settings.term != "soft" or not predictor or not model:
+            raise InputError(
+                "--landmark_figure: draws --landmark_term=soft with "
+                "--landmark_target=predicted; give these or leave it out."
+            )
+        return settings, predictor.variables, model
+
     def figure(
         self, scene: completion.Scene, faces: list[types.Image]
     ) -> UInt8[np.ndarray, "height width 3"]:
@@ -186,13 +202,7 @@ class Guides:
         Raises:
           InputError: there is no cascade or no predicted target to draw.
         """
-        settings, predictor, model = self.settings, self.predictor, self.model
-        if not settings or settings.term != "soft" or not predictor or not model:
-            raise InputError(
-                "--landmark_figure: draws --landmark_term=soft with "
-                "--landmark_target=predicted; give these or leave it out."
-            )
-        net = predictor.variables
+        settings, net, model = self.check_figure()
         points, whitening = self._predict(net, scene.image, scene.mask)
         shown = [jnp.where(scene.mask > 0, scene.image, face) for face in faces]
         row = [

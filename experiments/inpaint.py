@@ -111,6 +111,8 @@ def main() -> int:
     hole = cases.read_hole(_MASK.value, hole_is_white=_MASK_HOLE.value == "white")
     model = weights.load(_CHECKPOINT.value)
     guide = guides.from_flags(size=model.architecture.image_size, crop=model.crop)
+    if _FIGURE.value:
+        guide.check_figure()
     compiled = completion.prepare(
         model.generate,
         model.discriminate,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -15,6 +16,10 @@ _ENLARGE = 6
 _EXACT, _SOFT, _TARGET = (235, 30, 30), (30, 200, 235), (250, 220, 40)
 _TURN = np.linspace(0.0, 2.0 * np.pi, 25)
 _CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)])
+
+
+_exact = jax.jit(cascade.predict)
+_soft = jax.jit(cascade.predict_soft, static_argnames="temperature")
 
 
 def draw(

@@ -192,7 +192,7 @@ def _flat(variables) -> dict[str, Any]:
 
 def _check_finite(variables, what):
     for key, leaf in _flat(variables).items():
-        if not bool(jnp.isfinite(leaf).all()):
+        if not np.isfinite(leaf).all():
             raise InputError(
                 f"{what} has NaN or infinite weights in {key}; training diverged or "
                 "the file is damaged: use another checkpoint."
