@@ -90,16 +90,22 @@ def test_predict_is_dlib_with_a_trained_model(train_toy):
 
 
 @pytest.mark.faces
-def test_predict_is_dlib_on_faces(faces_folder):
+@pytest.mark.parametrize("points", [68, 5])
+@pytest.mark.parametrize("crop", [108, 128])
+def test_predict_is_dlib_on_the_test_faces(crop, points, faces_folder):
     try:
-        predictor = host.Predictor()
+        file = host.find_model(None)
     except InputError as error:
         pytest.skip(str(error))
-    images = data.load(f"folder:{faces_folder}[:20]", crop=128, size=64).images
-    box = np.tile(host.aligned_box(crop=128, size=64), (20, 1)).astype(np.int32)
-    expected, _ = predictor.predict(images, box)
-    assert len(expected) == 20
-    np.testing.assert_array_equal(rounded(predictor.model, images, box), expected)
+    file = file.with_name(file.name.replace("68", str(points)))
+    faces = data.load(f"folder:{faces_folder}[9000:9500]", crop=crop, size=64)
+    count = len(faces.images)
+    assert count > 0
+    box = np.tile(host.aligned_box(crop=crop, size=64), (count, 1)).astype(np.int32)
+    expected = by_dlib(file, faces.images, box)
+    assert expected.shape == (count, points, 2)
+    model = model_file.load(file)
+    np.testing.assert_array_equal(rounded(model, faces.images, box), expected)
 
 
 @pytest.mark.parametrize("zero", ["offset", "leaves"])
