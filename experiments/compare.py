@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 from absl import flags
-from jaxtyping import Float
 
-from experiments import application
+from experiments import application, statistics
 from inpaint_jax import files
 from inpaint_jax.errors import InputError
 
@@ -21,7 +20,6 @@ _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write; by default no
 _SEED = flags.DEFINE_integer("seed", 0, "Of the bootstrap.", 0)
 
 SCORES = ("nme", "psnr", "psnr_hole", "ssim")
-_RESAMPLES = 10_000
 
 
 def main() -> int:
@@ -38,7 +36,9 @@ def main() -> int:
             )
         rng = np.random.default_rng(_SEED.value)
         differences = {
-            score: interval(_column(other, score) - _column(baseline, score), rng)
+            score: statistics.interval(
+                _column(other, score) - _column(baseline, score), rng
+            )
             for score in SCORES
             if _has(baseline, score) and _has(other, score)
         }
@@ -47,21 +47,6 @@ def main() -> int:
     if _OUTPUT.value:
         files.write_json(_OUTPUT.value, found)
     return 0
-
-
-def interval(
-    differences: Float[np.ndarray, " images"], rng: np.random.Generator
-) -> dict[str, float]:
-    """Returns the mean difference and the 95 % percentile bootstrap interval.
-
-    Args:
-      differences: one for each image.
-      rng: of the resampling.
-    """
-    count = len(differences)
-    drawn = differences[rng.integers(0, count, (_RESAMPLES, count))].mean(axis=1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return {"mean": float(differences.mean()), "low": float(low), "high": float(high)}
 
 
 def _read(folder):
