@@ -54,10 +54,8 @@ def write_effective_flags(
       *others: modules whose flags belong to it too.
     """
     lines = [f"# python -m {module} --flagfile=effective.flags"]
-    known = [flag for name in (module, *others) for flag in _flags_of(name)]
-    lines += [
-        flag.serialize() for flag in dict.fromkeys(known) if flag.value is not None
-    ]
+    known = _flags_of(module, *others)
+    lines += [flag.serialize() for flag in known if flag.value is not None]
     text = "\n".join(lines) + "\n"
     files.write_text(os.path.join(directory, "effective.flags"), text)
 

@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 
 from experiments import application, landmark_gradients, reporting
-from inpaint_jax import files, landmark_predictor, pixels, weights
+from inpaint_jax import adversarial, files, landmark_predictor, pixels, weights
 from inpaint_jax.landmarks import cascade, host
 
 _SUITE = flags.DEFINE_enum(
@@ -58,7 +58,7 @@ def main() -> int:
 def _landmarks(batch) -> dict[str, Callable[[], Any]]:
     """What places landmarks, on faces of the released generator."""
     generator = weights.load("release")
-    z = jax.random.uniform(jax.random.key(0), (batch, 100), minval=-1.0)
+    z = adversarial.sample_z(jax.random.key(0), batch, generator.architecture.z_dim)
     image = jax.block_until_ready(jax.jit(generator.generate)(z))
     size = image.shape[1]
     box = np.array([host.aligned_box(crop=generator.crop, size=size)], np.int32)

@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
-import pathlib
 from typing import Any
 
 import jax
@@ -22,7 +20,7 @@ from inpaint_jax import (
     types,
 )
 from inpaint_jax.errors import InputError
-from inpaint_jax.landmarks import cascade, host, model_file
+from inpaint_jax.landmarks import cascade, host
 from inpaint_jax.landmarks.shape_model import ShapeModel
 from inpaint_jax.models import landmark_net
 
@@ -281,9 +279,8 @@ def from_flags(*, size: int, crop: int) -> Guides:
     hashes, model, predictor, detector = {}, None, None, None
     finds_faces = scored or target in ("masked", "oracle")
     if finds_faces or (settings and settings.term != "net"):
-        file = host.find_model(_MODEL.value)
-        model = _on_device(file)
-        hashes["cascade"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        found, hashes["cascade"] = host.read_model(host.find_model(_MODEL.value))
+        model = jax.tree.map(jnp.asarray, found)
     if finds_faces:
         detector = host.Detector()
     if target == "predicted" or (settings and settings.term == "net"):
@@ -322,16 +319,6 @@ def _check_fits(predictor, size, crop):
             f"and crops of {found[1]}, the generator on {size} and {crop}; give a net "
             "for these."
         )
-
-
-def _on_device(file: pathlib.Path) -> ShapeModel:
-    model = model_file.load(file)
-    if model.points != host.POINTS:
-        raise InputError(
-            f"--landmark_model={file}: has {model.points} points; give a model of "
-            f"{host.POINTS}."
-        )
-    return jax.tree.map(jnp.asarray, model)
 
 
 @jax.jit

@@ -210,7 +210,8 @@ def complete(
             )
             bar.update(last.iteration - bar.n)
             bar.set_postfix(best=f"{last.best_loss.min():.4f}")
-            steps.append(last.state.best_z[int(np.nanargmin(last.best_loss))])
+            if _FIGURE.value:
+                steps.append(last.state.best_z[int(np.nanargmin(last.best_loss))])
     assert last is not None
     result = completion.finish(last, scene, compiled=compiled, blend=_BLEND.value)
     completed = pixels.to_bytes(result.completed)

@@ -17,6 +17,10 @@ _EXACT, _SOFT, _TARGET = (235, 30, 30), (30, 200, 235), (250, 220, 40)
 _TURN = np.linspace(0.0, 2.0 * np.pi, 25)
 _CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)])
 
+# Compiled once for all faces.
+_exact = jax.jit(cascade.predict)
+_soft = jax.jit(cascade.predict_soft, static_argnames="temperature")
+
 
 _exact = jax.jit(cascade.predict)
 _soft = jax.jit(cascade.predict_soft, static_argnames="temperature")
@@ -45,10 +49,8 @@ def draw(
       The face, enlarged: dlib's points red, the soft cascade's blue, the target's
       ellipses of one standard deviation yellow.
     """
-    exact = np.asarray(cascade.predict(model, image, box))[0]
-    soft = np.asarray(cascade.predict_soft(model, image, box, temperature=temperature))[
-        0
-    ]
+    exact = np.asarray(_exact(model, image, box))[0]
+    soft = np.asarray(_soft(model, image, box, temperature=temperature))[0]
     picture = Image.fromarray(np.asarray(pixels.to_bytes(jnp.asarray(image)))[0])
     size = (_ENLARGE * picture.width, _ENLARGE * picture.height)
     picture = picture.resize(size, Image.Resampling.BICUBIC)

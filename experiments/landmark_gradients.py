@@ -34,8 +34,9 @@ def measure(key: jax.Array) -> dict[str, Any]:
       "cosine": {estimator: {evaluations: mean cosine to the gradient of soft}}.
     """
     key_face, key_z, key_draw = jax.random.split(key, 3)
-    scene, generate, place = _scene(key_face)
-    z = adversarial.sample_z(key_z, _RESTARTS, 100)
+    scene, model, place = _scene(key_face)
+    generate = model.generate
+    z = adversarial.sample_z(key_z, _RESTARTS, model.architecture.z_dim)
 
     def score(settings, z, draw=key_draw):
         loss = landmark_term.make(settings, generate=generate, place=place)
@@ -90,7 +91,7 @@ def _scene(key):
         del variables
         return net.predict(image, mask)
 
-    return completion.Scene(face * mask, mask, guide), model.generate, place
+    return completion.Scene(face * mask, mask, guide), model, place
 
 
 def _length(rows):

@@ -79,9 +79,9 @@ def main() -> int:
     if _CHECK.value:
         return _check_health(_CHECK.value)
     run_dir = files.make_directory(application.given(_RUN_DIR))
-    faces = data.load(settings.data, crop=settings.crop, size=architecture.image_size)
-    for sentence in faces.skipped:
-        print(f"skipped {sentence}")
+    faces = training.load(
+        settings.data, crop=settings.crop, size=architecture.image_size
+    )
     with checkpoints.opened(run_dir) as store:
         model = train(store, run_dir, faces, architecture, settings)
     if _EXPORT.value:
@@ -161,16 +161,15 @@ def train(
         )
 
     application.write_effective_flags(run_dir, "experiments.train")
-    order = data.batches(
-        len(faces.images),
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        first_step=first,
-    )
     state = training.run(
         key_steps,
         state,
-        ((faces.images[chosen],) for chosen in order),
+        training.batches(
+            faces.images,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            first=first,
+        ),
         first=first,
         schedule=training.Schedule(
             _STEPS.value, _LOG.value, save_every=_SAVE.value, show_every=_SHEET.value

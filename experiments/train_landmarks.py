@@ -108,7 +108,9 @@ def main() -> int:
         return _train_cascade(run_dir)
     architecture, settings = _from_flags()
     predictor = host.Predictor(_LANDMARK_MODEL.value)
-    faces = _load(settings.data, architecture.image_size, settings.crop)
+    faces = training.load(
+        settings.data, crop=settings.crop, size=architecture.image_size
+    )
     truth = _labels(run_dir, predictor, faces, crop=settings.crop)
     with checkpoints.opened(run_dir) as store:
         net = train(store, run_dir, faces, truth, architecture, settings)
@@ -157,16 +159,16 @@ def train(
     }
     first, state = training.resume(store, state, meta=meta, steps=settings.steps)
     application.write_effective_flags(run_dir, "experiments.train_landmarks")
-    order = data.batches(
-        len(faces.images),
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        first_step=first,
-    )
     state: Any = training.run(
         key_steps,
         state,
-        ((faces.images[chosen], truth[chosen]) for chosen in order),
+        training.batches(
+            faces.images,
+            truth,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            first=first,
+        ),
         first=first,
         schedule=training.Schedule(
             settings.steps, _LOG.value, save_every=_SAVE.value, show_every=_SAVE.value
@@ -207,6 +209,7 @@ def _train_cascade(run_dir):
         seed=_SEED.value,
         crop=_CROP.value,
         size=_SIZE.value,
+        landmark_model=_LANDMARK_MODEL.value,
     )
     line = f"{run_dir / 'cascade.dat'}: error {report['error_train']:.4f} in training"
     if "error_test" in report:
@@ -219,9 +222,9 @@ def _check(path, run_dir):
     net = landmark_predictor.load(path)
     size = net.architecture.image_size
     predictor = host.Predictor(_LANDMARK_MODEL.value)
-    known = _load(application.given(_DATA), size, net.crop)
+    known = training.load(application.given(_DATA), crop=net.crop, size=size)
     truth = _labels(run_dir, predictor, known, crop=net.crop)
-    faces = _load(application.given(_CHECK_DATA), size, net.crop)
+    faces = training.load(application.given(_CHECK_DATA), crop=net.crop, size=size)
     key = jax.random.key(_SEED.value)
     found = landmark_check.check(key, net, predictor, faces, known=(known, truth))
     found |= {"net": net.source, "spread": net.spread, **reporting.environment()}
@@ -234,7 +237,9 @@ def _check(path, run_dir):
 
 def _export(directory, net, settings, predictor, *, images):
     if _VALIDATION.value:
-        faces = _load(_VALIDATION.value, net.architecture.image_size, net.crop)
+        faces = training.load(
+            _VALIDATION.value, crop=net.crop, size=net.architecture.image_size
+        )
         truth = labels.label(predictor, faces.images, crop=net.crop, nudged=False)
         key = jax.random.key(settings.seed)
         spread = landmark_check.fitted_spread(key, net, faces, truth.landmarks)
@@ -250,13 +255,6 @@ def _export(directory, net, settings, predictor, *, images):
     }
     landmark_predictor.export(directory, net, provenance=provenance)
     print(f"wrote {directory}")
-
-
-def _load(source, size, crop):
-    faces = data.load(source, crop=crop, size=size)
-    for sentence in faces.skipped:
-        print(f"skipped {sentence}")
-    return faces
 
 
 def _labels(run_dir, predictor, faces, *, crop):

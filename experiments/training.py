@@ -12,7 +12,7 @@ import numpy as np
 import tqdm
 
 from experiments import reporting
-from inpaint_jax import checkpoints
+from inpaint_jax import checkpoints, data
 from inpaint_jax.errors import InputError
 
 
@@ -31,6 +31,37 @@ class Schedule:
     log_every: int
     save_every: int
     show_every: int
+
+
+def load(source: str, *, crop: int, size: int) -> data.Faces:
+    """Reads the faces of a source, and says which pictures had to be left out.
+
+    Args:
+      source: see `data.load`.
+      crop: see `data.frame`.
+      size: see `data.frame`.
+    """
+    faces = data.load(source, crop=crop, size=size)
+    for sentence in faces.skipped:
+        print(f"skipped {sentence}")
+    return faces
+
+
+def batches(
+    *arrays: np.ndarray, batch_size: int, seed: int, first: int
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Returns the batches after `first` steps, see `data.batches`.
+
+    Args:
+      *arrays: with a row for each picture.
+      batch_size: rows of a batch.
+      seed: of the order.
+      first: steps taken.
+    """
+    order = data.batches(
+        len(arrays[0]), batch_size=batch_size, seed=seed, first_step=first
+    )
+    return (tuple(array[chosen] for array in arrays) for chosen in order)
 
 
 def resume(

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import reporting
-from inpaint_jax import data, files, masks
+from experiments import reporting, training
+from inpaint_jax import files, masks
 from inpaint_jax.errors import InputError
 from inpaint_jax.landmarks import annotation, host, labelled_faces, labels, trainer
 
@@ -57,7 +57,13 @@ _TEST_DATA = flags.DEFINE_string(
 
 
 def run(
-    source: str, run_dir: pathlib.Path, *, seed: int, crop: int, size: int
+    source: str,
+    run_dir: pathlib.Path,
+    *,
+    seed: int,
+    crop: int,
+    size: int,
+    landmark_model: str | None,
 ) -> dict[str, Any]:
     """Trains a cascade and writes `cascade.dat` and `cascade.json`.
 
@@ -68,6 +74,7 @@ def run(
       seed: of the trees and the masks.
       crop: side of the crop of pictures in CelebA pixels.
       size: of such pictures.
+      landmark_model: that labels such pictures; by default the installed one.
 
     Returns:
       What `cascade.json` holds; errors are over the distance between the eyes.
@@ -75,7 +82,7 @@ def run(
     settings = trainer.TrainerSettings(
         seed=seed, **{name: flag.value for name, flag in _SETTINGS.items()}
     )
-    whole = _read(source, crop, size)
+    whole = _read(source, crop, size, landmark_model)
     copies = [_damaged(whole, name, seed) for name in _damage_names()]
     learnt = labelled_faces.join(whole, *copies)
     path = run_dir / "cascade.dat"
@@ -87,7 +94,7 @@ def run(
         "error_train": _mean_error(pixels_off, learnt),
     }
     if _TEST_DATA.value:
-        tested = _read(_TEST_DATA.value, crop, size)
+        tested = _read(_TEST_DATA.value, crop, size, landmark_model)
         report["error_test"] = _mean_error(trainer.errors(tested, path=path), tested)
         report["faces_test"] = len(tested.names)
     report |= reporting.environment()
@@ -101,14 +108,14 @@ def _damage_names():
     return [masks.named(name)[0] for name in _DAMAGE.value]
 
 
-def _read(source, crop, size):
+def _read(source, crop, size, landmark_model):
     kind, _, path = source.partition(":")
     if kind == "xml":
         return labelled_faces.read_xml(path)
     if kind == "labelled":
         return labelled_faces.read_arrays(path)
-    faces = data.load(source, crop=crop, size=size)
-    predictor = host.Predictor()
+    faces = training.load(source, crop=crop, size=size)
+    predictor = host.Predictor(landmark_model)
     found = labels.label(predictor, faces.images, crop=crop, nudged=True)
     return labelled_faces.LabelledFaces(
         images=list(faces.images),

@@ -6,7 +6,6 @@ The predictor always returns points, wherever the box lies: points are no eviden
 there is a face.
 """
 
-import hashlib
 import importlib
 import importlib.util
 import os
@@ -23,6 +22,7 @@ from PIL import Image
 from inpaint_jax import pixels, runtime
 from inpaint_jax.errors import InputError
 from inpaint_jax.landmarks import model_file
+from inpaint_jax.landmarks.shape_model import ShapeModel
 
 POINTS = 68
 _ENLARGE = 4
@@ -98,14 +98,8 @@ class Predictor:
         self._dlib = dlib
         # dlib trusts every number in a file and can crash on a damaged one, so that it
         # gets none that was not checked before.
-        self.model = model_file.load(file)
-        if self.model.points != POINTS:
-            raise InputError(
-                f"--landmark_model={file}: has {self.model.points} points; give a "
-                f"model of {POINTS}."
-            )
+        self.model, self.sha256 = read_model(file)
         try:
-            self.sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
             self._predictor = dlib.shape_predictor(str(file))
         except (RuntimeError, OSError) as error:
             raise InputError(
@@ -242,6 +236,27 @@ def import_dlib() -> Any:
             "dlib is not installed; run pip install 'inpaint-jax[landmarks]', or leave "
             "the landmarks out (--landmark_term=none)."
         ) from error
+
+
+def read_model(file: pathlib.Path) -> tuple[ShapeModel, str]:
+    """Reads a 68-point model, without dlib.
+
+    Args:
+      file: as `find_model` gives it.
+
+    Returns:
+      The model, and the file's sha256.
+
+    Raises:
+      InputError: it is damaged, or has another number of points.
+    """
+    model, sha256 = model_file.load_with_hash(file)
+    if model.points != POINTS:
+        raise InputError(
+            f"--landmark_model={file}: has {model.points} points; give a model of "
+            f"{POINTS}."
+        )
+    return model, sha256
 
 
 def find_model(path: str | None) -> pathlib.Path:

@@ -22,13 +22,18 @@ _SPLIT, _POINT, _ANCHOR, _SIZES = 4, 4, 1, 2
 
 
 def load(path: str | os.PathLike[str]) -> ShapeModel:
+    """Reads a model, see `load_with_hash`."""
+    return load_with_hash(path)[0]
+
+
+def load_with_hash(path: str | os.PathLike[str]) -> tuple[ShapeModel, str]:
     """Reads a model from a file, or from the user's cache if it was read before.
 
     Args:
       path: a `.dat` file of dlib's `shape_predictor`.
 
     Returns:
-      The model, every index in range and every number finite.
+      The model, every index in range and every number finite, and the file's sha256.
 
     Raises:
       InputError: the file cannot be read, is no such file or is damaged.
@@ -53,7 +58,7 @@ def load(path: str | os.PathLike[str]) -> ShapeModel:
                 "predictor."
             ) from error
         model_cache.store(digest, model)
-    return model
+    return model, digest
 
 
 def parse(data: bytes) -> ShapeModel:
