@@ -1,7 +1,8 @@
-"""Measures how long the parts of a search take, as ratios within one run.
+"""Measures how long searches and trainings take, as ratios within one run.
 
 python -m experiments.benchmark --suite=landmarks --output=benchmark.json
 python -m experiments.benchmark --suite=gradients --output=gradients.json
+python -m experiments.benchmark --suite=training --torch --output=training.json
 """
 
 import functools
@@ -15,29 +16,45 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments import application, landmark_gradients, reporting
+from experiments import application, landmark_gradients, reporting, training_speed
 from inpaint_jax import adversarial, files, landmark_predictor, pixels, weights
 from inpaint_jax.landmarks import cascade, host
 
 _SUITE = flags.DEFINE_enum(
     "suite",
     "landmarks",
-    ["landmarks", "gradients"],
-    "landmarks: times of what places them; gradients: how right those are.",
+    ["landmarks", "gradients", "training"],
+    "landmarks: times of what places them; gradients: how right those are; training: "
+    "images a second and waiting for data.",
 )
 _OUTPUT = flags.DEFINE_string("output", "benchmark.json", "File to write.")
 _BATCH = flags.DEFINE_integer("batch_size", 64, "Faces at once.", 1)
 _ROUNDS = flags.DEFINE_integer("rounds", 20, "Repetitions of each measurement.", 2)
+_TORCH = flags.DEFINE_bool("torch", False, "Compare --suite=training with PyTorch.")
 
 
 def main() -> int:
     """Measures, prints and writes; returns the exit code."""
+    time_in_turn = functools.partial(_time_in_turn, rounds=_ROUNDS.value)
+    if _SUITE.value == "landmarks":
+        return _report_landmarks(time_in_turn(_landmarks(_BATCH.value)))
+    key = jax.random.key(0)
     if _SUITE.value == "gradients":
-        found = landmark_gradients.measure(jax.random.key(0))
-        files.write_json(_OUTPUT.value, {**found, **reporting.environment()})
-        print(json.dumps(found, indent=2))
-        return 0
-    measured = _time_in_turn(_landmarks(_BATCH.value), rounds=_ROUNDS.value)
+        found = landmark_gradients.measure(key)
+    else:
+        found = training_speed.measure(
+            key,
+            batch_size=_BATCH.value,
+            steps=2 * _ROUNDS.value,
+            time_in_turn=time_in_turn,
+            with_torch=_TORCH.value,
+        )
+    files.write_json(_OUTPUT.value, {**found, **reporting.environment()})
+    print(json.dumps(found, indent=2))
+    return 0
+
+
+def _report_landmarks(measured):
     report: dict[str, Any] = {"batch_size": _BATCH.value, **reporting.environment()}
     for name, times in measured.items():
         report[name] = {

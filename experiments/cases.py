@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from inpaint_jax import completion, data, files, masks, types
+from inpaint_jax import completion, data, files, masks, sources, types
 from inpaint_jax.errors import InputError
 
 
@@ -55,9 +55,9 @@ def list_inputs(images: str, *, mask: str, output: pathlib.Path) -> list[pathlib
       InputError: there are none, two of them would be written to one file, or a result
         would take the place of a picture or of the mask.
     """
-    path, part = data.split_slice(images)
+    path, part = sources.split_slice(images)
     if os.path.isdir(path):
-        inputs = data.list_pictures(path)[part]
+        inputs = sources.list_pictures(path)[part]
         if not inputs:
             raise InputError(f"--images={images}: this slice is empty.")
     elif os.path.isfile(path) and part == slice(None):

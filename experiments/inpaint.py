@@ -74,6 +74,15 @@ _SEARCH = {
     "start": flags.DEFINE_enum(
         "start", _DEFAULTS.start, ["uniform", "normal"], "How z is drawn."
     ),
+    "init": flags.DEFINE_enum(
+        "init",
+        _DEFAULTS.init,
+        ["random", "encoder", "mixed"],
+        "Where restarts begin: anywhere, around the encoder's guess, or half and half.",
+    ),
+    "spread": flags.DEFINE_float(
+        "spread", _DEFAULTS.spread, "Of the restarts around that guess.", 0.0
+    ),
     "window": flags.DEFINE_integer(
         "window", _DEFAULTS.window, "Side of eq. 15's neighbourhood, odd.", 1
     ),
@@ -119,6 +128,7 @@ def main() -> int:
         z_dim=model.architecture.z_dim,
         settings=settings,
         landmark=guide.loss(model.generate),
+        encode=_encode(model, settings),
     )
     application.write_effective_flags(
         output, "experiments.inpaint", "experiments.guides"
@@ -260,6 +270,18 @@ def _settings():
         raise InputError(f"--window={values['window']}: must be odd, as 7.")
     application.check_numbers(*_SEARCH.values())
     return completion.Settings(**values)
+
+
+def _encode(model, settings):
+    if settings.init == "random":
+        return None
+    if model.encodes != "damaged faces":
+        raise InputError(
+            f"--init={settings.init}: the model of --checkpoint={_CHECKPOINT.value} "
+            f"has an encoder of {model.encodes}; train one with experiments.train "
+            "--model=encoder, or give --init=random."
+        )
+    return model.encode
 
 
 def _ranking(settings, guide):

@@ -1,35 +1,73 @@
-"""Trains the generator that a search runs through, and the discriminator with it.
+"""Trains the networks that a search runs through.
 
 python -m experiments.train --data=folder:faces --run_dir=runs/dcgan
+python -m experiments.train --model=encoder --checkpoint=runs/dcgan \
+    --data=folder:faces --run_dir=runs/encoder
 """
 
 import dataclasses
-import functools
 import os
-from typing import Any
 
 import jax
-import numpy as np
-import optax
 from absl import flags
 
-from experiments import application, health, reporting, training
-from inpaint_jax import adversarial, checkpoints, data, files, pixels, weights
+from experiments import (
+    application,
+    encoder_training,
+    gan_training,
+    health,
+    reconstruction,
+    reporting,
+    training,
+)
+from inpaint_jax import checkpoints, files, frozen, weights
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import dcgan
 
+_MODEL = flags.DEFINE_enum(
+    "model",
+    "gan",
+    ["gan", "encoder"],
+    "gan: generator and discriminator; encoder: where a search in --checkpoint's "
+    "generator starts.",
+)
 _DATA = flags.DEFINE_string(
     "data", None, "folder:DIR, array:FILE or tfds:NAME, with an optional [start:stop]."
 )
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Where tensorflow-datasets keeps its sets, if not as usual."
+)
+_VALIDATION = flags.DEFINE_string(
+    "validation",
+    None,
+    "Real faces, as --data, to score each checkpoint by; the best is kept in "
+    "RUN_DIR/best.",
+)
+_RECONSTRUCT = flags.DEFINE_integer(
+    "reconstruct", 100, "With --check: how many real faces to redraw; 0: none.", 0
+)
+_CACHE = flags.DEFINE_string(
+    "cache", None, "File.npy that keeps the cropped pictures for the next run."
+)
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of this run; resumed if used.")
 _EXPORT = flags.DEFINE_string(
-    "export", None, "Folder to write safetensors to when training is done."
+    "export",
+    None,
+    "Folder to write the release (safetensors) and G and D as programs that need only "
+    "JAX (.stablehlo) to when training is done.",
 )
 _CHECK = flags.DEFINE_string(
     "check",
     None,
-    "Train nothing, but write health.json and health.png of this --run_dir, release "
-    'folder or "release" into --run_dir, beside the real faces of --data.',
+    'Train nothing, but judge this --run_dir, release folder or "release" with real '
+    "faces in --data that it has not seen; health.json, health.png and neighbours.png "
+    "go into --run_dir.",
+)
+_TRAIN_DATA = flags.DEFINE_string(
+    "train_data", None, "Of --check: the faces that it was trained on, as --data."
+)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "release", "Generator of --model=encoder: a --run_dir or a release."
 )
 _STEPS = flags.DEFINE_integer("steps", 25_000, "Training steps in all.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of weights, order, z and flips.", 0, 2**32 - 1)
@@ -39,51 +77,107 @@ _CROP = flags.DEFINE_integer(
     "crop", 128, "Side of the crop in CelebA pixels.", lower_bound=16, upper_bound=178
 )
 _FEATURES = flags.DEFINE_integer("features", 64, "Channels next to the image.", 1)
-_Z_DIM = flags.DEFINE_integer("z_dim", 100, "Length of the latent vector.", 1)
-_KERNEL = flags.DEFINE_integer("kernel_size", 5, "Side of the kernels.", 2)
+_Z_DIM = flags.DEFINE_integer("z_dim", 128, "Length of the latent vector.", 1)
+_KERNEL = flags.DEFINE_integer("kernel_size", 4, "Side of the kernels.", 2)
 _ACTIVATION = flags.DEFINE_enum(
     "activation", "relu", ["relu", "leaky_relu"], "Of the generator's hidden layers."
 )
-_RATE_G = flags.DEFINE_float("generator_rate", 2e-4, "Adam's rate for G.", 0.0)
-_RATE_D = flags.DEFINE_float("discriminator_rate", 2e-4, "Adam's rate for D.", 0.0)
+_SPECTRAL = flags.DEFINE_bool(
+    "spectral_norm", False, "Divide D's convolutions by their largest singular value."
+)
+_PRECISION = flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ["float32", "bfloat16"],
+    "In which type convolutions multiply; bfloat16 is for accelerators.",
+)
+_RATE_G = flags.DEFINE_float("generator_rate", 2e-4, "Adam's rate for G and E.", 0.0)
+_RATE_D = flags.DEFINE_float("discriminator_rate", 1e-4, "Adam's rate for D.", 0.0)
 _BETA1 = flags.DEFINE_float("beta1", 0.5, "Adam's first decay.", 0.0, 0.999)
 _SATURATING = flags.DEFINE_bool("saturating", False, "G's loss as eq. 13 is printed.")
-_REAL_LABEL = flags.DEFINE_float("real_label", 1.0, "D's target for real.", 0.5, 1.0)
+_REAL_LABEL = flags.DEFINE_float("real_label", 0.9, "D's target for real.", 0.5, 1.0)
 _DECAY = flags.DEFINE_float("average_decay", 0.999, "Of G's moving average.", 0.0, 1.0)
-_AUGMENT = flags.DEFINE_bool("augment", False, "Show D all images slightly changed.")
+_AUGMENT = flags.DEFINE_bool("augment", True, "Show D all images slightly changed.")
+_LAMBDA_R = flags.DEFINE_float(
+    "lambda_reconstruction",
+    100.0,
+    "Weight of the error with which G redraws real images; 0: no encoder beside it.",
+    0.0,
+)
+_LAMBDA_Z = flags.DEFINE_float(
+    "lambda_latent", 20.0, "Of the mismatch between encoded images and z.", 0.0
+)
 _LOG = flags.DEFINE_integer("log_every", 50, "Steps between lines of metrics.", 1)
 _SHEET = flags.DEFINE_integer("sample_every", 500, "Steps between sample sheets.", 1)
 _SAVE = flags.DEFINE_integer("checkpoint_every", 500, "Steps between checkpoints.", 1)
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What decides the weights that come out; stored with every checkpoint."""
-
-    data: str
-    seed: int
-    batch_size: int
-    crop: int
-    generator_rate: float
-    discriminator_rate: float
-    beta1: float
-    saturating: bool
-    real_label: float
-    average_decay: float
-    augment: bool
-
-
 def main() -> int:
     """Trains, or goes on training; returns the exit code."""
-    architecture, settings = _from_flags()
+    application.check_numbers(
+        *(_RATE_G, _RATE_D, _BETA1, _REAL_LABEL, _DECAY, _LAMBDA_R, _LAMBDA_Z)
+    )
     if _CHECK.value:
         return _check_health(_CHECK.value)
+    if _EXPORT.value:
+        frozen.check_available()  # now, and not after hours of training
+    return _train_encoder() if _MODEL.value == "encoder" else _train_gan()
+
+
+def _train_gan():
+    architecture, settings = _architecture(), _gan_settings()
     run_dir = files.make_directory(application.given(_RUN_DIR))
-    faces = training.load(
-        settings.data, crop=settings.crop, size=architecture.image_size
-    )
+    faces = _load(settings.crop, architecture.image_size)
     with checkpoints.opened(run_dir) as store:
-        model = train(store, run_dir, faces, architecture, settings)
+        model = gan_training.run(
+            store,
+            run_dir,
+            faces,
+            architecture,
+            settings,
+            _schedule(),
+            validation=_load_also(_VALIDATION.value, settings.crop, architecture),
+        )
+    return _finish(model, settings, faces)
+
+
+def _train_encoder():
+    model = weights.load(_CHECKPOINT.value)
+    settings = encoder_training.Settings(
+        data=application.given(_DATA),
+        seed=_SEED.value,
+        batch_size=_BATCH.value,
+        generator_rate=_RATE_G.value,
+        beta1=_BETA1.value,
+        checkpoint=str(model.source),
+    )
+    run_dir = files.make_directory(application.given(_RUN_DIR))
+    faces = _load(model.crop, model.architecture.image_size)
+    with checkpoints.opened(run_dir) as store:
+        trained = encoder_training.run(
+            store, run_dir, faces, model, settings, _schedule()
+        )
+    return _finish(trained, settings, faces)
+
+
+def _load(crop, size):
+    return training.load(
+        application.given(_DATA),
+        crop=crop,
+        size=size,
+        data_dir=_DATA_DIR.value,
+        cache=_CACHE.value,
+    )
+
+
+def _load_also(source, crop, architecture):
+    if not source:
+        return None
+    size = architecture.image_size
+    return training.load(source, crop=crop, size=size, data_dir=_DATA_DIR.value)
+
+
+def _finish(model, settings, faces):
     if _EXPORT.value:
         provenance = {
             "command": application.command(
@@ -95,132 +189,57 @@ def main() -> int:
             "environment": reporting.environment(),
         }
         weights.export(_EXPORT.value, model, provenance=provenance)
+        frozen.export(_EXPORT.value, model)
         print(f"wrote {_EXPORT.value}")
     return 1 if faces.skipped else 0
 
 
-def train(
-    store: checkpoints.Store,
-    run_dir: os.PathLike[str],
-    faces: data.Faces,
-    architecture: dcgan.Architecture,
-    settings: Settings,
-) -> weights.Model:
-    """Runs training from where the store stands to the last step.
-
-    Args:
-      store: open checkpoints of the run.
-      run_dir: where logs and sample sheets go.
-      faces: what to learn from.
-      architecture: of the networks.
-      settings: of the training.
-
-    Returns:
-      The averaged generator and the discriminator.
-    """
-    players = adversarial.Players(
-        architecture.generator(),
-        architecture.discriminator(),
-        optax.adam(settings.generator_rate, b1=settings.beta1),
-        optax.adam(settings.discriminator_rate, b1=settings.beta1),
-    )
-    key_init, key_steps, key_samples = jax.random.split(
-        jax.random.key(settings.seed), 3
-    )
-    state = jax.jit(functools.partial(adversarial.init, players=players))(key_init)
-    meta = _meta(architecture, settings)
-    first, state = training.resume(store, state, meta=meta, steps=_STEPS.value)
-    advance = jax.jit(
-        functools.partial(
-            adversarial.train_step,
-            players=players,
-            saturating=settings.saturating,
-            real_label=settings.real_label,
-            average_decay=settings.average_decay,
-            augment=settings.augment,
-        ),
-        donate_argnums=1,
-    )
-    average = jax.jit(
-        functools.partial(adversarial.averaged_generator, generator=players.generator)
-    )
-    fixed_z = adversarial.sample_z(key_samples, 64, architecture.z_dim)
-
-    @jax.jit
-    def draw(variables, z):
-        image: Any = players.generator.apply(variables, z, train=False)
-        return pixels.to_bytes(image)
-
-    def networks(state):
-        generator = average(key_samples, state)
-        return {"generator": generator, "discriminator": state.discriminator}
-
-    def show(step, state):
-        _write_sheet(
-            run_dir, step, np.asarray(draw(average(key_samples, state), fixed_z))
-        )
-
-    application.write_effective_flags(run_dir, "experiments.train")
-    state = training.run(
-        key_steps,
-        state,
-        training.batches(
-            faces.images,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            first=first,
-        ),
-        first=first,
-        schedule=training.Schedule(
-            _STEPS.value, _LOG.value, save_every=_SAVE.value, show_every=_SHEET.value
-        ),
-        store=store,
-        run_dir=run_dir,
-        meta=meta,
-        advance=advance,
-        networks=networks,
-        show=show,
-    )
-    return weights.Model(
-        architecture=architecture,
-        crop=settings.crop,
-        **networks(state),
-        source={"path": str(run_dir), "step": int(state.step)},
-    )
-
-
 def _check_health(path):
     model = weights.load(path)
-    size = model.architecture.image_size
-    faces = data.load(application.given(_DATA), crop=model.crop, size=size)
+    faces = _load(model.crop, model.architecture.image_size)
+    known = _load_also(_TRAIN_DATA.value, model.crop, model.architecture)
+    log = os.path.join(path, "metrics.jsonl")
     key = jax.random.key(_SEED.value)
-    found = health.check(key, model, faces, run_dir=application.given(_RUN_DIR))
-    print(
-        f"exactly one face in {found['face_share']:.1%} of {found['samples']} samples, "
-        f"in {found['face_share_real']:.1%} of {found['real']} real pictures"
+    redrawn = None
+    if _RECONSTRUCT.value:
+        unseen, _ = health.choose(faces, known)
+        redrawn = reconstruction.score(key, model, unseen[: _RECONSTRUCT.value])
+    found = health.check(
+        key,
+        model,
+        faces,
+        known,
+        run_dir=application.given(_RUN_DIR),
+        log=log if os.path.isfile(log) else None,
+        reconstruction=redrawn,
     )
-    return 0
+    print("\n".join(found["verdict"]))
+    print(f"{'fit' if found['fit'] else 'not fit'} for searching")
+    return 1 if faces.skipped or (known and known.skipped) else 0
 
 
-def _write_sheet(run_dir, step, images):
-    rows = [list(images[i : i + 8]) for i in range(0, len(images), 8)]
-    folder = files.make_directory(os.path.join(run_dir, "samples"))
-    files.write_picture(folder / f"step_{step:07d}.png", reporting.sheet(rows))
+def _schedule():
+    return training.Schedule(
+        _STEPS.value, _LOG.value, save_every=_SAVE.value, show_every=_SHEET.value
+    )
 
 
-def _from_flags():
-    application.check_numbers(_RATE_G, _RATE_D, _BETA1, _REAL_LABEL, _DECAY)
+def _architecture():
     try:
-        architecture = dcgan.Architecture(
+        return dcgan.Architecture(
             image_size=_SIZE.value,
             features=_FEATURES.value,
             z_dim=_Z_DIM.value,
             kernel_size=_KERNEL.value,
             activation=_ACTIVATION.value,
+            spectral_norm=_SPECTRAL.value,
         )
     except ValueError as error:
         raise InputError(f"--{error}.") from error
-    return architecture, Settings(
+
+
+def _gan_settings():
+    return gan_training.Settings(
         data=application.given(_DATA),
         seed=_SEED.value,
         batch_size=_BATCH.value,
@@ -232,15 +251,10 @@ def _from_flags():
         real_label=_REAL_LABEL.value,
         average_decay=_DECAY.value,
         augment=_AUGMENT.value,
+        lambda_reconstruction=_LAMBDA_R.value,
+        lambda_latent=_LAMBDA_Z.value,
+        precision=_PRECISION.value,
     )
-
-
-def _meta(architecture, settings) -> dict[str, Any]:
-    return {
-        "architecture": dataclasses.asdict(architecture),
-        "crop": settings.crop,
-        "settings": dataclasses.asdict(settings),
-    }
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 import tqdm
 
 from experiments import reporting
-from inpaint_jax import checkpoints, data
+from inpaint_jax import checkpoints, data, runtime
 from inpaint_jax.errors import InputError
 
 
@@ -33,17 +33,28 @@ class Schedule:
     show_every: int
 
 
-def load(source: str, *, crop: int, size: int) -> data.Faces:
+def load(
+    source: str,
+    *,
+    crop: int,
+    size: int,
+    data_dir: str | None = None,
+    cache: str | None = None,
+) -> data.Faces:
     """Reads the faces of a source, and says which pictures had to be left out.
 
     Args:
-      source: see `data.load`.
+      source: see `sources`.
       crop: see `data.frame`.
       size: see `data.frame`.
+      data_dir: see `sources.open_source`.
+      cache: see `data.load`.
     """
-    faces = data.load(source, crop=crop, size=size)
+    faces = data.load(source, crop=crop, size=size, data_dir=data_dir, cache=cache)
     for sentence in faces.skipped:
         print(f"skipped {sentence}")
+    if faces.skipped:
+        print(f"{len(faces.skipped)} pictures skipped, {len(faces.images)} used")
     return faces
 
 
@@ -57,11 +68,14 @@ def batches(
       batch_size: rows of a batch.
       seed: of the order.
       first: steps taken.
+
+    Raises:
+      InputError: a batch cannot be shared out evenly over the devices.
     """
     order = data.batches(
         len(arrays[0]), batch_size=batch_size, seed=seed, first_step=first
     )
-    return (tuple(array[chosen] for array in arrays) for chosen in order)
+    return data.prefetch(tuple(array[chosen] for array in arrays) for chosen in order)
 
 
 def resume(
@@ -109,6 +123,7 @@ def run(
     advance: Callable[..., tuple[Any, Any]],
     networks: Callable[[Any], dict[str, Any]],
     show: Callable[[int, Any], None] | None = None,
+    judge: Callable[[dict[str, Any]], float] | None = None,
 ) -> Any:
     """Trains to the last step.
 
@@ -124,6 +139,8 @@ def run(
       advance: (key, state, *batch) -> (state, info: NamedTuple of arrays).
       networks: state -> {name: variables}, what is stored to be used.
       show: called with (step, state) now and then.
+      judge: networks -> score, the lower the better; called at each checkpoint. The
+        best of them is kept beside the run, in `best`, as a run of its own.
 
     Returns:
       The last state.
@@ -134,7 +151,9 @@ def run(
     log = reporting.JsonLines(
         os.path.join(run_dir, "metrics.jsonl"), resume_after=first
     )
-    started = time.monotonic()
+    everywhere, shared_out = runtime.data_parallel()
+    state = jax.device_put(state, everywhere)
+    started, waited = time.monotonic(), 0.0
     bar = tqdm.tqdm(
         range(first + 1, schedule.steps + 1),
         initial=first,
@@ -143,12 +162,18 @@ def run(
         disable=None,
     )
     for step in bar:
-        state, info = advance(jax.random.fold_in(key, step), state, *next(batches))
+        asked = time.monotonic()
+        batch = next(batches)
+        waited += time.monotonic() - asked
+        batch = jax.device_put(batch, shared_out)
+        state, info = advance(jax.random.fold_in(key, step), state, *batch)
         last = step == schedule.steps
         if step % schedule.log_every == 0 or last:
             values = {name: float(jnp.mean(v)) for name, v in info._asdict().items()}
             check_finite(values, step)
             elapsed = time.monotonic() - started
+            # What of that time the device stood still because no data was there.
+            values["data_share"] = waited / elapsed
             log.append(step=step, seconds=round(elapsed, 1), **values)
             bar.set_postfix({name: f"{v:.2f}" for name, v in values.items()})
         if show is not None and (step % schedule.show_every == 0 or last):
@@ -157,6 +182,10 @@ def run(
             model = networks(state)
             _check_weights(model, step)
             store.save(step, state=state, model=model, meta=meta)
+            if judge is not None:
+                score = judge(model)
+                log.append(step=step, score=score)
+                _keep_if_best(run_dir, step, state, model, {**meta, "score": score})
     return state
 
 
@@ -172,6 +201,14 @@ def check_finite(values: dict[str, float], step: int) -> None:
                 f"{name} is {value} at step {step}: training diverged; lower its "
                 "learning rate. The last checkpoint is intact."
             )
+
+
+def _keep_if_best(run_dir, step, state, model, meta):
+    folder = os.path.join(run_dir, "best")
+    with checkpoints.opened(folder, keep=1) as store:
+        before = store.meta()
+        if before is None or meta["score"] < before["score"]:
+            store.save(step, state=state, model=model, meta=meta)
 
 
 def _check_weights(networks, step):

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,16 +22,20 @@ from inpaint_jax import files
 from inpaint_jax.errors import InputError
 
 _FOLDER = "checkpoints"
+_REMOVED = ".removed"
 _ITEMS = ("state", "model", "meta")
 
 
 class Store:
     """The checkpoints of one training run, open for writing; see `opened`."""
 
-    def __init__(self, manager: ocp.CheckpointManager, directory: pathlib.Path):
+    def __init__(
+        self, manager: ocp.CheckpointManager, directory: pathlib.Path, keep: int
+    ):
         """Wraps an open manager; use `opened`."""
         self._manager = manager
         self._directory = directory
+        self._keep = keep
 
     def save(self, step: int, *, state: Any, model: Any, meta: dict[str, Any]) -> None:
         """Writes a checkpoint and waits until it is complete.
@@ -72,6 +77,9 @@ class Store:
                 f"{self._directory}: checkpoint {step} cannot be written ({reason}); "
                 "earlier checkpoints are untouched."
             ) from error
+        for old in sorted(self._complete_steps())[: -self._keep]:
+            _remove(self._directory / str(old))
+        self._manager.reload()
 
     def latest(self, template: Any) -> tuple[int, Any, dict[str, Any]] | None:
         """Reads the state to go on from.
@@ -90,6 +98,13 @@ class Store:
             return None
         state, meta = _restore(self._manager, step, "state", template)
         return step, state, meta
+
+    def meta(self) -> dict[str, Any] | None:
+        """Reads the meta of the newest complete checkpoint, or None."""
+        step = max(self._complete_steps(), default=None)
+        if step is None:
+            return None
+        return _read(self._manager, step, meta=ocp.args.JsonRestore())["meta"]
 
     def _complete_steps(self):
         return _complete_steps(self._manager, self._directory)
@@ -118,13 +133,13 @@ def opened(run_dir: str | os.PathLike[str], *, keep: int = 2) -> Iterator[Store]
                 f"--run_dir={run_dir}: another process is training there; wait for it "
                 "or give another folder."
             ) from error
+        for leftover in directory.glob(f"*{_REMOVED}"):
+            shutil.rmtree(leftover, ignore_errors=True)
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep,
-            cleanup_tmp_directories=True,
-            enable_async_checkpointing=False,
+            cleanup_tmp_directories=True, enable_async_checkpointing=False
         )
         with ocp.CheckpointManager(directory, options=options) as manager:
-            yield Store(manager, directory)
+            yield Store(manager, directory, keep)
 
 
 def is_run(path: str | os.PathLike[str]) -> bool:
@@ -224,6 +239,14 @@ def _shapes(tree):
         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
         if hasattr(leaf, "shape")
     }
+
+
+def _remove(directory):
+    # Under another name first: a process that is killed while it deletes must not
+    # leave what looks like a checkpoint.
+    doomed = directory.with_name(directory.name + _REMOVED)
+    directory.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _complete_steps(manager, directory):

@@ -31,7 +31,11 @@ class Settings:
       iterations: steps of each.
       learning_rate: of the optimizer of z.
       optimizer: "adam", or "nesterov" (momentum 0.9, as the code of Yeh et al.).
-      start: "uniform" on [-1, 1], as the generator was trained, or "normal", clipped.
+      start: how random points are drawn: "uniform" on [-1, 1], as the generator was
+        trained, or "normal", clipped.
+      init: where the restarts begin: at "random" points; at the "encoder"'s guess, the
+        first exactly, the others `spread` around it; or "mixed", one half each.
+      spread: standard deviation of the restarts around the guess.
       window: of the context weights, eq. 15.
       lambda_context: weight of eq. 16.
       lambda_prior: weight of eq. 19.
@@ -48,6 +52,8 @@ class Settings:
     learning_rate: float = 0.05
     optimizer: Literal["adam", "nesterov"] = "adam"
     start: Literal["uniform", "normal"] = "uniform"
+    init: Literal["random", "encoder", "mixed"] = "random"
+    spread: float = 0.3
     window: int = 21
     lambda_context: float = 1.0
     lambda_prior: float = 0.003
@@ -107,7 +113,7 @@ class Search(NamedTuple):
     Attributes:
       settings: of the search.
       generate: G, compiled.
-      start: key -> state of all restarts.
+      start: (key, scene) -> state of all restarts.
       advance: (state, scene, iterations=) -> (state, info of all steps).
       evaluate: (z, scene) -> (G(z), loss `[restarts]`, LossTerms).
     """
@@ -146,6 +152,7 @@ def prepare(
     z_dim: int,
     settings: Settings,
     landmark: LandmarkLoss | None = None,
+    encode: types.Encode | None = None,
 ) -> Search:
     """Prepares a search: compiled for the first image, used again for all others.
 
@@ -155,10 +162,16 @@ def prepare(
       z_dim: length of z.
       settings: of the search.
       landmark: the landmark loss; None leaves the term out.
+      encode: E with its weights; needed unless `settings.init` is "random".
 
     Returns:
       What `search` needs.
+
+    Raises:
+      ValueError: `settings.init` needs an encoder and there is none.
     """
+    if settings.init != "random" and encode is None:
+        raise ValueError(f"init={settings.init!r} needs an encoder")
     optimizer = _optimizer(settings)
 
     def objective_of(scene, landmark):
@@ -177,12 +190,11 @@ def prepare(
         )
 
     @jax.jit
-    def start(key):
-        shape = (settings.restarts, z_dim)
-        if settings.start == "normal":
-            z = jnp.clip(jax.random.normal(key, shape), -1.0, 1.0)
-        else:
-            z = jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+    def start(key, scene):
+        guess = None
+        if encode is not None and settings.init != "random":
+            guess = encode(scene.image, scene.mask)
+        z = starting_points(key, guess, z_dim=z_dim, settings=settings)
         return latent.init(jax.random.fold_in(key, 1), z, optimizer=optimizer)
 
     @functools.partial(jax.jit, static_argnames="iterations")
@@ -201,6 +213,37 @@ def prepare(
         return generate(z), loss, terms
 
     return Search(settings, jax.jit(generate), start, advance, evaluate)
+
+
+def starting_points(
+    key: types.PRNGKey,
+    guess: types.Latent | None,
+    *,
+    z_dim: int,
+    settings: Settings,
+) -> Float[Array, "restarts z_dim"]:
+    """Returns where each restart of one image begins, `[restarts, z_dim]`.
+
+    Args:
+      key: of the points.
+      guess: the encoder's, `[1, z_dim]`; only used where `settings.init` asks for it.
+      z_dim: length of z.
+      settings: of the search.
+    """
+    shape = (settings.restarts, z_dim)
+    if settings.start == "normal":
+        points = jnp.clip(jax.random.normal(key, shape), -1.0, 1.0)
+    else:
+        points = jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+    if guess is None or settings.init == "random":
+        return points
+    nearby = settings.restarts
+    if settings.init == "mixed":
+        nearby = (settings.restarts + 1) // 2
+    key_spread = jax.random.fold_in(key, 2)
+    around = settings.spread * jax.random.normal(key_spread, (nearby, z_dim))
+    around = jnp.clip(guess + around.at[0].set(0.0), -1.0, 1.0)
+    return points.at[:nearby].set(around)
 
 
 def image_key(key: types.PRNGKey, name: str) -> types.PRNGKey:
@@ -223,7 +266,7 @@ def search(key: types.PRNGKey, scene: Scene, *, compiled: Search) -> Iterator[Pr
       InputError: no restart ever had a finite loss.
     """
     settings = compiled.settings
-    state = compiled.start(key)
+    state = compiled.start(key, scene)
     done, stalled = 0, 0
     before = np.full(settings.restarts, np.inf)
     while done < settings.iterations:

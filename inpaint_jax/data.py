@@ -1,25 +1,28 @@
-"""Faces from outside: where they come from, how they are framed, in which order.
+"""Faces for training: how pictures are framed, kept, and in which order they come.
 
-A source is written `folder:DIR`, `array:FILE` or `tfds:NAME`, optionally with a slice
-of its sorted entries: `folder:faces[:8500]`. Pictures with the proportions of aligned
-CelebA pictures (178 x 218, at any scale) are cropped around the face, the side of the
-crop given in CelebA pixels; any other picture is cropped to its central square.
+Pictures with the proportions of aligned CelebA pictures (178 x 218, at any scale) are
+cropped around the face, the side of the crop given in CelebA pixels; any other picture
+is cropped to its central square.
 """
 
 import concurrent.futures
 import dataclasses
+import json
 import os
 import pathlib
-import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
-from inpaint_jax import files
+from inpaint_jax import files, sources
 from inpaint_jax.errors import InputError
+
+_Item = TypeVar("_Item")
 
 CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218
 _PROPORTION_TOLERANCE = 0.01
@@ -27,10 +30,10 @@ _PROPORTION_TOLERANCE = 0.01
 
 @dataclasses.dataclass(frozen=True)
 class Faces:
-    """Framed pictures in memory.
+    """Framed pictures.
 
     Attributes:
-      images: uint8 `[count, size, size, 3]`.
+      images: uint8 `[count, size, size, 3]`, in memory or mapped from a cache file.
       names: one name per picture, in the same order.
       skipped: one sentence for each entry that could not be read.
     """
@@ -55,9 +58,7 @@ def frame(
       uint8 `[size, size, 3]`. No resampling takes place if the square has that size.
     """
     height, width = picture.shape[:2]
-    side = min(height, width)
-    if is_aligned(height, width):
-        side = min(side, round(crop * width / CELEBA_WIDTH))
+    side = crop_side(height, width, crop=crop)
     left, top = (width - side) // 2, (height - side) // 2
     square = picture[top : top + side, left : left + side]
     if side == size:
@@ -66,45 +67,52 @@ def frame(
     return np.asarray(scaled)
 
 
+def crop_side(height: int, width: int, *, crop: int) -> int:
+    """Returns the side of the square that `frame` cuts out of a picture, in pixels."""
+    side = min(height, width)
+    if is_aligned(height, width):
+        side = min(side, round(crop * width / CELEBA_WIDTH))
+    return side
+
+
 def is_aligned(height: int, width: int) -> bool:
     """Tells whether a picture has the proportions of the aligned CelebA set."""
     expected = CELEBA_WIDTH / CELEBA_HEIGHT
     return abs(width / height - expected) <= _PROPORTION_TOLERANCE * expected
 
 
-def load(source: str, *, crop: int, size: int) -> Faces:
+def load(
+    source: str,
+    *,
+    crop: int,
+    size: int,
+    data_dir: str | None = None,
+    cache: str | os.PathLike[str] | None = None,
+) -> Faces:
     """Reads and frames all pictures of a source.
 
     Args:
-      source: `folder:DIR`, `array:FILE` or `tfds:NAME`, with an optional slice.
+      source: see `sources`.
       crop: as in `frame`.
       size: as in `frame`.
+      data_dir: see `sources.open_source`.
+      cache: .npy file for the framed pictures: written if it is not there, and
+        otherwise mapped into memory in place of reading the source.
 
     Returns:
-      The faces, in the source's order. Pictures that cannot be read are left out and
-      listed in `skipped`.
+      The faces, in the source's order. Pictures that cannot be read, or whose crop has
+      fewer than `size` pixels a side, are left out and listed in `skipped`.
 
     Raises:
-      InputError: the source cannot be understood or holds no readable picture.
+      InputError: the source cannot be understood or holds no usable picture, or the
+        cache is not one of this source, crop and size.
     """
-    names, read = open_source(source)
-
-    def framed(index: int) -> UInt8[np.ndarray, "size size 3"] | str:
-        try:
-            return frame(read(index), crop=crop, size=size)
-        except InputError as error:
-            return str(error)
-
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(framed, range(len(names))))
-    good = [i for i, result in enumerate(results) if not isinstance(result, str)]
-    if not good:
-        raise InputError(f"{source}: none of its {len(names)} pictures can be read.")
-    return Faces(
-        images=np.stack([np.asarray(results[i]) for i in good]),
-        names=tuple(names[i] for i in good),
-        skipped=tuple(result for result in results if isinstance(result, str)),
-    )
+    if cache is None:
+        return _read_all(source, crop, size, data_dir)
+    asked = {"source": source, "crop": crop, "size": size}
+    if not os.path.exists(cache):
+        _write_cache(cache, asked, _read_all(source, crop, size, data_dir))
+    return _open_cache(cache, asked)
 
 
 def batches(
@@ -141,116 +149,117 @@ def batches(
             step += 1
 
 
-def open_source(
-    source: str,
-) -> tuple[Sequence[str], Callable[[int], UInt8[np.ndarray, "height width 3"]]]:
-    """Resolves a source into entry names and a function that reads one entry.
+def prefetch(items: Iterator[_Item], *, depth: int = 2) -> Iterator[_Item]:
+    """Prepares the next items in a thread while the last one is being used.
 
-    Raises:
-      InputError: the kind is unknown, or there is nothing there.
+    Args:
+      items: what to draw from; it is drawn from in that thread only.
+      depth: how many items wait at most, beside the one that is being prepared.
+
+    Yields:
+      The items, in their order. An error of `items` is raised where its item would
+      have come.
     """
-    kind, colon, rest = source.partition(":")
-    openers = {"folder": _open_folder, "array": _open_array, "tfds": _open_tfds}
-    if not colon or kind not in openers:
-        raise InputError(
-            f"--data={source}: unknown kind of source; give folder:DIR, array:FILE or "
-            "tfds:NAME."
-        )
-    path, part = split_slice(rest)
-    names, read = openers[kind](path)
-    chosen = range(len(names))[part]
-    if not chosen:
-        raise InputError(f"{source}: this slice of {len(names)} pictures is empty.")
-    return [names[i] for i in chosen], lambda index: read(chosen[index])
+    ready: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=depth)
+    stopped = threading.Event()
 
+    def put(entry):
+        while not stopped.is_set():
+            try:
+                ready.put(entry, timeout=0.1)
+                return
+            except queue.Full:
+                pass
 
-def split_slice(text: str) -> tuple[str, slice]:
-    """Splits `PATH[START:STOP]` into the path and the slice (all, if there is none)."""
-    match = re.fullmatch(r"(.*)\[(-?\d*):(-?\d*)\]", text)
-    if match is None:
-        return text, slice(None)
-    path, start, stop = match.groups()
-    return path, slice(int(start) if start else None, int(stop) if stop else None)
+    def draw():
+        try:
+            for item in items:
+                put((True, item))
+                if stopped.is_set():
+                    return
+            put((False, None))
+        except BaseException as error:  # noqa: B036 - raised again by the consumer
+            put((False, error))
 
-
-def list_pictures(directory: str) -> list[pathlib.Path]:
-    """Returns a folder's pictures, subfolders included, sorted by path.
-
-    Raises:
-      InputError: there is no such folder or no picture in it.
-    """
-    root = pathlib.Path(directory)
-    if not root.is_dir():
-        raise InputError(f"{directory}: no such folder; give a folder of pictures.")
-    paths = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in files.PICTURE_SUFFIXES and path.is_file()
-    )
-    if not paths:
-        raise InputError(
-            f"{directory}: no picture in this folder; expected "
-            f"{', '.join(files.PICTURE_SUFFIXES)} files."
-        )
-    return paths
-
-
-def _open_folder(path):
-    paths = list_pictures(path)
-    return [str(p.relative_to(path)) for p in paths], lambda i: files.read_picture(
-        paths[i]
-    )
-
-
-def _open_array(path):
-    if not os.path.isfile(path):
-        raise InputError(f"{path}: no such file; give a .npy or .npz of RGB bytes.")
+    thread = threading.Thread(target=draw, daemon=True)
+    thread.start()
     try:
-        array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(array, np.lib.npyio.NpzFile):
-            array = array[array.files[0]]
+        while True:
+            there, item = ready.get()
+            if there:
+                yield item
+            elif item is None:
+                return
+            else:
+                raise item
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _read_all(source, crop, size, data_dir):
+    names, read = sources.open_source(source, data_dir=data_dir)
+
+    def framed(index: int) -> UInt8[np.ndarray, "size size 3"] | str:
+        try:
+            picture = read(index)
+        except InputError as error:
+            return str(error)
+        height, width = picture.shape[:2]
+        if crop_side(height, width, crop=crop) < size:
+            return (
+                f"{names[index]}: too small; its {width} x {height} pixels have no "
+                f"crop of {size} x {size}."
+            )
+        return frame(picture, crop=crop, size=size)
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(framed, range(len(names))))
+    good = [i for i, result in enumerate(results) if not isinstance(result, str)]
+    skipped = tuple(result for result in results if isinstance(result, str))
+    if not good:
+        raise InputError(
+            f"{source}: none of its {len(names)} pictures can be used ({skipped[0]})"
+        )
+    return Faces(
+        images=np.stack([np.asarray(results[i]) for i in good]),
+        names=tuple(names[i] for i in good),
+        skipped=skipped,
+    )
+
+
+def _beside(cache):
+    return pathlib.Path(f"{cache}.json")
+
+
+def _write_cache(cache, asked, faces):
+    # The pictures last: where they are, the description is whole.
+    described = {**asked, "names": faces.names, "skipped": faces.skipped}
+    files.write_json(_beside(cache), described)
+    with files.replacing(cache) as temporary, open(temporary, "wb") as file:
+        np.save(file, faces.images)
+
+
+def _open_cache(cache, asked):
+    try:
+        found = json.loads(_beside(cache).read_text(encoding="utf-8"))
+        images = np.lib.format.open_memmap(cache, mode="r")
+        names, skipped = tuple(found["names"]), tuple(found["skipped"])
+        size = found["size"]
+        sound = images.dtype == np.uint8 and images.shape == (len(names), size, size, 3)
     except Exception as error:
-        # The parsers of zip files and headers fail with BadZipFile and many others.
-        raise InputError(f"{path}: not a readable .npy or .npz ({error}).") from error
-    known = array.dtype == np.uint8 and array.ndim == 4 and array.shape[-1] == 3
-    if not known or 0 in array.shape[1:]:
+        # The parsers of the two files fail with EOFError and many others.
+        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"{path}: {array.dtype} {list(array.shape)}; expected uint8 "
-            "[count, height, width, 3]."
-        )
-    width = len(str(len(array)))
-    names = [f"{i:0{width}d}" for i in range(len(array))]
-    return names, lambda i: np.asarray(array[i])
-
-
-def _open_tfds(path):
-    try:
-        import tensorflow_datasets as tfds  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise InputError(
-            f"--data=tfds:{path}: tensorflow-datasets is not installed; run "
-            "pip install 'inpaint-jax[data]'."
+            f"--cache={cache}: damaged or no cache of this program ({reason}); remove "
+            "it or give another name."
         ) from error
-    name, _, split = path.partition("/")
-    try:
-        rows = tfds.data_source(name, split=split or "train", download=False)
-    except tfds.core.DatasetNotFoundError as error:
-        raise InputError(
-            f"--data=tfds:{path}: tensorflow-datasets knows no such set; give celeb_a."
-        ) from error
-    except (FileNotFoundError, KeyError, AssertionError) as error:
-        raise InputError(
-            f"--data=tfds:{path}: not prepared on this machine; prepare it with "
-            f"tfds.builder({name!r}).download_and_prepare(file_format='array_record')."
-        ) from error
-    except NotImplementedError as error:
-        raise InputError(
-            f"--data=tfds:{path}: its files cannot be read at random; prepare it again "
-            "with file_format='array_record'."
-        ) from error
-    picture = np.asarray(rows[0].get("image")) if len(rows) else np.zeros(0)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
-        raise InputError(f"--data=tfds:{path}: its rows have no RGB 'image'.")
-    width = len(str(len(rows)))
-    names = [f"{i + 1:0{width}d}" for i in range(len(rows))]
-    return names, lambda i: np.asarray(rows[i]["image"])
+    for name, value in asked.items():
+        if found.get(name) != value:
+            raise InputError(
+                f"--cache={cache}: made with {name} {found.get(name)}, not {value}; "
+                "remove it or give another name."
+            )
+    if not sound:
+        raise InputError(f"--cache={cache}: damaged; remove it.")
+    return Faces(images, names, skipped)

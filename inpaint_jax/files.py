@@ -51,8 +51,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be written ({error.strerror}); free some space or give "
-            "another folder."
+            f"{path}: cannot be written ({error.strerror or error}); free some space "
+            "or give another folder."
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -93,14 +93,10 @@ def train_step(
     Returns:
       The next state, and what happened.
     """
-    key_view, key_mask, key_order = jax.random.split(key, 3)
+    key_view, key_mask = jax.random.split(key)
     image, truth = random_view(key_view, pixels.from_bytes(images), landmarks)
     batch, height, width, _ = image.shape
-    # A batch comes in the order of the data set: without a shuffle a picture's place
-    # in it would decide which masks it is ever seen under.
-    mask = jax.random.permutation(
-        key_order, sample_masks(key_mask, batch, (height, width))
-    )
+    mask = masks.sample(key_mask, batch, (height, width))
 
     def objective(params):
         (points, whitening), updated = architecture.network().apply(
@@ -128,27 +124,6 @@ def train_step(
         moments=moments,
     )
     return next_state, info
-
-
-def sample_masks(key: types.PRNGKey, count: int, shape: masks.Shape) -> types.Mask:
-    """Draws masks of all families in equal parts, and as many that hide nothing.
-
-    Args:
-      key: of the masks.
-      count: how many.
-      shape: (height, width).
-
-    Returns:
-      `[count, H, W, 1]`, 1 = known, one family after the other.
-    """
-    makers = [*masks.MASKS.values(), _nothing_hidden]
-    keys = jax.random.split(key, count)
-    return jnp.concatenate(
-        [
-            jax.vmap(lambda key, make=make: make(key, shape))(keys[i :: len(makers)])
-            for i, make in enumerate(makers)
-        ]
-    )
 
 
 def random_view(
@@ -186,11 +161,6 @@ def random_view(
     light = jax.random.uniform(key_light, (2, batch, 1, 1, 1), minval=-1.0)
     contrast, brightness = 1.0 + _MAX_CONTRAST * light[0], _MAX_BRIGHTNESS * light[1]
     return contrast * image + brightness, landmarks + moved
-
-
-def _nothing_hidden(key, shape):
-    del key
-    return jnp.ones((*shape, 1))
 
 
 def _distance(a, b):

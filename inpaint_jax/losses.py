@@ -48,6 +48,35 @@ def generator(
     return jax.nn.softplus(-fake_logits)
 
 
+def latent_match(
+    key: types.PRNGKey, code: types.Latent, z: types.Latent
+) -> types.PerExample:
+    """Computes how far encoded images lie from the distribution of z.
+
+    The sliced Wasserstein distance (Kolouri et al. 2019): along an axis or a random
+    direction, the n-th lowest code is to lie where the n-th lowest z does.
+
+    Args:
+      key: of the directions, as many as z is long.
+      code: `[batch, z_dim]`, encoded images.
+      z: drawn from the prior, same shape; no gradient flows to it.
+
+    Returns:
+      `[batch]`: mean squared distance to travel, whose mean is 0 for the same points
+      in any order.
+    """
+    directions = jax.random.normal(key, (z.shape[1], z.shape[1]))
+    directions = directions / jnp.linalg.norm(directions, axis=0, keepdims=True)
+
+    def projected(points):
+        return jnp.concatenate([points, points @ directions], axis=1)
+
+    along = projected(code)
+    rank = jnp.argsort(jnp.argsort(along, axis=0), axis=0)
+    goal = jnp.take_along_axis(jnp.sort(projected(z), axis=0), rank, axis=0)
+    return jnp.mean((along - jax.lax.stop_gradient(goal)) ** 2, axis=1)
+
+
 def context(
     generated: types.Image,
     image: types.Image,

@@ -118,6 +118,28 @@ MASKS: dict[str, MakeMask] = {
 }
 
 
+def sample(key: types.PRNGKey, count: int, shape: Shape) -> types.Mask:
+    """Draws masks of all families in equal parts, and as many that hide nothing.
+
+    Args:
+      key: of the masks and of their order: a network that always met the same families
+        at the same places of a batch would not see all pictures under all of them.
+      count: how many.
+      shape: (height, width).
+
+    Returns:
+      `[count, H, W, 1]`, 1 = known, in random order.
+    """
+    key_masks, key_order = jax.random.split(key)
+    makers = [*MASKS.values(), _nothing_hidden]
+    keys = jax.random.split(key_masks, count)
+    drawn = [
+        jax.vmap(lambda key, make=make: make(key, shape))(keys[i :: len(makers)])
+        for i, make in enumerate(makers)
+    ]
+    return jax.random.permutation(key_order, jnp.concatenate(drawn))
+
+
 def named(name: str) -> tuple[str, MakeMask]:
     """Finds a mask by name.
 
@@ -207,6 +229,11 @@ def context_weights(mask: types.Mask, *, window: int = 7) -> types.ContextWeight
 def hole_share(mask: types.Mask) -> types.PerExample:
     """Returns the share of each image that is hole, `[batch]` in [0, 1]."""
     return 1.0 - jnp.mean(mask, axis=(1, 2, 3))
+
+
+def _nothing_hidden(key, shape):
+    del key
+    return jnp.ones((*shape, 1))
 
 
 def _without_block(shape, top, left_edge, height, width):

@@ -1,6 +1,8 @@
-"""Settings of JAX that must be made before its first operation."""
+"""How JAX runs: settings before its first operation, and the use of several devices."""
 
 import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 _ASYNC = "jax_cpu_enable_async_dispatch"
 
@@ -18,3 +20,19 @@ def configure() -> None:
 def callbacks_are_safe() -> bool:
     """Tells whether `configure` was called, or callbacks do not run beside a CPU."""
     return jax.default_backend() != "cpu" or not jax.config.values[_ASYNC]
+
+
+def data_parallel() -> tuple[NamedSharding, NamedSharding]:
+    """Returns how training is laid out over all local devices.
+
+    A compiled step over arrays laid out like this computes what one device would: the
+    sums over a batch, those of BatchNorm included, are over the whole of it.
+
+    Returns:
+      The layout of the state, of which every device holds a copy, and that of a batch,
+      of which every device holds an equal share.
+    """
+    mesh = Mesh(np.asarray(jax.local_devices()), ("batch",))
+    return NamedSharding(mesh, PartitionSpec()), NamedSharding(
+        mesh, PartitionSpec("batch")
+    )

@@ -28,3 +28,6 @@ Generate = Callable[[jax.Array], jax.Array]
 
 Discriminate = Callable[[jax.Array], jax.Array]
 """image [batch, H, W, 3] -> logit [batch], large where it looks real; rows alone."""
+
+Encode = Callable[[jax.Array, jax.Array], jax.Array]
+"""(image, mask) -> z [batch, z_dim] to start a search from; rows do not interact."""

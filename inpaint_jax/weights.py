@@ -1,8 +1,8 @@
-"""The generator and discriminator of a search, from a release or a training run."""
+"""The networks of a search, from a release or a training run."""
 
 import dataclasses
 import os
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,13 @@ import jax.numpy as jnp
 from inpaint_jax import releases, types
 from inpaint_jax.models import dcgan
 
+Encodes = Literal["nothing", "whole faces", "damaged faces"]
+"""What the encoder of a model was trained on."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A generator and a discriminator with their weights.
+    """A generator, a discriminator and perhaps an encoder with their weights.
 
     Attributes:
       architecture: of both networks.
@@ -21,6 +24,8 @@ class Model:
       generator: variables {"params", "batch_stats"}.
       discriminator: variables {"params", "batch_stats"}.
       source: what to call it in a report: where it came from, step, hashes.
+      encoder: variables {"params", "batch_stats"}; None without one.
+      encodes: what the encoder was trained on.
     """
 
     architecture: dcgan.Architecture
@@ -28,6 +33,14 @@ class Model:
     generator: types.Variables
     discriminator: types.Variables
     source: dict[str, Any]
+    encoder: types.Variables | None = None
+    encodes: Encodes = "nothing"
+
+    @property
+    def networks(self) -> dict[str, types.Variables]:
+        """The variables of each network that there is."""
+        found = {"generator": self.generator, "discriminator": self.discriminator}
+        return found if self.encoder is None else {**found, "encoder": self.encoder}
 
     def generate(self, z: types.Latent) -> types.Image:
         """Maps z `[batch, z_dim]` to images; rows are independent."""
@@ -38,22 +51,40 @@ class Model:
         network = self.architecture.discriminator()
         return network.apply(self.discriminator, image, train=False)  # pyright: ignore[reportReturnType]
 
+    def encode(self, image: types.Image, mask: types.Mask) -> types.Latent:
+        """Maps damaged images to the z to start from; rows are independent.
 
-def templates(architecture: dcgan.Architecture) -> dict[str, types.Variables]:
-    """Returns the shapes of both networks' variables, without computing anything."""
+        Raises:
+          ValueError: there is no encoder.
+        """
+        if self.encoder is None:
+            raise ValueError("this model has no encoder")
+        network = self.architecture.encoder()
+        return network.apply(self.encoder, image, mask, train=False)  # pyright: ignore[reportReturnType]
+
+
+def templates(
+    architecture: dcgan.Architecture, *, encoder: bool = False
+) -> dict[str, types.Variables]:
+    """Returns the shapes of all networks' variables, without computing anything."""
     size = architecture.image_size
     z = jax.ShapeDtypeStruct((1, architecture.z_dim), jnp.float32)
     image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    mask = jax.ShapeDtypeStruct((1, size, size, 1), jnp.float32)
 
-    def shapes(network, x):
+    def shapes(network, *inputs):
         return jax.eval_shape(
-            lambda x: network.init(jax.random.key(0), x, train=False), x
+            lambda *inputs: network.init(jax.random.key(0), *inputs, train=False),
+            *inputs,
         )
 
-    return {
+    found = {
         "generator": shapes(architecture.generator(), z),
         "discriminator": shapes(architecture.discriminator(), image),
     }
+    if encoder:
+        found["encoder"] = shapes(architecture.encoder(), image, mask)
+    return found
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -70,10 +101,12 @@ def load(path: str | os.PathLike[str]) -> Model:
         path,
         name="dcgan",
         trainer="experiments.train",
-        templates=lambda description: templates(_understood(description)[0]),
+        templates=_templates_of,
     )
-    architecture, crop = _understood(loaded.description)
-    return Model(architecture, crop, **loaded.networks, source=loaded.source)
+    architecture, crop, encodes = _understood(loaded.description)
+    return Model(
+        architecture, crop, **loaded.networks, source=loaded.source, encodes=encodes
+    )
 
 
 def export(
@@ -91,13 +124,19 @@ def export(
     """
     releases.export(
         directory,
-        {"generator": model.generator, "discriminator": model.discriminator},
+        model.networks,
         description={
             "architecture": dataclasses.asdict(model.architecture),
             "crop": model.crop,
+            "encodes": model.encodes,
             "provenance": provenance,
         },
     )
+
+
+def _templates_of(description):
+    architecture, _, encodes = _understood(description)
+    return templates(architecture, encoder=encodes != "nothing")
 
 
 def _understood(description):
@@ -105,4 +144,7 @@ def _understood(description):
     crop = int(description["crop"])
     if crop < 1:
         raise ValueError(f"crop must be positive, got {crop}")
-    return architecture, crop
+    encodes = description.get("encodes", "nothing")
+    if encodes not in get_args(Encodes):
+        raise ValueError(f"encodes must be of {get_args(Encodes)}, got {encodes!r}")
+    return architecture, crop, encodes

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from inpaint_jax import adversarial, augmentation
+from inpaint_jax import adversarial, augmentation, losses
 from inpaint_jax.models import dcgan
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
@@ -85,7 +85,9 @@ def state(fresh):
 def step_with_each(key, state, images):
     """One step for each of OPTIONS; in one program, as that compiles faster."""
     return {
-        name: adversarial.train_step(key, state, images, players=PLAYERS, **options)
+        name: adversarial.train_step(
+            key, state, images, players=PLAYERS, rules=adversarial.Rules(**options)
+        )
         for name, options in OPTIONS.items()
     }
 
@@ -98,7 +100,8 @@ def steps(state, images):
 
 def two_pass(key, state, images, *, saturating=False, real_label=1.0, augment=False):
     """Gradients, statistics and losses by the book: one pass of G and D per player."""
-    key_z, key_flip, key_real, key_fake = jax.random.split(key, 4)
+    key_z, key_flip, key_views, _ = jax.random.split(key, 4)
+    key_real, key_fake = jax.random.split(key_views)
     z = jax.random.uniform(key_z, (BATCH, SMALL.z_dim), minval=-1.0, maxval=1.0)
     real = images.astype(jnp.float32) / 127.5 - 1.0
     real = augmentation.random_flip(key_flip, real)
@@ -120,7 +123,7 @@ def two_pass(key, state, images, *, saturating=False, real_label=1.0, augment=Fa
         logits, _ = judge(state.discriminator["params"], fake, key_fake)
         probability = jax.nn.sigmoid(logits)
         if saturating:
-            each = jnp.log(1.0 - probability)
+            each = jnp.log(jax.nn.sigmoid(-logits))  # log(1 - probability), exactly
         else:
             each = -jnp.log(probability)
         return jnp.mean(each), (each, updated)
@@ -132,8 +135,8 @@ def two_pass(key, state, images, *, saturating=False, real_label=1.0, augment=Fa
         real_probability = jax.nn.sigmoid(real_logits)
         each = (
             -real_label * jnp.log(real_probability)
-            - (1.0 - real_label) * jnp.log(1.0 - real_probability)
-            - jnp.log(1.0 - jax.nn.sigmoid(fake_logits))
+            - (1.0 - real_label) * jnp.log(jax.nn.sigmoid(-real_logits))
+            - jnp.log(jax.nn.sigmoid(-fake_logits))
         )
         more = (each, real_updated, fake_updated, real_logits, fake_logits)
         return jnp.mean(each), more
@@ -342,7 +345,9 @@ def test_each_player_can_be_trained_against_the_other(fresh):
     def train(state, keys, generator_rate, discriminator_rate):
         each = players(optax.adam(generator_rate), optax.adam(discriminator_rate))
         return jax.lax.scan(
-            lambda state, key: adversarial.train_step(key, state, images, players=each),
+            lambda state, key: adversarial.train_step(
+                key, state, images, players=each, rules=adversarial.Rules()
+            ),
             state,
             keys,
         )
@@ -350,8 +355,11 @@ def test_each_player_can_be_trained_against_the_other(fresh):
     keys = jax.random.split(jax.random.key(5), 40)
     adam = optax.adam(0.0)
     start = fresh._replace(
-        generator_moments=adam.init(fresh.generator["params"]),
-        discriminator_moments=adam.init(fresh.discriminator["params"]),
+        moments={
+            "generator": adam.init(fresh.generator["params"]),
+            "discriminator": adam.init(fresh.discriminator["params"]),
+            "encoder": (),
+        }
     )
     judged, info = train(start, keys, 0.0, 0.01)
     # An undecided D has a loss of 2 log 2.
@@ -361,3 +369,124 @@ def test_each_player_can_be_trained_against_the_other(fresh):
     fooled, info = train(judged, keys, 0.01, 0.0)
     assert info.generator_loss[-1].mean() < 0.5 * info.generator_loss[0].mean()
     assert leaves_equal(fooled.discriminator["params"], judged.discriminator["params"])
+
+
+# With an encoder beside the two.
+
+LAMBDAS = {"lambda_reconstruction": 3.0, "lambda_latent": 0.7}
+
+
+@pytest.fixture(scope="module")
+def three(images):
+    """State, next state and info of a step with an encoder."""
+    rate = optax.sgd(RATE)
+    each = PLAYERS._replace(encoder=SMALL.encoder(), encoder_optimizer=rate)
+    rules = adversarial.Rules(**LAMBDAS)
+
+    @jax.jit
+    def both(key, images):
+        state = adversarial.init(jax.random.key(1), players=each)
+        moved = adversarial.train_step(key, state, images, players=each, rules=rules)
+        return state, *moved
+
+    with jax.numpy_dtype_promotion("standard"):
+        return both(jax.random.key(2), images)
+
+
+@pytest.fixture(scope="module")
+def redrawing(three, images):
+    """Gradients of one sum of losses, G and E drawn by the book."""
+    state, _, _ = three
+
+    @jax.jit
+    def gradients(key, images):
+        key_z, key_flip, key_views, key_match = jax.random.split(key, 4)
+        z = jax.random.uniform(key_z, (BATCH, SMALL.z_dim), minval=-1.0, maxval=1.0)
+        real = images.astype(jnp.float32) / 127.5 - 1.0
+        real = augmentation.random_flip(key_flip, real)
+
+        def objective(generator, encoder):
+            everything = jnp.ones((BATCH, 16, 16, 1))
+            code, _ = SMALL.encoder().apply(
+                {**state.encoder, "params": encoder},
+                real,
+                everything,
+                train=True,
+                mutable="batch_stats",
+            )
+            drawn, _ = SMALL.generator().apply(
+                {**state.generator, "params": generator},
+                jnp.concatenate([z, code]),
+                train=True,
+                mutable="batch_stats",
+            )
+            logits, _ = SMALL.discriminator().apply(
+                state.discriminator, drawn[:BATCH], train=True, mutable="batch_stats"
+            )
+            error = jnp.mean((drawn[BATCH:] - real) ** 2, axis=(1, 2, 3))
+            match = losses.latent_match(key_match, code, z)
+            fooled = -jnp.log(jax.nn.sigmoid(logits))
+            return jnp.mean(fooled + 3.0 * error + 0.7 * match), (error, match)
+
+        return jax.grad(objective, argnums=(0, 1), has_aux=True)(
+            state.generator["params"], state.encoder["params"]
+        )
+
+    with jax.numpy_dtype_promotion("standard"):
+        return gradients(jax.random.key(2), images)
+
+
+def test_generator_and_encoder_follow_the_sum_of_their_losses(three, redrawing):
+    state, moved, _ = three
+    gradients, _ = redrawing
+    for name, gradient in zip(("generator", "encoder"), gradients, strict=True):
+        before, after = getattr(state, name), getattr(moved, name)
+        assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(gradient)) > 1e-3
+        revealed = jax.tree.map(
+            lambda old, new: (old - new) / RATE, before["params"], after["params"]
+        )
+        assert_trees_close(revealed, gradient, 1e-3)
+        assert not leaves_equal(before["batch_stats"], after["batch_stats"])
+
+
+def test_info_tells_how_well_real_images_are_redrawn(three, redrawing):
+    _, _, info = three
+    _, (error, match) = redrawing
+    np.testing.assert_allclose(info.reconstruction, error, rtol=1e-4)
+    np.testing.assert_allclose(info.latent_match, match, rtol=1e-4)
+
+
+def test_without_an_encoder_there_is_nothing_to_redraw(steps):
+    moved, info = steps["usual"]
+    assert jax.tree.leaves(moved.encoder) == []
+    np.testing.assert_array_equal(info.reconstruction, np.zeros(BATCH))
+    np.testing.assert_array_equal(info.latent_match, np.zeros(BATCH))
+
+
+def test_generator_learns_to_redraw_what_the_encoder_sees(images):
+    rate = optax.adam(0.01)
+    each = adversarial.Players(
+        SMALL.generator(),
+        SMALL.discriminator(),
+        rate,
+        optax.adam(1e-4),
+        SMALL.encoder(),
+        rate,
+    )
+    rules = adversarial.Rules(lambda_reconstruction=100.0)
+
+    @jax.jit
+    def train(key):
+        state = adversarial.init(key, players=each)
+        return jax.lax.scan(
+            lambda state, key: adversarial.train_step(
+                key, state, images, players=each, rules=rules
+            ),
+            state,
+            jax.random.split(key, 150),
+        )[1]
+
+    # The images are noise of one batch, so they can only be learnt by heart.
+    info = train(jax.random.key(6))
+    error = np.asarray(info.reconstruction).mean(axis=1)
+    assert error[-20:].mean() < 0.8 * error[:5].mean()

@@ -200,12 +200,15 @@ def test_the_key_of_an_image_comes_from_its_name(key):
     assert jax.random.key_data(other).tolist() != data[0]
 
 
+SCENE = completion.Scene(jnp.zeros((1, SIZE, SIZE, 3)), jnp.ones((1, SIZE, SIZE, 1)))
+
+
 @pytest.mark.parametrize("start", ["uniform", "normal"])
 def test_starting_points_fill_the_box(start):
     compiled = completion.prepare(
         generate, no_opinion, z_dim=100, settings=settings(restarts=50, start=start)
     )
-    z = np.asarray(compiled.start(jax.random.key(3)).z)
+    z = np.asarray(compiled.start(jax.random.key(3), SCENE).z)
     assert z.shape == (50, 100)
     assert np.abs(z).max() <= 1
     # Variance 1/3 of the uniform law; a clipped normal has 32 % of its mass at +-1.
@@ -261,6 +264,50 @@ def all_nan(z):
     return generate(z) * jnp.nan
 
 
+def encode(image, mask):
+    """Names the image's red corner, and the size of the hole."""
+    return jnp.stack([image[:, 0, 0, 0], *[jnp.mean(mask, (1, 2, 3))] * 99], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("init", "restarts", "near"), [("encoder", 9, 9), ("mixed", 9, 5), ("mixed", 1, 1)]
+)
+def test_restarts_begin_around_the_guess(init, restarts, near):
+    compiled = completion.prepare(
+        generate,
+        no_opinion,
+        z_dim=100,
+        settings=settings(restarts=restarts, init=init, spread=0.01),
+        encode=encode,
+    )
+    image, mask = jnp.full((1, SIZE, SIZE, 3), -0.4), jnp.full((1, SIZE, SIZE, 1), 0.25)
+    z = np.asarray(compiled.start(jax.random.key(3), completion.Scene(image, mask)).z)
+    guess = np.asarray([-0.4] + 99 * [0.25])
+    np.testing.assert_allclose(z[0], guess, atol=1e-6)
+    deviation = np.std(z - guess, axis=1)
+    if near > 1:
+        np.testing.assert_allclose(deviation[1:near], 0.01, rtol=0.4)
+    assert (deviation[near:] > 0.3).all() and len(deviation[near:]) == restarts - near
+    assert len(np.unique(z, axis=0)) == restarts
+
+
+def test_restarts_around_a_guess_stay_in_the_box():
+    points = completion.starting_points(
+        jax.random.key(0),
+        jnp.ones((1, 5)),
+        z_dim=5,
+        settings=settings(init="encoder", spread=2.0),
+    )
+    assert np.abs(points).max() == 1.0 and points.min() < 0.0
+
+
+def test_an_encoder_must_be_there_to_start_from():
+    with pytest.raises(ValueError, match="mixed"):
+        completion.prepare(
+            generate, no_opinion, z_dim=Z_DIM, settings=settings(init="mixed")
+        )
+
+
 def test_a_search_that_diverges_is_an_input_error(key):
     image, mask = damaged()
     compiled = prepared(all_nan, iterations=10, chunk=2)
@@ -273,7 +320,9 @@ def test_one_restart_that_diverges_ranks_last_and_the_others_go_on():
     # Starting points on both sides of the generator's broken half.
     compiled = prepared(broken_where_positive, iterations=6, chunk=3)
     key = jax.random.key(2)
-    positive = np.asarray(compiled.start(key).z)[:, 0] > 0
+    positive = (
+        np.asarray(compiled.start(key, completion.Scene(image, mask)).z)[:, 0] > 0
+    )
     assert 0 < positive.sum() < RESTARTS
     result = complete(key, image, mask, compiled)
     finite = np.isfinite(result.score)

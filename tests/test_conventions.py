@@ -16,17 +16,23 @@ LAYERS = {
     1: {"types", "errors", "pixels", "files", "runtime"},
     2: {
         *{"ops", "models", "landmarks", "losses", "masks", "latent", "blending"},
-        *{"metrics", "augmentation", "data", "checkpoints"},
-        *{"landmark_losses", "estimators"},
+        *{"metrics", "augmentation", "data", "sources", "checkpoints"},
+        *{"landmark_losses", "estimators", "distribution"},
     },
-    3: {"objective", "adversarial", "landmark_fitting", "landmark_term", "releases"},
+    3: {
+        *{"objective", "adversarial", "encoding", "inversion", "landmark_fitting"},
+        *{"landmark_term", "releases"},
+    },
     4: {"completion", "weights", "landmark_predictor"},
+    5: {"frozen", "torch_weights"},
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 SAME_LAYER = {
     ("models", "ops"),
+    ("data", "sources"),
     ("landmark_losses", "landmarks"),
     ("metrics", "landmarks"),
+    ("distribution", "metrics"),
 }
 HEAVY = ("dlib", "tensorflow", "tensorflow_datasets", "matplotlib")
 # Parameters with a default that may be given by position.

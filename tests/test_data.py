@@ -1,10 +1,8 @@
 """Where faces come from, how they are framed and in which order they are seen."""
 
-import gc
 import itertools
-import re
-import sys
-import types
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -91,53 +89,7 @@ def test_is_aligned():
         assert not data.is_aligned(height, width)
 
 
-# Sources.
-
-
-@pytest.mark.parametrize(
-    "text, path, part",
-    [
-        ("faces", "faces", slice(None)),
-        ("faces[:8]", "faces", slice(None, 8)),
-        ("faces[8:]", "faces", slice(8, None)),
-        ("faces[2:-1]", "faces", slice(2, -1)),
-        ("faces[:]", "faces", slice(None)),
-        ("f[a]/x[1:2]", "f[a]/x", slice(1, 2)),
-        ("faces[3]", "faces[3]", slice(None)),
-        ("faces[a:b]", "faces[a:b]", slice(None)),
-    ],
-)
-def test_split_slice(text, path, part):
-    assert data.split_slice(text) == (path, part)
-
-
-def test_list_pictures_is_sorted_and_recursive(folder):
-    found = [str(path.relative_to(folder)) for path in data.list_pictures(str(folder))]
-    assert found == ["a.png", "b/1.png", "b/2.png", "c.png", "z.PNG"]
-
-
-def test_list_pictures_refuses_what_has_none(tmp_path):
-    (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(InputError, match=f"{tmp_path.name}: no picture"):
-        data.list_pictures(str(tmp_path))
-    with pytest.raises(InputError, match="missing: no such folder"):
-        data.list_pictures(str(tmp_path / "missing"))
-    with pytest.raises(InputError, match="notes.txt: no such folder"):
-        data.list_pictures(str(tmp_path / "notes.txt"))
-
-
-def test_load_reads_a_folder_in_order(folder):
-    faces = data.load(f"folder:{folder}", crop=128, size=12)
-    assert faces.names == ("a.png", "b/1.png", "b/2.png", "c.png", "z.PNG")
-    assert faces.skipped == ()
-    for i in range(5):
-        np.testing.assert_array_equal(faces.images[i], noise(12, 12, 3, seed=i))
-
-
-def test_load_takes_a_slice(folder):
-    faces = data.load(f"folder:{folder}[1:-1]", crop=128, size=12)
-    assert faces.names == ("b/1.png", "b/2.png", "c.png")
-    np.testing.assert_array_equal(faces.images[0], noise(12, 12, 3, seed=1))
+# Loading.
 
 
 def test_load_skips_bad_files_with_a_sentence_each(folder):
@@ -158,138 +110,21 @@ def test_load_refuses_a_folder_of_bad_files_only(tmp_path):
         data.load(f"folder:{tmp_path}", crop=128, size=12)
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".npz"])
-def test_load_reads_an_array(tmp_path, suffix):
-    array = noise(11, 16, 16, 3)
-    path = tmp_path / f"faces{suffix}"
-    if suffix == ".npy":
-        np.save(path, array)
-    else:
-        np.savez_compressed(path, images=array)
-    faces = data.load(f"array:{path}[2:]", crop=128, size=16)
-    np.testing.assert_array_equal(faces.images, array[2:])
-    assert faces.names[0] == "02" and faces.names[-1] == "10"
-    assert list(faces.names) == sorted(faces.names)
+def test_too_small_pictures_are_skipped_with_a_sentence(folder):
+    files.write_picture(folder / "b" / "0.png", noise(16, 11, 3))
+    faces = data.load(f"folder:{folder}", crop=128, size=12)
+    assert faces.names == ("a.png", "b/1.png", "b/2.png", "c.png", "z.PNG")
+    assert faces.skipped == (
+        "b/0.png: too small; its 11 x 16 pixels have no crop of 12 x 12.",
+    )
 
 
-BAD_ARRAYS = {
-    "float": np.zeros((2, 8, 8, 3), np.float32),
-    "channels": np.zeros((2, 8, 8, 4), np.uint8),
-    "rank": np.zeros((8, 8, 3), np.uint8),
-    "objects": np.array([{}, {}], object),
-    "no_entries": np.zeros((0, 8, 8, 3), np.uint8),
-    "no_pixels": np.zeros((2, 0, 8, 3), np.uint8),
-}
-
-
-@pytest.mark.parametrize("suffix", [".npy", ".npz"])
-@pytest.mark.parametrize("name", BAD_ARRAYS)
-def test_load_refuses_arrays_of_another_kind(tmp_path, name, suffix):
-    path = tmp_path / f"{name}{suffix}"
-    (np.save if suffix == ".npy" else np.savez)(path, BAD_ARRAYS[name])
-    with pytest.raises(InputError, match=re.escape(path.name)):
-        data.load(f"array:{path}", crop=128, size=8)
-
-
-# numpy leaves a damaged .npz open until its error is collected.
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-@pytest.mark.parametrize("suffix", [".npy", ".npz"])
-def test_load_refuses_damaged_array_files(tmp_path, suffix):
-    path = tmp_path / f"faces{suffix}"
-    (np.save if suffix == ".npy" else np.savez_compressed)(path, noise(4, 8, 8, 3))
-    intact = path.read_bytes()
-    flipped = bytearray(intact)
-    flipped[len(intact) // 2] ^= 0xFF
-    damaged = [intact[: len(intact) * share // 10] for share in range(10)]
-    if suffix == ".npz":  # a .npy has no checksum
-        damaged.append(bytes(flipped))
-    for content in damaged:
-        path.write_bytes(content)
-        with pytest.raises(InputError, match=re.escape(path.name)):
-            data.load(f"array:{path}", crop=128, size=8)
-    gc.collect()
-
-
-def test_load_refuses_an_empty_npz(tmp_path):
-    np.savez(tmp_path / "empty.npz")
-    with pytest.raises(InputError, match="empty.npz"):
-        data.load(f"array:{tmp_path}/empty.npz", crop=128, size=8)
-
-
-@pytest.mark.parametrize(
-    "kind, name, sentence",
-    [
-        ("array:", "missing.npy", "missing.npy: no such file"),
-        ("folder:", "missing", "missing: no such folder"),
-        ("", "missing", "missing: unknown kind"),
-        ("http:", "missing", "missing: unknown kind"),
-    ],
-)
-def test_load_refuses_sources_that_are_not_there(tmp_path, kind, name, sentence):
-    with pytest.raises(InputError, match=sentence):
-        data.load(f"{kind}{tmp_path / name}", crop=128, size=8)
-
-
-@pytest.mark.parametrize("part", ["[5:]", "[3:3]", "[4:2]"])
-def test_load_refuses_an_empty_slice(folder, part):
-    with pytest.raises(InputError, match="slice of 5 pictures is empty"):
-        data.load(f"folder:{folder}{part}", crop=128, size=8)
-
-
-# Sources from tensorflow-datasets: the package itself is not needed here.
-
-
-def test_tfds_tells_what_to_install(monkeypatch):
-    # None makes the import fail even where the package is installed.
-    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(InputError, match=r"pip install 'inpaint-jax\[data\]'"):
-        data.load("tfds:celeb_a", crop=128, size=8)
-
-
-class NotFound(Exception):
-    pass
-
-
-def fake_tfds(monkeypatch, data_source):
-    module = types.ModuleType("tensorflow_datasets")
-    module.core = types.SimpleNamespace(DatasetNotFoundError=NotFound)
-    module.data_source = data_source
-    monkeypatch.setitem(sys.modules, "tensorflow_datasets", module)
-
-
-def test_tfds_reads_the_split_without_downloading(monkeypatch):
-    asked = []
-
-    def data_source(name, *, split, download):
-        asked.append((name, split, download))
-        return [{"image": noise(8, 8, 3, seed=i), "other": 0} for i in range(12)]
-
-    fake_tfds(monkeypatch, data_source)
-    faces = data.load("tfds:celeb_a/test[10:]", crop=128, size=8)
-    assert asked == [("celeb_a", "test", False)]
-    assert faces.names == ("11", "12")
-    np.testing.assert_array_equal(faces.images[1], noise(8, 8, 3, seed=11))
-    data.load("tfds:celeb_a", crop=128, size=8)
-    assert asked[1] == ("celeb_a", "train", False)
-
-
-@pytest.mark.parametrize(
-    "error, sentence",
-    [
-        (NotFound("no celeb"), "no such set"),
-        (FileNotFoundError("no folder"), "prepare.*array_record"),
-        (AssertionError("no files\nat all"), "prepare.*array_record"),
-        (AssertionError(), "prepare.*array_record"),
-        (NotImplementedError("tfrecord"), "cannot be read at random.*array_record"),
-    ],
-)
-def test_tfds_says_what_to_do(monkeypatch, error, sentence):
-    def data_source(name, *, split, download):
-        raise error
-
-    fake_tfds(monkeypatch, data_source)
-    with pytest.raises(InputError, match=f"--data=tfds:celeb_a: .*{sentence}"):
-        data.load("tfds:celeb_a", crop=128, size=8)
+def test_the_crop_decides_what_is_too_small(tmp_path):
+    np.save(tmp_path / "celeba.npy", noise(2, 109, 89, 3))
+    source = f"array:{tmp_path}/celeba.npy"
+    assert data.load(source, crop=128, size=64).images.shape == (2, 64, 64, 3)
+    with pytest.raises(InputError, match=r"none of its 2 pictures .*0: too small"):
+        data.load(source, crop=126, size=64)
 
 
 # Batches.
@@ -353,3 +188,66 @@ def test_order_depends_on_seed_and_epoch():
 def test_batches_refuse_too_few_pictures(count):
     with pytest.raises(InputError, match=f"--batch_size=4: only {count} pictures"):
         next(data.batches(count, batch_size=4, seed=0, first_step=0))
+
+
+# Reading ahead.
+
+
+def until(condition):
+    """Waits until something is so."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_prefetch_changes_neither_items_nor_order():
+    items = [(i, None, np.full(2, i)) for i in range(50)] + [None]
+    assert list(data.prefetch(iter(items))) == items
+    assert list(data.prefetch(iter(()))) == []
+
+
+def test_prefetch_raises_an_error_in_its_place():
+    def failing():
+        yield from range(5)
+        raise InputError("the sixth")
+
+    found = data.prefetch(failing(), depth=3)
+    assert [next(found) for _ in range(5)] == list(range(5))
+    with pytest.raises(InputError, match="the sixth"):
+        next(found)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_prefetch_reads_ahead_but_not_far(depth):
+    drawn = []
+    found = data.prefetch(
+        (drawn.append(i) or i for i in itertools.count()), depth=depth
+    )
+    for taken in range(1, 4):
+        next(found)
+        # What is ready, and the one that waits for its place.
+        until(lambda: len(drawn) == taken + depth + 1)  # noqa: B023 - called at once
+        time.sleep(0.02)
+        assert len(drawn) == taken + depth + 1
+    found.close()
+
+
+@pytest.mark.parametrize("end", ["closed", "exhausted", "failed", "dropped"])
+def test_prefetch_leaves_no_thread_behind(end):
+    before = set(threading.enumerate())
+    found = data.prefetch(
+        iter([1]) if end == "exhausted" else (1 // (3 - i) for i in itertools.count())
+    )
+    if end == "failed":
+        with pytest.raises(ZeroDivisionError):
+            list(found)
+    else:
+        assert next(found) is not None
+        assert set(threading.enumerate()) > before or end == "exhausted"
+        if end == "closed":
+            found.close()
+        elif end == "exhausted":
+            assert not list(found)
+    del found
+    assert set(threading.enumerate()) == before

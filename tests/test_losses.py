@@ -155,3 +155,49 @@ def test_context_ignores_even_nan_where_the_weight_is_zero():
     )(jnp.asarray(generated) + 1.0)
     assert value == 9.0
     np.testing.assert_array_equal(gradient[0, 0, 0], [0.0, 0.0, 0.0])
+
+
+# Sliced Wasserstein distance of encoded images from z.
+
+
+def by_sorting(key, code, z):
+    """The same in NumPy, one direction after the other."""
+    directions = np.asarray(jax.random.normal(key, (z.shape[1], z.shape[1])))
+    directions = directions / np.linalg.norm(directions, axis=0)
+    directions = np.concatenate([np.eye(z.shape[1]), directions], axis=1)
+    distance = np.zeros(len(code))
+    for direction in directions.T:
+        along, goal = code @ direction, np.sort(z @ direction)
+        for place, row in enumerate(np.argsort(along)):
+            distance[row] += (along[row] - goal[place]) ** 2
+    return distance / directions.shape[1]
+
+
+@pytest.fixture(scope="module")
+def clouds():
+    rng = np.random.default_rng(3)
+    code, z = rng.normal(0.2, 0.3, (7, 4)), rng.uniform(-1.0, 1.0, (7, 4))
+    return floats(code), floats(z)
+
+
+def test_latent_match_sorts_along_each_direction(key, clouds):
+    got = losses.latent_match(key, *clouds)
+    expected = by_sorting(key, *map(np.asarray, clouds))
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+
+
+def test_latent_match_ignores_the_order_of_z(key, clouds):
+    code, z = clouds
+    np.testing.assert_allclose(losses.latent_match(key, z[::-1], z), 0.0, atol=1e-12)
+    np.testing.assert_allclose(
+        losses.latent_match(key, code, z[::-1]), losses.latent_match(key, code, z)
+    )
+
+
+def test_latent_match_pulls_the_code_and_not_z(key, clouds):
+    total = lambda code, z: jnp.sum(losses.latent_match(key, code, z))
+    toward_code, toward_z = jax.grad(total, argnums=(0, 1))(*clouds)
+    np.testing.assert_array_equal(toward_z, np.zeros_like(toward_z))
+    code, z = clouds
+    nearer = code - 0.05 * toward_code
+    assert total(nearer, z) < total(code, z)

@@ -1,5 +1,6 @@
 """Masks have the holes they name, and eq. 15's weights equal a slow loop."""
 
+import collections
 import functools
 
 import jax
@@ -219,3 +220,71 @@ def test_hole_share_counts_each_image():
     mask = jnp.stack([jnp.ones((4, 5, 1)), jnp.zeros((4, 5, 1))])
     mask = mask.at[0, 1, 2].set(0.0)
     np.testing.assert_allclose(masks.hole_share(mask), [1 / 20, 1], atol=1e-6)
+
+
+# Draws of all families.
+
+DRAWN = 30
+FAMILIES = [*masks.MASKS, "nothing"]
+
+
+def family(mask):
+    """What a mask looks like, found without the library."""
+    side = len(mask)
+    hole = mask[..., 0] == 0
+    if not hole.any():
+        return "nothing"
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    block = hole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if not block.all():
+        # 80 % of 256 pixels, standard deviation 2.5 %; strokes hide much less.
+        return "random80" if hole.mean() > 0.7 else "free-form"
+    half, quarter = list(range(side // 2)), list(range(side // 4, side - side // 4))
+    columns = columns.tolist()
+    if len(rows) == side:
+        return "left" if columns == half else "right"
+    return "centre" if rows.tolist() == columns == quarter else "block"
+
+
+@jax.jit
+def draw(key):
+    return masks.sample(key, DRAWN, (16, 16))
+
+
+@functools.cache
+def drawn(seed):
+    """{family: the bytes of its masks} and all masks of one draw."""
+    found = np.asarray(draw(jax.random.key(seed)))
+    parts = collections.defaultdict(list)
+    for mask in found:
+        parts[family(mask)].append(mask.tobytes())
+    return parts, found
+
+
+def test_all_families_come_in_equal_parts():
+    parts, found = drawn(0)
+    assert found.shape == (DRAWN, 16, 16, 1) and found.dtype == np.float32
+    assert set(np.unique(found)) == {0.0, 1.0}
+    # 30 = 7 * 4 + 2.
+    assert set(parts) == set(FAMILIES)
+    assert sorted(map(len, parts.values())) == [4, 4, 4, 4, 4, 5, 5]
+
+
+@pytest.mark.parametrize("count", [1, 6, 7, 64])
+def test_any_number_of_masks_can_be_drawn(count):
+    draw = functools.partial(masks.sample, count=count, shape=(16, 16))
+    found = jax.eval_shape(draw, jax.random.key(0))
+    assert found.shape == (count, 16, 16, 1) and found.dtype == np.float32
+
+
+def test_masks_of_chance_differ_within_a_draw_and_between_draws():
+    for kind in FAMILIES:
+        first, second = (drawn(seed)[0][kind] for seed in (0, 1))
+        by_chance = kind in ("random80", "block", "free-form")
+        assert len(set(first)) == (len(first) if by_chance else 1)
+        assert set(first).isdisjoint(second) == by_chance
+
+
+def test_the_order_of_the_families_is_that_of_chance():
+    first, second = ([family(mask) for mask in drawn(seed)[1]] for seed in (0, 1))
+    assert first != second and sorted(first) != first

@@ -360,3 +360,52 @@ def test_a_diverged_run_is_refused(tmp_path):
     model["generator"]["params"]["project"]["bias"] *= jnp.nan
     message = refusal(save_run(tmp_path / "run", model=model))
     assert "generator" in message and "project/bias" in message
+
+
+# Encoders.
+
+
+def model_with_encoder():
+    networks = weights.templates(TINY, encoder=True)
+    rng = np.random.default_rng(0)
+    drawn = jax.tree.map(
+        lambda leaf: jnp.asarray(rng.uniform(0.1, 0.4, leaf.shape), jnp.float32),
+        networks,
+    )
+    return weights.Model(TINY, 108, **drawn, source={}, encodes="damaged faces")
+
+
+def test_an_encoder_is_released_with_what_it_was_trained_on(tmp_path):
+    model = model_with_encoder()
+    weights.export(tmp_path, model, provenance={})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "discriminator.safetensors",
+        "encoder.safetensors",
+        "generator.safetensors",
+        "model.json",
+    ]
+    loaded = weights.load(tmp_path)
+    assert loaded.encodes == "damaged faces"
+    image = np.random.default_rng(1).uniform(-1, 1, (2, 16, 16, 3))
+    image, mask = jnp.asarray(image, jnp.float32), jnp.ones((2, 16, 16, 1))
+    found = loaded.encode(image, mask)
+    assert found.shape == (2, 4)
+    np.testing.assert_allclose(found, model.encode(image, mask), atol=5e-3)
+
+
+def test_a_model_without_an_encoder_encodes_nothing(release):
+    loaded = weights.load(release)
+    assert loaded.encodes == "nothing" and set(loaded.networks) == {
+        "generator",
+        "discriminator",
+    }
+    image = jnp.zeros((1, 16, 16, 3))
+    with pytest.raises(ValueError, match="no encoder"):
+        loaded.encode(image, image[..., :1])
+
+
+def test_an_encoder_of_unknown_training_is_refused(release):
+    description = json.loads((release / "model.json").read_text())
+    description["encodes"] = "cats"
+    (release / "model.json").write_text(json.dumps(description))
+    assert "cats" in refusal(release)

@@ -3,7 +3,9 @@
 The generator projects z to 4 x 4 pixels and doubles the size with each stride-2
 transposed convolution while halving the channels; the discriminator is its mirror
 image. BatchNorm stands everywhere but on the generator's output and the
-discriminator's input. The discriminator ends in one logit, never a probability.
+discriminator's input. The discriminator ends in one logit, never a probability. The
+encoder, which neither paper has, is a discriminator that also sees the mask and ends
+in a latent vector.
 
 `train` has no default: with `train=True` BatchNorm uses the batch's own statistics and
 couples its rows; with `train=False` it uses the stored ones, and every row is on its
@@ -11,6 +13,7 @@ own, as a search needs.
 """
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -23,6 +26,9 @@ from inpaint_jax.ops import strided
 _INITIAL = nn.initializers.normal(stddev=0.02)
 _BATCH_NORM_EPSILON = 1e-5
 _LEAK = 0.2
+
+DType = Any
+"""A floating-point type, as jnp.float32 or jnp.bfloat16."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +43,8 @@ class Architecture:
       kernel_size: side of the square kernels (5 in the thesis and in Radford et al.).
       activation: the generator's, "relu" (Radford et al.) or "leaky_relu" (the
         thesis's text); the discriminator always has LeakyReLU with slope 0.2.
+      spectral_norm: whether D's convolutions are divided by their largest singular
+        value (Miyato et al. 2018), which bounds its slope.
     """
 
     image_size: int = 64
@@ -44,6 +52,7 @@ class Architecture:
     z_dim: int = 100
     kernel_size: int = 5
     activation: str = "relu"
+    spectral_norm: bool = False
 
     def __post_init__(self):
         """Refuses what cannot be built."""
@@ -62,13 +71,22 @@ class Architecture:
         """Number of stride-2 layers between 4 x 4 and the image."""
         return (self.image_size // 4).bit_length() - 1
 
-    def generator(self) -> "Generator":
-        """Returns the generator of this architecture, without weights."""
-        return Generator(self)
+    def generator(self, *, products: DType = jnp.float32) -> "Generator":
+        """Returns the generator of this architecture, without weights.
 
-    def discriminator(self) -> "Discriminator":
-        """Returns the discriminator of this architecture, without weights."""
-        return Discriminator(self)
+        Args:
+          products: in which type convolutions multiply; weights, BatchNorm and images
+            are float32 in any case ("mixed precision" with bfloat16).
+        """
+        return Generator(self, products)
+
+    def discriminator(self, *, products: DType = jnp.float32) -> "Discriminator":
+        """Returns the discriminator of this architecture; `products` as above."""
+        return Discriminator(self, products)
+
+    def encoder(self, *, products: DType = jnp.float32) -> "Encoder":
+        """Returns the encoder of this architecture; `products` as above."""
+        return Encoder(self, products)
 
 
 class Conv(nn.Module):
@@ -77,17 +95,33 @@ class Conv(nn.Module):
     channels: int
     kernel_size: int
     up: bool
+    products: DType = jnp.float32
+    bounded: bool = False
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch height width channels_in"]
+        self, x: Float[Array, "batch height width channels_in"], *, train: bool
     ) -> Float[Array, "batch height_out width_out channels_out"]:
         """Returns the convolved batch `[batch, H', W', channels]`."""
         k = self.kernel_size
         kernel = self.param("kernel", _INITIAL, (k, k, x.shape[-1], self.channels))
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
+        if self.bounded:
+            kernel = self._divided_by_its_norm(kernel, train)
         convolve = strided.conv_transpose if self.up else strided.conv
-        return convolve(x, kernel) + bias[None, None, None]
+        y = convolve(x.astype(self.products), kernel.astype(self.products))
+        return y.astype(jnp.float32) + bias[None, None, None]
+
+    def _divided_by_its_norm(self, kernel, train):
+        """Spectral normalisation: one step of power iteration at each call."""
+        matrix = kernel.reshape(-1, kernel.shape[-1])
+        initial = jnp.full(matrix.shape[1:], matrix.shape[1] ** -0.5)
+        stored = self.variable("batch_stats", "right", lambda: initial)
+        left = _unit(jax.lax.stop_gradient(matrix) @ stored.value)
+        right = _unit(left @ jax.lax.stop_gradient(matrix))
+        if train:
+            stored.value = right
+        return kernel / (left @ matrix @ right)
 
 
 def _batch_norm(train: bool) -> nn.BatchNorm:
@@ -103,6 +137,7 @@ class Generator(nn.Module):
     """Maps z to an image in [-1, 1]."""
 
     architecture: Architecture
+    products: DType = jnp.float32
 
     @nn.compact
     def __call__(self, z: types.Latent, *, train: bool) -> types.Image:
@@ -121,15 +156,17 @@ class Generator(nn.Module):
         x = nn.Dense(16 * channels, kernel_init=_INITIAL, name="project")(z)
         x = activate(_batch_norm(train)(x.reshape(-1, 4, 4, channels)))
         for level in reversed(range(1, a.levels)):
-            x = Conv(a.features << (level - 1), a.kernel_size, up=True)(x)
-            x = activate(_batch_norm(train)(x))
-        return jnp.tanh(Conv(3, a.kernel_size, up=True, name="to_image")(x))
+            conv = Conv(a.features << (level - 1), a.kernel_size, True, self.products)
+            x = activate(_batch_norm(train)(conv(x, train=train)))
+        to_image = Conv(3, a.kernel_size, True, self.products, name="to_image")
+        return jnp.tanh(to_image(x, train=train))
 
 
 class Discriminator(nn.Module):
     """Maps an image to one logit: large where it looks real."""
 
     architecture: Architecture
+    products: DType = jnp.float32
 
     @nn.compact
     def __call__(self, image: types.Image, *, train: bool) -> types.Logits:
@@ -143,12 +180,49 @@ class Discriminator(nn.Module):
           Logits `[batch]`; sigmoid(logit) is the probability of being real.
         """
         a = self.architecture
-        x = _leaky_relu(Conv(a.features, a.kernel_size, up=False)(image))
-        for level in range(1, a.levels):
-            x = Conv(a.features << level, a.kernel_size, up=False)(x)
-            x = _leaky_relu(_batch_norm(train)(x))
-        x = x.reshape(x.shape[0], -1)
+        x = _contract(a, image, train, self.products, bounded=a.spectral_norm)
         return nn.Dense(1, kernel_init=_INITIAL, name="to_logit")(x)[:, 0]
+
+
+class Encoder(nn.Module):
+    """Maps an image, damaged or not, to a latent vector from which G redraws it."""
+
+    architecture: Architecture
+    products: DType = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, image: types.Image, mask: types.Mask, *, train: bool
+    ) -> types.Latent:
+        """Guesses where in latent space each image lies.
+
+        Args:
+          image: `[batch, image_size, image_size, 3]` in [-1, 1]; what lies in the hole
+            is not looked at, and may be NaN.
+          mask: `[batch, image_size, image_size, 1]`, 1 = known.
+          train: whether BatchNorm uses the batch's own statistics.
+
+        Returns:
+          z `[batch, z_dim]` in [-1, 1].
+        """
+        a = self.architecture
+        known = jnp.where(mask > 0, image, 0.0)
+        seen = jnp.concatenate([known, mask], axis=-1)
+        x = _contract(a, seen, train, self.products, bounded=False)
+        return jnp.tanh(nn.Dense(a.z_dim, kernel_init=_INITIAL, name="to_z")(x))
+
+
+def _contract(a, x, train, products, *, bounded):
+    """Halves the image down to 4 x 4 and lays it out: the body of D and of E."""
+    for level in range(a.levels):
+        conv = Conv(a.features << level, a.kernel_size, False, products, bounded)
+        x = conv(x, train=train)
+        x = _leaky_relu(_batch_norm(train)(x) if level > 0 else x)
+    return x.reshape(x.shape[0], -1)
+
+
+def _unit(x: jax.Array) -> jax.Array:
+    return x / (jnp.linalg.norm(x) + 1e-12)
 
 
 def _leaky_relu(x: jax.Array) -> jax.Array:

@@ -20,7 +20,7 @@ from inpaint_jax import adversarial, checkpoints, files, weights
 from inpaint_jax.models import dcgan
 
 ROOT = pathlib.Path(__file__).parents[2]
-TINY = dcgan.Architecture(image_size=16, features=4, z_dim=8)
+TINY = dcgan.Architecture(image_size=16, features=4, z_dim=8, kernel_size=4)
 NETWORK = ("--image_size=16", "--features=4", "--z_dim=8", "--batch_size=4")
 STEPS = 40
 LAST_CHECKPOINTS = (36, 40)
@@ -85,7 +85,9 @@ def steps_of(run_dir):
 
 def last_state(run_dir):
     rate = optax.adam(1e-4)
-    players = adversarial.Players(TINY.generator(), TINY.discriminator(), rate, rate)
+    players = adversarial.Players(
+        TINY.generator(), TINY.discriminator(), rate, rate, TINY.encoder(), rate
+    )
     template = jax.eval_shape(
         lambda: adversarial.init(jax.random.key(0), players=players)
     )
@@ -132,7 +134,7 @@ def test_effective_flags_name_every_setting(undisturbed, pictures):
     lines = (run_dir / "effective.flags").read_text().splitlines()
     assert lines[0].startswith("# python -m experiments.train")
     assert f"--data=array:{pictures}" in lines
-    for expected in ("--seed=0", "--features=4", "--beta1=0.5", "--noaugment"):
+    for expected in ("--seed=0", "--features=4", "--beta1=0.5", "--augment"):
         assert expected in lines
 
 
@@ -145,6 +147,9 @@ def test_export_writes_a_release_of_the_run(undisturbed):
     image = trained.generate(z)
     assert bool(jnp.isfinite(image).all()) and float(jnp.std(image)) > 1e-3
     np.testing.assert_allclose(exported.generate(z), image, atol=2e-3)
+    assert exported.encodes == "whole faces"
+    for name in ("generator", "discriminator"):
+        assert (release / f"{name}.stablehlo").is_file()
     described = json.loads((release / "model.json").read_text())["provenance"]
     assert described["steps"] == STEPS and described["images"] == 13
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from typing import NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments import training
-from inpaint_jax import checkpoints
+from inpaint_jax import checkpoints, data, files
 from inpaint_jax.errors import InputError
 
 KEY = jax.random.key(4)
@@ -35,20 +36,20 @@ class Info(NamedTuple):
 @jax.jit
 def advance(key, state, batch):
     """Sums up what only this step's key and batch give."""
-    value = batch + jax.random.uniform(key)
+    value = batch[0] + jax.random.uniform(key)
     total = 0.9 * state.sum + value
     return State(state.step + 1, total), Info(value, jnp.array([0.2, 0.4, 0.9]))
 
 
 def batches(first):
-    return ((np.float32(step),) for step in itertools.count(first))
+    return ((np.full(2, step, np.float32),) for step in itertools.count(first))
 
 
 def start():
     return State(jnp.zeros((), jnp.int32), jnp.zeros(()))
 
 
-def run(folder, steps, *, meta=META, advance=advance, **options):
+def run(folder, steps, *, meta=META, advance=advance, batches=batches, **options):
     """Trains in a folder, from where it stands."""
     with checkpoints.opened(folder) as store:
         first, state = training.resume(store, start(), meta=meta, steps=steps)
@@ -104,12 +105,53 @@ def test_log_has_the_means_of_every_other_step_and_of_the_last(whole):
     lines = logged(whole[0])
     assert [line["step"] for line in lines] == [2, 4, 6, 7]
     for line in lines:
-        assert line.keys() == {"step", "seconds", "loss", "share"}
+        assert line.keys() == {"step", "seconds", "loss", "share", "data_share"}
         key = jax.random.fold_in(KEY, line["step"])
         expected = line["step"] - 1 + float(jax.random.uniform(key))
         assert line["loss"] == pytest.approx(expected)
         assert line["share"] == pytest.approx(0.5)
     assert sorted(line["seconds"] for line in lines) == [x["seconds"] for x in lines]
+
+
+@pytest.mark.parametrize("slow", ["data", "step"])
+def test_log_tells_which_share_of_the_time_was_spent_on_data(whole, tmp_path, slow):
+    del whole  # by now everything is compiled
+
+    def slow_batches(first):
+        for batch in batches(first):
+            time.sleep(0.1 if slow == "data" else 0.0)
+            yield batch
+
+    def slow_advance(*arguments):
+        time.sleep(0.1 if slow == "step" else 0.0)
+        return advance(*arguments)
+
+    run(tmp_path, 2, batches=slow_batches, advance=slow_advance)
+    (share,) = [line["data_share"] for line in logged(tmp_path)]
+    assert 0.5 < share <= 1.0 if slow == "data" else 0.0 <= share < 0.3
+
+
+def test_batches_hold_the_rows_of_all_arrays_in_the_order_of_the_data():
+    arrays = np.arange(20) ** 2, np.random.default_rng(0).random((20, 3))
+    options = {"batch_size": 6, "seed": 3}
+    found = training.batches(*arrays, first=2, **options)
+    order = data.batches(20, first_step=2, **options)
+    for (one, two), chosen in itertools.islice(zip(found, order, strict=True), 5):
+        np.testing.assert_array_equal(one, arrays[0][chosen])
+        np.testing.assert_array_equal(two, arrays[1][chosen])
+
+
+def test_load_says_what_was_left_out(tmp_path, capsys):
+    for i in range(3):
+        files.write_picture(tmp_path / f"{i}.png", np.full((8, 8, 3), i, np.uint8))
+    files.write_picture(tmp_path / "small.png", np.zeros((7, 9, 3), np.uint8))
+    (tmp_path / "1.png").write_bytes(b"")
+    faces = training.load(f"folder:{tmp_path}", crop=128, size=8)
+    assert len(faces.images) == 2
+    first, second, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("skipped ") and "1.png" in first and "empty" in first
+    assert second.startswith("skipped small.png: too small")
+    assert last == "2 pictures skipped, 2 used"
 
 
 def test_every_fourth_state_and_the_last_are_shown(whole):

@@ -325,3 +325,108 @@ def test_levels_lead_from_four_pixels_to_the_image(size):
 def test_architecture_refuses_other_activations(activation):
     with pytest.raises(ValueError, match="activation must be"):
         dcgan.Architecture(activation=activation)
+
+
+# The encoder, and what can be changed in a network.
+
+
+@pytest.fixture(scope="module")
+def encoded():
+    """The encoder on images with a hole that holds NaN, and without."""
+    network = SMALL.encoder()
+    image = np.random.default_rng(0).uniform(-1, 1, (3, 16, 16, 3)).astype(np.float32)
+    mask = np.ones((3, 16, 16, 1), np.float32)
+    mask[1:, 4:12, 4:12] = 0.0
+    holed = np.where(mask > 0, image, np.nan)
+    mask = jnp.asarray(mask)
+
+    @jax.jit
+    def run(key, *images):
+        variables = network.init(key, images[0], mask, train=False)
+        larger = jax.tree.map(lambda leaf: 10.0 * leaf, variables["params"])
+        variables = {**variables, "params": larger}
+        alone = network.apply(variables, images[0][1:2], mask[1:2], train=False)
+        whole = network.apply(variables, images[0], jnp.ones_like(mask), train=False)
+        return [network.apply(variables, x, mask, train=False) for x in images], (
+            alone,
+            whole,
+        )
+
+    with jax.numpy_dtype_promotion("standard"):
+        return run(jax.random.key(0), jnp.asarray(image), jnp.asarray(holed))
+
+
+def test_the_encoder_sees_nothing_of_the_hole(encoded):
+    (image, holed), _ = encoded
+    assert image.shape == (3, SMALL.z_dim)
+    np.testing.assert_array_equal(image, holed)
+    assert 0.01 < np.abs(image).max() <= 1.0
+
+
+def test_the_encoder_sees_where_the_hole_is_and_rows_are_alone(encoded):
+    (image, _), (alone, whole) = encoded
+    np.testing.assert_allclose(alone[0], image[1], atol=1e-6)
+    np.testing.assert_allclose(whole[0], image[0], atol=1e-6)
+    assert np.abs(whole[1] - image[1]).max() > 1e-3
+
+
+def test_spectral_norm_makes_the_largest_singular_value_one():
+    conv = dcgan.Conv(8, 4, up=False, bounded=True)
+    kernel = np.random.default_rng(0).normal(size=(4, 4, 3, 8)).astype(np.float32)
+    params = {"kernel": jnp.asarray(kernel), "bias": jnp.zeros(8)}
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(2, 8, 8, 3)), jnp.float32)
+
+    @jax.jit
+    def settle(stats):
+        def step(stats, _):
+            _, updated = conv.apply(
+                {"params": params, "batch_stats": stats},
+                x,
+                train=True,
+                mutable=["batch_stats"],
+            )
+            return updated["batch_stats"], None
+
+        return jax.lax.scan(step, stats, length=60)[0]
+
+    start = {"right": jnp.full(8, 8**-0.5)}
+    variables = {"params": params, "batch_stats": settle(start)}
+    bounded = conv.apply(variables, x, train=False)
+    largest = np.linalg.svd(kernel.reshape(-1, 8), compute_uv=False)[0]
+    plain = dcgan.Conv(8, 4, up=False).apply({"params": params}, x, train=False)
+    assert largest > 3
+    np.testing.assert_allclose(bounded, plain / largest, atol=1e-4)
+
+
+def test_spectral_norm_is_the_discriminators_alone():
+    bounded = dcgan.Architecture(16, 4, 6, spectral_norm=True)
+    plain = dcgan.Architecture(16, 4, 6)
+    assert shapes(bounded)[0] == shapes(plain)[0]
+    more = set(shapes(bounded)[1]) - set(shapes(plain)[1])
+    assert more == {f"batch_stats/Conv_{level}/right" for level in range(2)}
+
+
+@pytest.mark.parametrize("name", ["generator", "discriminator"])
+def test_mixed_precision_rounds_products_only(name):
+    network, rounded = (
+        getattr(SMALL, name)(products=dtype) for dtype in (jnp.float32, jnp.bfloat16)
+    )
+    variables = formula_variables(shapes(SMALL)[0 if name == "generator" else 1])
+    z, image = formula_inputs(SMALL, 3)
+    x = z if name == "generator" else image
+
+    @jax.jit
+    def run(variables, x):
+        gradient = jax.grad(lambda v: jnp.sum(rounded.apply(v, x, train=False)))
+        return (
+            network.apply(variables, x, train=False),
+            rounded.apply(variables, x, train=False),
+            gradient(variables),
+        )
+
+    exact, found, gradient = run(variables, x)
+    assert found.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype("float32")}
+    # bfloat16 keeps 8 bits.
+    off = np.abs(exact - found).max() / np.std(exact)
+    assert 1e-5 < off < 0.2

@@ -1,0 +1,59 @@
+"""Makes a release, which a search takes as --checkpoint, of a DCGAN from PyTorch.
+
+python -m experiments.convert --generator=G.safetensors --discriminator=D.safetensors \
+    --output=models/mine
+python -m experiments.inpaint --checkpoint=models/mine --start=normal
+
+Both files hold state dicts: safetensors.torch.save_file(netG.state_dict(), file). Which
+networks are understood is written in `inpaint_jax.torch_weights`. PyTorch's DCGANs are
+usually trained with normally distributed z. A search keeps z in [-1, 1], where two
+thirds of its numbers lay in training; --start=normal draws them so and clips them.
+"""
+
+from absl import flags
+
+from experiments import application, reporting
+from inpaint_jax import torch_weights, weights
+
+_GENERATOR = flags.DEFINE_string(
+    "generator", None, "Safetensors file with the generator's state dict."
+)
+_DISCRIMINATOR = flags.DEFINE_string(
+    "discriminator", None, "The same of the discriminator, which a search asks too."
+)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder to write the release to.")
+_CROP = flags.DEFINE_integer(
+    "crop",
+    128,
+    "Side of the crop in CelebA pixels with which it was trained.",
+    lower_bound=16,
+    upper_bound=178,
+)
+
+
+def main() -> int:
+    """Converts one pair of networks; returns the exit code."""
+    output = application.given(_OUTPUT)
+    model = torch_weights.read(
+        application.given(_GENERATOR),
+        application.given(_DISCRIMINATOR),
+        crop=_CROP.value,
+    )
+    provenance = {
+        "command": application.command("experiments.convert", without=("output",)),
+        "converted": model.source,
+        "environment": reporting.environment(),
+    }
+    weights.export(output, model, provenance=provenance)
+    a = model.architecture
+    print(
+        f"wrote {output}: {a.image_size} x {a.image_size} pixels, {a.features} "
+        f"features, z of {a.z_dim}\n"
+        "if it was trained with normal z, as usual with PyTorch, search with "
+        "--start=normal; z stays in [-1, 1]"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    application.run(main)

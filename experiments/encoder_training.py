@@ -1,0 +1,120 @@
+"""Trains the encoder that tells a search where to start; G and D stay as they are."""
+
+import dataclasses
+import functools
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments import application, reporting, training
+from inpaint_jax import checkpoints, data, encoding, files, masks, pixels, weights
+
+_SHOWN = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What decides the weights that come out; stored with every checkpoint."""
+
+    data: str
+    seed: int
+    batch_size: int
+    generator_rate: float
+    beta1: float
+    checkpoint: str
+
+
+def run(
+    store: checkpoints.Store,
+    run_dir: str | os.PathLike[str],
+    faces: data.Faces,
+    model: weights.Model,
+    settings: Settings,
+    schedule: training.Schedule,
+) -> weights.Model:
+    """Trains from where the store stands to the last step.
+
+    Args:
+      store: open checkpoints of the run.
+      run_dir: where logs and sheets go.
+      faces: what to learn from.
+      model: G and D; its encoder, if it has one, is where training starts.
+      settings: of the training.
+      schedule: of the run.
+
+    Returns:
+      The model with its new encoder.
+    """
+    encoder = model.architecture.encoder()
+    rate = optax.cosine_decay_schedule(settings.generator_rate, schedule.steps)
+    optimizer = optax.adam(rate, b1=settings.beta1)
+    key_init, key_steps, key_shown = jax.random.split(jax.random.key(settings.seed), 3)
+    start = model.encoder
+    if start is None:
+        start = jax.jit(functools.partial(encoding.fresh, encoder=encoder))(key_init)
+    # A copy: the steps reuse the memory of the state that they are given.
+    state = encoding.init(jax.tree.map(jnp.array, start), optimizer=optimizer)
+    meta = {
+        "architecture": dataclasses.asdict(model.architecture),
+        "crop": model.crop,
+        "encodes": "damaged faces",
+        "settings": {**dataclasses.asdict(settings), "steps": schedule.steps},
+    }
+    first, state = training.resume(store, state, meta=meta, steps=schedule.steps)
+    advance = jax.jit(
+        functools.partial(
+            encoding.train_step,
+            encoder=encoder,
+            generate=model.generate,
+            optimizer=optimizer,
+        ),
+        donate_argnums=1,
+    )
+
+    def networks(state):
+        return {**model.networks, "encoder": state.variables}
+
+    shown = pixels.from_bytes(jnp.asarray(faces.images[:_SHOWN]))
+    _, height, width, _ = shown.shape
+    shown_mask = masks.sample(key_shown, len(shown), (height, width))
+
+    @jax.jit
+    def redraw(variables):
+        z: Any = encoder.apply(variables, shown, shown_mask, train=False)
+        return pixels.to_bytes(shown * shown_mask), pixels.to_bytes(model.generate(z))
+
+    def show(step, state):
+        damaged, redrawn = redraw(state.variables)
+        rows = [list(np.asarray(damaged)), list(np.asarray(redrawn))]
+        folder = files.make_directory(os.path.join(run_dir, "samples"))
+        files.write_picture(folder / f"step_{step:07d}.png", reporting.sheet(rows))
+
+    application.write_effective_flags(run_dir, "experiments.train")
+    state = training.run(
+        key_steps,
+        state,
+        training.batches(
+            faces.images,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            first=first,
+        ),
+        first=first,
+        schedule=schedule,
+        store=store,
+        run_dir=run_dir,
+        meta=meta,
+        advance=advance,
+        networks=networks,
+        show=show,
+    )
+    return dataclasses.replace(
+        model,
+        encoder=state.variables,
+        encodes="damaged faces",
+        source={"path": str(run_dir), "step": int(state.step)},
+    )

@@ -1,0 +1,111 @@
+"""Networks as single files that need only JAX: a program with its weights inside.
+
+The counterpart of the frozen TensorFlow graph (`drgan.pb`) that the thesis's search
+loads. Wherever JAX and flatbuffers are installed,
+
+    jax.export.deserialize(bytearray(open("generator.stablehlo", "rb").read())).call
+
+is the generator: any batch size, any of `PLATFORMS`, with its gradient with respect to
+z, as a search needs. BatchNorm uses stored statistics. JAX promises to read such files
+for six months; the weights that last are those of a release.
+
+A file ends with the SHA-256 of what stands before it. JAX reads from the front and sees
+nothing of that, but neither does it check what it parses, and so what is damaged must
+not reach it.
+"""
+
+import hashlib
+import importlib.util
+import os
+import pathlib
+from collections.abc import Callable
+
+import jax
+import jax.export
+import jax.numpy as jnp
+
+from inpaint_jax import files, weights
+from inpaint_jax.errors import InputError
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+_HASH_BYTES = hashlib.sha256().digest_size
+
+
+def check_available() -> None:
+    """Refuses to go on where these files can be neither written nor read.
+
+    Raises:
+      InputError: flatbuffers is missing, which JAX needs for them.
+    """
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise InputError(
+            ".stablehlo files: JAX writes and reads them with the package flatbuffers, "
+            "which is missing; pip install flatbuffers."
+        )
+
+
+def export(directory: str | os.PathLike[str], model: weights.Model) -> None:
+    """Writes `generator.stablehlo` and `discriminator.stablehlo`, each whole or not.
+
+    Args:
+      directory: folder to write to; created if need be.
+      model: the networks.
+
+    Raises:
+      InputError: flatbuffers is missing or the folder cannot be written.
+    """
+    check_available()
+    directory = files.make_directory(directory)
+    size = model.architecture.image_size
+    for name, network, shape in (
+        ("generator", model.generate, (model.architecture.z_dim,)),
+        ("discriminator", model.discriminate, (size, size, 3)),
+    ):
+        data = _serialised(network, shape)
+        with files.replacing(directory / f"{name}.stablehlo") as temporary:
+            temporary.write_bytes(data + hashlib.sha256(data).digest())
+
+
+def load(path: str | os.PathLike[str]) -> Callable[[jax.Array], jax.Array]:
+    """Reads a network that `export` wrote.
+
+    Args:
+      path: the file.
+
+    Returns:
+      z `[batch, z_dim]` to images, or images to logits `[batch]`, as the file's name
+      says; it may be compiled and differentiated once.
+
+    Raises:
+      InputError: flatbuffers is missing, or the file is missing, damaged, something
+        else, or of a JAX that this one does not understand.
+    """
+    check_available()
+    try:
+        content = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); export the model again."
+        ) from error
+    data, digest = content[:-_HASH_BYTES], content[-_HASH_BYTES:]
+    if hashlib.sha256(data).digest() != digest:
+        raise InputError(
+            f"{path}: not a network that was exported here, or damaged; export the "
+            "model again."
+        )
+    try:
+        return jax.export.deserialize(bytearray(data)).call
+    except Exception as error:
+        # What a reader meets in a format that it does not know has no one type.
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{path}: JAX {jax.__version__} cannot read it ({reason}); export the "
+            "model again."
+        ) from error
+
+
+def _serialised(network, shape) -> bytes:
+    (batch,) = jax.export.symbolic_shape("batch")
+    x = jax.ShapeDtypeStruct((batch, *shape), jnp.float32)
+    exported = jax.export.export(jax.jit(network), platforms=PLATFORMS)(x)
+    return bytes(exported.serialize(vjp_order=1))

@@ -1,0 +1,144 @@
+"""A DCGAN from PyTorch becomes a release that a search takes, or a sentence."""
+
+import functools
+import itertools
+import json
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from inpaint_jax import torch_weights, weights
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def state_dict(channels, *, up):
+    """The tensors of PyTorch's DCGAN example."""
+    rng = np.random.default_rng(len(channels))
+    state = {}
+    for i, (before, after) in enumerate(itertools.pairwise(channels)):
+        order = (before, after) if up else (after, before)
+        state[f"conv{i}.weight"] = 0.1 * rng.normal(size=(*order, 4, 4))
+        if after != channels[-1] and (up or i):
+            state |= {
+                f"norm{i}.{part}": rng.uniform(0.5, 1.5, after)
+                for part in ("weight", "bias", "running_mean", "running_var")
+            }
+    return {name: value.astype(np.float32) for name, value in state.items()}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("torch")
+    for name, state in (
+        ("G", state_dict([5, 8, 4, 3], up=True)),
+        ("D", state_dict([3, 4, 8, 1], up=False)),
+    ):
+        data = safetensors.numpy.save(state)
+        (folder / f"{name}.safetensors").write_bytes(data)
+    return folder
+
+
+def run(environment, application, *flags):
+    return subprocess.run(
+        [sys.executable, "-m", f"experiments.{application}", *map(str, flags)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def convert(environment, files, *flags):
+    usual = (
+        f"--generator={files}/G.safetensors",
+        f"--discriminator={files}/D.safetensors",
+    )
+    return run(environment, "convert", *usual, *flags)
+
+
+@pytest.fixture(scope="module")
+def converted(environment, files, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("converted") / "release"
+    done = convert(environment, files, f"--output={folder}", "--crop=108")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done, folder
+
+
+def test_the_release_holds_both_networks(converted, files):
+    done, folder = converted
+    assert f"wrote {folder}: 16 x 16" in done.stdout and "normal" in done.stdout
+    model = weights.load(folder)
+    assert model.crop == 108
+    read = torch_weights.read(
+        files / "G.safetensors", files / "D.safetensors", crop=108
+    )
+    assert model.architecture == read.architecture
+    for name, expected in read.networks.items():
+        jax.tree.map(
+            functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-6),
+            model.networks[name],
+            expected,
+        )
+
+
+def test_the_release_says_what_it_was_made_of(converted, files):
+    provenance = json.loads((converted[1] / "model.json").read_text())["provenance"]
+    assert provenance["converted"]["generator"]["file"] == "G.safetensors"
+    assert "--crop=108" in provenance["command"]
+    assert "--output" not in provenance["command"]
+
+
+def test_a_search_takes_the_release(converted, environment, tmp_path):
+    flags = ("--start=normal", "--iterations=1", "--restarts=1")
+    done = run(
+        environment,
+        "inpaint",
+        f"--checkpoint={converted[1]}",
+        f"--output_dir={tmp_path}",
+        "--landmark_term=none",
+        "--blend=paste",
+        *flags,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["model"]["architecture"]["image_size"] == 16
+    assert (tmp_path / "grid.png").is_file()
+
+
+# name -> (further flags, words of the sentence)
+REFUSED = {
+    "no discriminator": (["--discriminator="], ["--discriminator: missing"]),
+    "no output": (["--output="], ["--output: missing"]),
+    "no safetensors": (["--generator=README.md"], ["README.md", "save_file"]),
+    "output is a file": (["--output=README.md"], ["README.md", "folder"]),
+    "crop": (["--crop=3"], ["crop"]),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_wrong_flags_give_a_sentence_and_exit_code_2(
+    environment, files, tmp_path, name
+):
+    flags, words = REFUSED[name]
+    done = convert(environment, files, f"--output={tmp_path}/release", *flags)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert all(word in done.stderr for word in words), done.stderr
+    assert not (tmp_path / "release").exists()
+
+
+def test_the_two_exchanged_are_refused(environment, files, tmp_path):
+    done = convert(
+        environment,
+        files,
+        f"--output={tmp_path}/release",
+        f"--generator={files}/D.safetensors",
+    )
+    assert done.returncode == 2 and "batch norms" in done.stderr
+    assert "Traceback" not in done.stderr

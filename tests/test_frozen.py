@@ -1,0 +1,177 @@
+"""Artifacts compute what the model computes, anywhere, or are refused."""
+
+import hashlib
+import importlib.util
+import subprocess
+import sys
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from inpaint_jax import frozen, weights
+from inpaint_jax.errors import InputError
+from inpaint_jax.models import dcgan
+
+TINY = dcgan.Architecture(image_size=16, features=4, z_dim=3, kernel_size=4)
+NAMES = ("generator", "discriminator")
+written = pytest.mark.skipif(
+    importlib.util.find_spec("flatbuffers") is None, reason="needs flatbuffers"
+)
+
+
+def random_model():
+    """Weights and statistics from N(0, 0.2), variances and scales around 1."""
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        values = 0.2 * rng.normal(size=leaf.shape)
+        centred = path[-1].key in ("var", "scale")
+        return jnp.asarray(values + 1.0 if centred else values, jnp.float32)
+
+    variables = jax.tree_util.tree_map_with_path(draw, weights.templates(TINY))
+    return weights.Model(TINY, 128, **variables, source={})
+
+
+def inputs(name, batch):
+    shape = (3,) if name == "generator" else (16, 16, 3)
+    x = np.random.default_rng(1).uniform(-1, 1, (batch, *shape))
+    return jnp.asarray(x, jnp.float32)
+
+
+def original(name):
+    model = random_model()
+    return model.generate if name == "generator" else model.discriminate
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("frozen") / "new"
+    frozen.export(folder, random_model())
+    return folder
+
+
+def refusal(path):
+    with pytest.raises(InputError) as caught:
+        frozen.load(path)
+    message = str(caught.value)
+    assert str(path) in message and "\n" not in message
+    return message
+
+
+@written
+def test_two_files_are_written_and_nothing_else(folder):
+    found = sorted(path.name for path in folder.iterdir())
+    assert found == ["discriminator.stablehlo", "generator.stablehlo"]
+
+
+@written
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loaded_network_equals_the_model(folder, name, batch):
+    x = inputs(name, batch)
+    expected = jax.jit(original(name))(x)
+    assert float(jnp.abs(expected).max()) > 1e-2
+    found = frozen.load(folder / f"{name}.stablehlo")(x)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@written
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loaded_network_has_the_models_gradient(folder, name):
+    x = inputs(name, 3)
+
+    def slope(network):
+        return jax.jit(jax.grad(lambda x: jnp.sum(jnp.sin(network(x)))))(x)
+
+    expected = slope(original(name))
+    assert float(jnp.abs(expected).max()) > 1e-3
+    found = slope(frozen.load(folder / f"{name}.stablehlo"))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@written
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_serves_every_platform_and_batch(folder, name):
+    content = (folder / f"{name}.stablehlo").read_bytes()
+    exported = jax.export.deserialize(bytearray(content))
+    assert exported.platforms == ("cpu", "cuda", "tpu")
+    assert str(exported.in_avals[0].shape[0]) == "batch"
+
+
+@written
+def test_a_file_needs_jax_alone(folder, tmp_path):
+    z = np.asarray(inputs("generator", 3))
+    np.save(tmp_path / "z.npy", z)
+    code = (
+        "import sys, jax, jax.export, numpy\n"
+        f"data = open({str(folder / 'generator.stablehlo')!r}, 'rb').read()\n"
+        "generate = jax.export.deserialize(bytearray(data)).call\n"
+        "image = generate(numpy.load('z.npy'))\n"
+        "slope = jax.grad(lambda z: generate(z).sum())(numpy.load('z.npy'))\n"
+        "numpy.savez('out.npz', image=image, slope=slope)\n"
+        "print([n for n in sys.modules if n.startswith(('inpaint_jax', 'flax'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+    found = np.load(tmp_path / "out.npz")
+    generate = random_model().generate
+    np.testing.assert_allclose(found["image"], jax.jit(generate)(z), atol=1e-6)
+    slope = jax.jit(jax.grad(lambda z: jnp.sum(generate(z))))(z)
+    np.testing.assert_allclose(found["slope"], slope, atol=1e-4)
+
+
+@written
+def test_any_damage_is_refused(folder, tmp_path):
+    content = (folder / "generator.stablehlo").read_bytes()
+    middle = len(content) // 2
+    flipped = bytes([content[middle] ^ 1])
+    path = tmp_path / "generator.stablehlo"
+    for damaged in (
+        b"",
+        b"garbage",
+        content[:middle],
+        content[:-1],
+        content + b"x",
+        content[:middle] + flipped + content[middle + 1 :],
+    ):
+        path.write_bytes(damaged)
+        assert "damaged" in refusal(path)
+
+
+@written
+def test_an_intact_file_that_jax_does_not_know_is_refused(tmp_path):
+    path = tmp_path / "generator.stablehlo"
+    for data in (b"", b"something else of another time"):
+        path.write_bytes(data + hashlib.sha256(data).digest())
+        assert jax.__version__ in refusal(path)
+
+
+@written
+def test_a_missing_file_is_refused(tmp_path):
+    assert "No such file" in refusal(tmp_path / "generator.stablehlo")
+    assert str(tmp_path) in refusal(tmp_path)
+
+
+@written
+def test_export_needs_a_folder(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="file"):
+        frozen.export(tmp_path / "file", random_model())
+
+
+def test_without_flatbuffers_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for attempt in (
+        lambda: frozen.export(tmp_path, random_model()),
+        lambda: frozen.load(tmp_path / "generator.stablehlo"),
+        frozen.check_available,
+    ):
+        with pytest.raises(InputError, match="pip install flatbuffers"):
+            attempt()
+    assert not list(tmp_path.iterdir())
