@@ -51,6 +51,8 @@ def ssim(image: types.Image, reference: types.Image) -> types.PerExample:
     Returns:
       `[batch]`, at most 1.
     """
+    # As published for intensities from 0: the luminance term is not one of differences.
+    image, reference = image + 1.0, reference + 1.0
     c1, c2 = (_K1 * _RANGE) ** 2, (_K2 * _RANGE) ** 2
     mean_x, mean_y = _smooth(image), _smooth(reference)
     variance_x = _smooth(image**2) - mean_x**2

@@ -30,9 +30,10 @@ def test_psnr_and_ssim_agree_with_scikit_image(shape, noise):
     ):
         expected = oracle.peak_signal_noise_ratio(y, x, data_range=2)
         np.testing.assert_allclose(psnr[i], expected, rtol=1e-5)
+        # Intensities from 0 on, as the measure was published: it depends on that.
         expected = oracle.structural_similarity(
-            y,
-            x,
+            y + 1,
+            x + 1,
             gaussian_weights=True,
             sigma=1.5,
             use_sample_covariance=False,
@@ -53,6 +54,22 @@ def test_psnr_of_a_region_agrees_with_scikit_image_on_its_pixels():
         y = reference[i][inside].astype(np.float64)
         expected = oracle.peak_signal_noise_ratio(y, x, data_range=2)
         np.testing.assert_allclose(got[i], expected, rtol=1e-5)
+
+
+def test_ssim_is_that_of_the_bytes():
+    one, other = np.random.default_rng(4).integers(0, 256, (2, 12, 12, 3), np.uint8)
+    similarity = ssim(
+        *(jnp.asarray(x[None] / np.float32(127.5) - 1) for x in (one, other))
+    )
+    expected = oracle.structural_similarity(
+        one,
+        other,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        channel_axis=-1,
+    )
+    np.testing.assert_allclose(similarity[0], expected, atol=1e-5)
 
 
 def test_identical_images():

