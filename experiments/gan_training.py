@@ -44,6 +44,7 @@ class Settings:
     lambda_reconstruction: float
     lambda_latent: float
     precision: str
+    start_from: str
 
     @property
     def encodes(self) -> weights.Encodes:
@@ -84,6 +85,7 @@ def run(
     settings: Settings,
     schedule: training.Schedule,
     *,
+    start: weights.Model | None = None,
     validation: data.Faces | None = None,
 ) -> weights.Model:
     """Trains from where the store stands to the last step.
@@ -95,6 +97,7 @@ def run(
       architecture: of the networks.
       settings: of the training.
       schedule: of the run.
+      start: networks to start from in place of fresh ones.
       validation: faces to score each checkpoint by, so that the best one is kept.
 
     Returns:
@@ -105,6 +108,8 @@ def run(
         jax.random.key(settings.seed), 3
     )
     state = jax.jit(functools.partial(adversarial.init, players=players))(key_init)
+    if start is not None:
+        state = _starting_from(start, state)
     meta = {
         "architecture": dataclasses.asdict(architecture),
         "crop": settings.crop,
@@ -173,6 +178,15 @@ def run(
         judge=None if validation is None else _judge(draw, validation, settings.crop),
     )
     return model(state)
+
+
+def _starting_from(model, state):
+    # Copies: the steps reuse the memory of the state that they are given.
+    networks = jax.tree.map(jnp.array, model.networks)
+    average = jax.tree.map(jnp.array, model.generator["params"])
+    if not state.encoder["params"]:
+        networks.pop("encoder", None)
+    return state._replace(**networks, average=average)
 
 
 def _judge(draw, faces, crop):

@@ -69,6 +69,12 @@ _TRAIN_DATA = flags.DEFINE_string(
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "release", "Generator of --model=encoder: a --run_dir or a release."
 )
+_START_FROM = flags.DEFINE_string(
+    "start_from",
+    None,
+    "Networks that --model=gan starts from, in place of fresh ones: a --run_dir or a "
+    "release of the same architecture.",
+)
 _STEPS = flags.DEFINE_integer("steps", 25_000, "Training steps in all.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of weights, order, z and flips.", 0, 2**32 - 1)
 _BATCH = flags.DEFINE_integer("batch_size", 64, "Images a step.", lower_bound=2)
@@ -125,7 +131,9 @@ def main() -> int:
 
 
 def _train_gan():
-    architecture, settings = _architecture(), _gan_settings()
+    architecture = _architecture()
+    start = _start(architecture)
+    settings = _gan_settings("" if start is None else str(start.source))
     run_dir = files.make_directory(application.given(_RUN_DIR))
     faces = _load(settings.crop, architecture.image_size)
     with checkpoints.opened(run_dir) as store:
@@ -136,6 +144,7 @@ def _train_gan():
             architecture,
             settings,
             _schedule(),
+            start=start,
             validation=_load_also(_VALIDATION.value, settings.crop, architecture),
         )
     return _finish(model, settings, faces)
@@ -238,7 +247,21 @@ def _architecture():
         raise InputError(f"--{error}.") from error
 
 
-def _gan_settings():
+def _start(architecture):
+    if not _START_FROM.value:
+        return None
+    start = weights.load(_START_FROM.value)
+    for name, value in dataclasses.asdict(start.architecture).items():
+        asked = getattr(architecture, name)
+        if asked != value:
+            raise InputError(
+                f"--{name}={asked}: the networks of --start_from={_START_FROM.value} "
+                f"have {value}; give the same."
+            )
+    return start
+
+
+def _gan_settings(start_from):
     return gan_training.Settings(
         data=application.given(_DATA),
         seed=_SEED.value,
@@ -254,6 +277,7 @@ def _gan_settings():
         lambda_reconstruction=_LAMBDA_R.value,
         lambda_latent=_LAMBDA_Z.value,
         precision=_PRECISION.value,
+        start_from=start_from,
     )
 
 

@@ -72,6 +72,12 @@ def batches(
     Raises:
       InputError: a batch cannot be shared out evenly over the devices.
     """
+    devices = jax.local_device_count()
+    if batch_size % devices:
+        raise InputError(
+            f"--batch_size={batch_size}: is shared out over {devices} devices; give a "
+            "multiple of that."
+        )
     order = data.batches(
         len(arrays[0]), batch_size=batch_size, seed=seed, first_step=first
     )

@@ -183,7 +183,7 @@ def test_the_application_prints_the_verdict(tmp_path, environment):
         [
             *(sys.executable, "-m", "experiments.train", "--check=release"),
             *(f"--data=array:{pictures}", f"--train_data=array:{pictures}[:3]"),
-            f"--run_dir={tmp_path / 'health'}",
+            *("--reconstruct=1", f"--run_dir={tmp_path / 'health'}"),
         ],
         env=environment,
         capture_output=True,
@@ -191,5 +191,7 @@ def test_the_application_prints_the_verdict(tmp_path, environment):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    verdict = json.loads((tmp_path / "health" / "health.json").read_text())["verdict"]
-    assert done.stdout.splitlines()[:4] == verdict
+    found = json.loads((tmp_path / "health" / "health.json").read_text())
+    assert done.stdout.splitlines()[:4] == found["verdict"]
+    redrawn = found["reconstruction"]
+    assert redrawn["faces"] == 1 and 5 < redrawn["psnr"] < 30

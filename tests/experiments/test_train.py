@@ -330,3 +330,129 @@ def test_damage_to_the_last_checkpoint_is_refused(
     assert outcome.code == 2
     assert outcome.err.startswith("error: ")
     assert f"checkpoints/{STEPS}" in outcome.err
+
+
+# Other ways to train, all from the run above.
+
+
+@pytest.fixture(scope="session")
+def few(usual):
+    return tuple(flag for flag in usual if not flag.startswith("--steps"))
+
+
+def test_training_can_start_from_other_networks(
+    undisturbed, environment, few, tmp_path
+):
+    _, run_dir, _ = undisturbed
+    outcome = train(
+        environment,
+        *few,
+        f"--start_from={run_dir}",
+        f"--run_dir={tmp_path}/run",
+        *("--steps=1", "--generator_rate=1e-9", "--discriminator_rate=1e-9"),
+    )
+    assert outcome.code == 0, outcome.err
+    before, after = weights.load(run_dir), weights.load(tmp_path / "run")
+    for name, variables in before.networks.items():
+        for a, b in zip(
+            jax.tree.leaves(variables["params"]),
+            jax.tree.leaves(after.networks[name]["params"]),
+            strict=True,
+        ):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_start_of_another_architecture_is_refused(
+    undisturbed, environment, few, tmp_path
+):
+    flags = (*few, f"--start_from={undisturbed[1]}", f"--run_dir={tmp_path}/run")
+    outcome = train(environment, *flags, "--features=5")
+    assert_refused(outcome, "--features=5", "--start_from", "4")
+
+
+@pytest.fixture(scope="session")
+def encoder_run(undisturbed, environment, few, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoder")
+    outcome = train(
+        environment,
+        *few,
+        "--model=encoder",
+        f"--checkpoint={undisturbed[1]}",
+        f"--run_dir={folder}/run",
+        *("--steps=8", f"--export={folder}/release"),
+    )
+    assert outcome.code == 0, outcome.err
+    return folder
+
+
+def test_an_encoder_is_trained_beside_an_unchanged_generator(undisturbed, encoder_run):
+    before = weights.load(undisturbed[1])
+    for folder in ("run", "release"):
+        after = weights.load(encoder_run / folder)
+        assert after.encodes == "damaged faces"
+    after = weights.load(encoder_run / "run")
+    for name in ("generator", "discriminator", "encoder"):
+        same = all(
+            np.array_equal(a, b)
+            for a, b in zip(
+                jax.tree.leaves(before.networks[name]),
+                jax.tree.leaves(after.networks[name]),
+                strict=True,
+            )
+        )
+        assert same == (name != "encoder")
+    assert steps_of(encoder_run / "run") == list(range(1, 9))
+    assert lines_of(encoder_run / "run")[0]["error"] > 0
+
+
+def test_an_encoders_run_goes_on_with_its_own_flags_only(encoder_run, environment):
+    flags = f"--flagfile={encoder_run}/run/effective.flags"
+    assert "resuming after step 8" in train(environment, flags).out
+    outcome = train(environment, flags, f"--checkpoint={encoder_run}/release")
+    assert_refused(outcome, "--checkpoint", "the run in --run_dir has")
+
+
+def test_a_search_starts_where_the_encoder_says(encoder_run, undisturbed, environment):
+    def inpaint(checkpoint):
+        command = [sys.executable, "-m", "experiments.inpaint", "--init=mixed"]
+        command += [f"--checkpoint={checkpoint}", "--landmark_term=none"]
+        command += ["--restarts=2", "--iterations=2", f"--output_dir={encoder_run}/out"]
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    assert inpaint(encoder_run / "release").code == 0
+    # The encoder that is trained beside G knows whole faces only.
+    assert_refused(inpaint(undisturbed[1]), "--init=mixed", "whole faces")
+
+
+def test_two_devices_train_like_one(undisturbed, environment, few, tmp_path):
+    _, alone, _ = undisturbed
+    two = {**environment, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    outcome = train(two, *few, f"--run_dir={tmp_path}/run", "--steps=4")
+    assert outcome.code == 0, outcome.err
+    for found, expected in zip(
+        lines_of(tmp_path / "run"), lines_of(alone)[:4], strict=True
+    ):
+        for name in ("generator_loss", "discriminator_loss", "reconstruction"):
+            assert found[name] == pytest.approx(expected[name], rel=1e-3)
+    odd = train(two, *few, f"--run_dir={tmp_path}/odd", "--batch_size=3")
+    assert_refused(odd, "--batch_size=3", "2 devices")
+
+
+def test_the_best_checkpoint_is_kept(environment, few, pictures, tmp_path):
+    pytest.importorskip("dlib")
+    outcome = train(
+        environment,
+        *few,
+        f"--validation=array:{pictures}[:4]",
+        f"--run_dir={tmp_path}/run",
+        *("--steps=12", "--spectral_norm", "--precision=bfloat16"),
+    )
+    assert outcome.code == 0, outcome.err
+    scores = {x["step"]: x["score"] for x in lines_of(tmp_path / "run") if "score" in x}
+    assert sorted(scores) == [4, 8, 12]
+    kept = weights.load(tmp_path / "run" / "best")
+    assert kept.source["step"] == min(scores, key=scores.__getitem__)
+    assert kept.architecture.spectral_norm
