@@ -17,6 +17,7 @@ FACE_SHARE = 0.85
 FRECHET_RATIO = 4.0
 DIVERSITY_RATIO = 0.85
 NEAREST_RATIO = 0.8
+RECONSTRUCTION_PSNR, RECONSTRUCTION_NME = 22.0, 0.05
 
 _REAL, _REFERENCE, _PAIRS, _BATCH = 500, 5000, 2000, 100
 _CHARTS = (
@@ -40,8 +41,9 @@ def check(
 ) -> dict[str, Any]:
     """Scores a generator's samples against real faces, and writes what it found.
 
-    Writes `health.json`; one page, `health.png`, without any real face on it; and
-    `neighbours.png`, the samples that are most like a real face, above those faces.
+    Writes `health.json`; one page, `health.png`, without any real face on it;
+    `neighbours.png`, the samples that are most like a real face, above those faces; and
+    `redrawn.png`, real faces above what the generator makes of them.
 
     Args:
       key: of the samples and pairs.
@@ -67,12 +69,15 @@ def check(
     z_dim = model.architecture.z_dim
     samples = _draw(model, adversarial.sample_z(key_z, len(reference), z_dim))
     scores = _scores(key_pairs, model, samples, real, reference)
-    verdict, fit = judge(scores, trained_on_reference=known is not None)
-    health = {"fit": fit, "verdict": verdict, **scores}
     if reconstruction is not None:
-        health["reconstruction"] = {
+        pairs = reconstruction["pairs"]
+        rows = [list(pairs[:, 0]), list(pairs[:, 1])]
+        files.write_picture(directory / "redrawn.png", reporting.sheet(rows, enlarge=2))
+        scores["reconstruction"] = {
             name: value for name, value in reconstruction.items() if name != "pairs"
         }
+    verdict, fit = judge(scores, trained_on_reference=known is not None)
+    health = {"fit": fit, "verdict": verdict, **scores}
     health |= {"model": model.source, **reporting.environment()}
     between = _draw(model, _paths(key_ends, z_dim))
     page = health_page.draw(health, samples[:64], between, charts)
@@ -150,6 +155,16 @@ def judge(
             f"distance to the nearest training face {nearest['samples_mean']:.3f}, "
             f"{distance:.2f} of an unseen real face's (at least {NEAREST_RATIO:g}; "
             "less would be memorisation)",
+        )
+        rules.append(rule)
+    if "reconstruction" in scores:
+        redrawn = scores["reconstruction"]
+        rule = (
+            redrawn["psnr"] >= RECONSTRUCTION_PSNR
+            and redrawn["nme"] <= RECONSTRUCTION_NME,
+            f"unseen faces redrawn at {redrawn['psnr']:.1f} dB (at least "
+            f"{RECONSTRUCTION_PSNR:g}) with landmarks {redrawn['nme']:.3f} off (at "
+            f"most {RECONSTRUCTION_NME:g} of the distance between the eyes)",
         )
         rules.append(rule)
     verdict = [f"{'passed' if kept else 'FAILED'}: {words}." for kept, words in rules]
