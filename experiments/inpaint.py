@@ -68,6 +68,9 @@ _SEARCH = {
     "learning_rate": flags.DEFINE_float(
         "learning_rate", _DEFAULTS.learning_rate, "Of the optimizer of z.", 0.0
     ),
+    "decay": flags.DEFINE_bool(
+        "decay", _DEFAULTS.decay, "Let that rate fall to nothing along half a cosine."
+    ),
     "optimizer": flags.DEFINE_enum(
         "optimizer", _DEFAULTS.optimizer, ["adam", "nesterov"], "Of z."
     ),

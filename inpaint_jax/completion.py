@@ -30,6 +30,8 @@ class Settings:
       restarts: number of starting points for each image.
       iterations: steps of each.
       learning_rate: of the optimizer of z.
+      decay: whether that rate falls to nothing along half a cosine, which ends nearer
+        to a minimum after the same number of steps.
       optimizer: "adam", or "nesterov" (momentum 0.9, as the code of Yeh et al.).
       start: how random points are drawn: "uniform" on [-1, 1], as the generator was
         trained, or "normal", clipped.
@@ -50,6 +52,7 @@ class Settings:
     restarts: int = 16
     iterations: int = 200
     learning_rate: float = 0.05
+    decay: bool = False
     optimizer: Literal["adam", "nesterov"] = "adam"
     start: Literal["uniform", "normal"] = "uniform"
     init: Literal["random", "encoder", "mixed"] = "random"
@@ -328,6 +331,9 @@ _BLENDS = {"poisson": jax.jit(blending.poisson), "paste": jax.jit(blending.paste
 
 
 def _optimizer(settings):
+    rate = settings.learning_rate
+    if settings.decay:
+        rate = optax.cosine_decay_schedule(rate, settings.iterations)
     if settings.optimizer == "nesterov":
-        return optax.sgd(settings.learning_rate, momentum=0.9, nesterov=True)
-    return optax.adam(settings.learning_rate)
+        return optax.sgd(rate, momentum=0.9, nesterov=True)
+    return optax.adam(rate)

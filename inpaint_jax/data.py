@@ -100,8 +100,8 @@ def load(
         otherwise mapped into memory in place of reading the source.
 
     Returns:
-      The faces, in the source's order. Pictures that cannot be read, or whose crop has
-      fewer than `size` pixels a side, are left out and listed in `skipped`.
+      The faces, in the source's order. Pictures that cannot be read, or whose crop would
+      be enlarged more than twice, are left out and listed in `skipped`.
 
     Raises:
       InputError: the source cannot be understood or holds no usable picture, or the
@@ -206,10 +206,11 @@ def _read_all(source, crop, size, data_dir):
         except InputError as error:
             return str(error)
         height, width = picture.shape[:2]
-        if crop_side(height, width, crop=crop) < size:
+        side = crop_side(height, width, crop=crop)
+        if 2 * side < size:
             return (
-                f"{names[index]}: too small; its {width} x {height} pixels have no "
-                f"crop of {size} x {size}."
+                f"{names[index]}: too small; its crop of {side} x {side} pixels would "
+                f"be enlarged more than twice to {size} x {size}."
             )
         return frame(picture, crop=crop, size=size)
 

@@ -111,20 +111,23 @@ def test_load_refuses_a_folder_of_bad_files_only(tmp_path):
 
 
 def test_too_small_pictures_are_skipped_with_a_sentence(folder):
-    files.write_picture(folder / "b" / "0.png", noise(16, 11, 3))
+    files.write_picture(folder / "b" / "0.png", noise(16, 5, 3))
+    files.write_picture(folder / "b" / "1.png", noise(6, 7, 3))
     faces = data.load(f"folder:{folder}", crop=128, size=12)
     assert faces.names == ("a.png", "b/1.png", "b/2.png", "c.png", "z.PNG")
     assert faces.skipped == (
-        "b/0.png: too small; its 11 x 16 pixels have no crop of 12 x 12.",
+        "b/0.png: too small; its crop of 5 x 5 pixels would be enlarged more than "
+        "twice to 12 x 12.",
     )
 
 
 def test_the_crop_decides_what_is_too_small(tmp_path):
     np.save(tmp_path / "celeba.npy", noise(2, 109, 89, 3))
     source = f"array:{tmp_path}/celeba.npy"
-    assert data.load(source, crop=128, size=64).images.shape == (2, 64, 64, 3)
+    assert data.load(source, crop=108, size=64).images.shape == (2, 64, 64, 3)
+    assert data.load(source, crop=128, size=128).images.shape == (2, 128, 128, 3)
     with pytest.raises(InputError, match=r"none of its 2 pictures .*0: too small"):
-        data.load(source, crop=126, size=64)
+        data.load(source, crop=126, size=128)
 
 
 # Batches.
