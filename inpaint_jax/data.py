@@ -100,8 +100,8 @@ def load(
         otherwise mapped into memory in place of reading the source.
 
     Returns:
-      The faces, in the source's order. Pictures that cannot be read, or whose crop would
-      be enlarged more than twice, are left out and listed in `skipped`.
+      The faces, in the source's order. Pictures that cannot be read, or whose crop
+      would be enlarged more than twice, are left out and listed in `skipped`.
 
     Raises:
       InputError: the source cannot be understood or holds no usable picture, or the
