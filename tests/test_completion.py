@@ -74,6 +74,20 @@ def test_the_search_recovers_a_generated_image(optimizer, key):
     assert np.abs(best - truth)[~known].mean() < 0.03
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "nesterov"])
+def test_a_rate_that_decays_ends_nearer_to_the_minimum(optimizer, key):
+    image, mask = damaged()
+    rate = 0.05 if optimizer == "adam" else 0.02
+    off = {}
+    for decay in (False, True):
+        compiled = prepared(
+            optimizer=optimizer, learning_rate=rate, decay=decay, iterations=100
+        )
+        result = complete(key, image, mask, compiled)
+        off[decay] = np.abs(np.asarray(result.z[0]) - HIDDEN_Z[0]).max()
+    assert off[True] < 0.5 * off[False]
+
+
 def test_restarts_are_ordered_by_their_score(key):
     image, mask = damaged()
     compiled = prepared(iterations=6, chunk=6, window=5)
