@@ -144,7 +144,7 @@ def test_batches_hold_the_rows_of_all_arrays_in_the_order_of_the_data():
 def test_load_says_what_was_left_out(tmp_path, capsys):
     for i in range(3):
         files.write_picture(tmp_path / f"{i}.png", np.full((8, 8, 3), i, np.uint8))
-    files.write_picture(tmp_path / "small.png", np.zeros((7, 9, 3), np.uint8))
+    files.write_picture(tmp_path / "small.png", np.zeros((3, 9, 3), np.uint8))
     (tmp_path / "1.png").write_bytes(b"")
     faces = training.load(f"folder:{tmp_path}", crop=128, size=8)
     assert len(faces.images) == 2
