@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import application, reporting, training
-from inpaint_jax import checkpoints, data, encoding, files, masks, pixels, weights
+from experiments import application, training
+from inpaint_jax import checkpoints, data, encoding, masks, pixels, weights
 
 _SHOWN = 8
 
@@ -90,8 +90,7 @@ def run(
     def show(step, state):
         damaged, redrawn = redraw(state.variables)
         rows = [list(np.asarray(damaged)), list(np.asarray(redrawn))]
-        folder = files.make_directory(os.path.join(run_dir, "samples"))
-        files.write_picture(folder / f"step_{step:07d}.png", reporting.sheet(rows))
+        training.write_samples(run_dir, step, rows)
 
     application.write_effective_flags(run_dir, "experiments.train")
     state = training.run(

@@ -16,7 +16,6 @@ from inpaint_jax import (
     checkpoints,
     data,
     distribution,
-    files,
     pixels,
     weights,
 )
@@ -67,14 +66,8 @@ class Settings:
 
     def rules(self) -> adversarial.Rules:
         """Returns what the players minimise."""
-        return adversarial.Rules(
-            saturating=self.saturating,
-            real_label=self.real_label,
-            augment=self.augment,
-            average_decay=self.average_decay,
-            lambda_reconstruction=self.lambda_reconstruction,
-            lambda_latent=self.lambda_latent,
-        )
+        names = [field.name for field in dataclasses.fields(adversarial.Rules)]
+        return adversarial.Rules(**{name: getattr(self, name) for name in names})
 
 
 def run(
@@ -134,16 +127,6 @@ def run(
         }
         return found if players.encoder is None else {**found, "encoder": state.encoder}
 
-    def model(state):
-        source = {"path": str(run_dir), "step": int(state.step)}
-        return weights.Model(
-            architecture,
-            settings.crop,
-            **networks(state),
-            source=source,
-            encodes=settings.encodes,
-        )
-
     fixed_z = adversarial.sample_z(key_samples, 64, architecture.z_dim)
 
     @jax.jit
@@ -153,9 +136,7 @@ def run(
 
     def show(step, state):
         images = np.asarray(draw(average(key_samples, state), fixed_z))
-        rows = [list(images[i : i + 8]) for i in range(0, len(images), 8)]
-        folder = files.make_directory(os.path.join(run_dir, "samples"))
-        files.write_picture(folder / f"step_{step:07d}.png", reporting.sheet(rows))
+        training.write_samples(run_dir, step, reporting.in_rows(images))
 
     application.write_effective_flags(run_dir, "experiments.train")
     state = training.run(
@@ -175,9 +156,17 @@ def run(
         advance=advance,
         networks=networks,
         show=show,
-        judge=None if validation is None else _judge(draw, validation, settings.crop),
+        judge=None
+        if validation is None
+        else _judge(draw, validation, settings.crop, architecture.z_dim),
     )
-    return model(state)
+    return weights.Model(
+        architecture,
+        settings.crop,
+        **networks(state),
+        source={"path": str(run_dir), "step": int(state.step)},
+        encodes=settings.encodes,
+    )
 
 
 def _starting_from(model, state):
@@ -189,14 +178,13 @@ def _starting_from(model, state):
     return state._replace(**networks, average=average)
 
 
-def _judge(draw, faces, crop):
+def _judge(draw, faces, crop, z_dim):
     """Scores networks by the Frechet distance of their samples from real faces."""
     real = embedding.embed(faces.images[:_JUDGED], crop=crop)
 
+    z = adversarial.sample_z(jax.random.key(0), len(real), z_dim)
+
     def judge(networks):
-        project = networks["generator"]["params"]["project"]["kernel"]
-        key = jax.random.key(0)
-        z = adversarial.sample_z(key, len(real), project.shape[0])
         samples = np.asarray(draw(networks["generator"], z))
         return float(distribution.frechet(embedding.embed(samples, crop=crop), real))
 

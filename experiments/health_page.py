@@ -66,13 +66,10 @@ def draw(
 
 def _grid(images):
     scaled = [
-        np.asarray(
-            Image.fromarray(image).resize((_FACE, _FACE), Image.Resampling.BICUBIC)
-        )
+        Image.fromarray(image).resize((_FACE, _FACE), Image.Resampling.BICUBIC)
         for image in images
     ]
-    starts = range(0, len(scaled), _COLUMNS)
-    rows = [scaled[i : i + _COLUMNS] for i in starts]
+    rows = reporting.in_rows(np.stack(list(map(np.asarray, scaled))), _COLUMNS)
     return Image.fromarray(reporting.sheet(rows))
 
 

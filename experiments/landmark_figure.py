@@ -22,10 +22,6 @@ _exact = jax.jit(cascade.predict)
 _soft = jax.jit(cascade.predict_soft, static_argnames="temperature")
 
 
-_exact = jax.jit(cascade.predict)
-_soft = jax.jit(cascade.predict_soft, static_argnames="temperature")
-
-
 def draw(
     image: types.Image,
     target: annotation.Landmarks,

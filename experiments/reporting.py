@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from inpaint_jax import files
+from inpaint_jax import files, runtime
 from inpaint_jax.errors import InputError
 
 
@@ -71,6 +71,13 @@ def sheet(
     return canvas.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
 
 
+def in_rows(
+    images: UInt8[np.ndarray, "count height width 3"], columns: int = 8
+) -> list[list[UInt8[np.ndarray, "height width 3"]]]:
+    """Arranges pictures in rows for a `sheet`."""
+    return [list(images[i : i + columns]) for i in range(0, len(images), columns)]
+
+
 def environment() -> dict[str, Any]:
     """Returns the versions and the device that a result depends on."""
     packages = ("inpaint-jax", "jax", "jaxlib", "flax", "optax", "numpy", "pillow")
@@ -83,7 +90,7 @@ def environment() -> dict[str, Any]:
         "commit": _commit(),
         "python": platform.python_version(),
         "device": f"{device.platform}: {device.device_kind}",
-        "cores": _cores(),
+        "cores": runtime.available_cores(),
     }
 
 
@@ -106,12 +113,6 @@ def _commit():
     except (OSError, subprocess.CalledProcessError):
         return None
     return found.stdout.strip()
-
-
-def _cores():
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def _lines_until(path, step):

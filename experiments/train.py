@@ -135,7 +135,7 @@ def _train_gan():
     start = _start(architecture)
     settings = _gan_settings("" if start is None else str(start.source))
     run_dir = files.make_directory(application.given(_RUN_DIR))
-    faces = _load(settings.crop, architecture.image_size)
+    faces = _load_data(settings.crop, architecture)
     with checkpoints.opened(run_dir) as store:
         model = gan_training.run(
             store,
@@ -145,7 +145,7 @@ def _train_gan():
             settings,
             _schedule(),
             start=start,
-            validation=_load_also(_VALIDATION.value, settings.crop, architecture),
+            validation=_load_also(_VALIDATION, settings.crop, architecture),
         )
     return _finish(model, settings, faces)
 
@@ -161,7 +161,7 @@ def _train_encoder():
         checkpoint=str(model.source),
     )
     run_dir = files.make_directory(application.given(_RUN_DIR))
-    faces = _load(model.crop, model.architecture.image_size)
+    faces = _load_data(model.crop, model.architecture)
     with checkpoints.opened(run_dir) as store:
         trained = encoder_training.run(
             store, run_dir, faces, model, settings, _schedule()
@@ -169,21 +169,22 @@ def _train_encoder():
     return _finish(trained, settings, faces)
 
 
-def _load(crop, size):
+def _load(source, crop, architecture, *, cache=None):
     return training.load(
-        application.given(_DATA),
+        source,
         crop=crop,
-        size=size,
+        size=architecture.image_size,
         data_dir=_DATA_DIR.value,
-        cache=_CACHE.value,
+        cache=cache,
     )
 
 
-def _load_also(source, crop, architecture):
-    if not source:
-        return None
-    size = architecture.image_size
-    return training.load(source, crop=crop, size=size, data_dir=_DATA_DIR.value)
+def _load_data(crop, architecture):
+    return _load(application.given(_DATA), crop, architecture, cache=_CACHE.value)
+
+
+def _load_also(flag, crop, architecture):
+    return _load(flag.value, crop, architecture) if flag.value else None
 
 
 def _finish(model, settings, faces):
@@ -205,8 +206,8 @@ def _finish(model, settings, faces):
 
 def _check_health(path):
     model = weights.load(path)
-    faces = _load(model.crop, model.architecture.image_size)
-    known = _load_also(_TRAIN_DATA.value, model.crop, model.architecture)
+    faces = _load_data(model.crop, model.architecture)
+    known = _load_also(_TRAIN_DATA, model.crop, model.architecture)
     log = os.path.join(path, "metrics.jsonl")
     key = jax.random.key(_SEED.value)
     redrawn = None

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tqdm
+from jaxtyping import UInt8
 
 from experiments import reporting
-from inpaint_jax import checkpoints, data, runtime
+from inpaint_jax import checkpoints, data, files, runtime
 from inpaint_jax.errors import InputError
 
 
@@ -193,6 +194,16 @@ def run(
                 log.append(step=step, score=score)
                 _keep_if_best(run_dir, step, state, model, {**meta, "score": score})
     return state
+
+
+def write_samples(
+    run_dir: str | os.PathLike[str],
+    step: int,
+    rows: list[list[UInt8[np.ndarray, "height width 3"]]],
+) -> None:
+    """Writes a sheet of pictures that shows where training stands after a step."""
+    folder = files.make_directory(os.path.join(run_dir, "samples"))
+    files.write_picture(folder / f"step_{step:07d}.png", reporting.sheet(rows))
 
 
 def check_finite(values: dict[str, float], step: int) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from experiments import training
-from inpaint_jax import adversarial
+from inpaint_jax import adversarial, runtime
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import dcgan
 
@@ -182,7 +182,7 @@ def _torch_game():
     if jax.default_backend() != "cpu":
         raise InputError("--torch: compares on CPU; set JAX_PLATFORMS=cpu.")
     torch.manual_seed(0)
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(runtime.available_cores())
     functional = torch.nn.functional
     # On CPU this layout, in which pictures come, is the faster one.
     generator, discriminator = (

@@ -19,7 +19,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_manager
 
 from inpaint_jax import files
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, reason
 
 _FOLDER = "checkpoints"
 _REMOVED = ".removed"
@@ -72,10 +72,9 @@ class Store:
             ) from error
         except (OSError, ValueError) as error:
             # TensorStore reports a full disk as a ValueError.
-            reason = str(error).partition("\n")[0]
             raise InputError(
-                f"{self._directory}: checkpoint {step} cannot be written ({reason}); "
-                "earlier checkpoints are untouched."
+                f"{self._directory}: checkpoint {step} cannot be written "
+                f"({reason(error)}); earlier checkpoints are untouched."
             ) from error
         for old in sorted(self._complete_steps())[: -self._keep]:
             _remove(self._directory / str(old))
@@ -224,10 +223,9 @@ def _damage_reported(manager, step):
         yield
     except Exception as error:
         # What a damaged file raises depends on where the damage is.
-        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"{manager.directory}/{step}: damaged ({reason}); remove this checkpoint "
-            "or give another folder."
+            f"{manager.directory}/{step}: damaged ({reason(error)}); remove this "
+            "checkpoint or give another folder."
         ) from error
 
 

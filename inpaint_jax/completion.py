@@ -229,7 +229,7 @@ def starting_points(
 
     Args:
       key: of the points.
-      guess: the encoder's, `[1, z_dim]`; only used where `settings.init` asks for it.
+      guess: the encoder's, `[1, z_dim]`; None to begin at random points only.
       z_dim: length of z.
       settings: of the search.
     """
@@ -238,7 +238,7 @@ def starting_points(
         points = jnp.clip(jax.random.normal(key, shape), -1.0, 1.0)
     else:
         points = jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
-    if guess is None or settings.init == "random":
+    if guess is None:
         return points
     nearby = settings.restarts
     if settings.init == "mixed":

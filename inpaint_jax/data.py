@@ -20,7 +20,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from inpaint_jax import files, sources
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, reason
 
 _Item = TypeVar("_Item")
 
@@ -250,10 +250,9 @@ def _open_cache(cache, asked):
         sound = images.dtype == np.uint8 and images.shape == (len(names), size, size, 3)
     except Exception as error:
         # The parsers of the two files fail with EOFError and many others.
-        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"--cache={cache}: damaged or no cache of this program ({reason}); remove "
-            "it or give another name."
+            f"--cache={cache}: damaged or no cache of this program ({reason(error)}); "
+            "remove it or give another name."
         ) from error
     for name, value in asked.items():
         if found.get(name) != value:

@@ -7,3 +7,8 @@ class InputError(ValueError):
     The message is one sentence that names the flag or file, the value found, and what
     would be right. Applications print it without a traceback and exit with code 2.
     """
+
+
+def reason(error: Exception) -> str:
+    """Returns the first line of what an error says, or its type if it says nothing."""
+    return (str(error) or type(error).__name__).partition("\n")[0]

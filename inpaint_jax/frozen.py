@@ -25,7 +25,7 @@ import jax.export
 import jax.numpy as jnp
 
 from inpaint_jax import files, weights
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, reason
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 _HASH_BYTES = hashlib.sha256().digest_size
@@ -97,10 +97,9 @@ def load(path: str | os.PathLike[str]) -> Callable[[jax.Array], jax.Array]:
         return jax.export.deserialize(bytearray(data)).call
     except Exception as error:
         # What a reader meets in a format that it does not know has no one type.
-        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"{path}: JAX {jax.__version__} cannot read it ({reason}); export the "
-            "model again."
+            f"{path}: JAX {jax.__version__} cannot read it ({reason(error)}); export "
+            "the model again."
         ) from error
 
 

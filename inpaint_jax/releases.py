@@ -20,7 +20,7 @@ import safetensors
 import safetensors.numpy
 
 from inpaint_jax import checkpoints, files, types
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, reason
 
 _DESCRIPTION = "model.json"
 _RELEASES = pathlib.Path(__file__).parent / "assets"
@@ -137,10 +137,9 @@ def _understood(templates, description, where):
         return templates(description)
     except Exception as error:
         # Networks that cannot be built fail wherever their shapes first meet.
-        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"{where}: describes no model that can be built ({reason}); export it "
-            "again or give another."
+            f"{where}: describes no model that can be built ({reason(error)}); "
+            "export it again or give another."
         ) from error
 
 

@@ -1,5 +1,7 @@
 """How JAX runs: settings before its first operation, and the use of several devices."""
 
+import os
+
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -36,3 +38,10 @@ def data_parallel() -> tuple[NamedSharding, NamedSharding]:
     return NamedSharding(mesh, PartitionSpec()), NamedSharding(
         mesh, PartitionSpec("batch")
     )
+
+
+def available_cores() -> int:
+    """Returns how many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

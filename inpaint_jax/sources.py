@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from inpaint_jax import files
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, reason
 
 ReadPicture = Callable[[int], UInt8[np.ndarray, "height width 3"]]
 """Entry number -> RGB bytes; raises InputError where it cannot be read."""
@@ -100,7 +100,7 @@ def _open_array(path):
     except Exception as error:
         # The parsers of zip files and headers fail with BadZipFile and many others.
         raise InputError(
-            f"{path}: not a readable .npy or .npz ({_reason(error)})."
+            f"{path}: not a readable .npy or .npz ({reason(error)})."
         ) from error
     known = array.dtype == np.uint8 and array.ndim == 4 and array.shape[-1] == 3
     if not known or 0 in array.shape[1:]:
@@ -135,7 +135,7 @@ def _open_tfds(path, data_dir):
         # A set that is not there fails in six ways, a damaged one in more.
         raise InputError(
             f"--data=tfds:{path}: no such set or split is prepared as array_record"
-            f"{where} ({_reason(error)}); prepare it with "
+            f"{where} ({reason(error)}); prepare it with "
             f"{_preparation(name, data_dir)}, or download and unpack the aligned "
             "pictures by hand and give folder:DIR."
         ) from error
@@ -144,19 +144,17 @@ def _open_tfds(path, data_dir):
 
     def read(index):
         try:
-            picture = np.asarray(rows[index].get("image"))
+            # Its declared type admits sequences; the rows of a set are dictionaries.
+            row: Any = rows[index]
+            picture = np.asarray(row.get("image"))
         except Exception as error:
             # What a damaged record or picture raises depends on where the damage is.
-            raise InputError(f"{names[index]}: damaged ({_reason(error)}).") from error
+            raise InputError(f"{names[index]}: damaged ({reason(error)}).") from error
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
             raise InputError(f"{names[index]}: a row without an RGB 'image'.")
         return picture
 
     return names, read
-
-
-def _reason(error):
-    return (str(error) or type(error).__name__).partition("\n")[0]
 
 
 def _preparation(name, data_dir):

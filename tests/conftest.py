@@ -8,7 +8,8 @@ from jaxtyping import install_import_hook
 
 install_import_hook("inpaint_jax", "beartype.beartype")
 
-from inpaint_jax import runtime  # noqa: E402
+from inpaint_jax import files, runtime  # noqa: E402
+from tests import drawn  # noqa: E402
 
 runtime.configure()
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -46,3 +47,15 @@ def standard_promotion():
     """For tests that go through optax or flax, which mix dtypes."""
     with jax.numpy_dtype_promotion("standard"):
         yield
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six small pictures with a subfolder, and things that are no pictures."""
+    root = tmp_path / "faces"
+    (root / "b").mkdir(parents=True)
+    for i, name in enumerate(("a.png", "b/1.png", "b/2.png", "c.png", "z.PNG")):
+        files.write_picture(root / name, drawn.noise(12, 12, 3, seed=i))
+    (root / "notes.txt").write_text("no picture")
+    (root / "d.png").mkdir()
+    return root

@@ -11,23 +11,7 @@ from hypothesis import strategies as st
 
 from inpaint_jax import data, files
 from inpaint_jax.errors import InputError
-
-
-def noise(*shape, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Six small pictures with a subfolder, and things that are no pictures."""
-    root = tmp_path / "faces"
-    (root / "b").mkdir(parents=True)
-    for i, name in enumerate(("a.png", "b/1.png", "b/2.png", "c.png", "z.PNG")):
-        files.write_picture(root / name, noise(12, 12, 3, seed=i))
-    (root / "notes.txt").write_text("no picture")
-    (root / "d.png").mkdir()
-    return root
-
+from tests.drawn import noise
 
 # Framing.
 

@@ -8,10 +8,7 @@ import pytest
 
 from inpaint_jax import data, files
 from inpaint_jax.errors import InputError
-
-
-def noise(*shape, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+from tests.drawn import noise
 
 
 @pytest.fixture

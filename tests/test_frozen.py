@@ -14,6 +14,7 @@ import pytest
 from inpaint_jax import frozen, weights
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import dcgan
+from tests import drawn
 
 TINY = dcgan.Architecture(image_size=16, features=4, z_dim=3, kernel_size=4)
 NAMES = ("generator", "discriminator")
@@ -23,15 +24,7 @@ written = pytest.mark.skipif(
 
 
 def random_model():
-    """Weights and statistics from N(0, 0.2), variances and scales around 1."""
-    rng = np.random.default_rng(0)
-
-    def draw(path, leaf):
-        values = 0.2 * rng.normal(size=leaf.shape)
-        centred = path[-1].key in ("var", "scale")
-        return jnp.asarray(values + 1.0 if centred else values, jnp.float32)
-
-    variables = jax.tree_util.tree_map_with_path(draw, weights.templates(TINY))
+    variables = drawn.variables(weights.templates(TINY))
     return weights.Model(TINY, 128, **variables, source={})
 
 

@@ -13,6 +13,7 @@ import safetensors.numpy
 from inpaint_jax import checkpoints, landmark_predictor, releases
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import landmark_net
+from tests import drawn
 
 TINY = landmark_net.Architecture(image_size=16, features=4, hidden=8)
 CROP, SPREAD = 108, 1.5
@@ -21,16 +22,7 @@ RELEASE = releases._RELEASES / "landmark_net"
 
 @functools.cache
 def tiny_variables():
-    """Weights and statistics from N(0, 0.2), variances and scales around 1."""
-    rng = np.random.default_rng(0)
-
-    def draw(path, leaf):
-        values = 0.2 * rng.normal(size=leaf.shape)
-        centred = path[-1].key in ("var", "scale")
-        return jnp.asarray(values + 1.0 if centred else values, jnp.float32)
-
-    template = landmark_predictor.template(TINY)
-    return jax.tree_util.tree_map_with_path(draw, template)
+    return drawn.variables(landmark_predictor.template(TINY))
 
 
 def tiny_net():

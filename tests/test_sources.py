@@ -8,30 +8,15 @@ import types
 import numpy as np
 import pytest
 
-from inpaint_jax import files, sources
+from inpaint_jax import sources
 from inpaint_jax.errors import InputError
+from tests.drawn import noise
 
 
 def read_all(source, **options):
     """Names and pictures of a source."""
     names, read = sources.open_source(source, **options)
     return list(names), [read(i) for i in range(len(names))]
-
-
-def noise(*shape, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Six small pictures with a subfolder, and things that are no pictures."""
-    root = tmp_path / "faces"
-    (root / "b").mkdir(parents=True)
-    for i, name in enumerate(("a.png", "b/1.png", "b/2.png", "c.png", "z.PNG")):
-        files.write_picture(root / name, noise(12, 12, 3, seed=i))
-    (root / "notes.txt").write_text("no picture")
-    (root / "d.png").mkdir()
-    return root
 
 
 @pytest.mark.parametrize(

@@ -14,21 +14,14 @@ import safetensors.numpy
 from inpaint_jax import adversarial, checkpoints, weights
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import dcgan
+from tests import drawn
 
 TINY = dcgan.Architecture(image_size=16, features=2, z_dim=4, kernel_size=4)
 RELEASE = pathlib.Path(weights.__file__).parent / "assets" / "dcgan"
 
 
 def random_variables(architecture, *, seed=0):
-    """Weights and statistics from N(0, 0.2), variances and scales around 1."""
-    rng = np.random.default_rng(seed)
-
-    def draw(path, leaf):
-        values = 0.2 * rng.normal(size=leaf.shape)
-        centred = path[-1].key in ("var", "scale")
-        return jnp.asarray(values + 1.0 if centred else values, jnp.float32)
-
-    return jax.tree_util.tree_map_with_path(draw, weights.templates(architecture))
+    return drawn.variables(weights.templates(architecture), seed=seed)
 
 
 def tiny_model():

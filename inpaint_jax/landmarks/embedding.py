@@ -10,13 +10,13 @@ import concurrent.futures
 import functools
 import math
 import multiprocessing
-import os
 import pathlib
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
+from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
 from inpaint_jax.landmarks import host
 
@@ -92,7 +92,7 @@ def embed(
     """
     network = _network()
     blocks = np.array_split(images, max(1, math.ceil(len(images) / _BLOCK)))
-    jobs = min(jobs or _available_cores(), len(blocks))
+    jobs = min(jobs or runtime.available_cores(), len(blocks))
     if jobs == 1:
         return network.embed(images, crop=crop)
     with concurrent.futures.ProcessPoolExecutor(
@@ -147,9 +147,3 @@ def _network():
 
 def _embed_here(images, *, crop):
     return _network().embed(images, crop=crop)
-
-
-def _available_cores():
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
