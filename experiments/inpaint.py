@@ -282,7 +282,7 @@ def _encode(model, settings):
         raise InputError(
             f"--init={settings.init}: the model of --checkpoint={_CHECKPOINT.value} "
             f"has an encoder of {model.encodes}; train one with experiments.train "
-            "--model=encoder, or give --init=random."
+            "--model=encoder, or give --init=random --iterations=200."
         )
     return model.encode
 

@@ -50,12 +50,12 @@ class Settings:
     """
 
     restarts: int = 16
-    iterations: int = 200
+    iterations: int = 50
     learning_rate: float = 0.05
-    decay: bool = False
+    decay: bool = True
     optimizer: Literal["adam", "nesterov"] = "adam"
     start: Literal["uniform", "normal"] = "uniform"
-    init: Literal["random", "encoder", "mixed"] = "random"
+    init: Literal["random", "encoder", "mixed"] = "encoder"
     spread: float = 0.3
     window: int = 21
     lambda_context: float = 1.0
@@ -63,7 +63,7 @@ class Settings:
     lambda_landmark: float = 0.05
     normalised: bool = True
     saturating: bool = False
-    chunk: int = 50
+    chunk: int = 25
     patience: int = 2
 
 

@@ -34,6 +34,7 @@ def broken_where_positive(z):
 
 def settings(**changes):
     values = {"restarts": RESTARTS, "iterations": 200, "chunk": 50, "patience": 0}
+    values |= {"init": "random", "decay": False}
     return completion.Settings(**(values | changes))
 
 

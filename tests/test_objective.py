@@ -75,7 +75,9 @@ def test_the_hole_of_the_image_is_never_read(key):
 
 def test_a_search_does_not_retrace_between_images(key, standard_promotion):
     generate, discriminate = networks(key)
-    settings = completion.Settings(restarts=2, iterations=4, chunk=2, patience=0)
+    settings = completion.Settings(
+        restarts=2, iterations=4, chunk=2, patience=0, init="random"
+    )
     traces = []
 
     def counted(z):

@@ -95,7 +95,7 @@ def test_the_release_says_what_it_was_made_of(converted, files):
 
 
 def test_a_search_takes_the_release(converted, environment, tmp_path):
-    flags = ("--start=normal", "--iterations=1", "--restarts=1")
+    flags = ("--init=random", "--start=normal", "--iterations=1", "--restarts=1")
     done = run(
         environment,
         "inpaint",

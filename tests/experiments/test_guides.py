@@ -105,8 +105,10 @@ def noise(seed):
 def bench(tmp_path_factory):
     """A folder of models, good and bad, and of pictures."""
     folder = tmp_path_factory.mktemp("bench")
-    variables = drawn(weights.templates(GENERATOR), seed=0)
-    model = weights.Model(GENERATOR, CROP, **variables, source={})
+    variables = drawn(weights.templates(GENERATOR, encoder=True), seed=0)
+    model = weights.Model(
+        GENERATOR, CROP, **variables, source={}, encodes="damaged faces"
+    )
     weights.export(folder / "tiny", model, provenance={})
     nets = {
         "net": net(),

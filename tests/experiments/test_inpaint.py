@@ -56,8 +56,10 @@ def tiny_model():
         positive = path[-1].key in ("var", "scale")
         return jnp.asarray(1.0 + 0.0 * values if positive else values, jnp.float32)
 
-    variables = jax.tree_util.tree_map_with_path(draw, weights.templates(TINY))
-    return weights.Model(TINY, 128, **variables, source={})
+    variables = jax.tree_util.tree_map_with_path(
+        draw, weights.templates(TINY, encoder=True)
+    )
+    return weights.Model(TINY, 128, **variables, source={}, encodes="damaged faces")
 
 
 @pytest.fixture(scope="session")
