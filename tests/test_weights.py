@@ -11,7 +11,7 @@ import optax
 import pytest
 import safetensors.numpy
 
-from inpaint_jax import adversarial, checkpoints, weights
+from inpaint_jax import adversarial, checkpoints, data, files, masks, pixels, weights
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import dcgan
 from tests import drawn
@@ -291,6 +291,23 @@ def test_released_weights_are_small_and_as_described():
     assert all(size < 16 * 2**20 for size in sizes.values()), sizes
     described = json.loads((RELEASE / "model.json").read_text())["sha256"]
     assert weights.load("release").source["sha256"] == described
+
+
+@pytest.mark.skipif(not RELEASE.is_dir(), reason="no released weights in assets/dcgan")
+def test_the_released_encoder_guesses_better_than_chance(key):
+    model = weights.load("release")
+    picture = files.read_picture(RELEASE.parent / "portrait.png")
+    size = model.architecture.image_size
+    portrait = data.frame(picture, crop=model.crop, size=size)
+    image = pixels.from_bytes(jnp.asarray(portrait)[None])
+    mask = masks.centre(key, (size, size))[None]
+
+    def difference(z):
+        return jnp.mean(mask * jnp.abs(model.generate(z) - image), axis=(1, 2, 3))
+
+    guess = difference(model.encode(image * mask, mask))
+    chance = difference(adversarial.sample_z(key, 64, model.architecture.z_dim))
+    assert float(guess[0]) < 0.7 * float(chance.min())
 
 
 # Training runs.
