@@ -279,9 +279,11 @@ def _encode(model, settings):
     if settings.init == "random":
         return None
     if model.encodes != "damaged faces":
+        without = model.encodes == "nothing"
+        has = "no encoder" if without else f"an encoder of {model.encodes}"
         raise InputError(
             f"--init={settings.init}: the model of --checkpoint={_CHECKPOINT.value} "
-            f"has an encoder of {model.encodes}; train one with experiments.train "
+            f"has {has}; train one with experiments.train "
             "--model=encoder, or give --init=random --iterations=200."
         )
     return model.encode

@@ -111,6 +111,13 @@ def test_a_search_takes_the_release(converted, environment, tmp_path):
     assert (tmp_path / "grid.png").is_file()
 
 
+def test_a_search_says_that_the_release_has_no_encoder(converted, environment):
+    flags = (f"--checkpoint={converted[1]}", "--landmark_term=none")
+    done = run(environment, "inpaint", *flags)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "no encoder" in done.stderr and "--init=random" in done.stderr
+
+
 # name -> (further flags, words of the sentence)
 REFUSED = {
     "no discriminator": (["--discriminator="], ["--discriminator: missing"]),
