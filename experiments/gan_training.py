@@ -181,7 +181,6 @@ def _starting_from(model, state):
 def _judge(draw, faces, crop, z_dim):
     """Scores networks by the Frechet distance of their samples from real faces."""
     real = embedding.embed(faces.images[:_JUDGED], crop=crop)
-
     z = adversarial.sample_z(jax.random.key(0), len(real), z_dim)
 
     def judge(networks):

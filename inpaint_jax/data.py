@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
-from inpaint_jax import files, sources
+from inpaint_jax import files, runtime, sources
 from inpaint_jax.errors import InputError, reason
 
 _Item = TypeVar("_Item")
@@ -214,7 +214,7 @@ def _read_all(source, crop, size, data_dir):
             )
         return frame(picture, crop=crop, size=size)
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(runtime.available_cores()) as pool:
         results = list(pool.map(framed, range(len(names))))
     good = [i for i, result in enumerate(results) if not isinstance(result, str)]
     skipped = tuple(result for result in results if isinstance(result, str))

@@ -1,13 +1,13 @@
 """dlib's points on undamaged faces, as labels to learn from."""
 
 import concurrent.futures
-import os
 import threading
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from inpaint_jax import runtime
 from inpaint_jax.landmarks import host
 
 # dlib answers in whole pixels, and its answer depends on how the box happens to lie.
@@ -76,7 +76,7 @@ def _boxes(images, crop):
             own.detector = host.Detector()
         return host.face_box(own.detector, image, crop=crop)
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(runtime.available_cores()) as pool:
         found = list(pool.map(find, images))
     box = np.stack([box for box, _ in found]).astype(np.int32)
     return box, np.array([source == "detected" for _, source in found])
