@@ -1,7 +1,6 @@
 """What guides the landmarks of a search: flags, models, and a target for each image."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -115,16 +114,21 @@ class Guides:
     scored: bool
     hashes: dict[str, Any]
 
-    def loss(self, generate: types.Generate) -> completion.LandmarkLoss | None:
+    def loss(self) -> completion.LandmarkLoss | None:
         """Returns the landmark loss of all searches, or None without the term."""
         if self.settings is None:
             return None
-        of = landmark_term.make(self.settings, generate=generate, place=self._place)
-        return completion.LandmarkLoss(of, self.settings.moves)
+        used = self.settings.term
+        term = landmark_term.LandmarkTerm(
+            self.settings,
+            model=self.model if used != "net" else None,
+            place=self.predictor.place if self.predictor and used == "net" else None,
+        )
+        return completion.LandmarkLoss(term, self.settings.moves)
 
     def guide(
         self, case: cases.Case, image: types.Image
-    ) -> tuple[landmark_term.Guide | None, dict[str, Any]]:
+    ) -> tuple[landmark_term.Target | None, dict[str, Any]]:
         """Finds out where the landmarks of one image should be.
 
         Args:
@@ -132,7 +136,7 @@ class Guides:
           image: `[1, H, W, 3]`, its hole grey.
 
         Returns:
-          The guide, and what the report says of it.
+          The target, and what the report says of it.
 
         Raises:
           InputError: there is no telling, or the original is asked for and unknown.
@@ -145,13 +149,7 @@ class Guides:
                 f"{case.name}: no landmarks can be placed in the box "
                 f"{target.box[0].tolist()}."
             )
-        used = self.settings.term
-        guide = landmark_term.Guide(
-            target,
-            self.model if used != "net" else None,
-            self.predictor.variables if self.predictor and used == "net" else None,
-        )
-        return guide, entry
+        return target, entry
 
     def error(self, case: cases.Case, completed: types.Image) -> float | None:
         """Returns the landmark error of a completion, or None if it is not scored.
@@ -171,7 +169,9 @@ class Guides:
 
     def check_figure(
         self,
-    ) -> tuple[landmark_term.Settings, types.Variables, ShapeModel]:
+    ) -> tuple[
+        landmark_term.Settings, landmark_predictor.LandmarkPredictor, ShapeModel
+    ]:
         """Returns what a figure is drawn with: settings, landmark net, cascade.
 
         Raises:
@@ -183,7 +183,7 @@ class Guides:
                 "--landmark_figure: draws --landmark_term=soft with "
                 "--landmark_target=predicted; give these or leave it out."
             )
-        return settings, predictor.variables, model
+        return settings, predictor, model
 
     def figure(
         self, scene: completion.Scene, faces: list[types.Image]
@@ -200,8 +200,8 @@ class Guides:
         Raises:
           InputError: there is no cascade or no predicted target to draw.
         """
-        settings, net, model = self.check_figure()
-        points, whitening = self._predict(net, scene.image, scene.mask)
+        settings, predictor, model = self.check_figure()
+        points, whitening = _predict(predictor.place, scene.image, scene.mask)
         shown = [jnp.where(scene.mask > 0, scene.image, face) for face in faces]
         row = [
             landmark_figure.draw(
@@ -209,7 +209,7 @@ class Guides:
                 points,
                 landmark_net.covariance(whitening),
                 model=model,
-                box=scene.guide.target.box,
+                box=scene.guide.box,
                 temperature=settings.temperature,
             )
             for image in (scene.image, *shown)
@@ -229,8 +229,7 @@ class Guides:
     def _target(self, case, image):
         if self.target == "predicted":
             assert self.predictor is not None and self.settings is not None
-            net = self.predictor.variables
-            points, whitening = self._predict(net, image, case.mask)
+            points, whitening = _predict(self.predictor.place, image, case.mask)
             model = self.model if self.settings.term != "net" else None
             target = landmark_term.target_of_net(points, whitening, model)
             deviation = float(target.deviation.mean())
@@ -248,14 +247,6 @@ class Guides:
         seen = pixels.from_bytes(picture)[None]
         box = jnp.asarray(box, jnp.int32)[None]
         return _target_of_cascade(self.model, seen, box), {"face_box": source}
-
-    def _place(self, net, image, mask):
-        predictor: Any = self.predictor
-        return dataclasses.replace(predictor, variables=net).predict(image, mask)
-
-    @functools.cached_property
-    def _predict(self):
-        return jax.jit(self._place)
 
 
 def from_flags(*, size: int, crop: int) -> Guides:
@@ -328,4 +319,5 @@ def _points(model, image, box):
 
 
 # Compiled once for all images.
+_predict = jax.jit(lambda place, image, mask: place(image, mask))
 _target_of_cascade = jax.jit(landmark_term.target_of_cascade)

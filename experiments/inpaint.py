@@ -8,14 +8,15 @@ python -m experiments.inpaint --flagfile=experiments/flags/landmark.flags \
 import dataclasses
 import pathlib
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import tqdm
 from absl import flags
 from jaxtyping import UInt8
 
-from experiments import application, cases, guides, reporting
+from experiments import application, cases, guides, reporting, searches
 from inpaint_jax import (
     completion,
     data,
@@ -23,13 +24,14 @@ from inpaint_jax import (
     masks,
     metrics,
     pixels,
+    runtime,
+    types,
     weights,
 )
 from inpaint_jax.errors import InputError
 
 _PORTRAIT = pathlib.Path(data.__file__).parent / "assets" / "portrait.png"
 _SHOWN_RESTARTS = 4
-_DEFAULTS = completion.Settings()
 
 _IMAGES = flags.DEFINE_string(
     "images",
@@ -50,116 +52,86 @@ _ORIGINAL = flags.DEFINE_bool(
     "yes for a named mask, no for a mask file.",
 )
 _OUTPUT = flags.DEFINE_string("output_dir", "outputs", "Folder to write to.")
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "release", "A --run_dir of experiments.train, or a release folder."
-)
 _SEED = flags.DEFINE_integer("seed", 0, "Of masks and starting points.", 0, 2**32 - 1)
 _BLEND = flags.DEFINE_enum("blend", "poisson", ["poisson", "paste"], "See blending.")
 _FIGURE = flags.DEFINE_bool(
     "landmark_figure", False, "Draw the landmarks through each search."
 )
-_SEARCH = {
-    "restarts": flags.DEFINE_integer(
-        "restarts", _DEFAULTS.restarts, "Starting points for each image.", 1
-    ),
-    "iterations": flags.DEFINE_integer(
-        "iterations", _DEFAULTS.iterations, "Steps of each restart.", 1
-    ),
-    "learning_rate": flags.DEFINE_float(
-        "learning_rate", _DEFAULTS.learning_rate, "Of the optimizer of z.", 0.0
-    ),
-    "decay": flags.DEFINE_bool(
-        "decay", _DEFAULTS.decay, "Let that rate fall to nothing along half a cosine."
-    ),
-    "optimizer": flags.DEFINE_enum(
-        "optimizer", _DEFAULTS.optimizer, ["adam", "nesterov"], "Of z."
-    ),
-    "start": flags.DEFINE_enum(
-        "start", _DEFAULTS.start, ["uniform", "normal"], "How z is drawn."
-    ),
-    "init": flags.DEFINE_enum(
-        "init",
-        _DEFAULTS.init,
-        ["random", "encoder", "mixed"],
-        "Where restarts begin: anywhere, around the encoder's guess, or half and half.",
-    ),
-    "spread": flags.DEFINE_float(
-        "spread", _DEFAULTS.spread, "Of the restarts around that guess.", 0.0
-    ),
-    "window": flags.DEFINE_integer(
-        "window", _DEFAULTS.window, "Side of eq. 15's neighbourhood, odd.", 1
-    ),
-    "lambda_context": flags.DEFINE_float(
-        "lambda_context", _DEFAULTS.lambda_context, "Weight of eq. 16.", 0.0
-    ),
-    "lambda_prior": flags.DEFINE_float(
-        "lambda_prior", _DEFAULTS.lambda_prior, "Weight of eq. 19.", 0.0
-    ),
-    "lambda_landmark": flags.DEFINE_float(
-        "lambda_landmark", _DEFAULTS.lambda_landmark, "Of the landmark loss.", 0.0
-    ),
-    "normalised": flags.DEFINE_bool(
-        "normalised", _DEFAULTS.normalised, "Divide eq. 16 by its weights."
-    ),
-    "saturating": flags.DEFINE_bool(
-        "saturating", _DEFAULTS.saturating, "Prior log(1 - D), as printed."
-    ),
-    "chunk": flags.DEFINE_integer(
-        "chunk", _DEFAULTS.chunk, "Steps between reports.", 1
-    ),
-    "patience": flags.DEFINE_integer(
-        "patience", _DEFAULTS.patience, "Idle chunks before stopping; 0: never.", 0
-    ),
-}
+_TOGETHER = flags.DEFINE_integer(
+    "images_at_once", 1, "Searched for as one program, if memory allows.", 1
+)
+_MEMORY = flags.DEFINE_float(
+    "max_memory", None, "GB for that program; by default most of what is free.", 0.0
+)
+
+
+class Task(NamedTuple):
+    """A picture to complete.
+
+    Attributes:
+      case: the input.
+      scene: what its search knows.
+      described: of its landmarks, for the report.
+    """
+
+    case: cases.Case
+    scene: completion.Scene
+    described: dict[str, Any]
+
+
+class Found(NamedTuple):
+    """What the search for a picture found.
+
+    Attributes:
+      task: the picture.
+      last: the end of its search.
+      best: z of the best restart after each chunk.
+      seconds: of the search, shared with those that ran beside it.
+    """
+
+    task: Task
+    last: completion.Progress
+    best: list[types.Latent]
+    seconds: float
 
 
 def main() -> int:
     """Completes every input; returns 1 if some had to be skipped."""
-    settings = _settings()
+    settings = searches.settings()
     output = files.make_directory(_OUTPUT.value)
     inputs = cases.list_inputs(
         _IMAGES.value or str(_PORTRAIT), mask=_MASK.value, output=output
     )
     hole = cases.read_hole(_MASK.value, hole_is_white=_MASK_HOLE.value == "white")
-    model = weights.load(_CHECKPOINT.value)
+    model = weights.load(searches.CHECKPOINT.value)
     guide = guides.from_flags(size=model.architecture.image_size, crop=model.crop)
     if _FIGURE.value:
         guide.check_figure()
-    compiled = completion.prepare(
-        model.generate,
-        model.discriminate,
-        z_dim=model.architecture.z_dim,
-        settings=settings,
-        landmark=guide.loss(model.generate),
-        encode=_encode(model, settings),
+    compiled = searches.prepare(
+        model, settings, guide.loss(), images=min(_TOGETHER.value, len(inputs))
     )
     application.write_effective_flags(
-        output, "experiments.inpaint", "experiments.guides"
+        output, "experiments.inpaint", "experiments.searches", "experiments.guides"
     )
     for earlier in ("report.json", "grid.png"):
         (output / earlier).unlink(missing_ok=True)
     trace = reporting.JsonLines(output / "trace.jsonl")
     entries, rows, skipped = [], [], []
-    for path in inputs:
-        try:
-            case = cases.read(
-                path,
-                hole,
-                crop=model.crop,
-                size=model.architecture.image_size,
-                seed=_SEED.value,
-                original_known=_ORIGINAL.value,
-            )
-            entry, row = complete(case, compiled, guide, trace, output)
-        except InputError as error:
-            if len(inputs) == 1:
-                raise
-            print(f"skipped {error}")
-            skipped.append(str(error))
-            continue
-        entries.append(entry)
-        rows.append(row)
-        _print_entry(entry, output)
+    at_once = _TOGETHER.value
+    for tasks in _groups(inputs, hole, model, guide, skipped):
+        at_once = _that_fit(min(at_once, len(inputs)), tasks[0], compiled)
+        for first in range(0, len(tasks), at_once):
+            for found in search(
+                tasks[first : first + at_once], compiled, trace, at_once=at_once
+            ):
+                try:
+                    entry, row = finish(found, compiled, guide, output)
+                except InputError as error:
+                    _skip(error, inputs, skipped)
+                    continue
+                entries.append(entry)
+                rows.append(row)
+                _print_entry(entry, output)
     if not entries:
         raise InputError(f"--images={_IMAGES.value}: none of the pictures can be used.")
     files.write_picture(output / "grid.png", reporting.sheet(rows, enlarge=2))
@@ -184,49 +156,128 @@ def main() -> int:
     return 1 if skipped else 0
 
 
-def complete(
-    case: cases.Case,
+def _groups(inputs, hole, model, guide, skipped) -> Iterator[list[Task]]:
+    """Reads the pictures, as many at once as are searched for together."""
+    waiting = []
+    for path in inputs:
+        try:
+            case = cases.read(
+                path,
+                hole,
+                crop=model.crop,
+                size=model.architecture.image_size,
+                seed=_SEED.value,
+                original_known=_ORIGINAL.value,
+            )
+            image = pixels.from_bytes(case.picture)[None] * case.mask
+            target, described = guide.guide(case, image)
+        except InputError as error:
+            _skip(error, inputs, skipped)
+            continue
+        scene = completion.Scene(image, case.mask, target)
+        waiting.append(Task(case, scene, described))
+        if len(waiting) == _TOGETHER.value:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
+
+
+def _skip(error, inputs, skipped):
+    if len(inputs) == 1:
+        raise error
+    print(f"skipped {error}")
+    skipped.append(str(error))
+
+
+def _that_fit(at_once, task, compiled):
+    """How many pictures like this one the memory allows to search for at once."""
+    if at_once == 1 and _MEMORY.value is None:
+        return 1
+    gigabytes = _MEMORY.value or 0.8 * runtime.free_memory() / 1e9
+    one = completion.memory(task.case.key, task.scene, compiled=compiled) / 1e9
+    if one > gigabytes:
+        raise InputError(
+            f"--max_memory={gigabytes:.3g}: one picture takes {one:.2g} GB; allow more "
+            "or give fewer --restarts."
+        )
+    return min(at_once, int(gigabytes / one))
+
+
+def search(
+    tasks: list[Task],
     compiled: completion.Search,
-    guide: guides.Guides,
     trace: reporting.JsonLines,
-    output: pathlib.Path,
-) -> tuple[dict[str, Any], list[UInt8[np.ndarray, "height width 3"]]]:
-    """Completes one image and writes it.
+    *,
+    at_once: int,
+) -> list[Found]:
+    """Searches for some pictures.
 
     Args:
-      case: the input.
+      tasks: the pictures.
+      compiled: the search.
+      trace: where the progress goes.
+      at_once: how many pictures the program holds. Fewer are filled up with copies, so
+        that all share it and how it is rounded.
+    """
+    started = time.monotonic()
+    filled = [*tasks, *[tasks[-1]] * (at_once - len(tasks))]
+    found: list[Found | None] = [None] * len(tasks)
+    bar = tqdm.tqdm(
+        total=compiled.settings.all_iterations,
+        desc=", ".join(task.case.name for task in tasks),
+        unit="step",
+        disable=None,
+    )
+    keys, scenes = zip(*((task.case.key, task.scene) for task in filled), strict=True)
+    with bar:
+        for reports in completion.search_together(keys, scenes, compiled=compiled):
+            seconds = round(time.monotonic() - started, 3)
+            for i, (task, now) in enumerate(zip(tasks, reports, strict=False)):
+                if now is None:
+                    continue
+                trace.append(
+                    image=task.case.name,
+                    step=now.iteration,
+                    loss=now.loss.tolist(),
+                    best_loss=now.best_loss.tolist(),
+                    seconds=seconds,
+                )
+                bar.update(now.iteration - bar.n)
+                bar.set_postfix(best=f"{now.best_loss.min():.4f}")
+                before = found[i]
+                best = [] if before is None else before.best
+                if np.isfinite(now.best_loss).any():
+                    best = [*best, now.state.best_z[int(np.nanargmin(now.best_loss))]]
+                found[i] = Found(task, now, best, seconds)
+    return [each for each in found if each is not None]
+
+
+def finish(
+    found: Found,
+    compiled: completion.Search,
+    guide: guides.Guides,
+    output: pathlib.Path,
+) -> tuple[dict[str, Any], list[UInt8[np.ndarray, "height width 3"]]]:
+    """Completes one picture and writes it.
+
+    Args:
+      found: by its search.
       compiled: the search.
       guide: of the landmarks.
-      trace: where the progress goes.
       output: folder for the picture.
 
     Returns:
       The report's entry and the row of the grid: the damaged image, G(z) under the same
       mask, the best restarts, the completed image, the original where known.
+
+    Raises:
+      InputError: the search diverged.
     """
     started = time.monotonic()
-    image = pixels.from_bytes(case.picture)[None] * case.mask
-    target, described = guide.guide(case, image)
-    scene = completion.Scene(image, case.mask, target)
-    last, steps = None, []
-    bar = tqdm.tqdm(
-        total=compiled.settings.iterations, desc=case.name, unit="step", disable=None
-    )
-    with bar:
-        for last in completion.search(case.key, scene, compiled=compiled):
-            trace.append(
-                image=case.name,
-                step=last.iteration,
-                loss=last.loss.tolist(),
-                best_loss=last.best_loss.tolist(),
-                seconds=round(time.monotonic() - started, 3),
-            )
-            bar.update(last.iteration - bar.n)
-            bar.set_postfix(best=f"{last.best_loss.min():.4f}")
-            if _FIGURE.value:
-                steps.append(last.state.best_z[int(np.nanargmin(last.best_loss))])
-    assert last is not None
-    result = completion.finish(last, scene, compiled=compiled, blend=_BLEND.value)
+    case, scene, described = found.task
+    completion.check(found.last)
+    result = completion.finish(found.last, scene, compiled=compiled, blend=_BLEND.value)
     completed = pixels.to_bytes(result.completed)
     files.write_picture(output / f"{case.name}.png", np.asarray(completed[0]))
     entry = {
@@ -237,14 +288,14 @@ def complete(
         "score": float(result.score[0]),
         "terms": {name: float(value[0]) for name, value in result.terms.items()},
         "scores_of_restarts": np.asarray(result.score).tolist(),
-        "seconds": round(time.monotonic() - started, 3),
+        "seconds": round(found.seconds + time.monotonic() - started, 3),
     }
     if _FIGURE.value:
-        drawn = guide.figure(scene, [compiled.generate(z[None]) for z in steps])
+        drawn = guide.figure(scene, [compiled.generate(z[None]) for z in found.best])
         files.write_picture(output / f"{case.name}_landmarks.png", drawn)
     shown = np.asarray(pixels.to_bytes(result.generated[:_SHOWN_RESTARTS]))
     row = [
-        np.asarray(pixels.to_bytes(image[0])),
+        np.asarray(pixels.to_bytes(scene.image[0])),
         np.asarray(pixels.to_bytes(case.mask[0] * result.generated[0])),
         *shown,
         np.asarray(completed[0]),
@@ -265,28 +316,6 @@ def _scores(completed, original, mask):
         "psnr_hole": float(metrics.psnr(scored, original, 1.0 - mask)[0]),
         "ssim": float(metrics.ssim(scored, original)[0]),
     }
-
-
-def _settings():
-    values = {name: flag.value for name, flag in _SEARCH.items()}
-    if values["window"] % 2 == 0:
-        raise InputError(f"--window={values['window']}: must be odd, as 7.")
-    application.check_numbers(*_SEARCH.values())
-    return completion.Settings(**values)
-
-
-def _encode(model, settings):
-    if settings.init == "random":
-        return None
-    if model.encodes != "damaged faces":
-        without = model.encodes == "nothing"
-        has = "no encoder" if without else f"an encoder of {model.encodes}"
-        raise InputError(
-            f"--init={settings.init}: the model of --checkpoint={_CHECKPOINT.value} "
-            f"has {has}; train one with experiments.train "
-            "--model=encoder, or give --init=random --iterations=200."
-        )
-    return model.encode
 
 
 def _ranking(settings, guide):

@@ -34,13 +34,13 @@ def measure(key: jax.Array) -> dict[str, Any]:
       "cosine": {estimator: {evaluations: mean cosine to the gradient of soft}}.
     """
     key_face, key_z, key_draw = jax.random.split(key, 3)
-    scene, model, place = _scene(key_face)
+    scene, model, cascade, place = _scene(key_face)
     generate = model.generate
     z = adversarial.sample_z(key_z, _RESTARTS, model.architecture.z_dim)
 
     def score(settings, z, draw=key_draw):
-        loss = landmark_term.make(settings, generate=generate, place=place)
-        return loss(draw, z, generate(z), scene)
+        loss = landmark_term.LandmarkTerm(settings, cascade, place)
+        return loss(draw, z, generate(z), scene, generate)
 
     def gradient(settings):
         return jax.jit(jax.grad(lambda z: jnp.sum(score(settings, z))))(z)
@@ -85,13 +85,7 @@ def _scene(key):
     mask = masks.centre(key, (height, width))[None]
     points, whitening = net.predict(face, mask)
     target = landmark_term.target_of_net(points, whitening, cascade)
-    guide = landmark_term.Guide(target, cascade, net.variables)
-
-    def place(variables, image, mask):
-        del variables
-        return net.predict(image, mask)
-
-    return completion.Scene(face * mask, mask, guide), model, place
+    return completion.Scene(face * mask, mask, target), model, cascade, net.place
 
 
 def _length(rows):

@@ -42,8 +42,23 @@ class LandmarkPredictor:
           Points (x, y) in pixels, and the matrices that whiten their errors to unit
           variance along each axis.
         """
+        return self.place(image, mask)
+
+    @property
+    def place(self) -> jax.tree_util.Partial:
+        """`predict` as a pytree, so that its weights are no constants of a program."""
+        apply = _Apply(self.architecture, self.spread)
+        return jax.tree_util.Partial(apply, self.variables)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Apply:
+    architecture: landmark_net.Architecture
+    spread: float
+
+    def __call__(self, variables, image, mask):
         network = self.architecture.network()
-        points, whitening = network.apply(self.variables, image, mask, train=False)  # pyright: ignore[reportGeneralTypeIssues]
+        points, whitening = network.apply(variables, image, mask, train=False)  # pyright: ignore[reportGeneralTypeIssues]
         deviation = self.spread * landmark_net.LAPLACE_DEVIATION
         return points, whitening / deviation
 

@@ -9,9 +9,11 @@ or the true points, which only an evaluation knows.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -74,22 +76,8 @@ class Target(NamedTuple):
     box: Int[Array, "1 4"]
 
 
-class Guide(NamedTuple):
-    """What the loss of one image needs: arrays, so that images share a program.
-
-    Attributes:
-      target: of the image.
-      model: the cascade, for "step" and "soft".
-      net: the landmark net's variables, for "net".
-    """
-
-    target: Target
-    model: ShapeModel | None
-    net: types.Variables | None
-
-
 Place = Callable[..., tuple[landmark_net.Landmarks, landmark_net.Whitening]]
-"""(net's variables, image, mask) -> (points, whitening): the landmark net."""
+"""(image, mask) -> (points, whitening): the landmark net with its weights."""
 
 
 def target_of_cascade(
@@ -153,54 +141,72 @@ def box_around(model: ShapeModel, landmarks: annotation.Landmarks) -> Int[Array,
     return jnp.round(box).astype(jnp.int32)[None]
 
 
-def make(
-    settings: Settings, *, generate: types.Generate, place: Place
-) -> Callable[[types.PRNGKey, types.Latent, types.Image, Any], types.PerExample]:
-    """Returns the landmark loss.
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["model", "place"],
+    meta_fields=["settings"],
+)
+@dataclasses.dataclass(frozen=True)
+class LandmarkTerm:
+    """The landmark loss with its models; a pytree, so that these are no constants.
 
-    Args:
+    Attributes:
       settings: see `Settings`.
-      generate: G, for the estimators, which ask for faces around z.
-      place: see `Place`; used for "net".
-
-    Returns:
-      (key, z, G(z), scene) -> `[restarts]`; the scene has an image, a mask and a guide.
+      model: the cascade, for "step" and "soft".
+      place: see `Place`, a pytree; for "net".
     """
 
-    def loss(generated, scene):
-        points = _measure(settings, place, generated, scene)
-        return _compare(settings, points, scene.guide.target)
+    settings: Settings
+    model: ShapeModel | None = None
+    place: Any = None
 
-    def estimated(key, z, generated, scene):
-        del generated
-        return _ESTIMATORS[settings.gradient](
+    def __call__(
+        self,
+        key: types.PRNGKey,
+        z: types.Latent,
+        generated: types.Image,
+        scene: Any,
+        generate: types.Generate,
+    ) -> types.PerExample:
+        """Returns the loss of each restart.
+
+        Args:
+          key: of the estimators.
+          z: `[restarts, z_dim]`.
+          generated: G(z).
+          scene: with the image, the mask, and a `Target` as its guide.
+          generate: G, which the estimators ask for faces around z.
+        """
+        if self.settings.gradient == "none":
+            return self._loss(generated, scene)
+        return _ESTIMATORS[self.settings.gradient](
             key,
             z,
-            score=lambda z: loss(generate(z), scene),
-            pairs=settings.pairs,
-            radius=settings.radius,
+            score=lambda z: self._loss(generate(z), scene),
+            pairs=self.settings.pairs,
+            radius=self.settings.radius,
         )
 
-    if settings.gradient != "none":
-        return estimated
-    return lambda key, z, generated, scene: loss(generated, scene)
+    def _loss(self, generated, scene):
+        return _compare(self.settings, self._measure(generated, scene), scene.guide)
 
-
-def _measure(settings, place, generated, scene):
-    """Points of the candidates, [restarts, 68, 2]."""
-    mask, guide = scene.mask.repeat(len(generated), axis=0), scene.guide
-    if settings.input == "composite":
-        image = jnp.where(mask > 0, scene.image, generated)
-        mask = jnp.ones_like(mask)
-    else:
-        image = mask * generated
-    if settings.term == "net":
-        return place(guide.net, image, mask)[0]
-    box = guide.target.box.repeat(len(generated), axis=0)
-    if settings.term == "soft":
-        soft = settings.temperature
-        return cascade.predict_soft(guide.model, image, box, temperature=soft)
-    return cascade.round_as_dlib(cascade.predict(guide.model, image, box))
+    def _measure(self, generated, scene):
+        """Points of the candidates, [restarts, 68, 2]."""
+        settings, target = self.settings, scene.guide
+        mask = scene.mask.repeat(len(generated), axis=0)
+        if settings.input == "composite":
+            image = jnp.where(mask > 0, scene.image, generated)
+            mask = jnp.ones_like(mask)
+        else:
+            image = mask * generated
+        if settings.term == "net":
+            return self.place(image, mask)[0]
+        assert self.model is not None
+        box = target.box.repeat(len(generated), axis=0)
+        if settings.term == "soft":
+            soft = settings.temperature
+            return cascade.predict_soft(self.model, image, box, temperature=soft)
+        return cascade.round_as_dlib(cascade.predict(self.model, image, box))
 
 
 def _compare(settings, points, target):

@@ -4,7 +4,8 @@ The solver knows only an objective, `(key, z [batch, z_dim]) -> (loss [batch], t
 with a fresh key at each step for those that draw. Rows are independent searches:
 restarts of one image, images, or both flattened together.
 Long searches run in chunks, `solve` called again on the state it returned, so that
-progress, traces and early stopping live outside the compiled program.
+progress, traces and early stopping live outside the compiled program. Every array of a
+state but its key has a row for each search, so that some can be taken out of it.
 """
 
 from collections.abc import Callable
@@ -58,7 +59,7 @@ def init(
     return LatentState(
         key=key,
         z=z,
-        moments=optimizer.init(z),
+        moments=jax.vmap(optimizer.init)(z),
         best_z=z,
         best_loss=jnp.full(z.shape[0], jnp.inf, z.dtype),
     )
@@ -75,7 +76,7 @@ def step(
     Args:
       state: where the searches are.
       objective: see `Objective`.
-      optimizer: must act on each number of z on its own, as Adam and momentum do.
+      optimizer: of one search; it sees one row of z at a time.
 
     Returns:
       The next state with z clipped to [-1, 1], and the loss before the step. A row
@@ -89,7 +90,7 @@ def step(
         return jnp.sum(loss), loss
 
     gradient, loss = jax.grad(summed, has_aux=True)(state.z)
-    updates, moments = optimizer.update(gradient, state.moments, state.z)
+    updates, moments = jax.vmap(optimizer.update)(gradient, state.moments, state.z)
     moved: Any = optax.apply_updates(state.z, updates)
     better = jnp.isfinite(loss) & (loss < state.best_loss)
     best_loss = jnp.where(better, loss, state.best_loss)
@@ -126,6 +127,13 @@ def solve(
         state,
         length=iterations,
     )
+
+
+def take(state: LatentState, rows: Int[Array, " kept"]) -> LatentState:
+    """Returns the state of some of the searches, which go on as if alone."""
+    searches = state._replace(key=None)
+    kept = jax.tree.map(lambda array: array[rows], searches)
+    return kept._replace(key=state.key)
 
 
 def rank(

@@ -40,6 +40,14 @@ def data_parallel() -> tuple[NamedSharding, NamedSharding]:
     )
 
 
+def free_memory() -> int:
+    """Returns how many bytes JAX's default device could still take."""
+    statistics = jax.local_devices()[0].memory_stats()
+    if statistics:
+        return statistics["bytes_limit"] - statistics["bytes_in_use"]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def available_cores() -> int:
     """Returns how many processor cores this process may use."""
     if hasattr(os, "sched_getaffinity"):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from inpaint_jax import releases, types
-from inpaint_jax.models import dcgan
+from inpaint_jax.models import dcgan, folded
 
 Encodes = Literal["nothing", "whole faces", "damaged faces"]
 """What the encoder of a model was trained on."""
@@ -61,6 +61,21 @@ class Model:
             raise ValueError("this model has no encoder")
         network = self.architecture.encoder()
         return network.apply(self.encoder, image, mask, train=False)  # pyright: ignore[reportReturnType]
+
+    def folded(
+        self, *, batch: int, products: dcgan.DType = jnp.float32
+    ) -> tuple[folded.Generator, folded.Discriminator]:
+        """Returns G and D in the form in which a search runs them.
+
+        Args:
+          batch: about how many faces there will be at once.
+          products: in which type convolutions multiply.
+        """
+        options: Any = {"batch": batch, "products": products}
+        return (
+            folded.generator(self.architecture, self.generator, **options),
+            folded.discriminator(self.architecture, self.discriminator, **options),
+        )
 
 
 def templates(

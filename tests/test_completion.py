@@ -38,6 +38,12 @@ def settings(**changes):
     return completion.Settings(**(values | changes))
 
 
+def started(compiled, key, scene):
+    """Where the restarts of one image begin, [restarts, z_dim]."""
+    states = compiled.start(key[None], jax.tree.map(lambda x: x[None], scene))
+    return np.asarray(states.z[0])
+
+
 @functools.cache
 def prepared(network=generate, **changes):
     return completion.prepare(
@@ -107,14 +113,14 @@ def test_restarts_are_ordered_by_their_score(key):
     np.testing.assert_allclose(score, expected + 0.003 * np.log(2), rtol=1e-4)
 
 
-def pull(key, z, generated, scene):
+def pull(key, z, generated, scene, generate):
     """A landmark loss: how far the first number of z is from the guide's."""
-    del key, generated
+    del key, generated, generate
     return jnp.abs(z[:, 0] - scene.guide[0])
 
 
-def nowhere(key, z, generated, scene):
-    del key, generated, scene
+def nowhere(key, z, generated, scene, generate):
+    del key, generated, scene, generate
     return jnp.where(z[:, 0] == jnp.max(z[:, 0]), jnp.nan, 7.0)
 
 
@@ -223,7 +229,7 @@ def test_starting_points_fill_the_box(start):
     compiled = completion.prepare(
         generate, no_opinion, z_dim=100, settings=settings(restarts=50, start=start)
     )
-    z = np.asarray(compiled.start(jax.random.key(3), SCENE).z)
+    z = started(compiled, jax.random.key(3), SCENE)
     assert z.shape == (50, 100)
     assert np.abs(z).max() <= 1
     # Variance 1/3 of the uniform law; a clipped normal has 32 % of its mass at +-1.
@@ -296,7 +302,7 @@ def test_restarts_begin_around_the_guess(init, restarts, near):
         encode=encode,
     )
     image, mask = jnp.full((1, SIZE, SIZE, 3), -0.4), jnp.full((1, SIZE, SIZE, 1), 0.25)
-    z = np.asarray(compiled.start(jax.random.key(3), completion.Scene(image, mask)).z)
+    z = started(compiled, jax.random.key(3), completion.Scene(image, mask))
     guess = np.asarray([-0.4] + 99 * [0.25])
     np.testing.assert_allclose(z[0], guess, atol=1e-6)
     deviation = np.std(z - guess, axis=1)
@@ -335,9 +341,7 @@ def test_one_restart_that_diverges_ranks_last_and_the_others_go_on():
     # Starting points on both sides of the generator's broken half.
     compiled = prepared(broken_where_positive, iterations=6, chunk=3)
     key = jax.random.key(2)
-    positive = (
-        np.asarray(compiled.start(key, completion.Scene(image, mask)).z)[:, 0] > 0
-    )
+    positive = started(compiled, key, completion.Scene(image, mask))[:, 0] > 0
     assert 0 < positive.sum() < RESTARTS
     result = complete(key, image, mask, compiled)
     finite = np.isfinite(result.score)

@@ -80,7 +80,7 @@ quickly = functools.partial(
 soft = quickly(functools.partial(cascade.predict_soft, temperature=8.0))
 
 
-def place(net, image, mask):
+def place_by(net, image, mask):
     """A landmark net of one smooth layer."""
     known = jnp.concatenate([mask * image, mask], axis=-1).reshape(len(image), -1)
     points = SIZE * (0.5 + 0.5 * jnp.tanh(known @ net)).reshape(-1, 68, 2)
@@ -88,15 +88,24 @@ def place(net, image, mask):
     return points, whitening
 
 
-@functools.cache
-def compiled(place=place, **changes):
-    """The loss as (key, z, G(z), scene) -> [rows], compiled; counts its traces."""
+place = jax.tree_util.Partial(place_by, jnp.asarray(NET, jnp.float32))
+
+
+def term_of(**changes):
     chosen = landmark_term.Settings(**(USUAL | changes))
-    loss = landmark_term.make(chosen, generate=generate, place=place)
+    return landmark_term.LandmarkTerm(
+        chosen, None if chosen.term == "net" else toy_cascade(), place
+    )
+
+
+@functools.cache
+def compiled(**changes):
+    """The loss as (key, z, G(z), scene) -> [rows], compiled; counts its traces."""
+    loss = term_of(**changes)
 
     def traced(*arguments):
         traces.append(None)
-        return loss(*arguments)
+        return loss(*arguments, generate)
 
     traces = []
     compiled = quickly(traced)
@@ -110,11 +119,10 @@ def evaluate(z, scene, *, generated=None, key=KEY, **options):
 
 @functools.cache
 def differentiated(**changes):
-    chosen = landmark_term.Settings(**(USUAL | changes))
-    loss = landmark_term.make(chosen, generate=generate, place=place)
+    loss = term_of(**changes)
 
     def total(z, key, scene):
-        values = loss(key, z, generate(z), scene)
+        values = loss(key, z, generate(z), scene, generate)
         return jnp.sum(values), values
 
     return quickly(jax.value_and_grad(total, has_aux=True))
@@ -133,7 +141,7 @@ def mask_of_left():
     )
 
 
-def scene(term, *, seed=0, deviation=None, landmarks=None, net=NET):
+def scene(term, *, seed=0, deviation=None, landmarks=None):
     """An image with half of it missing, and a target a few pixels off."""
     rng = np.random.default_rng(seed)
     image = np.tanh(smooth_pictures(1, 7 + seed))
@@ -141,9 +149,7 @@ def scene(term, *, seed=0, deviation=None, landmarks=None, net=NET):
         landmarks = mean_face() + 2.0 * rng.normal(size=(1, 68, 2))
     deviation = np.ones(68) if deviation is None else deviation
     target = landmark_term.Target(floats(landmarks), floats(deviation[None]), BOX)
-    model = None if term == "net" else toy_cascade()
-    guide = landmark_term.Guide(target, model, floats(net) if term == "net" else None)
-    scene = completion.Scene(image, mask_of_left(), guide)
+    scene = completion.Scene(image, mask_of_left(), target)
     return jax.tree.map(jnp.asarray, scene)
 
 
@@ -189,7 +195,7 @@ def dlibs_points(tmp_path):
 def test_the_count_is_a_count_of_dlibs_points(input, dlibs_points):
     here = scene("step")
     points = dlibs_points(judged(generate(Z), here, input)[0])
-    off = np.abs(points - np.asarray(here.guide.target.landmarks)) > 2.5
+    off = np.abs(points - np.asarray(here.guide.landmarks)) > 2.5
     counted = evaluate(Z, here, term="step", input=input)
     np.testing.assert_array_equal(counted, 0.5 * off.sum(axis=(1, 2)))
     assert len(set(counted.tolist())) > 1
@@ -197,8 +203,8 @@ def test_the_count_is_a_count_of_dlibs_points(input, dlibs_points):
 
 def by_hand(name, points, here):
     """The loss of a name with the arguments that it should get."""
-    wanted = jnp.broadcast_to(here.guide.target.landmarks, points.shape)
-    weights = jnp.broadcast_to(1.0 / here.guide.target.deviation, points.shape[:2])
+    wanted = jnp.broadcast_to(here.guide.landmarks, points.shape)
+    weights = jnp.broadcast_to(1.0 / here.guide.deviation, points.shape[:2])
     if name == "proportions":
         return landmark_losses.proportions(points, wanted)
     options = {} if name == "shape" else {"threshold": 2.5}
@@ -222,7 +228,7 @@ VARIED = np.random.default_rng(3).uniform(0.5, 3.0, 68)
 )
 def test_each_loss_of_the_net_is_the_one_of_its_name(name, input):
     here = scene("net", deviation=VARIED)
-    points, _ = place(here.guide.net, *judged(generate(Z), here, input))
+    points, _ = place(*judged(generate(Z), here, input))
     expected = by_hand(name, points, here)
     got = evaluate(Z, here, term="net", loss=name, input=input)
     assert np.all(got > 0)
@@ -280,15 +286,15 @@ def stays(net, image, mask):
 def pulls(name, deviation):
     """Length of the gradient of each point, all of them off by (3, 4) pixels."""
     net = mean_face() + (3.0, 4.0)
-    here = scene("net", deviation=deviation, landmarks=mean_face(), net=net)
+    here = scene("net", deviation=deviation, landmarks=mean_face())
     chosen = landmark_term.Settings(**(USUAL | {"term": "net", "loss": name}))
-    loss = landmark_term.make(chosen, generate=generate, place=stays)
 
     def total(net):
-        guide = here.guide._replace(net=net)
-        return jnp.sum(loss(KEY, Z, generate(Z), here._replace(guide=guide)))
+        place = jax.tree_util.Partial(stays, net)
+        loss = landmark_term.LandmarkTerm(chosen, None, place)
+        return jnp.sum(loss(KEY, jnp.asarray(Z), generate(Z), here, generate))
 
-    return np.linalg.norm(quickly(jax.grad(total))(here.guide.net)[0], axis=-1)
+    return np.linalg.norm(quickly(jax.grad(total))(floats(net))[0], axis=-1)
 
 
 @pytest.mark.parametrize("name", ["hinge", "huber"])
@@ -393,11 +399,7 @@ def test_an_estimate_is_that_of_its_name(name):
     by_name = {"spsa": estimators.spsa, "es": estimators.evolution_strategies}
 
     def total(z):
-        score = lambda z: landmark_term.make(
-            landmark_term.Settings(**(USUAL | {"term": "net"})),
-            generate=generate,
-            place=place,
-        )(KEY, z, generate(z), here)
+        score = lambda z: term_of(term="net")(KEY, z, generate(z), here, generate)
         return jnp.sum(by_name[name](KEY, z, score=score, **options))
 
     expected = quickly(jax.grad(total))(jnp.asarray(Z))

@@ -24,7 +24,7 @@ from inpaint_jax import types
 from inpaint_jax.ops import strided
 
 _INITIAL = nn.initializers.normal(stddev=0.02)
-_BATCH_NORM_EPSILON = 1e-5
+BATCH_NORM_EPSILON = 1e-5
 _LEAK = 0.2
 
 DType = Any
@@ -113,22 +113,37 @@ class Conv(nn.Module):
         return y.astype(jnp.float32) + bias[None, None, None]
 
     def _divided_by_its_norm(self, kernel, train):
-        """Spectral normalisation: one step of power iteration at each call."""
-        matrix = kernel.reshape(-1, kernel.shape[-1])
-        initial = jnp.full(matrix.shape[1:], matrix.shape[1] ** -0.5)
+        initial = jnp.full(kernel.shape[-1:], kernel.shape[-1] ** -0.5)
         stored = self.variable("batch_stats", "right", lambda: initial)
-        left = _unit(jax.lax.stop_gradient(matrix) @ stored.value)
-        right = _unit(left @ jax.lax.stop_gradient(matrix))
+        kernel, right = divided_by_its_norm(kernel, stored.value)
         if train:
             stored.value = right
-        return kernel / (left @ matrix @ right)
+        return kernel
+
+
+def divided_by_its_norm(
+    kernel: Float[Array, "*inputs channels"], right: Float[Array, " channels"]
+) -> tuple[Float[Array, "*inputs channels"], Float[Array, " channels"]]:
+    """Divides a kernel by its largest singular value (Miyato et al. 2018).
+
+    Args:
+      kernel: seen as the matrix `[inputs, channels]`.
+      right: guess at that value's right singular vector.
+
+    Returns:
+      The kernel, and a better guess from one step of power iteration.
+    """
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    left = _unit(jax.lax.stop_gradient(matrix) @ right)
+    better = _unit(left @ jax.lax.stop_gradient(matrix))
+    return kernel / (left @ matrix @ better), better
 
 
 def _batch_norm(train: bool) -> nn.BatchNorm:
     return nn.BatchNorm(
         use_running_average=not train,
         momentum=0.9,
-        epsilon=_BATCH_NORM_EPSILON,
+        epsilon=BATCH_NORM_EPSILON,
         scale_init=lambda key, shape, dtype: 1.0 + _INITIAL(key, shape, dtype),
     )
 
@@ -151,7 +166,7 @@ class Generator(nn.Module):
           Images `[batch, image_size, image_size, 3]` in [-1, 1].
         """
         a = self.architecture
-        activate = nn.relu if a.activation == "relu" else _leaky_relu
+        activate = nn.relu if a.activation == "relu" else leaky_relu
         channels = a.features << (a.levels - 1)
         x = nn.Dense(16 * channels, kernel_init=_INITIAL, name="project")(z)
         x = activate(_batch_norm(train)(x.reshape(-1, 4, 4, channels)))
@@ -217,7 +232,7 @@ def _contract(a, x, train, products, *, bounded):
     for level in range(a.levels):
         conv = Conv(a.features << level, a.kernel_size, False, products, bounded)
         x = conv(x, train=train)
-        x = _leaky_relu(_batch_norm(train)(x) if level > 0 else x)
+        x = leaky_relu(_batch_norm(train)(x) if level > 0 else x)
     return x.reshape(x.shape[0], -1)
 
 
@@ -225,5 +240,6 @@ def _unit(x: jax.Array) -> jax.Array:
     return x / (jnp.linalg.norm(x) + 1e-12)
 
 
-def _leaky_relu(x: jax.Array) -> jax.Array:
+def leaky_relu(x: jax.Array) -> jax.Array:
+    """The activation of D and E: slope 0.2 below zero."""
     return nn.leaky_relu(x, _LEAK)

@@ -1,61 +1,121 @@
-"""Stride-2 convolutions, both directions, as dense convolutions over 2 x 2 cells.
+"""Stride-2 convolutions, both directions, in the form that the platform runs fast.
 
 A stride-2 convolution reads each 2 x 2 cell of its input at one alignment only, so
 moving the cell's four pixels into channels ("space to depth") turns it into a stride-1
-convolution with half as many taps a side. The transposed convolution is the same thing
-backwards: the four output pixels of a cell are four groups of channels of one dense
-convolution ("sub-pixel phases", Shi et al. 2016). An even kernel wastes nothing; an odd
-one carries a row and a column of zeros.
+convolution over cells. The transposed convolution is the same thing backwards: the four
+output pixels of a cell are four groups of channels of one dense convolution ("sub-pixel
+phases", Shi et al. 2016). On CPU that is how both are computed: between many channels as
+3 x 3 convolutions over cells with Winograd's products; towards few, where those do not
+pay, directly and with as few taps as will do. Elsewhere XLA has the strided forms.
 
 Kernels keep the plain layout `[k, k, channels_in, channels_out]` and both functions
 equal XLA's own `SAME` forms with stride 2, so weights can be exchanged with any other
-implementation.
+implementation. A kernel that is used again and again can be put into its fast form once,
+with `prepare_conv` and `prepare_conv_transpose`.
 """
 
+import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
-from inpaint_jax.ops import dense
+from inpaint_jax.ops import dense, platform, winograd
 
 Batch = Float[Array, "batch height width channels_in"]
 Kernel = Float[Array, "k k channels_in channels_out"]
+Prepared = Kernel | winograd.AtPoints
 Halved = Float[Array, "batch height//2 width//2 channels_out"]
 Doubled = Float[Array, "batch height*2 width*2 channels_out"]
 
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+_LARGEST = 6  # taps a side that three cells hold, whatever the alignment
+# Fewer channels than this on either side, and the transforms cost more than they save.
+_WIDE = 16
+# With fewer images neither pays: of kernels up to 4 x 4, of larger ones.
+_BATCH = (32, 8)
 
-def conv(x: Batch, kernel: Kernel) -> Halved:
+
+def conv(x: Batch, kernel: Prepared) -> Halved:
     """Halves the image: `lax.conv_general_dilated` with stride 2 and `SAME` padding.
 
     Args:
       x: `[batch, H, W, channels_in]`, H and W even.
-      kernel: `[k, k, channels_in, channels_out]`, k >= 2.
+      kernel: `[k, k, channels_in, channels_out]`, k >= 2; or from `prepare_conv`.
 
     Returns:
       `[batch, H/2, W/2, channels_out]`.
     """
-    _check(kernel)
     if x.shape[1] % 2 or x.shape[2] % 2:
         raise ValueError(f"height and width must be even, got {x.shape[1:3]}")
+    if isinstance(kernel, tuple):
+        return winograd.conv(space_to_depth(x), kernel)
+    _check(kernel)
+    return _CONV(x, kernel)
+
+
+def conv_transpose(x: Batch, kernel: Prepared) -> Doubled:
+    """Doubles the image: `lax.conv_transpose` with stride 2 and `SAME` padding.
+
+    Args:
+      x: `[batch, H, W, channels_in]`.
+      kernel: `[k, k, channels_in, channels_out]`, k >= 2; or from
+        `prepare_conv_transpose`.
+
+    Returns:
+      `[batch, 2H, 2W, channels_out]`.
+    """
+    if isinstance(kernel, tuple):
+        return depth_to_space(winograd.conv(x, kernel))
+    _check(kernel)
+    return _CONV_TRANSPOSE(x, kernel)
+
+
+def prepare_conv(kernel: Kernel, *, batch: int) -> Prepared:
+    """Returns what `conv` computes fastest with on this process's default platform.
+
+    Args:
+      kernel: `[k, k, channels_in, channels_out]`, k >= 2.
+      batch: about how many images there will be.
+    """
+    return _prepare(kernel, batch, _conv_at_points)
+
+
+def prepare_conv_transpose(kernel: Kernel, *, batch: int) -> Prepared:
+    """Does the same as `prepare_conv` for `conv_transpose`."""
+    return _prepare(kernel, batch, _conv_transpose_at_points)
+
+
+def _prepare(kernel, batch, at_points):
+    _check(kernel)
+    fast = jax.default_backend() == "cpu" and _saves_products(kernel, batch)
+    return at_points(kernel) if fast else kernel
+
+
+def _conv_plain(x, kernel):
+    return lax.conv_general_dilated(
+        x, kernel, (2, 2), "SAME", dimension_numbers=_LAYOUT
+    )
+
+
+def _conv_transpose_plain(x, kernel):
+    return lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_LAYOUT)
+
+
+def _conv_cells(x, kernel):
+    if _saves_products(kernel, x.shape[0]):
+        return winograd.conv(space_to_depth(x), _conv_at_points(kernel))
     k = kernel.shape[0]
     # SAME pads k - 2 lines in all; an odd kernel takes one more to fill its last cell.
     before = (k - 2) // 2
     after = k - 2 - before + k % 2
     pad = ((0, 0), (before, after), (before, after), (0, 0))
     cells = space_to_depth(jnp.pad(x, pad))
-    return dense.conv(cells, _cell_kernel(kernel))
+    return dense.conv(cells, _cell_kernel(_cells(kernel, (k + 1) // 2)))
 
 
-def conv_transpose(x: Batch, kernel: Kernel) -> Doubled:
-    """Doubles the image: `lax.conv_transpose` with stride 2 and `SAME` padding.
-
-    Args:
-      x: `[batch, H, W, channels_in]`.
-      kernel: `[k, k, channels_in, channels_out]`, k >= 2.
-
-    Returns:
-      `[batch, 2H, 2W, channels_out]`.
-    """
-    _check(kernel)
+def _conv_transpose_cells(x, kernel):
+    if _saves_products(kernel, x.shape[0]):
+        return depth_to_space(winograd.conv(x, _conv_transpose_at_points(kernel)))
     k = kernel.shape[0]
     # SAME pads the dilated input by ceil(k/2) in front. Where that is even, cells of
     # output straddle its edge: one cell more is computed and half a one cut off.
@@ -65,9 +125,15 @@ def conv_transpose(x: Batch, kernel: Kernel) -> Doubled:
     before = (front + margin - 1) // 2
     after = margin + taps - 1 - before
     pad = ((0, 0), (before, after), (before, after), (0, 0))
-    cells = dense.conv(jnp.pad(x, pad), _phase_kernel(kernel))
+    cells = dense.conv(jnp.pad(x, pad), _phase_kernel(_cells(kernel, taps)))
     height, width = 2 * x.shape[1], 2 * x.shape[2]
     return depth_to_space(cells)[:, margin : margin + height, margin : margin + width]
+
+
+_CONV = platform.choose(cpu=_conv_cells, default=_conv_plain)
+_CONV_TRANSPOSE = platform.choose(
+    cpu=_conv_transpose_cells, default=_conv_transpose_plain
+)
 
 
 def space_to_depth(
@@ -92,25 +158,42 @@ def depth_to_space(
     )
 
 
-def _cells(kernel):
-    # [n, 2, n, 2, in, out]: tap t = 2 m + r becomes cell m, position r in the cell.
-    k = kernel.shape[0]
-    n = (k + 1) // 2
-    even = jnp.pad(kernel, ((0, 2 * n - k), (0, 2 * n - k), (0, 0), (0, 0)))
-    return even.reshape(n, 2, n, 2, *kernel.shape[2:])
+def _cells(kernel, cells, front=0):
+    # [n, 2, n, 2, in, out]: tap t becomes cell m, position r with 2 m + r = front + t.
+    lines = (front, 2 * cells - front - kernel.shape[0])
+    kernel = jnp.pad(kernel, (lines, lines, (0, 0), (0, 0)))
+    return kernel.reshape(cells, 2, cells, 2, *kernel.shape[2:])
 
 
-def _cell_kernel(kernel):
-    n = (kernel.shape[0] + 1) // 2
-    cells = _cells(kernel).transpose(0, 2, 1, 3, 4, 5)
-    return cells.reshape(n, n, 4 * kernel.shape[2], kernel.shape[3])
+def _cell_kernel(cells):
+    n, _, _, _, channels_in, channels_out = cells.shape
+    return cells.transpose(0, 2, 1, 3, 4, 5).reshape(
+        n, n, 4 * channels_in, channels_out
+    )
 
 
-def _phase_kernel(kernel):
+def _phase_kernel(cells):
     # The output pixel at position q of a cell reads the taps with r = 1 - q.
-    n = (kernel.shape[0] + 1) // 2
-    phases = jnp.flip(_cells(kernel), (1, 3)).transpose(0, 2, 4, 1, 3, 5)
-    return phases.reshape(n, n, kernel.shape[2], 4 * kernel.shape[3])
+    n, _, _, _, channels_in, channels_out = cells.shape
+    phases = jnp.flip(cells, (1, 3)).transpose(0, 2, 4, 1, 3, 5)
+    return phases.reshape(n, n, channels_in, 4 * channels_out)
+
+
+def _conv_at_points(kernel):
+    # In cells that begin at an even pixel, for which the first tap may come too early.
+    first = (kernel.shape[0] - 2) // 2
+    return winograd.at_points(_cell_kernel(_cells(kernel, 3, 2 - first)))
+
+
+def _conv_transpose_at_points(kernel):
+    front = (kernel.shape[0] + 1) // 2
+    return winograd.at_points(_phase_kernel(_cells(kernel, 3, 3 - front)))
+
+
+def _saves_products(kernel, batch):
+    """Whether Winograd's form is the faster one on CPU; measured, see BUILD_NOTES.md."""
+    k, narrow = kernel.shape[0], min(kernel.shape[2:]) < _WIDE
+    return k <= _LARGEST and not narrow and batch >= _BATCH[k >= 5]
 
 
 def _check(kernel):

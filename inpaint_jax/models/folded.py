@@ -1,0 +1,169 @@
+"""The DCGAN as a search runs it: weights fixed, all that can be done once done before.
+
+With stored statistics BatchNorm is a scale and a shift for each channel. Both go into
+the weights and the bias of the layer before it, and the kernels into the form in which
+`ops.strided` is fastest. What is left is a chain of layers. The results are those of
+`dcgan` with `train=False`, up to rounding.
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from inpaint_jax import types
+from inpaint_jax.models import dcgan
+from inpaint_jax.ops import strided
+
+
+class Layer(NamedTuple):
+    """A dense layer or a convolution, its normalisation included.
+
+    Attributes:
+      kernel: `[inputs, outputs]`, or from `ops.strided`.
+      bias: `[outputs]`.
+    """
+
+    kernel: Any
+    bias: Float[Array, " outputs"]
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["layers"],
+    meta_fields=["activation", "products"],
+)
+@dataclasses.dataclass(frozen=True)
+class Generator:
+    """G with its weights; a pytree, so that these are no constants of a program.
+
+    Attributes:
+      layers: from z to the image.
+      activation: as in `dcgan.Architecture`.
+      products: in which type convolutions multiply; they add in float32.
+    """
+
+    layers: list[Layer]
+    activation: str
+    products: dcgan.DType
+
+    def __call__(self, z: types.Latent) -> types.Image:
+        """Generates one image for each latent vector."""
+        activate = nn.relu if self.activation == "relu" else dcgan.leaky_relu
+        first, *hidden, last = self.layers
+        channels = first.bias.shape[0] // 16
+        x = activate(z @ first.kernel + first.bias[None]).reshape(-1, 4, 4, channels)
+        for layer in hidden:
+            x = activate(_convolve(strided.conv_transpose, x, layer, self.products))
+        return jnp.tanh(_convolve(strided.conv_transpose, x, last, self.products))
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["layers"], meta_fields=["products"]
+)
+@dataclasses.dataclass(frozen=True)
+class Discriminator:
+    """D with its weights; a pytree, as `Generator`.
+
+    Attributes:
+      layers: from the image to the logit.
+      products: as in `Generator`.
+    """
+
+    layers: list[Layer]
+    products: dcgan.DType
+
+    def __call__(self, image: types.Image) -> types.Logits:
+        """Judges each image."""
+        x = image
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = dcgan.leaky_relu(_convolve(strided.conv, x, layer, self.products))
+        return (x.reshape(x.shape[0], -1) @ last.kernel + last.bias[None])[:, 0]
+
+
+def generator(
+    architecture: dcgan.Architecture,
+    variables: types.Variables,
+    *,
+    batch: int,
+    products: dcgan.DType = jnp.float32,
+) -> Generator:
+    """Folds a generator.
+
+    Args:
+      architecture: of the network.
+      variables: {"params", "batch_stats"}.
+      batch: about how many faces there will be at once.
+      products: see `Generator`.
+    """
+
+    def layers(variables):
+        prepare = functools.partial(strided.prepare_conv_transpose, batch=batch)
+        hidden = [
+            _folded(variables, f"Conv_{i}", f"BatchNorm_{i + 1}")
+            for i in range(architecture.levels - 1)
+        ]
+        convolutions = [*hidden, _folded(variables, "to_image", None)]
+        prepared = [_prepared(prepare, layer, products) for layer in convolutions]
+        return [_folded(variables, "project", "BatchNorm_0"), *prepared]
+
+    return Generator(_once(layers)(variables), architecture.activation, products)
+
+
+def discriminator(
+    architecture: dcgan.Architecture,
+    variables: types.Variables,
+    *,
+    batch: int,
+    products: dcgan.DType = jnp.float32,
+) -> Discriminator:
+    """Folds a discriminator; arguments as for `generator`."""
+
+    def layers(variables):
+        prepare = functools.partial(strided.prepare_conv, batch=batch)
+        convolutions = [
+            _folded(variables, f"Conv_{i}", f"BatchNorm_{i - 1}" if i else None)
+            for i in range(architecture.levels)
+        ]
+        prepared = [_prepared(prepare, layer, products) for layer in convolutions]
+        return [*prepared, _folded(variables, "to_logit", None)]
+
+    return Discriminator(_once(layers)(variables), products)
+
+
+def _convolve(convolve, x, layer, products):
+    y = convolve(x.astype(products), layer.kernel)
+    return y.astype(jnp.float32) + layer.bias[None, None, None]
+
+
+def _folded(variables, layer, norm):
+    """A layer with the BatchNorm after it, if there is one."""
+    kernel, bias = (variables["params"][layer][name] for name in ("kernel", "bias"))
+    stored = variables["batch_stats"].get(layer, {})
+    if "right" in stored:
+        kernel, _ = dcgan.divided_by_its_norm(kernel, stored["right"])
+    if norm is None:
+        return Layer(kernel, bias)
+    learnt, seen = variables["params"][norm], variables["batch_stats"][norm]
+    scale = learnt["scale"] / jnp.sqrt(seen["var"] + dcgan.BATCH_NORM_EPSILON)
+    shift = learnt["bias"] - scale * seen["mean"]
+    # What a dense layer puts out are pixels of as many channels.
+    pixels = bias.shape[0] // scale.shape[0]
+    scale, shift = jnp.tile(scale, pixels), jnp.tile(shift, pixels)
+    broadcast = scale.reshape((1,) * (kernel.ndim - 1) + (-1,))
+    return Layer(kernel * broadcast, bias * scale + shift)
+
+
+def _prepared(prepare, layer, products):
+    kernel = jax.tree.map(lambda x: x.astype(products), prepare(layer.kernel))
+    return Layer(kernel, layer.bias)
+
+
+def _once(function):
+    """Compiles what runs once: optimising it would take longer than it runs."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
