@@ -1,8 +1,8 @@
-"""Measures how long searches and trainings take, as ratios within one run.
+"""Measures how long things take, as ratios within one run.
 
-python -m experiments.benchmark --suite=landmarks --output=benchmark.json
-python -m experiments.benchmark --suite=gradients --output=gradients.json
-python -m experiments.benchmark --suite=training --torch --output=training.json
+python -m experiments.benchmark --suite=search --peer=plain --peer=torch \
+    --output=search.json
+python -m experiments.benchmark --suite=train --features=48 --kernel_size=4
 """
 
 import functools
@@ -16,66 +16,111 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments import application, landmark_gradients, reporting, training_speed
-from inpaint_jax import adversarial, files, landmark_predictor, pixels, weights
+from experiments import (
+    application,
+    landmark_gradients,
+    reporting,
+    search_speed,
+    training_speed,
+)
+from inpaint_jax import (
+    adversarial,
+    blending,
+    files,
+    landmark_predictor,
+    masks,
+    pixels,
+    weights,
+)
 from inpaint_jax.landmarks import cascade, host
+from inpaint_jax.models import dcgan
 
+_SUITES = ["search", "train", "landmarks", "blend"]
 _SUITE = flags.DEFINE_enum(
     "suite",
-    "landmarks",
-    ["landmarks", "gradients", "training"],
-    "landmarks: times of what places them; gradients: how right those are; training: "
-    "images a second and waiting for data.",
+    "search",
+    [*_SUITES, "all", "gradients"],
+    "Steps of a search; training steps; what places landmarks; blending; all of these; "
+    "or how right the landmark gradients are.",
+)
+_PEER = flags.DEFINE_multi_enum(
+    "peer",
+    [],
+    ["plain", "torch"],
+    "Of search and train: plain JAX, and PyTorch if it is installed.",
 )
 _OUTPUT = flags.DEFINE_string("output", "benchmark.json", "File to write.")
-_BATCH = flags.DEFINE_integer("batch_size", 64, "Faces at once.", 1)
-_ROUNDS = flags.DEFINE_integer("rounds", 20, "Repetitions of each measurement.", 2)
-_TORCH = flags.DEFINE_bool("torch", False, "Compare --suite=training with PyTorch.")
+_BATCH = flags.DEFINE_integer("batch_size", 64, "Candidates, images or faces.", 1)
+_ROUNDS = flags.DEFINE_integer("rounds", 10, "Repetitions of each measurement.", 2)
+_FEATURES = flags.DEFINE_integer("features", 64, "Of the networks, see train.", 1)
+_KERNEL = flags.DEFINE_integer("kernel_size", 5, "Of the networks.", 2)
+_SIDE = 3072  # of the matrices whose product shows what the processor can do
+_COPY = 1 << 26  # numbers whose copy shows what the memory can do
+
+Runs = dict[str, Callable[[], Any]]
 
 
 def main() -> int:
     """Measures, prints and writes; returns the exit code."""
-    time_in_turn = functools.partial(_time_in_turn, rounds=_ROUNDS.value)
-    if _SUITE.value == "landmarks":
-        return _report_landmarks(time_in_turn(_landmarks(_BATCH.value)))
     key = jax.random.key(0)
     if _SUITE.value == "gradients":
         found = landmark_gradients.measure(key)
     else:
-        found = training_speed.measure(
-            key,
-            batch_size=_BATCH.value,
-            steps=2 * _ROUNDS.value,
-            time_in_turn=time_in_turn,
-            with_torch=_TORCH.value,
-        )
-    files.write_json(_OUTPUT.value, {**found, **reporting.environment()})
+        a = dcgan.Architecture(features=_FEATURES.value, kernel_size=_KERNEL.value)
+        ceilings = _ceilings()
+        found = {name: round(value / 1e9, 1) for name, value in ceilings.items()}
+        suites = _SUITES if _SUITE.value == "all" else [_SUITE.value]
+        for suite in suites:
+            found |= _MEASURES[suite](key, a, ceilings)
+    report = {"batch_size": _BATCH.value, **found, **reporting.environment()}
+    files.write_json(_OUTPUT.value, report)
     print(json.dumps(found, indent=2))
     return 0
 
 
-def _report_landmarks(measured):
-    report: dict[str, Any] = {"batch_size": _BATCH.value, **reporting.environment()}
-    for name, times in measured.items():
-        report[name] = {
-            "ms": 1e3 * float(np.median(times)),
-            "spread": 1e3 * float(np.subtract(*np.percentile(times, [75, 25]))),
-            "ratio_vs_dlib": _ratio(times, measured["dlib"]),
-            "ratio_vs_exact": _ratio(times, measured["landmarks_exact"]),
-        }
-        print(
-            f"{name}: {report[name]['ms']:.1f} ms for {_BATCH.value} faces, "
-            f"{report[name]['ratio_vs_dlib']:.2f} of dlib, "
-            f"{report[name]['ratio_vs_exact']:.2f} of the exact cascade"
+def _search(key, a, ceilings):
+    runs = search_speed.steps(key, a, batch_size=_BATCH.value, peers=_PEER.value)
+    times = _time_in_turn(runs)
+    for name in times:
+        if name.startswith("search_step"):
+            times[name] = [seconds / search_speed.STEPS for seconds in times[name]]
+    flops = _BATCH.value * search_speed.step_flops(a)
+    found = {name: _entry(seconds, flops, ceilings) for name, seconds in times.items()}
+    ours = found["search_step"]
+    _add_ratios(ours, times, "search_step")
+    found["search_step_with_landmarks"]["ratio_vs_without"] = _ratio(
+        times["search_step_with_landmarks"], times["search_step"]
+    )
+    if "plain" in times:
+        found["plain_with_dlib"]["ratio_vs_without"] = _ratio(
+            times["plain_with_dlib"], times["plain"]
         )
-    files.write_json(_OUTPUT.value, report)
-    return 0
+    return found
 
 
-def _landmarks(batch) -> dict[str, Callable[[], Any]]:
+def _train(key, a, ceilings):
+    batch = _BATCH.value
+    runs = training_speed.steps(key, a, batch_size=batch, peers=_PEER.value)
+    times = _time_in_turn(runs)
+    found = {}
+    for name, seconds in times.items():
+        encoder = name == "train_step_with_encoder"
+        flops = batch * training_speed.step_flops(a, encoder=encoder)
+        entry = _entry(seconds, flops, ceilings)
+        label = name if name.startswith("train") else f"train_step_{name}"
+        found[label] = entry | {"images_per_s": batch / float(np.median(seconds))}
+    _add_ratios(found["train_step"], times, "train_step")
+    found["waiting_for_data"] = training_speed.waiting(
+        key, a, batch_size=batch, count=2 * _ROUNDS.value
+    )
+    return found
+
+
+def _landmarks(key, a, ceilings):
     """What places landmarks, on faces of the released generator."""
-    generator = weights.load("release")
-    z = adversarial.sample_z(jax.random.key(0), batch, generator.architecture.z_dim)
+    del a, ceilings
+    batch, generator = _BATCH.value, weights.load("release")
+    z = adversarial.sample_z(key, batch, generator.architecture.z_dim)
     image = jax.block_until_ready(jax.jit(generator.generate)(z))
     size = image.shape[1]
     box = np.array([host.aligned_box(crop=generator.crop, size=size)], np.int32)
@@ -97,20 +142,69 @@ def _landmarks(batch) -> dict[str, Callable[[], Any]]:
     net_gradient = jax.jit(
         jax.value_and_grad(lambda x: jnp.sum(jnp.abs(net.predict(x, known)[0])))
     )
+    times = _time_in_turn(
+        {
+            "dlib": lambda: predictor.predict(bytes_seen, box),
+            "landmarks_exact": lambda: exact(model, image, box),
+            "landmarks_soft_gradient": lambda: soft_gradient(image, model, box),
+            "landmarks_net_gradient": lambda: net_gradient(image),
+        }
+    )
     return {
-        "dlib": lambda: predictor.predict(bytes_seen, box),
-        "landmarks_exact": lambda: exact(model, image, box),
-        "landmarks_soft_gradient": lambda: soft_gradient(image, model, box),
-        "landmarks_net_gradient": lambda: net_gradient(image),
+        name: _entry(seconds)
+        | {
+            "ratio_vs_dlib": _ratio(seconds, times["dlib"]),
+            "ratio_vs_exact": _ratio(seconds, times["landmarks_exact"]),
+        }
+        for name, seconds in times.items()
     }
 
 
-def _time_in_turn(runs, *, rounds):
+def _blend(key, a, ceilings):
+    del ceilings
+    shape = (_BATCH.value, a.image_size, a.image_size)
+    generated, image = (
+        jax.random.uniform(jax.random.fold_in(key, i), (*shape, 3), minval=-1.0)
+        for i in range(2)
+    )
+    mask = masks.centre(key, shape[1:])[None].repeat(shape[0], axis=0)
+    blends = {"paste": jax.jit(blending.paste), "poisson": jax.jit(blending.poisson)}
+    runs = {
+        f"blend_{name}": functools.partial(blend, generated, image, mask)
+        for name, blend in blends.items()
+    }
+    return {name: _entry(seconds) for name, seconds in _time_in_turn(runs).items()}
+
+
+_MEASURES = {
+    "search": _search,
+    "train": _train,
+    "landmarks": _landmarks,
+    "blend": _blend,
+}
+
+
+def _ceilings():
+    """Operations a second of a large product, bytes a second of a large copy."""
+    matrix, numbers = jnp.ones((_SIDE, _SIDE)), jnp.ones(_COPY)
+    times = _time_in_turn(
+        {
+            "product": functools.partial(jax.jit(jnp.matmul), matrix, matrix),
+            "copy": functools.partial(jax.jit(jnp.negative), numbers),
+        }
+    )
+    return {
+        "peak_gflops": 2 * _SIDE**3 / min(times["product"]),
+        "peak_gbytes": 2 * numbers.nbytes / min(times["copy"]),
+    }
+
+
+def _time_in_turn(runs: Runs) -> dict[str, list[float]]:
     """Seconds of each run, one after the other in each round, after a warm-up."""
     for run in runs.values():
         jax.block_until_ready(run())
     times = {name: [] for name in runs}
-    for _ in range(rounds):
+    for _ in range(_ROUNDS.value):
         for name, run in runs.items():
             started = time.perf_counter()
             jax.block_until_ready(run())
@@ -118,8 +212,31 @@ def _time_in_turn(runs, *, rounds):
     return times
 
 
+def _entry(seconds, flops=None, ceilings=None):
+    """Milliseconds; with `flops`, which share of the peak they come to.
+
+    Counted as convolutions are defined, so a form with fewer products can exceed 1.
+    """
+    median = float(np.median(seconds))
+    spread = float(np.subtract(*np.percentile(seconds, [75, 25])))
+    entry = {"ms": 1e3 * median, "spread": 1e3 * spread}
+    if flops is None:
+        return entry
+    share = flops / median / ceilings["peak_gflops"]
+    return entry | {"gflop": flops / 1e9, "share_of_ceiling": share}
+
+
+def _add_ratios(entry, times, name):
+    if "plain" in times:
+        entry["ratio_vs_plain"] = _ratio(times[name], times["plain"])
+    torch = [seconds for other, seconds in times.items() if other.startswith("torch")]
+    if torch:
+        entry["ratio_vs_torch"] = max(_ratio(times[name], each) for each in torch)
+
+
 def _ratio(times, others):
-    return float(np.median(times) / np.median(others))
+    """Median over the rounds: what slows the machine down slows both."""
+    return float(np.median(np.divide(times, others)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How fast training is: images a second, use of the processor, waiting for data.
 
-The networks and rules are those of `flags/train_release.flags`. Another framework plays
-the same game of two in the same process, if that is asked for and it is installed.
+The rules are those of `flags/train_release.flags`. The same game is played with XLA's
+own strided convolutions and in another framework, if that is asked for.
 """
 
 import functools
@@ -10,90 +10,85 @@ import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import training
-from inpaint_jax import adversarial, runtime
-from inpaint_jax.errors import InputError
+from experiments import torch_peer, training
+from inpaint_jax import adversarial
 from inpaint_jax.models import dcgan
+from inpaint_jax.ops import strided
 
-ARCHITECTURE = dcgan.Architecture(features=48, z_dim=128, kernel_size=4)
 _RATE_G, _RATE_D, _BETA1 = 2e-4, 1e-4, 0.5
 _RULES = adversarial.Rules(
     real_label=0.9, augment=True, lambda_reconstruction=100.0, lambda_latent=20.0
 )
 _FACES = 8500
-_SIDE = 3072  # of the matrices whose product shows what the processor can do
-Runs = dict[str, Callable[[], Any]]
 
 
-def measure(
-    key: jax.Array,
-    *,
-    batch_size: int,
-    steps: int,
-    time_in_turn: Callable[[Runs], dict[str, list[float]]],
-    with_torch: bool,
-) -> dict[str, Any]:
-    """Measures whole training steps on noise.
+def steps(
+    key: jax.Array, a: dcgan.Architecture, *, batch_size: int, peers: list[str]
+) -> dict[str, Callable[[], Any]]:
+    """Returns whole training steps on noise, each a function without arguments.
 
     Args:
       key: of the weights and of the steps.
+      a: the architecture.
       batch_size: images of a step.
-      steps: to be taken with data from each kind of source.
-      time_in_turn: {name: run} -> {name: seconds of each round}.
-      with_torch: whether PyTorch takes its turns too.
-
-    Returns:
-      "peak_gflops", of the fastest large float32 matrix product; for each game its
-      "images_per_s", "ms", "gflop" of a step (see `step_flops`) and "utilisation", the
-      share of the peak; "speed_vs_torch", the median over the rounds; and
-      "waiting_for_data", from memory and from a file that no one has read yet.
+      peers: "plain" and "torch", if these are to be compared with.
 
     Raises:
-      InputError: PyTorch is asked for, and is not installed or JAX is not on CPU.
+      InputError: see `torch_peer.load`.
     """
-    shape = (max(_FACES, batch_size), *[ARCHITECTURE.image_size] * 2, 3)
-    faces = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    images = faces[:batch_size]
-    games = {"two_players": False, "with_encoder": True}
-    steppers = {name: _game(key, encoder=encoder) for name, encoder in games.items()}
-    runs: Runs = {
-        name: functools.partial(step, images) for name, step in steppers.items()
+    images = _noise(a, batch_size)
+    games = {
+        "train_step": _game(key, a, encoder=False),
+        "train_step_with_encoder": _game(key, a, encoder=True),
     }
-    matrix = jnp.ones((_SIDE, _SIDE))
-    runs["matrix_product"] = functools.partial(jax.jit(jnp.matmul), matrix, matrix)
-    if with_torch:
-        runs["torch"] = functools.partial(_torch_game(), images)
-    times = time_in_turn(runs)
-    peak = 2 * _SIDE**3 / min(times.pop("matrix_product"))
-    found: dict[str, Any] = {"peak_gflops": peak / 1e9}
-    for name, seconds in times.items():
-        median = float(np.median(seconds))
-        flops = batch_size * step_flops(encoder=games.get(name, False))
-        found[name] = {
-            "images_per_s": batch_size / median,
-            "ms": 1e3 * median,
-            "spread_ms": 1e3 * float(np.subtract(*np.percentile(seconds, [75, 25]))),
-            "gflop": flops / 1e9,
-            "utilisation": flops / median / peak,
-        }
-    if with_torch:
-        ratio = np.divide(times["torch"], times["two_players"])
-        found["two_players"]["speed_vs_torch"] = float(np.median(ratio))
-    step = steppers["two_players"]
-    found["waiting_for_data"] = {
-        "memory": _waiting(step, faces, batch_size, steps),
-        "cache": _waiting_for_file(step, faces, batch_size, steps),
-    }
-    return found
+    if "plain" in peers:
+        games["plain"] = in_plain_form(_game(key, a, encoder=False), images)
+    if "torch" in peers:
+        games["torch"] = torch_peer.game(
+            a, _RULES, rates=(_RATE_G, _RATE_D), beta1=_BETA1
+        )
+    return {name: functools.partial(game, images) for name, game in games.items()}
 
 
-def step_flops(*, encoder: bool) -> int:
+def waiting(
+    key: jax.Array, a: dcgan.Architecture, *, batch_size: int, count: int
+) -> dict[str, Any]:
+    """Measures which share of its time training waits for data.
+
+    Args:
+      key: as in `steps`.
+      a: the architecture.
+      batch_size: images of a step.
+      count: of steps from each source.
+
+    Returns:
+      For "memory" and for "cache", a file that no one has read yet: "share" and
+      "images_per_s".
+    """
+    step, faces = _game(key, a, encoder=False), _noise(a, max(_FACES, batch_size))
+    step(faces[:batch_size])
+    return {
+        "memory": _waiting(step, faces, batch_size, count),
+        "cache": _waiting_for_file(step, faces, batch_size, count),
+    }
+
+
+def in_plain_form(run: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """Compiles a function with XLA's own strided convolutions, by its first call."""
+    with mock.patch.multiple(
+        strided, conv=strided.plain_conv, conv_transpose=strided.plain_conv_transpose
+    ):
+        jax.block_until_ready(run(*arguments))
+    return run
+
+
+def step_flops(a: dcgan.Architecture, *, encoder: bool) -> int:
     """Counts the floating-point operations of a training step, for each real image.
 
     Two for each multiply-add of the convolutions and dense layers, k x k taps for each
@@ -101,9 +96,9 @@ def step_flops(*, encoder: bool) -> int:
     the step needs. What an implementation computes beyond that does not count.
 
     Args:
+      a: the architecture.
       encoder: whether E plays too.
     """
-    a = ARCHITECTURE
     channels = [a.features << level for level in range(a.levels)]
     last = 16 * channels[-1]
 
@@ -123,9 +118,14 @@ def step_flops(*, encoder: bool) -> int:
     return 2 * (judging + 2 * 3 * (up + project) + encoding)
 
 
-def _game(key, *, encoder):
+def _noise(a, count):
+    shape = (count, a.image_size, a.image_size, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def _game(key, a, *, encoder):
     """A function that takes one step on the images given to it."""
-    a, rate = ARCHITECTURE, optax.adam(_RATE_G, b1=_BETA1)
+    rate = optax.adam(_RATE_G, b1=_BETA1)
     players = adversarial.Players(
         a.generator(),
         a.discriminator(),
@@ -169,82 +169,3 @@ def _waiting_for_file(step, faces, batch_size, steps):
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         mapped = np.load(file.name, mmap_mode="r")
         return _waiting(step, mapped, batch_size, steps)
-
-
-def _torch_game():
-    """The game of two in PyTorch, on as many threads as JAX has."""
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise InputError(
-            "--torch: PyTorch is not installed; run pip install torch, or leave it out."
-        ) from error
-    if jax.default_backend() != "cpu":
-        raise InputError("--torch: compares on CPU; set JAX_PLATFORMS=cpu.")
-    torch.manual_seed(0)
-    torch.set_num_threads(runtime.available_cores())
-    functional = torch.nn.functional
-    # On CPU this layout, in which pictures come, is the faster one.
-    generator, discriminator = (
-        net.to(memory_format=torch.channels_last) for net in _torch_networks(torch.nn)
-    )
-    g, d = list(generator.parameters()), list(discriminator.parameters())
-    average = [p.detach().clone() for p in g]
-    adams = [
-        torch.optim.Adam(params, lr=rate, betas=(_BETA1, 0.999))
-        for params, rate in ((g, _RATE_G), (d, _RATE_D))
-    ]
-
-    def view(x):
-        x = x + 0.4 * torch.rand(len(x), 1, 1, 1) - 0.2
-        reach, size = 6 * x.shape[2] // 64, x.shape[2]
-        padded = functional.pad(x, [reach] * 4)
-        corners = torch.randint(0, 2 * reach + 1, (len(x), 2)).tolist()
-        return torch.stack(
-            [p[:, i : i + size, j : j + size] for p, (i, j) in zip(padded, corners)]  # noqa: B905
-        )
-
-    def loss(logits, label):
-        target = torch.full_like(logits, label)
-        return functional.binary_cross_entropy_with_logits(logits, target)
-
-    def step(images):
-        real = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1.0
-        mirror = torch.rand(len(real), 1, 1, 1) < 0.5
-        real = torch.where(mirror, real.flip(3), real)
-        fake = generator(2.0 * torch.rand(len(real), ARCHITECTURE.z_dim) - 1.0)
-        real_logits, fake_logits = discriminator(view(real)), discriminator(view(fake))
-        toward_real = loss(real_logits, _RULES.real_label) + loss(fake_logits, 0.0)
-        gradients = (
-            torch.autograd.grad(loss(fake_logits, 1.0), g, retain_graph=True),
-            torch.autograd.grad(toward_real, d),
-        )
-        for params, gradient, adam in zip((g, d), gradients, adams, strict=True):
-            for p, its_gradient in zip(params, gradient, strict=True):
-                p.grad = its_gradient
-            adam.step()
-        with torch.no_grad():
-            for old, new in zip(average, g, strict=True):
-                old.lerp_(new, 1.0 - _RULES.average_decay)
-        return toward_real.item()
-
-    return step
-
-
-def _torch_networks(nn):
-    a = ARCHITECTURE
-    channels = [a.features << level for level in range(a.levels)]
-    options = {"kernel_size": a.kernel_size, "stride": 2, "padding": 1}
-    up: list[Any] = [
-        nn.Linear(a.z_dim, 16 * channels[-1]),
-        nn.Unflatten(1, (channels[-1], 4, 4)),
-    ]
-    for n, m in zip(channels[:0:-1], channels[-2::-1], strict=True):
-        up += [nn.BatchNorm2d(n), nn.ReLU(), nn.ConvTranspose2d(n, m, **options)]
-    up += [nn.BatchNorm2d(channels[0]), nn.ReLU()]
-    up += [nn.ConvTranspose2d(channels[0], 3, **options), nn.Tanh()]
-    down: list[Any] = [nn.Conv2d(3, channels[0], **options), nn.LeakyReLU(0.2)]
-    for n, m in zip(channels[:-1], channels[1:], strict=True):
-        down += [nn.Conv2d(n, m, **options), nn.BatchNorm2d(m), nn.LeakyReLU(0.2)]
-    down += [nn.Flatten(), nn.Linear(16 * channels[-1], 1), nn.Flatten(0)]
-    return nn.Sequential(*up), nn.Sequential(*down)

@@ -2,10 +2,10 @@
 
 `prepare` compiles the pieces once for a model; `search` runs them on one image, all its
 restarts as one batch, and reports after each chunk; `finish` orders the restarts and
-puts the hole in. Each image is searched on its own, so what comes out does not depend on
-which other images are completed beside it. `search_together` runs several such searches
-as one program, which a large processor needs to be kept busy; how sums are rounded then
-depends on their number, and on nothing else.
+puts the hole in. Each image is searched on its own, so what comes out does not depend
+on which other images are completed beside it. `search_together` runs several such
+searches as one program, which a large processor needs to be kept busy; how sums are
+rounded then depends on their number, and on nothing else.
 """
 
 import dataclasses
@@ -247,7 +247,7 @@ def prepare(
         settings,
         functools.partial(_GENERATE, networks.generate),
         _for_images(start, networks),
-        _for_images(advance, networks, "iterations"),
+        _for_images(advance, networks, "iterations", donated=1),
         _for_images(keep, networks, "restarts"),
         _for_images(evaluate, networks),
     )
@@ -449,10 +449,10 @@ def _objective(networks, scene, restarts, settings, *, with_landmark):
     )
 
 
-def _for_images(of_one, networks, *static):
+def _for_images(of_one, networks, *static, donated=()):
     """Compiles a function of one image for several, which share the networks."""
 
-    @functools.partial(jax.jit, static_argnames=static)
+    @functools.partial(jax.jit, static_argnames=static, donate_argnums=donated)
     def of_several(networks, *per_image, **options):
         return jax.vmap(lambda *one: of_one(networks, *one, **options))(*per_image)
 

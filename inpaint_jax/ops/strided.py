@@ -4,14 +4,14 @@ A stride-2 convolution reads each 2 x 2 cell of its input at one alignment only,
 moving the cell's four pixels into channels ("space to depth") turns it into a stride-1
 convolution over cells. The transposed convolution is the same thing backwards: the four
 output pixels of a cell are four groups of channels of one dense convolution ("sub-pixel
-phases", Shi et al. 2016). On CPU that is how both are computed: between many channels as
-3 x 3 convolutions over cells with Winograd's products; towards few, where those do not
-pay, directly and with as few taps as will do. Elsewhere XLA has the strided forms.
+phases", Shi et al. 2016). On CPU that is how both are computed: between many channels
+as 3 x 3 convolutions over cells with Winograd's products; where those do not pay,
+directly and with as few taps as will do. Elsewhere XLA has the strided forms.
 
 Kernels keep the plain layout `[k, k, channels_in, channels_out]` and both functions
 equal XLA's own `SAME` forms with stride 2, so weights can be exchanged with any other
-implementation. A kernel that is used again and again can be put into its fast form once,
-with `prepare_conv` and `prepare_conv_transpose`.
+implementation. A kernel that is used again and again can be put into its fast form
+once, with `prepare_conv` and `prepare_conv_transpose`.
 """
 
 import jax
@@ -91,13 +91,15 @@ def _prepare(kernel, batch, at_points):
     return at_points(kernel) if fast else kernel
 
 
-def _conv_plain(x, kernel):
+def plain_conv(x: Batch, kernel: Kernel) -> Halved:
+    """Computes what `conv` does in XLA's own form."""
     return lax.conv_general_dilated(
         x, kernel, (2, 2), "SAME", dimension_numbers=_LAYOUT
     )
 
 
-def _conv_transpose_plain(x, kernel):
+def plain_conv_transpose(x: Batch, kernel: Kernel) -> Doubled:
+    """Computes what `conv_transpose` does in XLA's own form."""
     return lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_LAYOUT)
 
 
@@ -130,9 +132,9 @@ def _conv_transpose_cells(x, kernel):
     return depth_to_space(cells)[:, margin : margin + height, margin : margin + width]
 
 
-_CONV = platform.choose(cpu=_conv_cells, default=_conv_plain)
+_CONV = platform.choose(cpu=_conv_cells, default=plain_conv)
 _CONV_TRANSPOSE = platform.choose(
-    cpu=_conv_transpose_cells, default=_conv_transpose_plain
+    cpu=_conv_transpose_cells, default=plain_conv_transpose
 )
 
 
@@ -191,7 +193,7 @@ def _conv_transpose_at_points(kernel):
 
 
 def _saves_products(kernel, batch):
-    """Whether Winograd's form is the faster one on CPU; measured, see BUILD_NOTES.md."""
+    """Whether Winograd's form is the faster one on CPU; measured."""
     k, narrow = kernel.shape[0], min(kernel.shape[2:]) < _WIDE
     return k <= _LARGEST and not narrow and batch >= _BATCH[k >= 5]
 

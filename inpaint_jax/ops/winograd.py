@@ -3,14 +3,14 @@
 Sixteen neighbouring outputs of one channel take 144 products with the nine taps. Seen
 as the product of two polynomials they take 36: both sides are evaluated at six points
 in each direction, multiplied there, and the sixteen numbers are interpolated (Lavin and
-Gray 2016, F(4 x 4, 3 x 3)). Summed over channels, the 36 products are 36 matrix products
-of tiles by channels. They stay apart, as a tuple: the back end runs 36 separate products
-near the processor's limit and one batched product at half of it.
+Gray 2016, F(4 x 4, 3 x 3)). Summed over channels, the 36 products are 36 matrix
+products of tiles by channels. They stay apart, as a tuple: XLA runs 36 separate
+products near the processor's limit on CPU, and one batched product at half of it.
 
-The points are 0, a, -a, -1/a, 1/a and infinity with a^2 = 1/2. That keeps rounding errors
-below 1e-5 of the result. And to turn the kernel by half a circle is to put 1/p for p,
-which reverses this order: so the gradient by the input, a convolution with the turned
-kernel, uses the kernel's values at the points as they are.
+The points are 0, a, -a, -1/a, 1/a and infinity with a^2 = 1/2. That keeps rounding
+errors below 1e-5 of the result. And to turn the kernel by half a circle is to put 1/p
+for p, which reverses this order: so the gradient by the input, a convolution with the
+turned kernel, uses the kernel's values at the points as they are.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _TILE, _POINTS = 4, 6
 
 
 def _transforms():
-    """What evaluates a tile and a kernel, and what interpolates: [6, 6], [6, 3], [4, 6].
+    """What evaluates a tile and a kernel, and interpolates: [6, 6], [6, 3], [4, 6].
 
     The rows of the kernel's are (1/p, 1, p), so that 1/p for p turns them round.
     """

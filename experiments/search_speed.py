@@ -1,0 +1,185 @@
+"""How fast a search is: one step of all candidates, against the same step elsewhere."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments import torch_peer, training_speed
+from inpaint_jax import (
+    adversarial,
+    completion,
+    landmark_losses,
+    landmark_term,
+    latent,
+    masks,
+    objective,
+    types,
+)
+from inpaint_jax.landmarks import host
+from inpaint_jax.models import dcgan, folded
+
+_LAMBDA_PRIOR, _LAMBDA_LANDMARK, _WINDOW, _CROP = 0.003, 0.05, 7, 108
+_OPTIMIZER = optax.adam(0.01)
+STEPS = 5  # in one program, as in a search
+
+
+def steps(
+    key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int, peers: list[str]
+) -> dict[str, Callable[[], Any]]:
+    """Returns steps of a search, each a function without arguments.
+
+    Those named "search_step..." take `STEPS` steps, the others take one.
+
+    Args:
+      key: of the weights and of z.
+      a: the architecture.
+      batch_size: candidates.
+      peers: "plain" (XLA's own convolutions, one call for each step, dlib called for
+        the landmarks) and "torch", if these are to be compared with.
+
+    Raises:
+      InputError: dlib is missing; see `torch_peer.load`.
+    """
+    generator, discriminator = _variables(key, a)
+    networks = (
+        folded.generator(a, generator, batch=batch_size),
+        folded.discriminator(a, discriminator, batch=batch_size),
+    )
+    image, mask, z = _problem(key, a, batch_size)
+    weights = masks.context_weights(mask, window=_WINDOW)
+    predictor = host.Predictor()
+    target = _target(predictor, a.image_size)
+    term = landmark_term.LandmarkTerm(
+        landmark_term.Settings(), jax.tree.map(jnp.asarray, predictor.model)
+    )
+    scene = completion.Scene(image[:1], mask[:1], target)
+
+    @functools.partial(jax.jit, static_argnames="iterations")
+    def advance(state, networks, term, *, iterations):
+        generate, discriminate = networks
+        landmark = None
+        if term is not None:
+            landmark = lambda key, z, x: term(key, z, x, scene, generate)
+        return latent.solve(
+            state,
+            objective=_objective(generate, discriminate, image, weights, landmark),
+            optimizer=_OPTIMIZER,
+            iterations=iterations,
+        )[0]
+
+    start = functools.partial(latent.init, key, optimizer=_OPTIMIZER)
+    ours = functools.partial(advance, networks=networks, iterations=STEPS)
+    runs = {
+        "search_step": _going_on(functools.partial(ours, term=None), start(z)),
+        "search_step_with_landmarks": _going_on(
+            functools.partial(ours, term=term), start(z)
+        ),
+    }
+    if "plain" in peers:
+        plain = (
+            lambda z: a.generator().apply(generator, z, train=False),
+            lambda x: a.discriminator().apply(discriminator, x, train=False),
+        )
+        called = functools.partial(_count_by_dlib, predictor, target)
+        for name, landmark in (("plain", None), ("plain_with_dlib", called)):
+            step = jax.jit(
+                functools.partial(
+                    latent.step,
+                    objective=_objective(*plain, image, weights, landmark),
+                    optimizer=_OPTIMIZER,
+                )
+            )
+            run = lambda state, step=step: step(state)[0]
+            runs[name] = _going_on(
+                training_speed.in_plain_form(run, start(z)), start(z)
+            )
+    if "torch" in peers:
+        runs |= torch_peer.search_steps(
+            a, np.asarray(image), np.asarray(weights), lambda_prior=_LAMBDA_PRIOR
+        )
+    return runs
+
+
+def step_flops(a: dcgan.Architecture) -> int:
+    """Counts the operations of a step for each candidate, as convolutions are defined.
+
+    Two for each multiply-add of G and D, forward and for the gradient to the input.
+
+    Args:
+      a: the architecture.
+    """
+    channels = [3] + [a.features << level for level in range(a.levels)]
+    taps = a.kernel_size**2
+    layers = sum(
+        (a.image_size >> (level + 1)) ** 2
+        * taps
+        * channels[level]
+        * channels[level + 1]
+        for level in range(a.levels)
+    )
+    return 2 * 2 * (2 * layers + 16 * channels[-1] * (a.z_dim + 1))
+
+
+def _variables(key, a):
+    size = a.image_size
+    return (
+        jax.jit(functools.partial(a.generator().init, train=False))(
+            key, jnp.zeros((1, a.z_dim))
+        ),
+        jax.jit(functools.partial(a.discriminator().init, train=False))(
+            key, jnp.zeros((1, size, size, 3))
+        ),
+    )
+
+
+def _problem(key, a, batch_size):
+    size = a.image_size
+    image = jnp.tanh(jax.random.normal(key, (1, size, size, 3)))
+    mask = masks.centre(key, (size, size))[None]
+    z = adversarial.sample_z(key, batch_size, a.z_dim)
+    return image.repeat(batch_size, axis=0), mask.repeat(batch_size, axis=0), z
+
+
+def _objective(generate, discriminate, image, weights, landmark):
+    return objective.make(
+        generate,
+        discriminate,
+        image,
+        weights,
+        lambda_prior=_LAMBDA_PRIOR,
+        lambda_landmark=_LAMBDA_LANDMARK,
+        landmark=landmark,
+    )
+
+
+def _target(predictor, size):
+    """Where the cascade's mean shape lies in the box of an aligned face."""
+    box = jnp.asarray(host.aligned_box(crop=_CROP, size=size), jnp.int32)[None]
+    extent = (box[:, 2:] - box[:, :2])[:, None].astype(jnp.float32)
+    points = predictor.model.initial[None] * extent + box[:, None, :2]
+    return landmark_term.Target(points, jnp.ones(points.shape[:2]), box)
+
+
+def _count_by_dlib(predictor, target, key, z, generated):
+    """The thesis's count, by a call of dlib for all candidates."""
+    del key, z
+    box = target.box.repeat(len(generated), axis=0)
+    points, _ = host.predict_in_graph(predictor, generated, box)
+    wanted = jnp.broadcast_to(target.landmarks, points.shape)
+    return landmark_losses.step(points, wanted, threshold=3.0)
+
+
+def _going_on(advance, state):
+    """A search that goes on from where its last call ended."""
+
+    def run():
+        nonlocal state
+        state = advance(state)
+        return state.z
+
+    return run
