@@ -82,6 +82,7 @@ def predict_soft(
     valid = _is_valid(image, box)
     # What is not finite is replaced before it is read: its gradient would be NaN.
     grey = pixels.grey(jnp.where(valid[:, None, None, None], image, 0.0))
+    corners = reading.corners(jax.lax.stop_gradient(grey))
     soft = jnp.float32(temperature)
     corner, extent = _corner_and_extent(box)
     leaves = model.leaves.reshape(model.leaves.shape[0], -1, 2 * model.points)
@@ -89,7 +90,7 @@ def predict_soft(
     def advance(shape, level):
         fitted = similarity.fit(model.initial, _points(shape))
         place = _feature_places(model, level, shape, fitted)
-        value = reading.between_pixels(grey, extent * place + corner)
+        value = reading.between_pixels(grey, corners, extent * place + corner)
         moved = trees.soft_sum(value, _tables(model, level), leaves, level, soft)
         return shape + moved, None
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 Grey = Float[Array, "batch height width"]
 Places = Float[Array, "features 2 batch"]
 Values = Float[Array, "features batch"]
+Corners = Float[Array, "cells 4"]
 
 
 def at_pixels(grey: Grey, place: Places) -> Values:
@@ -25,47 +26,64 @@ def at_pixels(grey: Grey, place: Places) -> Values:
     return jnp.where(inside, value, 0.0)
 
 
+def corners(grey: Grey) -> Corners:
+    """Lays the four corners of each cell of pixels side by side, for `between_pixels`.
+
+    Args:
+      grey: in which two zeros are put around each image: it ends in a slope, and
+        further out all is flat.
+
+    Returns:
+      One row for each cell: its own pixel, the one on the right, the two below.
+    """
+    padded = jnp.pad(grey, ((0, 0), (2, 3), (2, 3)))
+    height, width = grey.shape[1] + 4, grey.shape[2] + 4
+    shifted = [padded[:, i : i + height, j : j + width] for i in (0, 1) for j in (0, 1)]
+    return jnp.stack(shifted, axis=-1).reshape(-1, 4)
+
+
 @jax.custom_vjp
-def between_pixels(grey: Grey, place: Places) -> Values:
+def between_pixels(grey: Grey, corners: Corners, place: Places) -> Values:
     """Reads between pixels, bilinearly; beyond the last pixel the image fades to 0.
 
     Has a gradient, in reverse mode, in the image and in the places.
+
+    Args:
+      grey: the image.
+      corners: of the same image, laid out once for many readings.
+      place: where to read.
     """
-    return _between(grey, place)[0]
+    return _between(grey, corners, place)[0]
 
 
-def _between(grey, place):
-    # Two zeros around the image: it ends in a slope, and further out all is flat.
-    padded = jnp.pad(grey, ((0, 0), (2, 2), (2, 2)))
-    batch, height, width = padded.shape
+def _between(grey, corners, place):
+    batch, height, width = grey.shape[0], grey.shape[1] + 4, grey.shape[2] + 4
     last = jnp.array([width - 4, height - 4], jnp.float32)[None, :, None]
     corner = jnp.clip(jnp.floor(place), -2.0, last)
     x, y = jnp.moveaxis(jnp.clip(place - corner, 0.0, 1.0), 1, 0)
     column, row = jnp.moveaxis(corner.astype(jnp.int32) + 2, 1, 0)
     image = jnp.arange(batch, dtype=jnp.int32)[None]
     index = (image * height + row) * width + column
-    steps = jnp.array([0, 1, width, width + 1], jnp.int32)[:, None, None]
-    corners = padded.reshape(-1).at[index[None] + steps].get(mode="promise_in_bounds")
+    cell = corners.at[index.reshape(-1)].get(mode="promise_in_bounds")
+    cell = cell.reshape(*index.shape, 4)
     # As a sum over an axis: what is only added up is computed anew for each pair of
     # features that looks at it.
-    value = jnp.sum(corners * _shares(x, y), axis=0)
-    return value, (grey, index, x, y, corners)
+    return jnp.sum(cell * _shares(x, y), axis=-1), (grey, index, x, y, cell)
 
 
 def _shares(x, y):
-    return jnp.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y])
+    return jnp.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], axis=-1)
 
 
 def _between_backward(residuals, toward):
-    grey, index, x, y, (a, b, c, d) = residuals
+    grey, index, x, y, cell = residuals
+    a, b, c, d = (cell[..., i] for i in range(4))
     batch, height, width = grey.shape
     # All four corners of a place in one row: the image of rows is then shifted and
     # added, which takes a fourth of the scattered writes.
     rows = jnp.zeros((batch * (height + 4) * (width + 4), 4))
-    share = jnp.moveaxis(toward[None] * _shares(x, y), 0, -1)
-    rows = rows.at[index.reshape(-1)].add(
-        share.reshape(-1, 4), mode="promise_in_bounds"
-    )
+    share = (toward[..., None] * _shares(x, y)).reshape(-1, 4)
+    rows = rows.at[index.reshape(-1)].add(share, mode="promise_in_bounds")
     rows = rows.reshape(batch, height + 4, width + 4, 4)
     toward_grey = (
         rows[:, 2:-2, 2:-2, 0]
@@ -75,7 +93,7 @@ def _between_backward(residuals, toward):
     )
     right = (1 - y) * (b - a) + y * (d - c)
     down = (1 - x) * (c - a) + x * (d - b)
-    return toward_grey, jnp.stack([toward * right, toward * down], axis=1)
+    return toward_grey, None, jnp.stack([toward * right, toward * down], axis=1)
 
 
 between_pixels.defvjp(_between, _between_backward)

@@ -94,9 +94,7 @@ def soft_sum(
       The sum for each face.
     """
     left = _left(value, tables, temperature)
-    share = jnp.ones_like(left[:, :1])
-    while share.shape[1] <= left.shape[1]:
-        share = _split(share, _at_depth(left, share.shape[1]))
+    share = jnp.stack(_reached(left)[left.shape[1] :], axis=1)
     share = share.reshape(leaves.shape[1], -1)
     return jnp.einsum("kb,kc->bc", share, leaves[level])
 
@@ -110,20 +108,19 @@ def _soft_sum_backward(arguments, toward):
     # a node is worth is found from the leaves up, how far it is reached from the root.
     value, tables, leaves, level, temperature = arguments
     left = _left(value, tables, temperature)
+    splits = left.shape[1]
     worth = jnp.einsum("kc,bc->kb", leaves[level], toward)
     worth = worth.reshape(left.shape[0], -1, left.shape[2])
-    advantages = []
-    while (nodes := worth.shape[1] // 2) >= 1:
-        advantages.insert(0, worth[:, 0::2] - worth[:, 1::2])
-        worth = worth[:, 1::2] + _at_depth(left, nodes) * advantages[0]
-    share, gradient = jnp.ones_like(left[:, :1]), []
-    for advantage in advantages:
-        gradient.append(share * advantage)
-        share = _split(share, _at_depth(left, share.shape[1]))
+    worth = [None] * splits + [worth[:, leaf] for leaf in range(splits + 1)]
+    advantage = [None] * splits
+    for node in reversed(range(splits)):
+        on_left, on_right = worth[2 * node + 1 : 2 * node + 3]
+        advantage[node] = on_left - on_right
+        worth[node] = on_right + left[:, node] * advantage[node]
+    share = jnp.stack(_reached(left)[:splits], axis=1)
     slope = left * (1.0 - left) / temperature
-    toward_difference = (jnp.concatenate(gradient, axis=1) * slope).reshape(
-        -1, left.shape[2]
-    )
+    toward_difference = jnp.stack(advantage, axis=1) * share * slope
+    toward_difference = toward_difference.reshape(-1, left.shape[2])
     first, second, _ = (table.reshape(-1) for table in tables)
     toward_value = (
         jnp.zeros_like(value)
@@ -144,10 +141,10 @@ def _left(value, tables, temperature):
     return jax.nn.sigmoid(excess / temperature).reshape(*tables[0].shape, -1)
 
 
-def _at_depth(left, nodes):
-    return left[:, nodes - 1 : 2 * nodes - 1]
-
-
-def _split(share, left):
-    halves = jnp.stack([share * left, share * (1.0 - left)], axis=2)
-    return halves.reshape(share.shape[0], -1, share.shape[2])
+def _reached(left):
+    """How far each node is reached, inner nodes and then leaves: each [trees, batch]."""
+    share = [jnp.ones_like(left[:, 0])]
+    for node in range(left.shape[1]):
+        share.append(share[node] * left[:, node])
+        share.append(share[node] * (1.0 - left[:, node]))
+    return share
