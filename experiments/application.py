@@ -13,6 +13,11 @@ from inpaint_jax import files, runtime
 from inpaint_jax.errors import InputError
 
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
+_CACHE = flags.DEFINE_string(
+    "compilation_cache_dir",
+    None,
+    "Folder in which compiled programs are kept, so that the next run starts sooner.",
+)
 
 
 def run(main: Callable[[], int]) -> None:
@@ -31,6 +36,8 @@ def run(main: Callable[[], int]) -> None:
         logging.set_verbosity(logging.ERROR)
         runtime.configure()
         try:
+            if _CACHE.value:
+                runtime.keep_programs(files.make_directory(_CACHE.value))
             return main()
         except InputError as error:
             if _DEBUG.value:

@@ -330,10 +330,11 @@ def search_together(
     states = compiled.start(jnp.stack(list(keys)), together)
     inside = list(range(len(scenes)))  # which images the program holds
     stalled = {image: 0 for image in inside}  # those whose search is not over
-    before = np.full((len(scenes), 1), np.inf)
+    before = np.full((len(scenes), settings.stages[0][0]), np.inf)
     done = 0
     for restarts, iterations in settings.stages:
         states = compiled.keep(states, restarts=restarts)
+        before = np.sort(before, axis=1)[:, :restarts]
         for count in _chunks(iterations, settings.chunk):
             if 2 * len(stalled) <= len(inside):
                 rows, inside = _halved(inside, stalled)
@@ -359,8 +360,6 @@ def search_together(
             yield reports
             if not stalled:
                 return
-        # The best are in front from here on.
-        before = np.sort(before, axis=1)
 
 
 def check(progress: Progress) -> None:

@@ -19,6 +19,21 @@ def configure() -> None:
     jax.config.update(_ASYNC, False)
 
 
+def keep_programs(directory: str | os.PathLike[str]) -> None:
+    """Keeps compiled programs in a folder, and takes them from there next time.
+
+    They depend on JAX's version and on the processor; what does not fit is not used.
+    A file is written whole or not at all.
+
+    Args:
+      directory: must exist.
+    """
+    jax.config.update("jax_compilation_cache_dir", os.fspath(directory))
+    # Everything: a search begins with many small programs.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 def callbacks_are_safe() -> bool:
     """Tells whether `configure` was called, or callbacks do not run beside a CPU."""
     return jax.default_backend() != "cpu" or not jax.config.values[_ASYNC]

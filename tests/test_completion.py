@@ -64,12 +64,12 @@ def complete(key, image, mask, compiled, *, guide=None, blend="paste"):
     return completion.finish(last, scene, compiled=compiled, blend=blend)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "nesterov"])
-def test_the_search_recovers_a_generated_image(optimizer, key):
+@pytest.mark.parametrize(
+    ("optimizer", "rate"), [("adam", 0.02), ("nesterov", 0.01), ("lbfgs", 0.1)]
+)
+def test_the_search_recovers_a_generated_image(optimizer, rate, key):
     image, mask = damaged()
-    compiled = prepared(
-        optimizer=optimizer, learning_rate=0.02 if optimizer == "adam" else 0.01
-    )
+    compiled = prepared(optimizer=optimizer, learning_rate=rate)
     result = complete(key, image, mask, compiled)
     known = np.broadcast_to(np.asarray(mask) > 0, image.shape)[0]
     truth = np.asarray(generate(HIDDEN_Z))[0]
@@ -347,3 +347,123 @@ def test_one_restart_that_diverges_ranks_last_and_the_others_go_on():
     finite = np.isfinite(result.score)
     assert finite.tolist() == sorted(~positive, reverse=True)
     assert np.isfinite(result.completed).all()
+
+
+def test_a_schedule_goes_on_with_the_best_restarts_only(key):
+    image, mask = damaged()
+    scene = completion.Scene(image, mask)
+    usual = prepared(iterations=12, chunk=3, restarts=6)
+    fewer = prepared(chunk=3, restart_schedule=((6, 6), (2, 3), (1, 3)))
+    whole = list(completion.search(key, scene, compiled=usual))
+    halved = list(completion.search(key, scene, compiled=fewer))
+    assert [p.iteration for p in halved] == [p.iteration for p in whole]
+    assert [len(p.best_loss) for p in halved] == [6, 6, 2, 1]
+    # Those that stay are the best so far, and go on as they would have.
+    best = np.argsort(whole[1].best_loss)[:2]
+    np.testing.assert_allclose(halved[2].loss, whole[2].loss[best], rtol=1e-5)
+    best = best[np.argsort(whole[2].best_loss[best])[:1]]
+    np.testing.assert_allclose(halved[3].loss, whole[3].loss[best], rtol=1e-5)
+    result = completion.finish(halved[-1], scene, compiled=fewer, blend="paste")
+    assert len(result.score) == 1 and result.iterations == 12
+
+
+def several(count=4):
+    """Scenes with their keys, each of another image and mask."""
+    scenes, keys = [], []
+    for i in range(count):
+        image, mask = damaged(("left", "centre")[i % 2], seed=i)
+        scenes.append(completion.Scene(jnp.roll(image, i, axis=1), mask))
+        keys.append(jax.random.key(10 + i))
+    return keys, scenes
+
+
+def test_searches_together_equal_searches_alone():
+    keys, scenes = several()
+    compiled = prepared(iterations=6, chunk=3)
+    *_, together = completion.search_together(keys, scenes, compiled=compiled)
+    for key, scene, progress in zip(keys, scenes, together, strict=True):
+        *_, alone = completion.search(key, scene, compiled=compiled)
+        np.testing.assert_allclose(progress.loss, alone.loss, rtol=1e-5)
+        np.testing.assert_allclose(progress.state.best_z, alone.state.best_z, atol=1e-5)
+
+
+def test_company_of_one_number_changes_no_bit():
+    keys, scenes = several()
+    compiled = prepared(iterations=6, chunk=3)
+    *_, first = completion.search_together(keys, scenes, compiled=compiled)
+    order = [2, 3, 3, 1]
+    *_, other = completion.search_together(
+        [keys[i] for i in order], [scenes[i] for i in order], compiled=compiled
+    )
+    for place, i in enumerate(order):
+        np.testing.assert_array_equal(other[place].state.best_z, first[i].state.best_z)
+
+
+def test_searches_that_are_over_leave_the_program():
+    keys, scenes = several()
+    compiled = prepared(constant, iterations=40, chunk=2, patience=3)
+    # The loss of a constant never falls, that of the others does.
+    moving = prepared(iterations=40, chunk=2, patience=3)
+    reports = list(completion.search_together(keys, scenes, compiled=compiled))
+    assert len(reports) == 4 and all(p is not None for p in reports[-1])
+    shapes = []
+    advance = moving.advance
+
+    def stalls(states, together, *, iterations):
+        # Three of four images make no progress.
+        shapes.append(states.z.shape[0])
+        states, info = advance(states, together, iterations=iterations)
+        if states.z.shape[0] == 4:
+            flat = jnp.array([[[1.0]], [[0.0]], [[0.0]], [[0.0]]])
+            best = jnp.where(flat > 0, info.best_loss, 1.0)
+            info = info._replace(best_loss=best)
+        return states, info
+
+    *_, alone = completion.search(keys[0], scenes[0], compiled=moving)
+    halting = moving._replace(advance=stalls)
+    reports = list(completion.search_together(keys, scenes, compiled=halting))
+    over = [sum(p is not None for p in image) for image in zip(*reports, strict=True)]
+    assert over == [20, 4, 4, 4]
+    assert shapes == [4] * 4 + [1] * 16
+    np.testing.assert_allclose(reports[-1][0].best_loss, alone.best_loss, rtol=1e-4)
+
+
+def test_a_search_that_diverges_leaves_the_others_alone():
+    keys, scenes = several(2)
+    broken = scenes[1]._replace(image=scenes[1].image * jnp.nan)
+    compiled = prepared(iterations=4, chunk=2)
+    reports = list(
+        completion.search_together(keys, [scenes[0], broken], compiled=compiled)
+    )
+    assert [p is None for p in reports[-1]] == [False, True]
+    completion.check(reports[-1][0])
+    with pytest.raises(InputError, match="diverged"):
+        completion.check(reports[0][1])
+
+
+def test_images_share_one_trace():
+    keys, scenes = several()
+    traces = []
+
+    def counted(z):
+        traces.append(None)
+        return generate(z)
+
+    compiled = completion.prepare(
+        counted, no_opinion, z_dim=Z_DIM, settings=settings(iterations=6, chunk=3)
+    )
+    after = []
+    for key, scene in zip(keys, scenes, strict=True):
+        *_, last = completion.search(key, scene, compiled=compiled)
+        completion.finish(last, scene, compiled=compiled, blend="paste")
+        after.append(len(traces))
+    assert after[0] > 0 and set(after) == {after[0]}
+
+
+def test_memory_grows_with_the_restarts(key):
+    scene = several(1)[1][0]
+    few, many = (
+        completion.memory(key, scene, compiled=prepared(restarts=restarts))
+        for restarts in (4, 64)
+    )
+    assert 0 < few < many

@@ -226,3 +226,32 @@ def test_an_objective_gets_a_fresh_key_at_each_step():
     assert len(np.unique(drawn)) == drawn.size
     np.testing.assert_array_equal(drawn, run(jax.random.key(0))[1].loss)
     assert not np.array_equal(drawn, run(jax.random.key(1))[1].loss)
+
+
+def test_searches_that_are_taken_out_go_on_as_if_alone():
+    target = np.array([[0.3, -0.6, 0.5], [0.2, 0.7, -0.1], [0, 0, 0]], np.float32)
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.1, 10))
+    whole, _ = descend(START, target, optimizer=optimizer, iterations=10)
+    half, _ = descend(START, target, optimizer=optimizer, iterations=5)
+    rows = np.array([2, 0])
+    taken = latent.take(half, jnp.asarray(rows))
+    state, _ = jax.jit(
+        lambda state: latent.solve(
+            state, objective=bowl(target[rows]), optimizer=optimizer, iterations=5
+        )
+    )(taken)
+    np.testing.assert_allclose(state.z, np.asarray(whole.z)[rows], atol=1e-6)
+    np.testing.assert_allclose(
+        state.best_loss, np.asarray(whole.best_loss)[rows], atol=1e-6
+    )
+
+
+def test_each_row_has_its_own_inverse_hessian():
+    # In a bowl that is steep one way, L-BFGS is there when Adam is on its way; rows of
+    # other shapes beside it change nothing.
+    target = np.array([[0.3, -0.6, 0.5], [0.2, 0.7, -0.1], [0, 0, 0]], np.float32)
+    optimizer = optax.lbfgs(1.0, memory_size=5, linesearch=None)
+    state, _ = descend(START, target, optimizer=optimizer, iterations=25)
+    np.testing.assert_allclose(state.best_z, target, atol=1e-3)
+    alone, _ = descend(START[:1], target[:1], optimizer=optimizer, iterations=25)
+    np.testing.assert_allclose(state.best_z[:1], alone.best_z, atol=1e-5)

@@ -22,8 +22,8 @@ from jaxtyping import Array, Float
 
 Batch = Float[Array, "batch height width channels_in"]
 Kernel = Float[Array, "3 3 channels_in channels_out"]
-AtPoints = tuple[Float[Array, "channels_in channels_out"], ...]
-"""Values of a kernel at the 36 pairs of points."""
+AtPoints = tuple[Float[Array, "_ _"], ...]
+"""Values of a kernel at the 36 pairs of points, each `[channels_in, channels_out]`."""
 Convolved = Float[Array, "batch height width channels_out"]
 
 _TILE, _POINTS = 4, 6

@@ -86,9 +86,7 @@ def test_the_gradient_in_the_image_is_the_transpose_of_reading():
     # Reading is linear in the image: the unit images give its matrix.
     place = places(PLACES + OUTSIDE + PLACES, seed=1)
     toward = np.random.default_rng(2).normal(size=(len(place), BATCH))
-    gradient = jax.grad(
-        lambda grey: jnp.sum(between_pixels(grey, place) * toward)
-    )
+    gradient = jax.grad(lambda grey: jnp.sum(between_pixels(grey, place) * toward))
     place, toward = jnp.asarray(place), jnp.asarray(toward, jnp.float32)
     got = jax.jit(gradient)(images())
     expected = np.zeros((BATCH, HEIGHT, WIDTH))
@@ -104,9 +102,7 @@ def test_the_gradient_in_the_places_is_the_slope(listed):
     place, grey = jnp.asarray(places(listed)), jnp.asarray(images())
     toward = np.random.default_rng(2).normal(size=(len(listed), BATCH))
     toward = jnp.asarray(toward, jnp.float32)
-    gradient = jax.grad(
-        lambda place: jnp.sum(between_pixels(grey, place) * toward)
-    )
+    gradient = jax.grad(lambda place: jnp.sum(between_pixels(grey, place) * toward))
     slopes = np.moveaxis(loop(slope, grey, place), -1, 1)
     expected = slopes * np.asarray(toward)[:, None]
     np.testing.assert_allclose(jax.jit(gradient)(place), expected, atol=2e-3)

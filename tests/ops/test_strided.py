@@ -78,6 +78,42 @@ def test_value_and_gradients_equal_the_plain_form(name, shape, channels_out):
         assert_close(actual[2], expected[2], 1e-4, f"gradient by kernel, k = {k}")
 
 
+def forms_agree(name, k, shape, channels_out):
+    """Both of a form's paths and the prepared kernel, against the plain form."""
+    ours, plain = (value_and_gradients(f) for f in PAIRS[name])
+    x, kernel = inputs(shape, k, channels_out)
+    prepare = getattr(strided, f"prepare_{name}")
+
+    @jax.jit
+    def all_of_them(x, kernel):
+        prepared = prepare(kernel, batch=shape[0])
+        return ours(x, kernel), plain(x, kernel), PAIRS[name][0](x, prepared)
+
+    actual, expected, prepared = all_of_them(x, kernel)
+    assert_close(actual[0], expected[0], 1e-5, f"value, k = {k}")
+    assert_close(actual[1], expected[1], 1e-4, f"gradient by x, k = {k}")
+    assert_close(actual[2], expected[2], 1e-4, f"gradient by kernel, k = {k}")
+    assert_close(prepared, expected[0], 1e-5, f"prepared, k = {k}")
+    return prepare(kernel, batch=shape[0])
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("k", [2, 3, 4, 5, 6, 7])
+def test_between_many_channels_it_equals_the_plain_form(name, k, monkeypatch):
+    monkeypatch.setattr(strided, "_BATCH", (1, 1))
+    prepared = forms_agree(name, k, (2, 4, 6, strided._WIDE), strided._WIDE + 1)
+    assert isinstance(prepared, tuple) == (k <= 6)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_few_images_are_convolved_directly(name):
+    few, many = (
+        isinstance(forms_agree(name, 4, (batch, 2, 2, 16), 16), tuple)
+        for batch in (1, strided._BATCH[0])
+    )
+    assert many and not few
+
+
 @pytest.mark.parametrize("name", PAIRS)
 def test_odd_sizes_can_be_doubled_but_not_halved(name):
     x, kernel = inputs((2, 5, 7, 3), 5, 2)

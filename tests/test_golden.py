@@ -1,0 +1,108 @@
+"""The fast forms of a search find what the plain ones find, with the released weights.
+
+Networks as flax applies them, XLA's own convolutions, one compiled step called again and
+again: that is the plain form. Sums are rounded differently, and nothing else differs.
+"""
+
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from PIL import Image
+
+from inpaint_jax import (
+    blending,
+    completion,
+    latent,
+    masks,
+    metrics,
+    objective,
+    pixels,
+    weights,
+)
+from inpaint_jax.ops import strided
+
+pytestmark = pytest.mark.usefixtures("standard_promotion")
+
+RESTARTS, ITERATIONS = 2, 50
+SETTINGS = completion.Settings(
+    restarts=RESTARTS, iterations=ITERATIONS, decay=True, chunk=25
+)
+PORTRAIT = pathlib.Path(completion.__file__).parent / "assets" / "portrait.png"
+
+
+@functools.cache
+def model():
+    return weights.load("release")
+
+
+def problem():
+    with Image.open(PORTRAIT) as picture:
+        small = np.asarray(picture.convert("RGB").resize((64, 64)))
+    image, key = pixels.from_bytes(small[None]), jax.random.key(5)
+    mask = masks.centre(key, (64, 64))[None]
+    return key, image, completion.Scene(image * mask, mask)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """Best loss of each restart and the completed picture."""
+    networks, (key, image, scene) = model(), problem()
+    with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("standard"):
+        patch.setattr(strided, "conv", strided.plain_conv)
+        patch.setattr(strided, "conv_transpose", strided.plain_conv_transpose)
+        guess = jax.jit(networks.encode)(scene.image, scene.mask)
+        z = completion.starting_points(
+            key, guess, z_dim=networks.architecture.z_dim, settings=SETTINGS
+        )
+        weight = masks.context_weights(scene.mask, window=SETTINGS.window)
+        rate = optax.cosine_decay_schedule(SETTINGS.learning_rate, ITERATIONS)
+        optimizer = optax.adam(rate)
+        step = jax.jit(
+            functools.partial(
+                latent.step,
+                objective=objective.make(
+                    networks.generate,
+                    networks.discriminate,
+                    scene.image.repeat(RESTARTS, axis=0),
+                    weight.repeat(RESTARTS, axis=0),
+                    lambda_prior=SETTINGS.lambda_prior,
+                    normalised=True,
+                ),
+                optimizer=optimizer,
+            )
+        )
+        state = latent.init(jax.random.fold_in(key, 1), z, optimizer=optimizer)
+        for _ in range(ITERATIONS):
+            state, _ = step(state)
+        best = state.best_z[jnp.argmin(state.best_loss)][None]
+        generated = jax.jit(networks.generate)(best)
+    return state.best_loss, blending.poisson(generated, image, scene.mask)
+
+
+@pytest.mark.parametrize("batch", [RESTARTS, 64])
+def test_a_golden_run_stays_where_it_was(batch, plain):
+    loss, completed = plain
+    networks, (key, image, scene) = model(), problem()
+    generate, discriminate = networks.folded(batch=batch)
+    compiled = completion.prepare(
+        generate,
+        discriminate,
+        z_dim=networks.architecture.z_dim,
+        settings=SETTINGS,
+        encode=networks.encode,
+    )
+    *_, last = completion.search(key, scene, compiled=compiled)
+    print(np.asarray(last.best_loss) - np.asarray(loss))
+    np.testing.assert_allclose(last.best_loss, loss, atol=1e-3)
+    assert np.min(loss) < 0.2
+    result = completion.finish(last, scene, compiled=compiled, blend="poisson")
+    ours, theirs = (
+        float(metrics.psnr(x, image, 1.0 - scene.mask)[0])
+        for x in (result.completed, completed)
+    )
+    assert ours == pytest.approx(theirs, abs=0.05)
