@@ -85,7 +85,9 @@ def _search(key, a, ceilings):
         if name.startswith("search_step"):
             times[name] = [seconds / search_speed.STEPS for seconds in times[name]]
     flops = _BATCH.value * search_speed.step_flops(a)
-    found = {name: _entry(seconds, flops, ceilings) for name, seconds in times.items()}
+    found = {
+        name: _with_share(seconds, flops, ceilings) for name, seconds in times.items()
+    }
     ours = found["search_step"]
     _add_ratios(ours, times, "search_step")
     found["search_step_with_landmarks"]["ratio_vs_without"] = _ratio(
@@ -106,7 +108,7 @@ def _train(key, a, ceilings):
     for name, seconds in times.items():
         encoder = name == "train_step_with_encoder"
         flops = batch * training_speed.step_flops(a, encoder=encoder)
-        entry = _entry(seconds, flops, ceilings)
+        entry = _with_share(seconds, flops, ceilings)
         label = name if name.startswith("train") else f"train_step_{name}"
         found[label] = entry | {"images_per_s": batch / float(np.median(seconds))}
     _add_ratios(found["train_step"], times, "train_step")
@@ -212,18 +214,18 @@ def _time_in_turn(runs: Runs) -> dict[str, list[float]]:
     return times
 
 
-def _entry(seconds, flops=None, ceilings=None):
-    """Milliseconds; with `flops`, which share of the peak they come to.
+def _entry(seconds):
+    spread = float(np.subtract(*np.percentile(seconds, [75, 25])))
+    return {"ms": 1e3 * float(np.median(seconds)), "spread": 1e3 * spread}
+
+
+def _with_share(seconds, flops, ceilings):
+    """Which share of the peak these operations come to.
 
     Counted as convolutions are defined, so a form with fewer products can exceed 1.
     """
-    median = float(np.median(seconds))
-    spread = float(np.subtract(*np.percentile(seconds, [75, 25])))
-    entry = {"ms": 1e3 * median, "spread": 1e3 * spread}
-    if flops is None:
-        return entry
-    share = flops / median / ceilings["peak_gflops"]
-    return entry | {"gflop": flops / 1e9, "share_of_ceiling": share}
+    share = flops / float(np.median(seconds)) / ceilings["peak_gflops"]
+    return _entry(seconds) | {"gflop": flops / 1e9, "share_of_ceiling": share}
 
 
 def _add_ratios(entry, times, name):

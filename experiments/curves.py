@@ -13,7 +13,13 @@ Curve = list[tuple[float, float]]
 """(step, value) in the order of the steps."""
 
 INK, FAINT = (30, 30, 30), (200, 200, 200)
-_COLOURS = ((31, 99, 176), (200, 75, 20), (40, 130, 60))
+_COLOURS = (
+    (31, 99, 176),
+    (200, 75, 20),
+    (40, 130, 60),
+    (140, 60, 150),
+    (120, 120, 120),
+)
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 22, 20
 
 
@@ -47,13 +53,22 @@ def read(
     return {name: curve for name, curve in curves.items() if curve}
 
 
-def chart(curves: dict[str, Curve], *, width: int, height: int) -> Image.Image:
+def chart(
+    curves: dict[str, Curve],
+    *,
+    width: int,
+    height: int,
+    axis: str = "step {}",
+    logarithmic: bool = False,
+) -> Image.Image:
     """Draws curves over the steps in one frame, with their names above it.
 
     Args:
       curves: at least one, none of them empty.
       width: of the picture in pixels.
       height: of the picture in pixels.
+      axis: how the first number under the frame is written.
+      logarithmic: whether equal ratios of steps take equal room.
 
     Returns:
       An RGB picture, black on white.
@@ -66,8 +81,11 @@ def chart(curves: dict[str, Curve], *, width: int, height: int) -> Image.Image:
     low, high = _rounded(min(y for _, y in points), max(y for _, y in points))
     right, bottom = width - _RIGHT, height - _BOTTOM
 
+    scale = math.log if logarithmic else float
+
     def place(x, y):
-        across = (x - first) / max(last - first, 1.0)
+        span = scale(last) - scale(first)
+        across = (scale(x) - scale(first)) / max(span, 1e-9)
         up = (y - low) / (high - low)
         return _LEFT + across * (right - _LEFT), bottom - up * (bottom - _TOP)
 
@@ -75,7 +93,7 @@ def chart(curves: dict[str, Curve], *, width: int, height: int) -> Image.Image:
         _, y = place(first, value)
         draw.line([(_LEFT, y), (right, y)], fill=FAINT)
         draw.text((_LEFT - 5, y), f"{value:g}", INK, font, anchor="rm")
-    draw.text((_LEFT, height - 2), f"step {first:g}", INK, font, anchor="ls")
+    draw.text((_LEFT, height - 2), axis.format(f"{first:g}"), INK, font, anchor="ls")
     draw.text((right, height - 2), f"{last:g}", INK, font, anchor="rs")
     x = _LEFT
     for colour, (name, curve) in zip(_COLOURS, curves.items(), strict=False):

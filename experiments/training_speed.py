@@ -43,7 +43,7 @@ def steps(
       InputError: see `torch_peer.load`.
     """
     images = _noise(a, batch_size)
-    games = {
+    games: dict[str, Callable[..., Any]] = {
         "train_step": _game(key, a, encoder=False),
         "train_step_with_encoder": _game(key, a, encoder=True),
     }

@@ -305,6 +305,7 @@ def search(key: types.PRNGKey, scene: Scene, *, compiled: Search) -> Iterator[Pr
       InputError: no restart ever had a finite loss.
     """
     for (progress,) in search_together([key], [scene], compiled=compiled):
+        assert progress is not None
         check(progress)
         yield progress
 
@@ -428,12 +429,11 @@ def finish(last: Progress, scene: Scene, *, compiled: Search, blend: str) -> Com
 
 def _objective(networks, scene, restarts, settings, *, with_landmark):
     weights = masks.context_weights(scene.mask, window=settings.window)
-    landmark = None
-    if with_landmark and networks.landmark is not None:
 
-        def landmark(key, z, generated):
-            return networks.landmark(key, z, generated, scene, networks.generate)
+    def landmark(key, z, generated):
+        return networks.landmark(key, z, generated, scene, networks.generate)
 
+    has_landmark = with_landmark and networks.landmark is not None
     return objective.make(
         networks.generate,
         networks.discriminate,
@@ -444,7 +444,7 @@ def _objective(networks, scene, restarts, settings, *, with_landmark):
         lambda_landmark=settings.lambda_landmark,
         normalised=settings.normalised,
         saturating=settings.saturating,
-        landmark=landmark,
+        landmark=landmark if has_landmark else None,
     )
 
 

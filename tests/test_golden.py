@@ -1,7 +1,7 @@
 """The fast forms of a search find what the plain ones find, with the released weights.
 
-Networks as flax applies them, XLA's own convolutions, one compiled step called again and
-again: that is the plain form. Sums are rounded differently, and nothing else differs.
+Networks as flax applies them, XLA's own convolutions, one compiled step called again
+and again: that is the plain form. Sums are rounded differently, nothing else differs.
 """
 
 import functools
@@ -97,7 +97,6 @@ def test_a_golden_run_stays_where_it_was(batch, plain):
         encode=networks.encode,
     )
     *_, last = completion.search(key, scene, compiled=compiled)
-    print(np.asarray(last.best_loss) - np.asarray(loss))
     np.testing.assert_allclose(last.best_loss, loss, atol=1e-3)
     assert np.min(loss) < 0.2
     result = completion.finish(last, scene, compiled=compiled, blend="poisson")

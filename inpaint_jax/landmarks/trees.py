@@ -111,15 +111,16 @@ def _soft_sum_backward(arguments, toward):
     splits = left.shape[1]
     worth = jnp.einsum("kc,bc->kb", leaves[level], toward)
     worth = worth.reshape(left.shape[0], -1, left.shape[2])
-    worth = [None] * splits + [worth[:, leaf] for leaf in range(splits + 1)]
-    advantage = [None] * splits
+    worth = {splits + leaf: worth[:, leaf] for leaf in range(splits + 1)}
+    advantage = {}
     for node in reversed(range(splits)):
-        on_left, on_right = worth[2 * node + 1 : 2 * node + 3]
+        on_left, on_right = worth[2 * node + 1], worth[2 * node + 2]
         advantage[node] = on_left - on_right
         worth[node] = on_right + left[:, node] * advantage[node]
+    advantage = jnp.stack([advantage[node] for node in range(splits)], axis=1)
     share = jnp.stack(_reached(left)[:splits], axis=1)
     slope = left * (1.0 - left) / temperature
-    toward_difference = jnp.stack(advantage, axis=1) * share * slope
+    toward_difference = advantage * share * slope
     toward_difference = toward_difference.reshape(-1, left.shape[2])
     first, second, _ = (table.reshape(-1) for table in tables)
     toward_value = (
@@ -142,7 +143,7 @@ def _left(value, tables, temperature):
 
 
 def _reached(left):
-    """How far each node is reached, inner nodes and then leaves: each [trees, batch]."""
+    """How far each node is reached, inner ones and then leaves: each [trees, batch]."""
     share = [jnp.ones_like(left[:, 0])]
     for node in range(left.shape[1]):
         share.append(share[node] * left[:, node])

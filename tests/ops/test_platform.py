@@ -29,11 +29,11 @@ def test_the_form_for_cpu_runs_with_all_its_derivatives():
 
 
 def test_another_platform_gets_the_other_form():
-    def program(function, platform):
+    def program(function, name):
         traced = jax.jit(function).trace(jnp.float32(1.0), jnp.float32(2.0))
-        return traced.lower(lowering_platforms=(platform,)).as_text()
+        return traced.lower(lowering_platforms=(name,)).as_text()
 
     assert "cosine" in program(elsewhere, "cuda") and "sine" in program(here, "cuda")
-    for platform, run, other in (("cpu", "sine", "cosine"), ("cuda", "cosine", "sine")):
-        text = program(CHOSEN, platform)
+    for name, run, other in (("cpu", "sine", "cosine"), ("cuda", "cosine", "sine")):
+        text = program(CHOSEN, name)
         assert f"stablehlo.{run}" in text and f"stablehlo.{other}" not in text

@@ -1,0 +1,186 @@
+"""How good a search is after how many seconds: loss, and the hole beside the truth.
+
+python -m experiments.quality --images='faces[8500:8508]' --output_dir=outputs/quality
+"""
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from absl import flags
+from PIL import Image
+
+from experiments import application, cases, curves, guides, reporting, searches
+from inpaint_jax import blending, completion, files, masks, metrics, pixels, weights
+from inpaint_jax.errors import InputError
+
+_IMAGES = flags.DEFINE_string("images", None, "Undamaged faces, as in inpaint.")
+_MASK = flags.DEFINE_string("mask", "centre", f"One of {', '.join(masks.MASKS)}.")
+_OUTPUT = flags.DEFINE_string("output_dir", "outputs/quality", "Folder to write to.")
+_SECONDS = flags.DEFINE_float("seconds", 30.0, "Longest search of a face.", 1.0)
+
+_CHUNK, _FOR_EVER = 5, 100_000
+_BUDGETS = (1.0, 2.0, 5.0, 10.0, 30.0)
+_ADAM = {"optimizer": "adam", "learning_rate": 0.05}
+_LBFGS = {"optimizer": "lbfgs", "learning_rate": 1.0}
+_STEADY: dict[str, Any] = {"iterations": _FOR_EVER, "decay": False}
+METHODS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "Adam, random points": {**_STEADY, **_ADAM, "init": "random"},
+    "Adam, encoder": {**_STEADY, **_ADAM, "init": "encoder"},
+    "L-BFGS, encoder": {**_STEADY, **_LBFGS, "init": "encoder"},
+    "L-BFGS, halving": {
+        **_STEADY,
+        **_LBFGS,
+        "init": "encoder",
+        "restart_schedule": ((32, 5), (16, 10), (8, 20), (4, _FOR_EVER)),
+    },
+}
+"""What differs from the default search."""
+
+
+class Point(NamedTuple):
+    """Where a search stands.
+
+    Attributes:
+      seconds: since it began, compilation apart.
+      loss: lowest of all restarts so far.
+      psnr: of the completed hole, in dB.
+    """
+
+    seconds: float
+    loss: float
+    psnr: float
+
+
+def main() -> int:
+    """Searches, prints a table and draws it."""
+    output = files.make_directory(_OUTPUT.value)
+    paths = cases.list_inputs(
+        application.given(_IMAGES), mask=_MASK.value, output=output
+    )
+    model = weights.load(searches.CHECKPOINT.value)
+    guide = guides.from_flags(size=model.architecture.image_size, crop=model.crop)
+    hole = cases.read_hole(_MASK.value, hole_is_white=True)
+    faces = [_read(path, hole, model, guide) for path in paths]
+    settings = searches.settings()
+    found: dict[str, list[list[Point]]] = {}
+    for name, changes in METHODS.items():
+        changed = dataclasses.replace(settings, **changes, chunk=_CHUNK, patience=0)
+        compiled = searches.prepare(model, changed, guide.loss(), images=1)
+        _warm_up(faces[0], compiled)
+        found[name] = [list(_follow(face, compiled)) for face in faces]
+        _print(name, found[name])
+    table = {
+        name: {f"{t:g}": _mean_at(runs, t) for t in _BUDGETS if t <= _SECONDS.value}
+        for name, runs in found.items()
+    }
+    report = {"images": len(faces), "mask": hole.name, "table": table, "runs": found}
+    files.write_json(output / "quality.json", {**report, **reporting.environment()})
+    files.write_picture(output / "quality.png", _drawn(found))
+    return 0
+
+
+def _read(path, hole, model, guide):
+    case = cases.read(
+        path,
+        hole,
+        crop=model.crop,
+        size=model.architecture.image_size,
+        seed=0,
+        original_known=True,
+    )
+    if case.original is None:
+        raise InputError(f"{path}: must be undamaged, so that results can be scored.")
+    image = pixels.from_bytes(case.picture)[None] * case.mask
+    target, _ = guide.guide(case, image)
+    return case, completion.Scene(image, case.mask, target)
+
+
+def _warm_up(face, compiled):
+    """Compiles whatever a search runs."""
+    case, scene = face
+    *before, _ = compiled.settings.stages
+    last = sum(iterations for _, iterations in before)
+    for progress in completion.search(case.key, scene, compiled=compiled):
+        _psnr(case, _best(progress, compiled))
+        if progress.iteration > last:
+            return
+
+
+def _follow(face, compiled) -> Iterator[Point]:
+    case, scene = face
+    started, scoring = time.monotonic(), 0.0
+    for progress in completion.search(case.key, scene, compiled=compiled):
+        seconds = time.monotonic() - started - scoring
+        psnr = _psnr(case, _best(progress, compiled))
+        yield Point(seconds, float(np.nanmin(progress.best_loss)), psnr)
+        scoring = time.monotonic() - started - seconds
+        if seconds > _SECONDS.value:
+            return
+
+
+def _best(progress, compiled):
+    best = int(np.nanargmin(progress.best_loss))
+    return compiled.generate(progress.state.best_z[best][None])
+
+
+def _psnr(case, generated):
+    return float(_score(generated, pixels.from_bytes(case.original)[None], case.mask))
+
+
+@jax.jit
+def _score(generated, original, mask):
+    completed = blending.poisson(generated, original, mask)
+    return metrics.psnr(completed, original, 1.0 - mask)[0]
+
+
+def _mean_at(runs, seconds):
+    """Mean over the faces of where each search stood by then; None before a chunk."""
+    reached = [[p for p in run if p.seconds <= seconds][-1:] for run in runs]
+    if not all(reached):
+        return None
+    points = [point for (point,) in reached]
+    return {
+        "loss": float(np.mean([p.loss for p in points])),
+        "psnr_hole": float(np.mean([p.psnr for p in points])),
+        "seconds": float(np.mean([p.seconds for p in points])),
+    }
+
+
+def _print(name, runs):
+    for seconds in _BUDGETS:
+        mean = _mean_at(runs, seconds)
+        if mean is not None and seconds <= _SECONDS.value:
+            print(
+                f"{name}, {seconds:g} s: loss {mean['loss']:.4f}, "
+                f"hole {mean['psnr_hole']:.2f} dB"
+            )
+
+
+def _drawn(found):
+    times = np.geomspace(0.3, _SECONDS.value, 60)
+    charts = []
+    for value in ("loss", "psnr_hole"):
+        lines = {}
+        for name, runs in found.items():
+            end = max(run[-1].seconds for run in runs)
+            means = ((t, _mean_at(runs, t)) for t in times if t < 1.05 * end)
+            lines[name] = [(t, mean[value]) for t, mean in means if mean is not None]
+        charts.append(
+            curves.chart(
+                lines, width=760, height=260, axis=f"{value}; {{}} s", logarithmic=True
+            )
+        )
+    page = Image.new("RGB", (760, 520), "white")
+    for chart, top in zip(charts, itertools.count(0, 260), strict=False):
+        page.paste(chart, (0, top))
+    return np.asarray(page)
+
+
+if __name__ == "__main__":
+    application.run(main)
