@@ -6,13 +6,13 @@ import pathlib
 import pytest
 from absl import flags
 
-from experiments import guides, inpaint
+from experiments import guides, inpaint, searches
 from inpaint_jax import completion, landmark_term
 
 FLAGS = pathlib.Path(__file__).parents[2] / "experiments" / "flags"
 INPAINT = {
     flag.name: flag
-    for module in (inpaint, guides)
+    for module in (inpaint, searches, guides)
     for flag in flags.FLAGS.get_flags_for_module(module)
 }
 
@@ -39,7 +39,7 @@ def test_landmark_flags_are_the_defaults():
 
 def test_the_applications_defaults_are_the_librarys():
     for name, value in dataclasses.asdict(completion.Settings()).items():
-        assert INPAINT[name].default == value
+        assert INPAINT[name].default == (value if value != () else "")
     landmark = dataclasses.asdict(landmark_term.Settings())
     assert INPAINT["landmark_term"].default == landmark.pop("term")
     assert guides.SETTINGS.keys() == landmark.keys()

@@ -307,7 +307,7 @@ def test_the_report_names_the_models_by_their_content(load, bench):
 )
 def test_the_search_knows_whether_the_loss_moves_z(given, moves, load):
     given = ("--landmark_gradient=none", *given)
-    assert load(*given).loss(lambda z: z).moves is moves
+    assert load(*given).loss().moves is moves
 
 
 # Towards what.
@@ -354,10 +354,11 @@ def test_the_thesiss_target_is_dlibs_on_the_damaged_picture(
     detected = len(boxes) == 1
     box = boxes[0] if detected else host.aligned_box(crop=CROP, size=SIZE)
     assert entry == {"face_box": "detected" if detected else "aligned"}
-    np.testing.assert_array_equal(target.target.box, [box])
+    np.testing.assert_array_equal(target.box, [box])
     expected = by_dlib(bench, picture, box)
-    np.testing.assert_array_equal(target.target.landmarks, expected)
-    assert target.net is None and target.model is not None
+    np.testing.assert_array_equal(target.landmarks, expected)
+    term = guide.loss().of
+    assert term.place is None and term.model is not None
 
 
 def test_the_predicted_target_is_the_nets(loaded, bench):
@@ -365,13 +366,15 @@ def test_the_predicted_target_is_the_nets(loaded, bench):
     predictor = landmark_predictor.load(bench / "net")
     points, _ = jax.jit(predictor.predict)(damaged(case), case.mask)
     for given, uses in [(SOFT, "model"), (NET, "net")]:
-        guide, entry = loaded(*given).guide(case, damaged(case))
-        np.testing.assert_allclose(guide.target.landmarks, points, rtol=1e-4)
-        assert np.ptp(guide.target.deviation) > 0
-        mean = float(np.mean(guide.target.deviation))
+        guide = loaded(*given)
+        target, entry = guide.guide(case, damaged(case))
+        np.testing.assert_allclose(target.landmarks, points, rtol=1e-4)
+        assert np.ptp(target.deviation) > 0
+        mean = float(np.mean(target.deviation))
         assert entry["deviation"] == pytest.approx(mean)
-        assert (guide.model is not None) == (uses == "model")
-        assert (guide.net is not None) == (uses == "net")
+        term = guide.loss().of
+        assert (term.model is not None) == (uses == "model")
+        assert (term.place is not None) == (uses == "net")
 
 
 @pytest.mark.parametrize(
@@ -382,9 +385,9 @@ def test_no_target_but_the_oracles_sees_what_is_hidden(target, loaded):
     case = case_of(0)
     other = case._replace(picture=noise(1), original=noise(2))
     first, second = (guide.guide(one, damaged(case))[0] for one in (case, other))
-    jax.tree.map(np.testing.assert_array_equal, first.target, second.target)
+    jax.tree.map(np.testing.assert_array_equal, first, second)
     third, _ = guide.guide(case, damaged(other))
-    assert np.any(third.target.landmarks != first.target.landmarks)
+    assert np.any(third.landmarks != first.landmarks)
 
 
 @needs_dlib
@@ -392,9 +395,10 @@ def test_the_oracles_target_is_dlibs_on_the_undamaged_picture(loaded, bench):
     guide = loaded(*NET, "--landmark_target=oracle", "--allow_oracle")
     case = case_of(3)
     target, _ = guide.guide(case, damaged(case_of(4)))
-    expected = by_dlib(bench, case.original, target.target.box[0])
-    np.testing.assert_array_equal(target.target.landmarks, expected)
-    assert target.net is not None and target.model is None
+    expected = by_dlib(bench, case.original, target.box[0])
+    np.testing.assert_array_equal(target.landmarks, expected)
+    term = guide.loss().of
+    assert term.place is not None and term.model is None
     assert "upper bound" in guide.describe()["note"]
     with pytest.raises(InputError, match="face.*oracle.*undamaged"):
         guide.guide(case_of(3, original=False), damaged(case))
@@ -408,8 +412,8 @@ def test_a_hole_over_the_whole_face_has_a_target_too(target, loaded):
     mask[:, 0] = 1
     case = case_of(0, mask=jnp.asarray(mask))
     guide, _ = loaded(*SOFT, f"--landmark_target={target}").guide(case, damaged(case))
-    assert np.isfinite(guide.target.landmarks).all()
-    left, top, right, bottom = np.asarray(guide.target.box[0])
+    assert np.isfinite(guide.landmarks).all()
+    left, top, right, bottom = np.asarray(guide.box[0])
     assert left < right and top < bottom
 
 

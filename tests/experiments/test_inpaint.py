@@ -159,6 +159,13 @@ def variants(base, both, bench):
         "repeated": (f"--flagfile={base.folder}/effective.flags",),
         "mixed": (*QUICK, f"--images={bench}/mixed"),
         "reseeded": (*QUICK, one, "--seed=1"),
+        "together": (
+            *QUICK,
+            f"--images={bench}/faces",
+            "--images_at_once=2",
+            f"--compilation_cache_dir={bench}/programs",
+        ),
+        "scheduled": (*QUICK, one, "--restart_schedule=2x2,1x1", "--products=bfloat16"),
         "white": (*QUICK, one, f"--mask={bench}/white_hole.png", "--original_known"),
         "black": (
             *QUICK,
@@ -276,6 +283,24 @@ def test_a_damaged_picture_is_skipped_with_exit_code_1(variants):
     assert [entry["image"] for entry in report["images"]] == ["a"]
     assert len(report["skipped"]) == 1 and "corrupt.png" in report["skipped"][0]
     assert "Traceback" not in mixed.err
+
+
+def test_pictures_searched_for_together_come_out_the_same(base, variants, bench):
+    together = variants["together"]
+    assert together.code == 0, together.err
+    pictures = zip(together.report()["images"], base.report()["images"], strict=True)
+    for entry, alone in pictures:
+        assert entry["image"] == alone["image"]
+        assert entry["score"] == pytest.approx(alone["score"], rel=1e-4)
+    assert any((bench / "programs").iterdir())
+
+
+def test_a_schedule_ends_with_the_restarts_of_its_last_stage(variants):
+    scheduled = variants["scheduled"]
+    assert scheduled.code == 0, scheduled.err
+    (entry,) = scheduled.report()["images"]
+    assert entry["iterations"] == 3 and len(entry["scores_of_restarts"]) == 1
+    assert scheduled.report()["settings"]["restart_schedule"] == [[2, 2], [1, 1]]
 
 
 def test_the_seed_changes_the_hole_and_nothing_else(base, variants):
@@ -423,6 +448,9 @@ REFUSED = {
     "output_dir is a file": (["--output_dir={bench}/notes.txt"], ["notes.txt"]),
     "even window": (["--window=4"], ["--window=4", "odd"]),
     "negative rate": (["--learning_rate=-1"], ["learning_rate"]),
+    "schedule of words": (["--restart_schedule=many"], ["schedule=many", "64x10"]),
+    "growing schedule": (["--restart_schedule=2x1,4x1"], ["2x1,4x1", "fewer"]),
+    "too little memory": (["--max_memory=1e-6"], ["--max_memory", "--restarts"]),
     "unknown flag": (["--iteration=5"], ["iteration"]),
     "unknown argument": (["face.png"], ["face.png"]),
     "large seed": (["--seed=99999999999999999999"], ["seed"]),
