@@ -35,13 +35,13 @@ from inpaint_jax import (
 from inpaint_jax.landmarks import cascade, host
 from inpaint_jax.models import dcgan
 
-_SUITES = ["search", "train", "landmarks", "blend"]
+_SUITES = ["search", "growth", "train", "landmarks", "blend"]
 _SUITE = flags.DEFINE_enum(
     "suite",
     "search",
     [*_SUITES, "all", "gradients"],
-    "Steps of a search; training steps; what places landmarks; blending; all of these; "
-    "or how right the landmark gradients are.",
+    "Steps of a search; how it grows; training steps; what places landmarks; blending; "
+    "all of these; or how right the landmark gradients are.",
 )
 _PEER = flags.DEFINE_multi_enum(
     "peer",
@@ -98,6 +98,11 @@ def _search(key, a, ceilings):
             times["plain_with_dlib"], times["plain"]
         )
     return found
+
+
+def _growth(key, a, ceilings):
+    del ceilings
+    return {"growth": search_speed.growth(key, a, time_in_turn=_time_in_turn)}
 
 
 def _train(key, a, ceilings):
@@ -180,6 +185,7 @@ def _blend(key, a, ceilings):
 
 _MEASURES = {
     "search": _search,
+    "growth": _growth,
     "train": _train,
     "landmarks": _landmarks,
     "blend": _blend,

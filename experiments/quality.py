@@ -4,17 +4,22 @@ python -m experiments.quality --images='faces[8500:8508]' --output_dir=outputs/q
 """
 
 import dataclasses
-import itertools
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from absl import flags
-from PIL import Image
 
-from experiments import application, cases, curves, guides, reporting, searches
+from experiments import (
+    application,
+    cases,
+    guides,
+    quality_curves,
+    reporting,
+    searches,
+)
 from inpaint_jax import blending, completion, files, masks, metrics, pixels, weights
 from inpaint_jax.errors import InputError
 
@@ -43,20 +48,6 @@ METHODS: dict[str, dict[str, Any]] = {
 """What differs from the default search."""
 
 
-class Point(NamedTuple):
-    """Where a search stands.
-
-    Attributes:
-      seconds: since it began, compilation apart.
-      loss: lowest of all restarts so far.
-      psnr: of the completed hole, in dB.
-    """
-
-    seconds: float
-    loss: float
-    psnr: float
-
-
 def main() -> int:
     """Searches, prints a table and draws it."""
     output = files.make_directory(_OUTPUT.value)
@@ -68,7 +59,7 @@ def main() -> int:
     hole = cases.read_hole(_MASK.value, hole_is_white=True)
     faces = [_read(path, hole, model, guide) for path in paths]
     settings = searches.settings()
-    found: dict[str, list[list[Point]]] = {}
+    found: dict[str, list[list[quality_curves.Point]]] = {}
     for name, changes in METHODS.items():
         changed = dataclasses.replace(settings, **changes, chunk=_CHUNK, patience=0)
         compiled = searches.prepare(model, changed, guide.loss(), images=1)
@@ -76,12 +67,18 @@ def main() -> int:
         found[name] = [list(_follow(face, compiled)) for face in faces]
         _print(name, found[name])
     table = {
-        name: {f"{t:g}": _mean_at(runs, t) for t in _BUDGETS if t <= _SECONDS.value}
+        name: {
+            f"{t:g}": quality_curves.mean_at(runs, t)
+            for t in _BUDGETS
+            if t <= _SECONDS.value
+        }
         for name, runs in found.items()
     }
     report = {"images": len(faces), "mask": hole.name, "table": table, "runs": found}
     files.write_json(output / "quality.json", {**report, **reporting.environment()})
-    files.write_picture(output / "quality.png", _drawn(found))
+    files.write_picture(
+        output / "quality.png", quality_curves.drawn(found, longest=_SECONDS.value)
+    )
     return 0
 
 
@@ -112,13 +109,13 @@ def _warm_up(face, compiled):
             return
 
 
-def _follow(face, compiled) -> Iterator[Point]:
+def _follow(face, compiled) -> Iterator[quality_curves.Point]:
     case, scene = face
     started, scoring = time.monotonic(), 0.0
     for progress in completion.search(case.key, scene, compiled=compiled):
         seconds = time.monotonic() - started - scoring
         psnr = _psnr(case, _best(progress, compiled))
-        yield Point(seconds, float(np.nanmin(progress.best_loss)), psnr)
+        yield quality_curves.Point(seconds, float(np.nanmin(progress.best_loss)), psnr)
         scoring = time.monotonic() - started - seconds
         if seconds > _SECONDS.value:
             return
@@ -139,47 +136,14 @@ def _score(generated, original, mask):
     return metrics.psnr(completed, original, 1.0 - mask)[0]
 
 
-def _mean_at(runs, seconds):
-    """Mean over the faces of where each search stood by then; None before a chunk."""
-    reached = [[p for p in run if p.seconds <= seconds][-1:] for run in runs]
-    if not all(reached):
-        return None
-    points = [point for (point,) in reached]
-    return {
-        "loss": float(np.mean([p.loss for p in points])),
-        "psnr_hole": float(np.mean([p.psnr for p in points])),
-        "seconds": float(np.mean([p.seconds for p in points])),
-    }
-
-
 def _print(name, runs):
     for seconds in _BUDGETS:
-        mean = _mean_at(runs, seconds)
+        mean = quality_curves.mean_at(runs, seconds)
         if mean is not None and seconds <= _SECONDS.value:
             print(
                 f"{name}, {seconds:g} s: loss {mean['loss']:.4f}, "
                 f"hole {mean['psnr_hole']:.2f} dB"
             )
-
-
-def _drawn(found):
-    times = np.geomspace(0.3, _SECONDS.value, 60)
-    charts = []
-    for value in ("loss", "psnr_hole"):
-        lines = {}
-        for name, runs in found.items():
-            end = max(run[-1].seconds for run in runs)
-            means = ((t, _mean_at(runs, t)) for t in times if t < 1.05 * end)
-            lines[name] = [(t, mean[value]) for t, mean in means if mean is not None]
-        charts.append(
-            curves.chart(
-                lines, width=760, height=260, axis=f"{value}; {{}} s", logarithmic=True
-            )
-        )
-    page = Image.new("RGB", (760, 520), "white")
-    for chart, top in zip(charts, itertools.count(0, 260), strict=False):
-        page.paste(chart, (0, top))
-    return np.asarray(page)
 
 
 if __name__ == "__main__":

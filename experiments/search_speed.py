@@ -26,6 +26,7 @@ from inpaint_jax.models import dcgan, folded
 _LAMBDA_PRIOR, _LAMBDA_LANDMARK, _WINDOW, _CROP = 0.003, 0.05, 7, 108
 _OPTIMIZER = optax.adam(0.01)
 STEPS = 5  # in one program, as in a search
+_CANDIDATES, _STEPS = (8, 16, 32, 64, 128, 256), (5, 20, 80)
 
 
 def steps(
@@ -103,6 +104,65 @@ def steps(
             a, np.asarray(image), np.asarray(weights), lambda_prior=_LAMBDA_PRIOR
         )
     return runs
+
+
+def growth(
+    key: types.PRNGKey,
+    a: dcgan.Architecture,
+    *,
+    time_in_turn: Callable[[dict[str, Callable[[], Any]]], dict[str, list[float]]],
+) -> dict[str, Any]:
+    """Measures how time and memory grow with candidates and with steps.
+
+    Candidates are rows of one batch, restarts of one image or of several.
+
+    Args:
+      key: of the weights and of z.
+      a: the architecture.
+      time_in_turn: {name: run} -> {name: seconds of each round}.
+
+    Returns:
+      For "candidates" and "steps": {number: {"ms", "megabytes"}} of a whole search, and
+      the "exponent" of the line through the times, both axes logarithmic.
+    """
+    found = {}
+    for name, numbers in (("candidates", _CANDIDATES), ("steps", _STEPS)):
+        runs, megabytes = {}, {}
+        for number in numbers:
+            rows, count = (number, STEPS) if name == "candidates" else (16, number)
+            program, arguments = _search_program(key, a, rows, count)
+            runs[str(number)] = functools.partial(program, *arguments)
+            needed: Any = program.memory_analysis()
+            megabytes[str(number)] = needed.temp_size_in_bytes / 1e6
+        times = {k: 1e3 * float(np.median(v)) for k, v in time_in_turn(runs).items()}
+        slope, _ = np.polyfit(np.log(numbers), np.log(list(times.values())), 1)
+        found[name] = {k: {"ms": times[k], "megabytes": megabytes[k]} for k in runs} | {
+            "exponent": float(slope)
+        }
+    return found
+
+
+def _search_program(key, a, rows, iterations):
+    """A compiled search without landmarks, and its arguments."""
+    generator, discriminator = _variables(key, a)
+    image, mask, z = _problem(key, a, rows)
+    weights = masks.context_weights(mask, window=_WINDOW)
+
+    @jax.jit
+    def advance(state, generate, discriminate):
+        return latent.solve(
+            state,
+            objective=_objective(generate, discriminate, image, weights, None),
+            optimizer=_OPTIMIZER,
+            iterations=iterations,
+        )[0]
+
+    arguments = (
+        latent.init(key, z, optimizer=_OPTIMIZER),
+        folded.generator(a, generator, batch=rows),
+        folded.discriminator(a, discriminator, batch=rows),
+    )
+    return advance.lower(*arguments).compile(), arguments
 
 
 def step_flops(a: dcgan.Architecture) -> int:
