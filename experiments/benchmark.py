@@ -89,6 +89,7 @@ def _search(key, a, ceilings):
         name: _with_share(seconds, flops, ceilings) for name, seconds in times.items()
     }
     ours = found["search_step"]
+    ours |= search_speed.counted(key, a, batch_size=_BATCH.value)
     _add_ratios(ours, times, "search_step")
     found["search_step_with_landmarks"]["ratio_vs_without"] = _ratio(
         times["search_step_with_landmarks"], times["search_step"]

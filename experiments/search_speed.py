@@ -142,6 +142,28 @@ def growth(
     return found
 
 
+def counted(
+    key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int
+) -> dict[str, float]:
+    """Counts what one step really computes and moves, from the compiled program.
+
+    Args:
+      key: of the weights and of z.
+      a: the architecture.
+      batch_size: candidates.
+
+    Returns:
+      "counted_gflop" and "counted_gbytes"; products that the back end hands to a
+      library may be missing.
+    """
+    program, _ = _search_program(key, a, batch_size, 1)
+    costs: Any = program.cost_analysis()
+    return {
+        "counted_gflop": costs.get("flops", 0.0) / 1e9,
+        "counted_gbytes": costs.get("bytes accessed", 0.0) / 1e9,
+    }
+
+
 def _search_program(key, a, rows, iterations):
     """A compiled search without landmarks, and its arguments."""
     generator, discriminator = _variables(key, a)
