@@ -93,7 +93,7 @@ def chart(
         _, y = place(first, value)
         draw.line([(_LEFT, y), (right, y)], fill=FAINT)
         draw.text((_LEFT - 5, y), f"{value:g}", INK, font, anchor="rm")
-    draw.text((_LEFT, height - 2), axis.format(f"{first:g}"), INK, font, anchor="ls")
+    draw.text((_LEFT, height - 2), axis.format(f"{first:.3g}"), INK, font, anchor="ls")
     draw.text((right, height - 2), f"{last:g}", INK, font, anchor="rs")
     x = _LEFT
     for colour, (name, curve) in zip(_COLOURS, curves.items(), strict=False):

@@ -77,18 +77,18 @@ def prepare_conv(kernel: Kernel, *, batch: int) -> Prepared:
       kernel: `[k, k, channels_in, channels_out]`, k >= 2.
       batch: about how many images there will be.
     """
-    return _prepare(kernel, batch, _conv_at_points)
+    return _prepare(kernel, batch, _aligned_cell_kernel)
 
 
 def prepare_conv_transpose(kernel: Kernel, *, batch: int) -> Prepared:
     """Does the same as `prepare_conv` for `conv_transpose`."""
-    return _prepare(kernel, batch, _conv_transpose_at_points)
+    return _prepare(kernel, batch, _aligned_phase_kernel)
 
 
-def _prepare(kernel, batch, at_points):
+def _prepare(kernel, batch, aligned):
     _check(kernel)
     fast = jax.default_backend() == "cpu" and _saves_products(kernel, batch)
-    return at_points(kernel) if fast else kernel
+    return winograd.at_points(aligned(kernel)) if fast else kernel
 
 
 def plain_conv(x: Batch, kernel: Kernel) -> Halved:
@@ -105,7 +105,8 @@ def plain_conv_transpose(x: Batch, kernel: Kernel) -> Doubled:
 
 def _conv_cells(x, kernel):
     if _saves_products(kernel, x.shape[0]):
-        return winograd.conv(space_to_depth(x), _conv_at_points(kernel))
+        points = winograd.at_points(_aligned_cell_kernel(kernel))
+        return winograd.conv(space_to_depth(x), points)
     k = kernel.shape[0]
     # SAME pads k - 2 lines in all; an odd kernel takes one more to fill its last cell.
     before = (k - 2) // 2
@@ -117,7 +118,8 @@ def _conv_cells(x, kernel):
 
 def _conv_transpose_cells(x, kernel):
     if _saves_products(kernel, x.shape[0]):
-        return depth_to_space(winograd.conv(x, _conv_transpose_at_points(kernel)))
+        points = winograd.at_points(_aligned_phase_kernel(kernel))
+        return depth_to_space(winograd.conv(x, points))
     k = kernel.shape[0]
     # SAME pads the dilated input by ceil(k/2) in front. Where that is even, cells of
     # output straddle its edge: one cell more is computed and half a one cut off.
@@ -181,15 +183,15 @@ def _phase_kernel(cells):
     return phases.reshape(n, n, channels_in, 4 * channels_out)
 
 
-def _conv_at_points(kernel):
-    # In cells that begin at an even pixel, for which the first tap may come too early.
+def _aligned_cell_kernel(kernel):
+    # For cells that begin at an even pixel, for which the first tap may come too early.
     first = (kernel.shape[0] - 2) // 2
-    return winograd.at_points(_cell_kernel(_cells(kernel, 3, 2 - first)))
+    return _cell_kernel(_cells(kernel, 3, 2 - first))
 
 
-def _conv_transpose_at_points(kernel):
+def _aligned_phase_kernel(kernel):
     front = (kernel.shape[0] + 1) // 2
-    return winograd.at_points(_phase_kernel(_cells(kernel, 3, 3 - front)))
+    return _phase_kernel(_cells(kernel, 3, 3 - front))
 
 
 def _saves_products(kernel, batch):

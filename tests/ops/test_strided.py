@@ -1,5 +1,6 @@
 """The stride-2 convolutions equal XLA's `SAME` forms, in value and in derivatives."""
 
+import functools
 import inspect
 
 import hypothesis
@@ -78,40 +79,56 @@ def test_value_and_gradients_equal_the_plain_form(name, shape, channels_out):
         assert_close(actual[2], expected[2], 1e-4, f"gradient by kernel, k = {k}")
 
 
-def forms_agree(name, k, shape, channels_out):
-    """Both of a form's paths and the prepared kernel, against the plain form."""
+@pytest.mark.parametrize("name", PAIRS)
+def test_between_many_channels_it_equals_the_plain_form(name, monkeypatch):
+    monkeypatch.setattr(strided, "_BATCH", (1, 1))
     ours, plain = (value_and_gradients(f) for f in PAIRS[name])
-    x, kernel = inputs(shape, k, channels_out)
-    prepare = getattr(strided, f"prepare_{name}")
+    x, kernel = inputs((2, 4, 6, strided._WIDE), 5, strided._WIDE + 1)
 
     @jax.jit
     def all_of_them(x, kernel):
-        prepared = prepare(kernel, batch=shape[0])
+        prepared = getattr(strided, f"prepare_{name}")(kernel, batch=2)
+        assert isinstance(prepared, tuple)
         return ours(x, kernel), plain(x, kernel), PAIRS[name][0](x, prepared)
 
     actual, expected, prepared = all_of_them(x, kernel)
-    assert_close(actual[0], expected[0], 1e-5, f"value, k = {k}")
-    assert_close(actual[1], expected[1], 1e-4, f"gradient by x, k = {k}")
-    assert_close(actual[2], expected[2], 1e-4, f"gradient by kernel, k = {k}")
-    assert_close(prepared, expected[0], 1e-5, f"prepared, k = {k}")
-    return prepare(kernel, batch=shape[0])
+    assert_close(actual[0], expected[0], 1e-5, "value")
+    assert_close(actual[1], expected[1], 1e-4, "gradient by x")
+    assert_close(actual[2], expected[2], 1e-4, "gradient by kernel")
+    assert_close(prepared, expected[0], 1e-5, "prepared")
+
+
+@pytest.mark.parametrize("k", KERNEL_SIZES)
+def test_aligned_kernels_are_the_same_convolutions_over_cells(k):
+    # What Winograd's form is given, whichever size the kernel has.
+    def same(x, kernel):
+        return lax.conv_general_dilated(
+            x, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT
+        )
+
+    x, kernel = inputs((2, 6, 4, 3), k, 2)
+    over_cells = same(strided.space_to_depth(x), strided._aligned_cell_kernel(kernel))
+    assert_close(over_cells, plain_conv(x, kernel), 1e-5)
+    phases = same(x, strided._aligned_phase_kernel(kernel))
+    assert_close(strided.depth_to_space(phases), plain_conv_transpose(x, kernel), 1e-5)
 
 
 @pytest.mark.parametrize("name", PAIRS)
-@pytest.mark.parametrize("k", [2, 3, 4, 5, 6, 7])
-def test_between_many_channels_it_equals_the_plain_form(name, k, monkeypatch):
-    monkeypatch.setattr(strided, "_BATCH", (1, 1))
-    prepared = forms_agree(name, k, (2, 4, 6, strided._WIDE), strided._WIDE + 1)
-    assert isinstance(prepared, tuple) == (k <= 6)
-
-
-@pytest.mark.parametrize("name", PAIRS)
-def test_few_images_are_convolved_directly(name):
-    few, many = (
-        isinstance(forms_agree(name, 4, (batch, 2, 2, 16), 16), tuple)
-        for batch in (1, strided._BATCH[0])
-    )
-    assert many and not few
+@pytest.mark.parametrize(
+    ("k", "batch", "channels", "fast"),
+    [
+        (4, 31, 16, False),
+        (4, 32, 16, True),
+        (5, 7, 16, False),
+        (5, 8, 16, True),
+        (6, 64, 15, False),
+        (7, 64, 16, False),
+    ],
+)
+def test_kernels_are_prepared_where_that_pays(name, k, batch, channels, fast):
+    prepare = functools.partial(getattr(strided, f"prepare_{name}"), batch=batch)
+    shape = jax.ShapeDtypeStruct((k, k, channels, 32), jnp.float32)
+    assert isinstance(jax.eval_shape(prepare, shape), tuple) == fast
 
 
 @pytest.mark.parametrize("name", PAIRS)
