@@ -75,7 +75,7 @@ def test_folded_networks_equal_the_networks(batch, changes):
 
 
 def test_weights_are_arguments_of_a_program_not_constants():
-    a, generator, _ = trained_a_little()
+    a, generator, _ = trained_a_little(kernel_size=5)
     g = folded.generator(a, generator, batch=BATCH)
     largest = max(x.size for x in jax.tree.leaves(g))
     program = jax.jit(lambda g, z: g(z)).lower(g, latents()).as_text()
@@ -87,7 +87,7 @@ def test_weights_are_arguments_of_a_program_not_constants():
 
 
 def test_products_in_bfloat16_change_little_and_what_leaves_is_float32():
-    a, generator, discriminator = trained_a_little()
+    a, generator, discriminator = trained_a_little(kernel_size=5)
     options = {"batch": BATCH, "products": jnp.dtype(jnp.bfloat16)}
     g = folded.generator(a, generator, **options)
     d = folded.discriminator(a, discriminator, **options)
