@@ -117,9 +117,10 @@ def main() -> int:
         (output / earlier).unlink(missing_ok=True)
     trace = reporting.JsonLines(output / "trace.jsonl")
     entries, rows, skipped = [], [], []
-    at_once = _TOGETHER.value
+    at_once = None
     for tasks in _groups(inputs, hole, model, guide, skipped):
-        at_once = _that_fit(min(at_once, len(inputs)), tasks[0], compiled)
+        if at_once is None:
+            at_once = _that_fit(min(_TOGETHER.value, len(inputs)), tasks[0], compiled)
         for first in range(0, len(tasks), at_once):
             for found in search(
                 tasks[first : first + at_once], compiled, trace, at_once=at_once

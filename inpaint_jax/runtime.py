@@ -60,7 +60,10 @@ def free_memory() -> int:
     statistics = jax.local_devices()[0].memory_stats()
     if statistics:
         return statistics["bytes_limit"] - statistics["bytes_in_use"]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # macOS does not tell what is free.
+    known = "SC_AVPHYS_PAGES" in os.sysconf_names
+    pages = os.sysconf("SC_AVPHYS_PAGES" if known else "SC_PHYS_PAGES")
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def available_cores() -> int:
