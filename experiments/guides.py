@@ -151,6 +151,12 @@ class Guides:
             )
         return target, entry
 
+    def scene(self, case: cases.Case) -> tuple[completion.Scene, dict[str, Any]]:
+        """Returns what the search for one picture knows; as `guide` otherwise."""
+        image = pixels.from_bytes(case.picture)[None] * case.mask
+        target, entry = self.guide(case, image)
+        return completion.Scene(image, case.mask, target), entry
+
     def error(self, case: cases.Case, completed: types.Image) -> float | None:
         """Returns the landmark error of a completion, or None if it is not scored.
 

@@ -170,12 +170,10 @@ def _groups(inputs, hole, model, guide, skipped) -> Iterator[list[Task]]:
                 seed=_SEED.value,
                 original_known=_ORIGINAL.value,
             )
-            image = pixels.from_bytes(case.picture)[None] * case.mask
-            target, described = guide.guide(case, image)
+            scene, described = guide.scene(case)
         except InputError as error:
             _skip(error, inputs, skipped)
             continue
-        scene = completion.Scene(image, case.mask, target)
         waiting.append(Task(case, scene, described))
         if len(waiting) == _TOGETHER.value:
             yield waiting
@@ -249,7 +247,7 @@ def search(
                 before = found[i]
                 best = [] if before is None else before.best
                 if np.isfinite(now.best_loss).any():
-                    best = [*best, now.state.best_z[int(np.nanargmin(now.best_loss))]]
+                    best = [*best, now.best_z]
                 found[i] = Found(task, now, best, seconds)
     return [each for each in found if each is not None]
 

@@ -93,9 +93,8 @@ def _read(path, hole, model, guide):
     )
     if case.original is None:
         raise InputError(f"{path}: must be undamaged, so that results can be scored.")
-    image = pixels.from_bytes(case.picture)[None] * case.mask
-    target, _ = guide.guide(case, image)
-    return case, completion.Scene(image, case.mask, target)
+    scene, _ = guide.scene(case)
+    return case, scene
 
 
 def _warm_up(face, compiled):
@@ -122,8 +121,7 @@ def _follow(face, compiled) -> Iterator[quality_curves.Point]:
 
 
 def _best(progress, compiled):
-    best = int(np.nanargmin(progress.best_loss))
-    return compiled.generate(progress.state.best_z[best][None])
+    return compiled.generate(progress.best_z[None])
 
 
 def _psnr(case, generated):

@@ -47,10 +47,7 @@ def steps(
       InputError: dlib is missing; see `torch_peer.load`.
     """
     generator, discriminator = _variables(key, a)
-    networks = (
-        folded.generator(a, generator, batch=batch_size),
-        folded.discriminator(a, discriminator, batch=batch_size),
-    )
+    networks = _folded(a, generator, discriminator, batch_size)
     image, mask, z = _problem(key, a, batch_size)
     weights = masks.context_weights(mask, window=_WINDOW)
     predictor = host.Predictor()
@@ -60,26 +57,17 @@ def steps(
     )
     scene = completion.Scene(image[:1], mask[:1], target)
 
-    @functools.partial(jax.jit, static_argnames="iterations")
-    def advance(state, networks, term, *, iterations):
-        generate, discriminate = networks
-        landmark = None
-        if term is not None:
-            landmark = lambda key, z, x: term(key, z, x, scene, generate)
-        return latent.solve(
-            state,
-            objective=_objective(generate, discriminate, image, weights, landmark),
-            optimizer=_OPTIMIZER,
-            iterations=iterations,
-        )[0]
-
     start = functools.partial(latent.init, key, optimizer=_OPTIMIZER)
-    ours = functools.partial(advance, networks=networks, iterations=STEPS)
+    soft = jax.tree_util.Partial(_by_term, term, scene, networks[0])
+
+    def ours(landmark):
+        return lambda state: _advance(
+            state, networks, image, weights, landmark, iterations=STEPS
+        )
+
     runs = {
-        "search_step": _going_on(functools.partial(ours, term=None), start(z)),
-        "search_step_with_landmarks": _going_on(
-            functools.partial(ours, term=term), start(z)
-        ),
+        "search_step": _going_on(ours(None), start(z)),
+        "search_step_with_landmarks": _going_on(ours(soft), start(z)),
     }
     if "plain" in peers:
         plain = (
@@ -166,25 +154,32 @@ def counted(
 
 def _search_program(key, a, rows, iterations):
     """A compiled search without landmarks, and its arguments."""
-    generator, discriminator = _variables(key, a)
     image, mask, z = _problem(key, a, rows)
-    weights = masks.context_weights(mask, window=_WINDOW)
-
-    @jax.jit
-    def advance(state, generate, discriminate):
-        return latent.solve(
-            state,
-            objective=_objective(generate, discriminate, image, weights, None),
-            optimizer=_OPTIMIZER,
-            iterations=iterations,
-        )[0]
-
+    generator, discriminator = _variables(key, a)
     arguments = (
         latent.init(key, z, optimizer=_OPTIMIZER),
-        folded.generator(a, generator, batch=rows),
-        folded.discriminator(a, discriminator, batch=rows),
+        _folded(a, generator, discriminator, rows),
+        image,
+        masks.context_weights(mask, window=_WINDOW),
+        None,
     )
-    return advance.lower(*arguments).compile(), arguments
+    return _advance.lower(*arguments, iterations=iterations).compile(), arguments
+
+
+@functools.partial(jax.jit, static_argnames="iterations")
+def _advance(state, networks, image, weights, landmark, *, iterations):
+    """Our search: some steps as one program."""
+    generate, discriminate = networks
+    return latent.solve(
+        state,
+        objective=_objective(generate, discriminate, image, weights, landmark),
+        optimizer=_OPTIMIZER,
+        iterations=iterations,
+    )[0]
+
+
+def _by_term(term, scene, generate, key, z, generated):
+    return term(key, z, generated, scene, generate)
 
 
 def step_flops(a: dcgan.Architecture) -> int:
@@ -195,16 +190,16 @@ def step_flops(a: dcgan.Architecture) -> int:
     Args:
       a: the architecture.
     """
-    channels = [3] + [a.features << level for level in range(a.levels)]
-    taps = a.kernel_size**2
-    layers = sum(
-        (a.image_size >> (level + 1)) ** 2
-        * taps
-        * channels[level]
-        * channels[level + 1]
-        for level in range(a.levels)
+    layers = sum(training_speed.convolutions(a, outer=3))
+    last = a.features << (a.levels - 1)
+    return 2 * 2 * (2 * layers + 16 * last * (a.z_dim + 1))
+
+
+def _folded(a, generator, discriminator, batch):
+    return (
+        folded.generator(a, generator, batch=batch),
+        folded.discriminator(a, discriminator, batch=batch),
     )
-    return 2 * 2 * (2 * layers + 16 * channels[-1] * (a.z_dim + 1))
 
 
 def _variables(key, a):

@@ -99,23 +99,32 @@ def step_flops(a: dcgan.Architecture, *, encoder: bool) -> int:
       a: the architecture.
       encoder: whether E plays too.
     """
-    channels = [a.features << level for level in range(a.levels)]
-    last = 16 * channels[-1]
-
-    def convolutions(outer):
-        sides = [a.image_size >> (level + 1) for level in range(a.levels)]
-        pairs = zip([outer, *channels], channels, sides, strict=False)
-        return [side**2 * a.kernel_size**2 * n * m for n, m, side in pairs]
-
-    project, up = a.z_dim * last, sum(convolutions(3))
-    down = sum(convolutions(3)) + last
+    last = 16 * a.features << (a.levels - 1)
+    project, up = a.z_dim * last, sum(convolutions(a, outer=3))
+    down = sum(convolutions(a, outer=3)) + last
     # D sees real and generated images and learns from both, and G learns through it; a
     # gradient to the pixels is only needed there.
-    judging = 7 * down - 2 * convolutions(3)[0]
+    judging = 7 * down - 2 * convolutions(a, outer=3)[0]
     if not encoder:
         return 2 * (judging + 3 * up + 2 * project)
-    encoding = 3 * (sum(convolutions(4)) + last * a.z_dim) - convolutions(4)[0]
+    encoding = (
+        3 * (sum(convolutions(a, outer=4)) + last * a.z_dim)
+        - convolutions(a, outer=4)[0]
+    )
     return 2 * (judging + 2 * 3 * (up + project) + encoding)
+
+
+def convolutions(a: dcgan.Architecture, *, outer: int) -> list[int]:
+    """Counts the multiply-adds of each stride-2 layer, forward, for one image.
+
+    Args:
+      a: the architecture.
+      outer: channels at the image's side: 3, and for E one more.
+    """
+    channels = [a.features << level for level in range(a.levels)]
+    sides = [a.image_size >> (level + 1) for level in range(a.levels)]
+    pairs = zip([outer, *channels], channels, sides, strict=False)
+    return [side**2 * a.kernel_size**2 * n * m for n, m, side in pairs]
 
 
 def _noise(a, count):

@@ -98,6 +98,11 @@ class Progress(NamedTuple):
     best_loss: Float[np.ndarray, " restarts"]
     state: latent.LatentState
 
+    @property
+    def best_z(self) -> Float[Array, " z_dim"]:
+        """Where the best restart was; one of them must have had a finite loss."""
+        return self.state.best_z[int(np.nanargmin(self.best_loss))]
+
 
 class Scene(NamedTuple):
     """All that a search knows of one image; arrays, so that images share a program.
@@ -334,8 +339,9 @@ def search_together(
     before = np.full((len(scenes), settings.stages[0][0]), np.inf)
     done = 0
     for restarts, iterations in settings.stages:
-        states = compiled.keep(states, restarts=restarts)
-        before = np.sort(before, axis=1)[:, :restarts]
+        if restarts < before.shape[1]:
+            states = compiled.keep(states, restarts=restarts)
+            before = np.sort(before, axis=1)[:, :restarts]
         for count in _chunks(iterations, settings.chunk):
             if 2 * len(stalled) <= len(inside):
                 rows, inside = _halved(inside, stalled)
