@@ -7,12 +7,14 @@ python -m experiments.train --model=encoder --checkpoint=runs/dcgan \
 
 import dataclasses
 import os
+from typing import Any
 
 import jax
 from absl import flags
 
 from experiments import (
     application,
+    completer_training,
     encoder_training,
     gan_training,
     health,
@@ -20,16 +22,16 @@ from experiments import (
     reporting,
     training,
 )
-from inpaint_jax import checkpoints, files, frozen, weights
+from inpaint_jax import checkpoints, feed_forward, files, frozen, weights
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import dcgan
 
 _MODEL = flags.DEFINE_enum(
     "model",
     "gan",
-    ["gan", "encoder"],
+    ["gan", "encoder", *feed_forward.ARCHITECTURES],
     "gan: generator and discriminator; encoder: where a search in --checkpoint's "
-    "generator starts.",
+    "generator starts; ce, gfc: completion in one pass; parser: of faces, for gfc.",
 )
 _DATA = flags.DEFINE_string(
     "data", None, "folder:DIR, array:FILE or tfds:NAME, with an optional [start:stop]."
@@ -127,6 +129,8 @@ def main() -> int:
         return _check_health(_CHECK.value)
     if _EXPORT.value:
         frozen.check_available()  # now, and not after hours of training
+    if _MODEL.value in feed_forward.ARCHITECTURES:
+        return _train_feed_forward(_MODEL.value)
     return _train_encoder() if _MODEL.value == "encoder" else _train_gan()
 
 
@@ -169,6 +173,41 @@ def _train_encoder():
     return _finish(trained, settings, faces)
 
 
+def _train_feed_forward(model):
+    settings = completer_training.Settings(
+        data=application.given(_DATA),
+        seed=_SEED.value,
+        batch_size=_BATCH.value,
+        crop=_CROP.value,
+        generator_rate=_RATE_G.value,
+        discriminator_rate=_RATE_D.value,
+        beta1=_BETA1.value,
+        start_from=_START_FROM.value or "",
+    )
+    options: dict[str, Any] = {
+        "image_size": _SIZE.value,
+        "features": _FEATURES.value,
+    }
+    if model != "parser":
+        settings = completer_training.with_flags(settings)
+        options["kernel_size"] = _KERNEL.value
+    if model == "gfc":
+        options["bottleneck"] = _Z_DIM.value
+    architecture = _built(feed_forward.ARCHITECTURES[model], options)
+    run_dir = files.make_directory(application.given(_RUN_DIR))
+    faces = _load_data(settings.crop, architecture)
+    train = completer_training.run
+    if model == "parser":
+        train = completer_training.run_parser
+    with checkpoints.opened(run_dir) as store:
+        trained = train(store, run_dir, faces, architecture, settings, _schedule())
+    if _EXPORT.value:
+        provenance = _provenance(settings, trained, faces)
+        feed_forward.export(_EXPORT.value, trained, provenance=provenance)
+        print(f"wrote {_EXPORT.value}")
+    return 1 if faces.skipped else 0
+
+
 def _load(source, crop, architecture, *, cache=None):
     return training.load(
         source,
@@ -189,19 +228,23 @@ def _load_also(flag, crop, architecture):
 
 def _finish(model, settings, faces):
     if _EXPORT.value:
-        provenance = {
-            "command": application.command(
-                "experiments.train", without=("run_dir", "export", "sample_every")
-            ),
-            "settings": dataclasses.asdict(settings),
-            "steps": model.source["step"],
-            "images": len(faces.images),
-            "environment": reporting.environment(),
-        }
+        provenance = _provenance(settings, model, faces)
         weights.export(_EXPORT.value, model, provenance=provenance)
         frozen.export(_EXPORT.value, model)
         print(f"wrote {_EXPORT.value}")
     return 1 if faces.skipped else 0
+
+
+def _provenance(settings, model, faces):
+    return {
+        "command": application.command(
+            "experiments.train", without=("run_dir", "export", "sample_every")
+        ),
+        "settings": dataclasses.asdict(settings),
+        "steps": model.source["step"],
+        "images": len(faces.images),
+        "environment": reporting.environment(),
+    }
 
 
 def _check_health(path):
@@ -235,15 +278,22 @@ def _schedule():
 
 
 def _architecture():
+    return _built(
+        dcgan.Architecture,
+        {
+            "image_size": _SIZE.value,
+            "features": _FEATURES.value,
+            "z_dim": _Z_DIM.value,
+            "kernel_size": _KERNEL.value,
+            "activation": _ACTIVATION.value,
+            "spectral_norm": _SPECTRAL.value,
+        },
+    )
+
+
+def _built(architecture, options):
     try:
-        return dcgan.Architecture(
-            image_size=_SIZE.value,
-            features=_FEATURES.value,
-            z_dim=_Z_DIM.value,
-            kernel_size=_KERNEL.value,
-            activation=_ACTIVATION.value,
-            spectral_norm=_SPECTRAL.value,
-        )
+        return architecture(**options)
     except ValueError as error:
         raise InputError(f"--{error}.") from error
 

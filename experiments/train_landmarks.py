@@ -7,7 +7,6 @@ python -m experiments.train_landmarks --model=cascade --data=xml:faces.xml \
 
 import dataclasses
 import functools
-import hashlib
 import os
 from typing import Any
 
@@ -19,6 +18,7 @@ from absl import flags
 
 from experiments import (
     application,
+    labelling,
     landmark_check,
     reporting,
     training,
@@ -111,7 +111,7 @@ def main() -> int:
     faces = training.load(
         settings.data, crop=settings.crop, size=architecture.image_size
     )
-    truth = _labels(run_dir, predictor, faces, crop=settings.crop)
+    truth = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
     with checkpoints.opened(run_dir) as store:
         net = train(store, run_dir, faces, truth, architecture, settings)
     if _EXPORT.value:
@@ -223,7 +223,7 @@ def _check(path, run_dir):
     size = net.architecture.image_size
     predictor = host.Predictor(_LANDMARK_MODEL.value)
     known = training.load(application.given(_DATA), crop=net.crop, size=size)
-    truth = _labels(run_dir, predictor, known, crop=net.crop)
+    truth = labelling.landmarks(run_dir, predictor, known, crop=net.crop)
     faces = training.load(application.given(_CHECK_DATA), crop=net.crop, size=size)
     key = jax.random.key(_SEED.value)
     found = landmark_check.check(key, net, predictor, faces, known=(known, truth))
@@ -255,24 +255,6 @@ def _export(directory, net, settings, predictor, *, images):
     }
     landmark_predictor.export(directory, net, provenance=provenance)
     print(f"wrote {directory}")
-
-
-def _labels(run_dir, predictor, faces, *, crop):
-    """Labels the faces, or takes the labels of an interrupted run."""
-    file = run_dir / "labels.npz"
-    seen = f"{predictor.sha256} {crop} {hashlib.sha256(faces.images).hexdigest()}"
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            if str(stored["seen"]) == seen:
-                return stored["landmarks"]
-    except Exception:
-        # Missing or damaged: the faces are labelled again.
-        pass
-    print(f"labelling {len(faces.images)} faces")
-    found = labels.label(predictor, faces.images, crop=crop, nudged=True)
-    with files.replacing(file) as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, seen=seen, landmarks=found.landmarks)
-    return found.landmarks
 
 
 def _from_flags():

@@ -6,7 +6,7 @@ a part; `vmap` over keys gives a batch in which each image has its own.
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -118,20 +118,31 @@ MASKS: dict[str, MakeMask] = {
 }
 
 
-def sample(key: types.PRNGKey, count: int, shape: Shape) -> types.Mask:
-    """Draws masks of all families in equal parts, and as many that hide nothing.
+NOTHING = "nothing"
+"""Of `sample`: the family of the mask that hides nothing."""
+
+
+def sample(
+    key: types.PRNGKey,
+    count: int,
+    shape: Shape,
+    *,
+    families: Sequence[str] = (*MASKS, NOTHING),
+) -> types.Mask:
+    """Draws masks of several families in equal parts.
 
     Args:
       key: of the masks and of their order: a network that always met the same families
         at the same places of a batch would not see all pictures under all of them.
       count: how many.
       shape: (height, width).
+      families: names of `MASKS`, or `NOTHING`.
 
     Returns:
       `[count, H, W, 1]`, 1 = known, in random order.
     """
     key_masks, key_order = jax.random.split(key)
-    makers = [*MASKS.values(), _nothing_hidden]
+    makers = [{**MASKS, NOTHING: _nothing_hidden}[name] for name in families]
     keys = jax.random.split(key_masks, count)
     drawn = [
         jax.vmap(lambda key, make=make: make(key, shape))(keys[i :: len(makers)])

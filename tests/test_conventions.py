@@ -17,13 +17,13 @@ LAYERS = {
     2: {
         *{"ops", "models", "landmarks", "losses", "masks", "latent", "blending"},
         *{"metrics", "augmentation", "data", "sources", "checkpoints"},
-        *{"landmark_losses", "estimators", "distribution"},
+        *{"landmark_losses", "estimators", "distribution", "baselines"},
     },
     3: {
         *{"objective", "adversarial", "encoding", "inversion", "landmark_fitting"},
-        *{"landmark_term", "releases"},
+        *{"landmark_term", "releases", "completer_fitting", "parser_fitting"},
     },
-    4: {"completion", "weights", "landmark_predictor"},
+    4: {"completion", "weights", "landmark_predictor", "feed_forward"},
     5: {"frozen", "torch_weights"},
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
@@ -33,6 +33,7 @@ SAME_LAYER = {
     ("landmark_losses", "landmarks"),
     ("metrics", "landmarks"),
     ("distribution", "metrics"),
+    ("baselines", "blending"),
 }
 HEAVY = ("dlib", "tensorflow", "tensorflow_datasets", "matplotlib")
 # Parameters with a default that may be given by position.

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 from inpaint_jax import types
 from inpaint_jax.ops import strided
 
-_INITIAL = nn.initializers.normal(stddev=0.02)
+INITIAL = nn.initializers.normal(stddev=0.02)
 BATCH_NORM_EPSILON = 1e-5
 _LEAK = 0.2
 
@@ -71,6 +71,11 @@ class Architecture:
         """Number of stride-2 layers between 4 x 4 and the image."""
         return (self.image_size // 4).bit_length() - 1
 
+    @property
+    def deepest(self) -> int:
+        """Number of channels at 4 x 4."""
+        return self.features << (self.levels - 1)
+
     def generator(self, *, products: DType = jnp.float32) -> "Generator":
         """Returns the generator of this architecture, without weights.
 
@@ -104,7 +109,7 @@ class Conv(nn.Module):
     ) -> Float[Array, "batch height_out width_out channels_out"]:
         """Returns the convolved batch `[batch, H', W', channels]`."""
         k = self.kernel_size
-        kernel = self.param("kernel", _INITIAL, (k, k, x.shape[-1], self.channels))
+        kernel = self.param("kernel", INITIAL, (k, k, x.shape[-1], self.channels))
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
         if self.bounded:
             kernel = self._divided_by_its_norm(kernel, train)
@@ -139,12 +144,13 @@ def divided_by_its_norm(
     return kernel / (left @ matrix @ better), better
 
 
-def _batch_norm(train: bool) -> nn.BatchNorm:
+def batch_norm(train: bool) -> nn.BatchNorm:
+    """The DCGAN's BatchNorm; `train`: by the batch's own statistics."""
     return nn.BatchNorm(
         use_running_average=not train,
         momentum=0.9,
         epsilon=BATCH_NORM_EPSILON,
-        scale_init=lambda key, shape, dtype: 1.0 + _INITIAL(key, shape, dtype),
+        scale_init=lambda key, shape, dtype: 1.0 + INITIAL(key, shape, dtype),
     )
 
 
@@ -166,15 +172,9 @@ class Generator(nn.Module):
           Images `[batch, image_size, image_size, 3]` in [-1, 1].
         """
         a = self.architecture
-        activate = nn.relu if a.activation == "relu" else leaky_relu
-        channels = a.features << (a.levels - 1)
-        x = nn.Dense(16 * channels, kernel_init=_INITIAL, name="project")(z)
-        x = activate(_batch_norm(train)(x.reshape(-1, 4, 4, channels)))
-        for level in reversed(range(1, a.levels)):
-            conv = Conv(a.features << (level - 1), a.kernel_size, True, self.products)
-            x = activate(_batch_norm(train)(conv(x, train=train)))
-        to_image = Conv(3, a.kernel_size, True, self.products, name="to_image")
-        return jnp.tanh(to_image(x, train=train))
+        x = nn.Dense(16 * a.deepest, kernel_init=INITIAL, name="project")(z)
+        x = x.reshape(-1, 4, 4, a.deepest)
+        return jnp.tanh(expand(a, x, train=train, products=self.products))
 
 
 class Discriminator(nn.Module):
@@ -195,8 +195,11 @@ class Discriminator(nn.Module):
           Logits `[batch]`; sigmoid(logit) is the probability of being real.
         """
         a = self.architecture
-        x = _contract(a, image, train, self.products, bounded=a.spectral_norm)
-        return nn.Dense(1, kernel_init=_INITIAL, name="to_logit")(x)[:, 0]
+        x = contract(
+            a, image, train=train, products=self.products, bounded=a.spectral_norm
+        )
+        x = x.reshape(x.shape[0], -1)
+        return nn.Dense(1, kernel_init=INITIAL, name="to_logit")(x)[:, 0]
 
 
 class Encoder(nn.Module):
@@ -221,19 +224,51 @@ class Encoder(nn.Module):
           z `[batch, z_dim]` in [-1, 1].
         """
         a = self.architecture
-        known = jnp.where(mask > 0, image, 0.0)
-        seen = jnp.concatenate([known, mask], axis=-1)
-        x = _contract(a, seen, train, self.products, bounded=False)
-        return jnp.tanh(nn.Dense(a.z_dim, kernel_init=_INITIAL, name="to_z")(x))
+        x = contract(a, visible(image, mask), train=train, products=self.products)
+        x = x.reshape(x.shape[0], -1)
+        return jnp.tanh(nn.Dense(a.z_dim, kernel_init=INITIAL, name="to_z")(x))
 
 
-def _contract(a, x, train, products, *, bounded):
-    """Halves the image down to 4 x 4 and lays it out: the body of D and of E."""
-    for level in range(a.levels):
-        conv = Conv(a.features << level, a.kernel_size, False, products, bounded)
+def visible(
+    image: types.Image, mask: types.Mask
+) -> Float[Array, "batch height width 4"]:
+    """Returns what may be seen of a damaged image: the known pixels, and the mask."""
+    return jnp.concatenate([jnp.where(mask > 0, image, 0.0), mask], axis=-1)
+
+
+def contract(
+    architecture: Architecture,
+    x: Float[Array, "batch height width channels_in"],
+    *,
+    train: bool,
+    products: DType = jnp.float32,
+    bounded: bool = False,
+) -> Float[Array, "batch 4 4 deepest"]:
+    """Halves the image down to 4 x 4: the body of D and of E, within a module."""
+    for level in range(architecture.levels):
+        channels = architecture.features << level
+        conv = Conv(channels, architecture.kernel_size, False, products, bounded)
         x = conv(x, train=train)
-        x = leaky_relu(_batch_norm(train)(x) if level > 0 else x)
-    return x.reshape(x.shape[0], -1)
+        x = leaky_relu(batch_norm(train)(x) if level > 0 else x)
+    return x
+
+
+def expand(
+    architecture: Architecture,
+    x: Float[Array, "batch 4 4 deepest"],
+    *,
+    train: bool,
+    products: DType = jnp.float32,
+    channels_out: int = 3,
+) -> Float[Array, "batch height width channels_out"]:
+    """Doubles 4 x 4 pixels up to the image: the body of G, within a module."""
+    relu = architecture.activation == "relu"
+    activate, k = nn.relu if relu else leaky_relu, architecture.kernel_size
+    x = activate(batch_norm(train)(x))
+    for level in reversed(range(1, architecture.levels)):
+        conv = Conv(architecture.features << (level - 1), k, True, products)
+        x = activate(batch_norm(train)(conv(x, train=train)))
+    return Conv(channels_out, k, True, products, name="to_image")(x, train=train)
 
 
 def _unit(x: jax.Array) -> jax.Array:

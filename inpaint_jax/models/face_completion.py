@@ -1,0 +1,135 @@
+"""Generative face completion (GFC) of Li et al. (2017): the completer and its parser.
+
+The completer is an encoder and a decoder around a fully connected layer. The parser
+says of each pixel which part of a face it belongs to; frozen, it makes the completer
+draw parts where the true face has them ("semantic regularisation", section 3.3 of the
+paper). The paper's networks are a VGG-19 and a pretrained parser of eleven classes,
+for 128 pixels; these are of the DCGAN's shape, and the parser's classes are those of
+`landmarks.parsing`.
+"""
+
+import dataclasses
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from inpaint_jax import types
+from inpaint_jax.models import dcgan
+
+ClassLogits = Float[Array, "batch height width classes"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """What must be known of the completer to build it again.
+
+    Attributes:
+      image_size: height and width, 64 or 128 (any 4 * 2^n >= 16).
+      features: channels next to the image, doubled by each layer away from it.
+      kernel_size: side of the square kernels.
+      bottleneck: width of the fully connected layer.
+    """
+
+    image_size: int = 64
+    features: int = 48
+    kernel_size: int = 4
+    bottleneck: int = 256
+
+    def __post_init__(self):
+        """Refuses what cannot be built."""
+        _ = self.body
+
+    @property
+    def body(self) -> dcgan.Architecture:
+        """The DCGAN whose D and G this network's encoder and decoder are shaped as."""
+        return dcgan.Architecture(
+            image_size=self.image_size,
+            features=self.features,
+            z_dim=self.bottleneck,
+            kernel_size=self.kernel_size,
+        )
+
+    def network(self) -> "Completer":
+        """Returns the network of this architecture, without weights."""
+        return Completer(self)
+
+
+class Completer(nn.Module):
+    """Maps a damaged face to a whole one."""
+
+    architecture: Architecture
+
+    @nn.compact
+    def __call__(
+        self, image: types.Image, mask: types.Mask, *, train: bool
+    ) -> types.Image:
+        """Draws each face anew.
+
+        Args:
+          image: `[batch, H, W, 3]`; what lies in the hole is not looked at.
+          mask: `[batch, H, W, 1]`, 1 = known.
+          train: whether BatchNorm uses the batch's own statistics.
+
+        Returns:
+          Images `[batch, H, W, 3]` in [-1, 1], known pixels drawn anew as well.
+        """
+        body = self.architecture.body
+        x = dcgan.contract(body, dcgan.visible(image, mask), train=train)
+        x = x.reshape(x.shape[0], -1)
+        x = nn.Dense(body.z_dim, kernel_init=dcgan.INITIAL, name="gather")(x)
+        x = dcgan.leaky_relu(dcgan.batch_norm(train)(x))
+        x = nn.Dense(16 * body.deepest, kernel_init=dcgan.INITIAL, name="spread")(x)
+        x = x.reshape(-1, 4, 4, body.deepest)
+        return jnp.tanh(dcgan.expand(body, x, train=train))
+
+
+@dataclasses.dataclass(frozen=True)
+class ParserArchitecture:
+    """What must be known of a parser to build it again.
+
+    Attributes:
+      image_size: height and width, as the completer's.
+      features: channels next to the image, doubled by each layer away from it.
+      classes: of `landmarks.parsing`, the background included.
+    """
+
+    image_size: int = 64
+    features: int = 16
+    classes: int = 6
+
+    def __post_init__(self):
+        """Refuses what cannot be built."""
+        _ = self.body
+
+    @property
+    def body(self) -> dcgan.Architecture:
+        """The DCGAN whose D and G this network's encoder and decoder are shaped as."""
+        return dcgan.Architecture(
+            image_size=self.image_size, features=self.features, kernel_size=4
+        )
+
+    def network(self) -> "Parser":
+        """Returns the network of this architecture, without weights."""
+        return Parser(self)
+
+
+class Parser(nn.Module):
+    """Maps a whole face to the part that each pixel belongs to."""
+
+    architecture: ParserArchitecture
+
+    @nn.compact
+    def __call__(self, image: types.Image, *, train: bool) -> ClassLogits:
+        """Parses each face.
+
+        Args:
+          image: `[batch, H, W, 3]` in [-1, 1].
+          train: whether BatchNorm uses the batch's own statistics.
+
+        Returns:
+          Logits `[batch, H, W, classes]`.
+        """
+        a = self.architecture
+        x = dcgan.contract(a.body, image, train=train)
+        return dcgan.expand(a.body, x, train=train, channels_out=a.classes)
