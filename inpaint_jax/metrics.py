@@ -1,6 +1,7 @@
 """Scores of completed images, one number per image out.
 
-Images are in [-1, 1]; landmarks are (x, y) in pixels.
+Images are in [-1, 1]; landmarks are (x, y) in pixels. Differences of intensity (`l1`,
+`seam`) are in units of the whole range, so that black and white lie 1 apart.
 """
 
 import jax
@@ -29,16 +30,64 @@ def psnr(
     Returns:
       `[batch]`; infinite where the images agree, NaN where the region is empty.
     """
-    error = (image - reference) ** 2
-    if region is None:
-        mean = jnp.mean(error, axis=(1, 2, 3))
-    else:
-        count = image.shape[-1] * jnp.sum(region, axis=(1, 2, 3))
-        mean = jnp.sum(region * error, axis=(1, 2, 3)) / count
+    mean = _mean((image - reference) ** 2, region)
     return 10.0 * jnp.log10(_RANGE**2 / mean)
 
 
-def ssim(image: types.Image, reference: types.Image) -> types.PerExample:
+def l1(
+    image: types.Image, reference: types.Image, region: types.Mask
+) -> types.PerExample:
+    """Computes the mean absolute difference of the pixels of a region.
+
+    Args:
+      image: `[batch, H, W, 3]`.
+      reference: same shape.
+      region: `[batch, H, W, 1]`, pixels with 1 count.
+
+    Returns:
+      `[batch]`, 0 to 1, where 1 is the distance from black to white; NaN where the
+      region is empty.
+    """
+    return _mean(jnp.abs(image - reference), region) / _RANGE
+
+
+def seam(
+    completed: types.Image, original: types.Image, mask: types.Mask
+) -> types.PerExample:
+    """Computes how wrong the steps of intensity across the border of the hole are.
+
+    A step is the difference between a hole pixel and a known one beside, above or below
+    it. The score is the mean, over all such pairs and the channels, of the absolute
+    difference between the step in the completion and that in the original. An edge of
+    the original that crosses the border is therefore no error, and its absence is one.
+
+    Where the known pixels are the original's, as after `blending`, a step is wrong by
+    what its hole pixel is wrong by: the score is then the mean absolute error of the
+    outermost pixels of the hole, each counted for each of its known neighbours.
+
+    Args:
+      completed: `[batch, H, W, 3]`.
+      original: same shape.
+      mask: `[batch, H, W, 1]`, 1 = known.
+
+    Returns:
+      `[batch]`, 0 (the original) to 2, where 1 is the step from black to white; NaN
+      where there is no border.
+    """
+    change = (completed - original) / _RANGE
+    total, pairs = 0.0, 0.0
+    for axis in (1, 2):
+        # The difference of steps is the step of the difference.
+        step = jnp.abs(jnp.diff(change, axis=axis))
+        crosses = jnp.abs(jnp.diff(mask, axis=axis))
+        total += jnp.sum(crosses * step, axis=(1, 2, 3))
+        pairs += change.shape[-1] * jnp.sum(crosses, axis=(1, 2, 3))
+    return total / pairs
+
+
+def ssim(
+    image: types.Image, reference: types.Image, *, region: types.Mask | None = None
+) -> types.PerExample:
     """Computes the structural similarity of Wang et al. 2004, the mean over channels.
 
     Gaussian window of 11 pixels with sigma 1.5, windows inside the image only, as
@@ -47,9 +96,12 @@ def ssim(image: types.Image, reference: types.Image) -> types.PerExample:
     Args:
       image: `[batch, H, W, 3]`, H and W at least 11.
       reference: same shape.
+      region: `[batch, H, W, 1]`, windows whose centre has 1 count; all, if not given.
+        They may reach beyond it.
 
     Returns:
-      `[batch]`, at most 1.
+      `[batch]`, at most 1; NaN where no window inside the image has its centre in the
+      region.
     """
     # As published for intensities from 0: the luminance term is not one of differences.
     image, reference = image + 1.0, reference + 1.0
@@ -60,11 +112,15 @@ def ssim(image: types.Image, reference: types.Image) -> types.PerExample:
     covariance = _smooth(image * reference) - mean_x * mean_y
     luminance = (2.0 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2.0 * covariance + c2) / (variance_x + variance_y + c2)
-    return jnp.mean(luminance * structure, axis=(1, 2, 3))
+    if region is not None:
+        inner = slice(_WINDOW // 2, -(_WINDOW // 2))
+        region = region[:, inner, inner]
+    return _mean(luminance * structure, region)
 
 
 def nme(
-    landmarks: annotation.Landmarks, truth: annotation.Landmarks
+    landmarks: annotation.Landmarks | annotation.FivePoints,
+    truth: annotation.Landmarks | annotation.FivePoints,
 ) -> types.PerExample:
     """Computes the normalised mean error of landmarks.
 
@@ -72,7 +128,7 @@ def nme(
     normalised by the outer corners of the eyes, which lie further apart, are smaller.
 
     Args:
-      landmarks: (x, y) in pixels, `[batch, 68, 2]`.
+      landmarks: (x, y) in pixels, `[batch, 68, 2]` or `[batch, 5, 2]`.
       truth: same shape.
 
     Returns:
@@ -81,6 +137,31 @@ def nme(
     """
     distance = jnp.linalg.norm(landmarks - truth, axis=-1)
     return jnp.mean(distance, axis=1) / annotation.eye_distance(truth)
+
+
+def identity_distance(
+    embedding: Float[Array, "batch numbers"], reference: Float[Array, "batch numbers"]
+) -> types.PerExample:
+    """Computes how unlike each other two faces are, see `landmarks.embedding`.
+
+    Args:
+      embedding: of a face, `[batch, numbers]`.
+      reference: of the other face, same shape.
+
+    Returns:
+      `[batch]`: the Euclidean distance, below about 0.6 for two pictures of one person
+      (King 2017); NaN where a number is NaN.
+    """
+    return jnp.linalg.norm(embedding - reference, axis=-1)
+
+
+def _mean(
+    values: Float[Array, "batch height width channels"], region: types.Mask | None
+) -> types.PerExample:
+    if region is None:
+        return jnp.mean(values, axis=(1, 2, 3))
+    count = values.shape[-1] * jnp.sum(region, axis=(1, 2, 3))
+    return jnp.sum(region * values, axis=(1, 2, 3)) / count
 
 
 def _smooth(

@@ -1,4 +1,4 @@
-"""What the 68 points are: the annotation of iBUG 300-W (Sagonas et al. 2013).
+"""What the points are: the 68 of iBUG 300-W (Sagonas et al. 2013), and dlib's five.
 
 Right and left are the person's: on a picture, the right eye lies left of the left one.
 """
@@ -12,6 +12,10 @@ from inpaint_jax import types
 Landmarks = Float[Array, "batch 68 2"]
 """(x, y) in pixels; the centre of the first pixel is (0, 0)."""
 
+FivePoints = Float[Array, "batch 5 2"]
+"""The outer and the inner corner of the left eye, those of the right eye, and the base
+of the nose, as (x, y) in pixels: nothing of mouth, jaw and brows."""
+
 JAW = slice(0, 17)
 RIGHT_BROW = slice(17, 22)
 LEFT_BROW = slice(22, 27)
@@ -19,6 +23,8 @@ NOSE = slice(27, 36)
 RIGHT_EYE = slice(36, 42)
 LEFT_EYE = slice(42, 48)
 MOUTH = slice(48, 68)
+
+_EYES = {68: (RIGHT_EYE, LEFT_EYE), 5: (slice(2, 4), slice(0, 2))}
 
 MIRRORED = np.array(
     [
@@ -37,20 +43,21 @@ MIRRORED = np.array(
 """On a mirrored face, point i lies where point MIRRORED[i] was."""
 
 
-def eye_distance(landmarks: Landmarks) -> types.PerExample:
+def eye_distance(landmarks: Landmarks | FivePoints) -> types.PerExample:
     """Returns the distance between the centres of the eyes.
 
-    A centre is the mean of the six points of an eye. It is the unit in which errors of
-    landmarks are measured, whatever the size of the face.
+    A centre is the mean of the points of an eye, six of the 68 or two of the five. It
+    is the unit in which errors of landmarks are measured, whatever the face's size.
 
     Args:
-      landmarks: `[batch, 68, 2]`, (x, y) in pixels.
+      landmarks: `[batch, 68, 2]` or `[batch, 5, 2]`, (x, y) in pixels.
 
     Returns:
       `[batch]`, in pixels.
     """
-    right = jnp.mean(landmarks[:, RIGHT_EYE], axis=1)
-    left = jnp.mean(landmarks[:, LEFT_EYE], axis=1)
+    right, left = (
+        jnp.mean(landmarks[:, eye], axis=1) for eye in _EYES[landmarks.shape[1]]
+    )
     return jnp.linalg.norm(left - right, axis=-1)
 
 

@@ -1,4 +1,4 @@
-"""dlib's face detector and 68-point predictor, on the host.
+"""dlib's face detector and its predictors of 68 or 5 points, on the host.
 
 dlib sees bytes and returns whole pixels; nothing here has a gradient. It is loaded when
 a `Detector` or a `Predictor` is made, so that importing the library does not need it.
@@ -27,7 +27,7 @@ from inpaint_jax.landmarks.shape_model import ShapeModel
 POINTS = 68
 _ENLARGE = 4
 _MODEL_PACKAGE = "face_recognition_models"
-_MODEL_FILE = "shape_predictor_68_face_landmarks.dat"
+_MODEL_FILE = "shape_predictor_{points}_face_landmarks.dat"
 # Median box of dlib's detector on 200 aligned CelebA pictures: corners in CelebA pixels
 # from the centre of the picture.
 _ALIGNED_BOX = (-46.0, -18.0, 44.0, 72.0)
@@ -74,7 +74,7 @@ class Detector:
 
 
 class Predictor:
-    """Places the 68 points in a given box with dlib's tree cascade.
+    """Places points in a given box with dlib's tree cascade.
 
     Attributes:
       path: the model's file.
@@ -82,23 +82,24 @@ class Predictor:
       model: its content.
     """
 
-    def __init__(self, path: str | None = None):
+    def __init__(self, path: str | None = None, *, points: int = POINTS):
         """Loads the model.
 
         Args:
-          path: a dlib model of 68 points; by default that of the installed package
+          path: a dlib model; by default that of the installed package
             `face_recognition_models` (research use only).
+          points: how many it must place; the package has a model of 68 and one of 5.
 
         Raises:
           InputError: dlib or the model is missing, or the file is no such model.
         """
         dlib = import_dlib()
-        file = find_model(path)
+        file = find_model(path, points=points)
         self.path = str(file)
         self._dlib = dlib
         # dlib trusts every number in a file and can crash on a damaged one, so that it
         # gets none that was not checked before.
-        self.model, self.sha256 = read_model(file)
+        self.model, self.sha256 = read_model(file, points=points)
         try:
             self._predictor = dlib.shape_predictor(str(file))
         except (RuntimeError, OSError) as error:
@@ -108,7 +109,7 @@ class Predictor:
 
     def predict(
         self, images: BatchBytes, boxes: BatchBoxes
-    ) -> tuple[Float32[np.ndarray, "batch 68 2"], Int32[np.ndarray, " batch"]]:
+    ) -> tuple[Float32[np.ndarray, "batch points 2"], Int32[np.ndarray, " batch"]]:
         """Places the points in each image.
 
         Args:
@@ -119,7 +120,7 @@ class Predictor:
           Points (x, y) in pixels, and a status: 0, or 1 where dlib failed and the
           points are NaN.
         """
-        points = np.full((len(images), POINTS, 2), np.nan, np.float32)
+        points = np.full((len(images), self.model.points, 2), np.nan, np.float32)
         status = np.ones(len(images), np.int32)
         for i, (image, box) in enumerate(zip(images, boxes, strict=True)):
             try:
@@ -173,7 +174,7 @@ def predict_in_graph(
     predictor: Predictor,
     image: Float[Array, "*batch height width 3"],
     box: Int[Array, "*batch 4"],
-) -> tuple[Float[Array, "*batch 68 2"], Int[Array, "*batch"]]:
+) -> tuple[Float[Array, "*batch points 2"], Int[Array, "*batch"]]:
     """Calls dlib from inside a compiled program, with an explicit zero gradient.
 
     Args:
@@ -200,13 +201,13 @@ def predict_in_graph(
         points, status = predictor.predict(
             image.reshape(-1, *image.shape[-3:]), box.reshape(-1, 4)
         )
-        return points.reshape(*lead, POINTS, 2), status.reshape(lead)
+        return points.reshape(*lead, *points.shape[1:]), status.reshape(lead)
 
     @jax.custom_jvp
     def call(image, box):
         lead = image.shape[:-3]
         shapes = (
-            jax.ShapeDtypeStruct((*lead, POINTS, 2), jnp.float32),
+            jax.ShapeDtypeStruct((*lead, predictor.model.points, 2), jnp.float32),
             jax.ShapeDtypeStruct(lead, jnp.int32),
         )
         return jax.pure_callback(
@@ -238,11 +239,12 @@ def import_dlib() -> Any:
         ) from error
 
 
-def read_model(file: pathlib.Path) -> tuple[ShapeModel, str]:
-    """Reads a 68-point model, without dlib.
+def read_model(file: pathlib.Path, *, points: int = POINTS) -> tuple[ShapeModel, str]:
+    """Reads a model, without dlib.
 
     Args:
       file: as `find_model` gives it.
+      points: how many it must place.
 
     Returns:
       The model, and the file's sha256.
@@ -251,20 +253,21 @@ def read_model(file: pathlib.Path) -> tuple[ShapeModel, str]:
       InputError: it is damaged, or has another number of points.
     """
     model, sha256 = model_file.load_with_hash(file)
-    if model.points != POINTS:
+    if model.points != points:
         raise InputError(
             f"--landmark_model={file}: has {model.points} points; give a model of "
-            f"{POINTS}."
+            f"{points}."
         )
     return model, sha256
 
 
-def find_model(path: str | None) -> pathlib.Path:
-    """Returns the file of the 68-point model.
+def find_model(path: str | None, *, points: int = POINTS) -> pathlib.Path:
+    """Returns the file of a model.
 
     Args:
       path: of a model; by default that of the installed package
         `face_recognition_models` (research use only).
+      points: how many the package's model places, 68 or 5.
 
     Raises:
       InputError: there is none.
@@ -273,12 +276,13 @@ def find_model(path: str | None) -> pathlib.Path:
         if not os.path.isfile(path):
             raise InputError(f"--landmark_model={path}: no such file.")
         return pathlib.Path(path)
-    file = packaged_model(_MODEL_FILE)
+    file = packaged_model(_MODEL_FILE.format(points=points))
     if file is not None:
         return file
     raise InputError(
-        "no landmark model; run pip install 'inpaint-jax[landmarks]', give "
-        "--landmark_model=FILE, or use --landmark_term=none."
+        f"no landmark model of {points} points; run pip install "
+        "'inpaint-jax[landmarks]', give --landmark_model=FILE, or use "
+        "--landmark_term=none."
     )
 
 

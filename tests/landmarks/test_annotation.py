@@ -24,10 +24,16 @@ PARTS = {
 
 
 @pytest.fixture(scope="module")
-def face():
-    """A portrait's points, those of its mirror image, and its width."""
+def portrait():
+    """A picture and the box of its face."""
     image = np.asarray(Image.open(PORTRAIT).convert("RGB"))
-    (left, top, right, bottom) = host.Detector().boxes(image)[0]
+    return image, host.Detector().boxes(image)[0]
+
+
+@pytest.fixture(scope="module")
+def face(portrait):
+    """A portrait's points, those of its mirror image, and its width."""
+    image, (left, top, right, bottom) = portrait
     width = image.shape[1]
     boxes = [
         (left, top, right, bottom),
@@ -91,6 +97,22 @@ def test_mirroring_moves_a_pixel_to_its_place_in_the_flipped_image():
     image[5, 3] = 1
     x, y = annotation.mirror(points, 10)[0, 8].astype(int)
     assert image[:, ::-1][y, x] == 1
+
+
+def test_the_five_points_are_the_corners_of_the_eyes_and_the_base_of_the_nose(
+    portrait, face
+):
+    image, box = (x[None] for x in portrait)
+    (five,), _ = host.Predictor(points=5).predict(image, box)
+    # The same places among the 68: left eye, right eye, nose.
+    off = np.linalg.norm(five[:, None] - np.asarray(face[0][0]), axis=-1)
+    eye = float(annotation.eye_distance(face[0])[0])
+    same = [45, 42, 36, 39, 33]
+    # Far less than the width of an eye, which is about half that distance.
+    assert off[np.arange(5), same].max() < 0.15 * eye
+    np.testing.assert_allclose(
+        annotation.eye_distance(jnp.asarray(five[None])), [eye], rtol=0.05
+    )
 
 
 def test_eye_distance_is_that_of_the_centres():

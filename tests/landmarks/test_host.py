@@ -45,13 +45,13 @@ def detector():
     return host.Detector()
 
 
-def by_hand(toy_model, images, corners):
+def by_hand(toy_model, images, corners, points=68):
     model = dlib.shape_predictor(str(toy_model))
-    points = []
+    places = []
     for image, corner in zip(images, corners, strict=True):
         shape = model(image, dlib.rectangle(*corner.tolist()))
-        points.append([(shape.part(i).x, shape.part(i).y) for i in range(68)])
-    return np.array(points)
+        places.append([(shape.part(i).x, shape.part(i).y) for i in range(points)])
+    return np.array(places)
 
 
 def test_predictor_equals_dlib(toy_model, predictor):
@@ -138,6 +138,31 @@ def test_a_model_of_five_points_is_an_input_error(train_toy):
     file = train_toy(5, 2, 2, 5)
     with pytest.raises(InputError, match=r"--landmark_model=.*\.dat: has 5 .* 68"):
         host.Predictor(str(file))
+
+
+def test_a_predictor_of_five_points_equals_dlib_and_runs_in_a_graph(train_toy):
+    file = train_toy(5, 2, 2, 5)
+    predictor = host.Predictor(str(file), points=5)
+    images, corners = faces(2), boxes(2)
+    points, _ = predictor.predict(images, corners)
+    np.testing.assert_array_equal(points, by_hand(file, images, corners, points=5))
+    got, status = jax.jit(lambda x, b: host.predict_in_graph(predictor, x, b))(
+        pixels.from_bytes(images), jnp.asarray(corners)
+    )
+    np.testing.assert_array_equal(got, points)
+    np.testing.assert_array_equal(status, [0, 0])
+
+
+def test_a_model_of_68_points_is_no_model_of_five(toy_model):
+    with pytest.raises(InputError, match=r"has 68 points; give a model of 5\."):
+        host.Predictor(str(toy_model), points=5)
+
+
+@pytest.mark.parametrize("points", [68, 5])
+def test_without_the_package_there_is_no_model(monkeypatch, points):
+    monkeypatch.setattr(host, "_MODEL_PACKAGE", "no_such_package")
+    with pytest.raises(InputError, match=f"no landmark model of {points} points; run"):
+        host.find_model(None, points=points)
 
 
 def test_predictor_holds_the_model_that_it_read(toy_model, predictor):

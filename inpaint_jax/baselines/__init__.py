@@ -1,0 +1,1 @@
+"""Classical completions that the search is compared with."""

@@ -1,0 +1,158 @@
+"""Completion by total variation: the hole is filled with as few, short edges as can be.
+
+    min TV(x)  subject to  x = image on the known pixels
+
+(Afonso, Bioucas-Dias and Figueiredo 2011, without their blur and noise). TV is
+isotropic and, as is usual in colour, vectorial: the sum over pixels of the length of
+all six differences to the next pixel down and across (Bresson and Chan 2008).
+
+The solver is the primal-dual algorithm of Chambolle and Pock (2011, algorithm 1): a
+dual field p of unit balls stands for the directions of the edges,
+TV(x) = max <grad x, p>. It stops on the gap between the primal and the dual objective,
+so the objective is known to be that close to the least there is. The minimiser itself
+need not be unique: where half of a picture is missing, several fillings may be equally
+good.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+from inpaint_jax import types
+
+_SQUARED_NORM = 8.0  # a bound on that of grad: Chambolle 2004, section 3
+_PRIMAL_STEP = 0.2  # 0.1 to 0.5 take about as many steps, for faces of 64 pixels
+_BLOCK = 25  # steps between two looks at the gap, which costs about a step
+
+
+class Info(NamedTuple):
+    """How the solver ended.
+
+    Attributes:
+      iterations: `[batch]`, steps taken.
+      gap: `[batch]`, by which share of itself TV could at most still fall.
+      converged: `[batch]`, whether the gap came below the tolerance.
+    """
+
+    iterations: Int[Array, " batch"]
+    gap: types.PerExample
+    converged: Bool[Array, " batch"]
+
+
+def complete(
+    image: types.Image,
+    mask: types.Mask,
+    *,
+    tolerance: float = 1e-3,
+    max_iterations: int = 10_000,
+) -> types.Image:
+    """Returns the completed image of `solve`, which describes the arguments."""
+    completed, _ = solve(
+        image, mask, tolerance=tolerance, max_iterations=max_iterations
+    )
+    return completed
+
+
+def solve(
+    image: types.Image,
+    mask: types.Mask,
+    *,
+    tolerance: float = 1e-3,
+    max_iterations: int = 10_000,
+) -> tuple[types.Image, Info]:
+    """Fills the hole so that total variation is least.
+
+    Args:
+      image: `[batch, H, W, 3]` in [-1, 1]; its hole does not matter, NaN included.
+      mask: `[batch, H, W, 1]`, 1 = known; each image must have known pixels.
+      tolerance: the duality gap, as a share of TV, to stop at.
+      max_iterations: to stop after, rounded up to a multiple of 25.
+
+    Returns:
+      `[batch, H, W, 3]` in [-1, 1], known pixels bit-equal to the image's; and `Info`.
+    """
+
+    def solve_one(image, known):
+        values, *rest = _primal_dual(
+            jnp.moveaxis(image, -1, 0),
+            known[None, :, :, 0],
+            tolerance=tolerance,
+            max_iterations=max_iterations,
+            tau=_PRIMAL_STEP,
+        )
+        return jnp.moveaxis(values, 0, -1), Info(*rest)
+
+    return jax.vmap(solve_one)(image, mask > 0)
+
+
+def _primal_dual(image, known, *, tolerance, max_iterations, tau):
+    # Chambolle and Pock's algorithm 1 on one image, [3, H, W], known [1, H, W].
+    sigma = 1.0 / (_SQUARED_NORM * tau)
+    # Cutting values off at the known ones' range lengthens no difference, so a
+    # minimiser lies inside, and the dual objective is finite wherever p is.
+    low = jnp.min(jnp.where(known, image, jnp.inf), axis=(1, 2), keepdims=True)
+    high = jnp.max(jnp.where(known, image, -jnp.inf), axis=(1, 2), keepdims=True)
+    mean = jnp.mean(image, axis=(1, 2), keepdims=True, where=known)
+
+    def feasible(x):
+        return jnp.where(known, image, jnp.clip(x, low, high))
+
+    def step(_, state):
+        x, p = state
+        x_next = feasible(x - tau * _gradient_adjoint(p))
+        p = _into_unit_balls(p + sigma * _gradient(2.0 * x_next - x))
+        return x_next, p
+
+    def relative_gap(x, p):
+        primal = jnp.sum(_length(_gradient(x)))
+        slope = _gradient_adjoint(p)
+        # The least of <x, slope> over all that is feasible.
+        lowest = jnp.where(known, image, jnp.where(slope > 0, low, high))
+        gap = primal - jnp.sum(lowest * slope)
+        return gap / jnp.maximum(primal, jnp.finfo(primal.dtype).tiny)
+
+    def unfinished(carry):
+        _, _, iterations, gap = carry
+        return (gap > tolerance) & (iterations < max_iterations)
+
+    def block(carry):
+        x, p, iterations, _ = carry
+        x, p = jax.lax.fori_loop(0, _BLOCK, step, (x, p))
+        return x, p, iterations + _BLOCK, relative_gap(x, p)
+
+    x = jnp.where(known, image, mean)
+    p, infinite = jnp.zeros((2, *x.shape), x.dtype), jnp.asarray(jnp.inf, x.dtype)
+    start = (x, p, jnp.zeros((), jnp.int32), infinite)
+    x, _, iterations, gap = jax.lax.while_loop(unfinished, block, start)
+    return x, iterations, gap, gap <= tolerance
+
+
+def _gradient(x):
+    # [3, H, W] -> [2, 3, H, W]: differences down and across, 0 at the far edge.
+    down = jnp.pad(x[:, 1:] - x[:, :-1], ((0, 0), (0, 1), (0, 0)))
+    across = jnp.pad(x[:, :, 1:] - x[:, :, :-1], ((0, 0), (0, 0), (0, 1)))
+    return jnp.stack([down, across])
+
+
+def _gradient_adjoint(p):
+    # <grad x, p> = <x, adjoint p>; it is minus the divergence.
+    down, across = p[0, :, :-1], p[1, :, :, :-1]
+    rows = ((0, 0), (1, 0), (0, 0)), ((0, 0), (0, 1), (0, 0))
+    columns = ((0, 0), (0, 0), (1, 0)), ((0, 0), (0, 0), (0, 1))
+    return (
+        jnp.pad(down, rows[0])
+        - jnp.pad(down, rows[1])
+        + jnp.pad(across, columns[0])
+        - jnp.pad(across, columns[1])
+    )
+
+
+def _length(p):
+    # Over both directions and the three colours.
+    return jnp.sqrt(jnp.sum(p**2, axis=(0, 1), keepdims=True))
+
+
+def _into_unit_balls(p):
+    return p / jnp.maximum(1.0, _length(p))
