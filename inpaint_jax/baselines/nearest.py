@@ -1,0 +1,150 @@
+"""Completion from other pictures: the nearest one by the known pixels is blended in.
+
+As scene completion does (Hays and Efros 2007; Whyte, Sivic, Zisserman 2009), but among
+aligned faces, so that one is laid on the other without being moved.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int, UInt8
+
+from inpaint_jax import blending, pixels, types
+
+Bank = UInt8[np.ndarray, "count height width 3"]
+Blend = Callable[[types.Image, types.Image, types.Mask], types.Image]
+"""(generated, image, mask) -> image, as in `blending`."""
+
+_SHORTLIST = 8
+
+
+class NearestInfo(NamedTuple):
+    """Which face was found.
+
+    Attributes:
+      index: `[batch]`, its place in the bank; the first one of equals.
+      mirrored: `[batch]`, whether it was laid on mirrored.
+      distance: `[batch]`, the root of the mean squared difference over the known pixels
+        in [-1, 1]; 0 for a copy.
+    """
+
+    index: Int[Array, " batch"]
+    mirrored: Bool[Array, " batch"]
+    distance: types.PerExample
+
+
+def complete(
+    image: types.Image,
+    mask: types.Mask,
+    bank: Bank,
+    *,
+    mirror: bool = True,
+    block: int = 1000,
+    blend: Blend = blending.poisson,
+) -> types.Image:
+    """Completes images from the nearest of a bank: `solve` without its info."""
+    return solve(image, mask, bank, mirror=mirror, block=block, blend=blend)[0]
+
+
+def solve(
+    image: types.Image,
+    mask: types.Mask,
+    bank: Bank,
+    *,
+    mirror: bool = True,
+    block: int = 1000,
+    blend: Blend = blending.poisson,
+) -> tuple[types.Image, NearestInfo]:
+    """Completes images from the nearest of a bank and tells which one that is.
+
+    The bank stays on the host and passes block by block through a compiled function:
+    not to be called from within `jit`.
+
+    Args:
+      image: `[batch, H, W, 3]`; its hole does not matter, NaN included.
+      mask: `[batch, H, W, 1]`, 1 = known; each image must have known pixels.
+      bank: RGB bytes, `[count, H, W, 3]`, at least 1; may be mapped from a file.
+      mirror: whether the bank's mirror images are candidates too.
+      block: how many of the bank are held as floats at a time.
+      blend: how the one found is put into the hole.
+
+    Returns:
+      `[batch, H, W, 3]` whose known pixels are bit-equal to the image's, and the info.
+    """
+    known = jnp.where(mask > 0, image, 0.0)
+    # A mirrored face lies as far from an image as the face from the mirrored image.
+    if mirror:
+        known, visible = _and_mirrored(known), _and_mirrored(mask)
+    else:
+        visible = mask
+    shortlist = _shortlist(known, visible, bank, block)
+    distances = _distances(known, visible, bank[shortlist])
+    index, mirrored, distance = _first_least(shortlist, distances, len(image))
+    found = pixels.from_bytes(bank[index])
+    found = jnp.where(mirrored[:, None, None, None], found[:, :, ::-1], found)
+    info = NearestInfo(jnp.asarray(index), jnp.asarray(mirrored), jnp.asarray(distance))
+    return jax.jit(blend)(found, image, mask), info
+
+
+def _shortlist(known, mask, bank, block):
+    # The nearest few as far as float32 can tell, [rows, kept], in the bank's order.
+    rows = len(known)
+    best = (
+        jnp.full((rows, _SHORTLIST), jnp.inf),
+        jnp.zeros((rows, _SHORTLIST), jnp.int32),
+    )
+    for start in range(0, len(bank), block):
+        best = _merged(
+            best, known, mask, jnp.asarray(bank[start : start + block]), start
+        )
+    return np.sort(np.asarray(best[1]), axis=1)
+
+
+@jax.jit
+def _merged(best, known, mask, faces, start):
+    # sum m (x - b)^2 without sum m x^2, which is the same for all faces b.
+    faces = pixels.from_bytes(faces)
+    squares = jnp.sum(faces**2, axis=-1)
+    product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+    score = product("rhw,bhw->rb", mask[..., 0], squares)
+    score = score - 2.0 * product("rhwc,bhwc->rb", known, faces)
+    place = jnp.broadcast_to(start + jnp.arange(len(faces))[None], score.shape)
+    score = jnp.concatenate([best[0], score], axis=1)
+    place = jnp.concatenate([best[1], place], axis=1)
+    negative, kept = jax.lax.top_k(-score, _SHORTLIST)
+    return -negative, jnp.take_along_axis(place, kept, axis=1)
+
+
+@jax.jit
+def _distances(known, mask, faces):
+    # From the differences: the sums above lose what is small. [rows, kept]
+    def of_row(row):
+        known, mask, faces = row
+        squares = mask[None] * (known[None] - pixels.from_bytes(faces)) ** 2
+        count = known.shape[-1] * jnp.sum(mask)
+        return jnp.sqrt(jnp.sum(squares, axis=(1, 2, 3)) / count)
+
+    return jax.lax.map(of_row, (known, mask, faces))
+
+
+def _first_least(shortlist, distances, batch):
+    # Rows are the images and then the mirrored images, if these are asked for.
+    kept = shortlist.shape[1]
+
+    def by_image(rows):
+        return (
+            np.asarray(rows).reshape(-1, batch, kept).swapaxes(0, 1).reshape(batch, -1)
+        )
+
+    shortlist, distances = by_image(shortlist), by_image(distances)
+    least = np.argmin(distances, axis=1)
+    chosen = np.arange(batch), least
+    return shortlist[chosen], least >= kept, distances[chosen]
+
+
+def _and_mirrored(image):
+    return jnp.concatenate([image, image[:, :, ::-1]])

@@ -1,0 +1,278 @@
+"""Completion from the picture's own patches: PatchMatch within a pyramid.
+
+From coarse to fine, two steps alternate: every patch that touches the hole looks for
+the nearest patch that is wholly known, and every hidden pixel becomes a weighted mean
+of what the patches over it found (Wexler, Shechtman, Irani 2007). The search is
+PatchMatch (Barnes, Shechtman, Finkelstein, Goldman 2009): a good match is handed on to
+neighbours, and each patch looks at random around its own. Here all patches do so at
+once, and hand on over several distances, in place of a scan through the picture.
+
+A patch is named by its upper left pixel; a field holds the (row, column) of each
+patch's match.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from inpaint_jax import blending, types
+
+Patches = Float[Array, "rows columns values"]
+Field = Int[Array, "rows columns 2"]
+Chosen = Bool[Array, "rows columns"]
+
+_JUMPS = (8, 4, 2, 1)
+# A patch loses this factor of its say with each pixel that it lies deeper in the hole.
+_CONFIDENCE = 1.3
+_LEAST_LIKENESS = 1e-6
+
+
+class PatchMatchInfo(NamedTuple):
+    """What a completion tells about itself.
+
+    Attributes:
+      available: `[batch]`, whether the picture has a wholly known patch.
+      distance: `[batch, levels, rounds, iterations]`, from the coarsest level on: mean
+        over the patches that touch the hole of the squared distance to their match,
+        after each iteration of the search. It never rises within a round; infinite at
+        a level that was passed over.
+    """
+
+    available: Bool[Array, " batch"]
+    distance: Float[Array, "batch levels rounds iterations"]
+
+
+def complete(
+    key: Key[Array, " batch"], image: types.Image, mask: types.Mask, **options: int
+) -> types.Image:
+    """Completes images from their own patches: `solve` without its info."""
+    return solve(key, image, mask, **options)[0]
+
+
+def solve(
+    key: Key[Array, " batch"],
+    image: types.Image,
+    mask: types.Mask,
+    *,
+    patch: int = 7,
+    levels: int = 3,
+    rounds: int = 10,
+    iterations: int = 2,
+) -> tuple[types.Image, PatchMatchInfo]:
+    """Completes images from their own patches and tells how well these fitted.
+
+    The coarsest level starts from a smooth hole, each other one from the level before.
+    A coarse pixel is known if all four below it are. A level at which an image has no
+    wholly known patch is passed over for it: its start is handed on.
+
+    Args:
+      key: one for each image.
+      image: `[batch, H, W, 3]`; its hole does not matter, NaN included.
+      mask: `[batch, H, W, 1]`, 1 = known; each image must have known pixels.
+      patch: side of a patch in pixels, at every level; 7 in Barnes et al. 2009.
+      levels: of the pyramid; each has half the side of the next.
+      rounds: of search and vote at each level.
+      iterations: of the search in each round.
+
+    Returns:
+      `[batch, H, W, 3]` whose known pixels are bit-equal to the image's, and the info.
+      Where no patch is available the hole has the mean colour of the known pixels.
+    """
+    height, width = image.shape[1:3]
+    scale = 2 ** (levels - 1)
+    if height % scale or width % scale or min(height, width) < patch * scale:
+        raise ValueError(
+            f"{levels} levels with patches of {patch} need sides that are multiples of "
+            f"{scale} and at least {patch * scale}, got {height} x {width}"
+        )
+    mean = jnp.broadcast_to(_known_mean(image, mask), image.shape)
+    through_pyramid = functools.partial(
+        _through_pyramid,
+        patch=patch,
+        levels=levels,
+        rounds=rounds,
+        iterations=iterations,
+    )
+    smooth = blending.poisson(mean, image, mask)
+    estimate, info = jax.vmap(through_pyramid)(key, smooth, mask)
+    filled = jnp.where(info.available[:, None, None, None], estimate, mean)
+    return blending.paste(filled, image, mask), info
+
+
+def search(
+    key: types.PRNGKey,
+    patches: Patches,
+    source: Chosen,
+    field: Field,
+    *,
+    iterations: int,
+) -> tuple[Field, Float[Array, "iterations rows columns"]]:
+    """Improves a nearest-neighbour field (section 3.2 of Barnes et al. 2009).
+
+    Args:
+      key: of the looks around.
+      patches: the values of every patch.
+      source: which patches may be a match.
+      field: where to start; a match that is no source counts as infinitely far.
+      iterations: each hands matches on and looks around.
+
+    Returns:
+      The field, and each patch's squared distance after each iteration, which never
+      rises; infinite where no source was found.
+    """
+    place = jnp.stack(jnp.mgrid[: source.shape[0], : source.shape[1]], axis=-1)
+    shifts, radii = _proposals(max(source.shape))
+
+    def distance(field):
+        match = _at(field)
+        squares = jnp.sum((patches - patches[match]) ** 2, axis=-1)
+        return jnp.where(source[match], squares, jnp.inf)
+
+    def propose(best, inputs):
+        field, least = best
+        shift, radius, chance = inputs
+        neighbour = _inside(place - shift, source.shape)
+        step = jnp.round(radius * chance).astype(jnp.int32)
+        candidate = _inside(field[_at(neighbour)] + shift + step, source.shape)
+        found = distance(candidate)
+        nearer = found < least
+        field = jnp.where(nearer[..., None], candidate, field)
+        return (field, jnp.where(nearer, found, least)), None
+
+    def iterate(best, chance):
+        best, _ = jax.lax.scan(propose, best, (shifts, radii, chance))
+        return best, best[1]
+
+    size = iterations, len(radii), *place.shape
+    chance = jax.random.uniform(key, size, minval=-1.0, maxval=1.0)
+    start = field, jnp.full(source.shape, jnp.inf)
+    (field, _), distances = jax.lax.scan(iterate, start, chance)
+    return field, distances
+
+
+def _proposals(side):
+    # (shift, radius): how far away the neighbour is whose match is tried, and how far
+    # around that one. First the own match as it is, then the neighbours', then the
+    # surroundings of the best so far, ever closer.
+    along = [(sign * jump, 0) for jump in _JUMPS for sign in (1, -1)]
+    handed_on = [(0, 0), *along, *(shift[::-1] for shift in along)]
+    around = [2.0**i for i in reversed(range(side.bit_length()))]
+    shifts = jnp.array(handed_on + [(0, 0)] * len(around))
+    radii = jnp.array([0.0] * len(handed_on) + around)
+    return shifts[:, None, None], radii
+
+
+def cut(image: Float[Array, "height width channels"], *, patch: int) -> Patches:
+    """Cuts all patches out of an image, `[H - patch + 1, W - patch + 1, values]`."""
+    rows, columns = (length - patch + 1 for length in image.shape[:2])
+    down, across = jnp.arange(rows)[:, None], jnp.arange(columns)[:, None]
+    inside = jnp.arange(patch)[None]
+    row, column = (down + inside)[:, None, :, None], (across + inside)[None, :, None, :]
+    return image[row, column].reshape(rows, columns, -1)
+
+
+def random_field(key: types.PRNGKey, source: Chosen) -> Field:
+    """Draws a source for each patch; without any, some patch or other."""
+    count = jnp.cumsum(source)
+    chance = jax.random.uniform(key, source.shape)
+    number = jnp.floor(count[-1].astype(chance.dtype) * chance).astype(count.dtype)
+    chosen = jnp.searchsorted(count, number, side="right")
+    return _inside(
+        jnp.stack(jnp.divmod(chosen, source.shape[1]), axis=-1), source.shape
+    )
+
+
+def _through_pyramid(key, smooth, mask, *, patch, levels, rounds, iterations):
+    # One image, [H, W, 3], with a smooth hole to begin with.
+    pyramid = [(smooth, mask)]
+    for _ in range(levels - 1):
+        image, known = pyramid[0]
+        pyramid.insert(0, (_halved(image, jnp.mean), _halved(known, jnp.min)))
+    keys = jax.random.split(key, (levels, rounds + 1))
+    estimate, available, distances = pyramid[0][0], jnp.array(False), []
+    for (image, known), keys_level in zip(pyramid, keys, strict=True):
+        start = jax.image.resize(estimate, image.shape, "linear")
+        start = jnp.where(known > 0, image, start)
+        refined, available, distance = _refine(
+            keys_level, start, known, patch=patch, iterations=iterations
+        )
+        estimate = jnp.where(available, refined, start)
+        distances.append(distance)
+    return estimate, PatchMatchInfo(available, jnp.stack(distances))
+
+
+def _refine(keys, image, known, *, patch, iterations):
+    # One level: search and vote in turns, one key for the first field and one a round.
+    whole = cut(known, patch=patch) > 0
+    source = jnp.all(whole, axis=-1)
+    touching = jnp.maximum(jnp.sum(~source), 1).astype(image.dtype)
+    confidence = _CONFIDENCE ** -_depth(known, patch)
+
+    def search_and_vote(carry, key):
+        image, field = carry
+        patches = cut(image, patch=patch)
+        field, squares = search(key, patches, source, field, iterations=iterations)
+        squares = jnp.where(source[None], 0.0, squares)
+        mean = jnp.sum(squares, axis=(1, 2)) / touching
+        # As Wexler et al. 2007 weigh the votes, with the mean as their sigma squared.
+        likeness = jnp.exp(-squares[-1] / (2.0 * mean[-1] + 1e-8))
+        weight = confidence * jnp.maximum(likeness, _LEAST_LIKENESS)
+        voted = _vote(patches[_at(field)], weight, image.shape, patch)
+        return (jnp.where(known > 0, image, voted), field), mean
+
+    start = image, random_field(keys[0], source)
+    (image, _), distance = jax.lax.scan(search_and_vote, start, keys[1:])
+    return image, jnp.any(source), distance
+
+
+def _vote(matches, weight, shape, patch):
+    # Lays the matches over one another where the patches are, and takes the mean. One
+    # pixel of all patches at a time: written out, they take minutes to compile.
+    matches = matches.reshape(*weight.shape, patch**2, -1)
+    weight = weight[..., None]
+
+    def lay(i, picture):
+        votes = jnp.concatenate([weight * matches[:, :, i], weight], axis=-1)
+        corner = i // patch, i % patch, 0
+        there = jax.lax.dynamic_slice(picture, corner, votes.shape)
+        return jax.lax.dynamic_update_slice(picture, there + votes, corner)
+
+    total = jax.lax.fori_loop(0, patch**2, lay, jnp.zeros((*shape[:2], 4)))
+    return total[..., :3] / total[..., 3:]
+
+
+def _depth(known, patch):
+    # How many pixels the centre of each patch lies inside the hole.
+    def grow(_, carry):
+        depth, known = carry
+        near = jax.lax.reduce_window(
+            known, -jnp.inf, jax.lax.max, (3, 3, 1), (1, 1, 1), "SAME"
+        )
+        return depth + (1.0 - known), near
+
+    start = jnp.zeros_like(known), known
+    depth, _ = jax.lax.fori_loop(0, max(known.shape), grow, start)
+    return cut(depth, patch=patch)[..., patch**2 // 2]
+
+
+def _halved(image, reduce):
+    rows, columns, channels = image.shape
+    blocks = image.reshape(rows // 2, 2, columns // 2, 2, channels)
+    return reduce(blocks, axis=(1, 3))
+
+
+def _known_mean(image, mask):
+    known = jnp.where(mask > 0, image, 0.0)
+    count = jnp.sum(mask, axis=(1, 2), keepdims=True)
+    return jnp.sum(known, axis=(1, 2), keepdims=True) / count
+
+
+def _inside(place, shape):
+    return jnp.clip(place, 0, jnp.array([[shape]]) - 1)
+
+
+def _at(place):
+    return tuple(jnp.moveaxis(place, -1, 0))
