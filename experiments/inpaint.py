@@ -53,7 +53,6 @@ _ORIGINAL = flags.DEFINE_bool(
 )
 _OUTPUT = flags.DEFINE_string("output_dir", "outputs", "Folder to write to.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of masks and starting points.", 0, 2**32 - 1)
-_BLEND = flags.DEFINE_enum("blend", "poisson", ["poisson", "paste"], "See blending.")
 _FIGURE = flags.DEFINE_bool(
     "landmark_figure", False, "Draw the landmarks through each search."
 )
@@ -141,7 +140,7 @@ def main() -> int:
         "ranking": _ranking(settings, guide),
         "seed": _SEED.value,
         "settings": dataclasses.asdict(settings),
-        "blend": _BLEND.value,
+        "blend": searches.BLEND.value,
         "model": {
             **model.source,
             "architecture": dataclasses.asdict(model.architecture),
@@ -216,11 +215,9 @@ def search(
       tasks: the pictures.
       compiled: the search.
       trace: where the progress goes.
-      at_once: how many pictures the program holds. Fewer are filled up with copies, so
-        that all share it and how it is rounded.
+      at_once: how many pictures the program holds, see `searches.together`.
     """
     started = time.monotonic()
-    filled = [*tasks, *[tasks[-1]] * (at_once - len(tasks))]
     found: list[Found | None] = [None] * len(tasks)
     bar = tqdm.tqdm(
         total=compiled.settings.all_iterations,
@@ -228,11 +225,11 @@ def search(
         unit="step",
         disable=None,
     )
-    keys, scenes = zip(*((task.case.key, task.scene) for task in filled), strict=True)
+    keys, scenes = zip(*((task.case.key, task.scene) for task in tasks), strict=True)
     with bar:
-        for reports in completion.search_together(keys, scenes, compiled=compiled):
+        for reports in searches.together(keys, scenes, compiled, at_once=at_once):
             seconds = round(time.monotonic() - started, 3)
-            for i, (task, now) in enumerate(zip(tasks, reports, strict=False)):
+            for i, (task, now) in enumerate(zip(tasks, reports, strict=True)):
                 if now is None:
                     continue
                 trace.append(
@@ -276,7 +273,9 @@ def finish(
     started = time.monotonic()
     case, scene, described = found.task
     completion.check(found.last)
-    result = completion.finish(found.last, scene, compiled=compiled, blend=_BLEND.value)
+    result = completion.finish(
+        found.last, scene, compiled=compiled, blend=searches.BLEND.value
+    )
     completed = pixels.to_bytes(result.completed)
     files.write_picture(output / f"{case.name}.png", np.asarray(completed[0]))
     entry = {

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from absl import flags
 
 from experiments import application
-from inpaint_jax import completion, weights
+from inpaint_jax import completion, types, weights
 from inpaint_jax.errors import InputError
 
 _DEFAULTS = completion.Settings()
@@ -23,6 +24,7 @@ _PRODUCTS = flags.DEFINE_enum(
     "In which type convolutions multiply; auto: bfloat16 on accelerators. Sums, losses "
     "and z are float32.",
 )
+BLEND = flags.DEFINE_enum("blend", "poisson", ["poisson", "paste"], "See blending.")
 _SEARCH = {
     "restarts": flags.DEFINE_integer(
         "restarts", _DEFAULTS.restarts, "Starting points for each image.", 1
@@ -129,6 +131,34 @@ def prepare(
         landmark=landmark,
         encode=_encode(model, settings),
     )
+
+
+def together(
+    keys: Sequence[types.PRNGKey],
+    scenes: Sequence[completion.Scene],
+    compiled: completion.Search,
+    *,
+    at_once: int,
+) -> Iterator[list[completion.Progress | None]]:
+    """Searches for some images in one program, as `completion.search_together`.
+
+    Args:
+      keys: one for each image.
+      scenes: the images.
+      compiled: the search.
+      at_once: how many images the program holds. Fewer are filled up with copies, so
+        that all share it and how it is rounded.
+
+    Yields:
+      Progress of each image after each chunk.
+    """
+    missing = at_once - len(scenes)
+    for reports in completion.search_together(
+        [*keys, *[keys[-1]] * missing],
+        [*scenes, *[scenes[-1]] * missing],
+        compiled=compiled,
+    ):
+        yield reports[: len(scenes)]
 
 
 def _stages(text):

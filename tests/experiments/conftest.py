@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from tests.experiments import launcher
+
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory):
@@ -14,3 +16,10 @@ def environment(tmp_path_factory):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PLATFORMS": "cpu",
     }
+
+
+@pytest.fixture(scope="session")
+def launched(environment):
+    """Runs a module in a process of its own that starts at once."""
+    with launcher.started(environment) as run:
+        yield run

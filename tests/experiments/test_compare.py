@@ -1,14 +1,13 @@
 """Runs over the same images are compared in pairs."""
 
+import functools
 import json
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.experiments import launcher
+
 NAMES = [f"{i:02d}" for i in range(30)]
 
 
@@ -25,30 +24,27 @@ def write(folder, scores, *, backwards=False):
 
 
 @pytest.fixture
-def run(tmp_path, environment):
+def run(tmp_path, launched):
     """Calls the application with flags; returns what it printed and what it wrote."""
 
-    def call(*given):
+    def call(*given, start=launched):
         output = tmp_path / "out.json"
-        done = subprocess.run(
-            [sys.executable, "-m", "experiments.compare", *given, f"--output={output}"],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
+        done = start("experiments.compare", *given, f"--output={output}")
         return done, json.loads(output.read_text()) if output.exists() else None
 
     return call
 
 
-def test_images_are_paired_by_name_and_the_interval_holds_the_difference(tmp_path, run):
+def test_images_are_paired_by_name_and_the_interval_holds_the_difference(
+    tmp_path, run, environment
+):
     rng = np.random.default_rng(0)
     hard = rng.normal(0.06, 0.03, len(NAMES))
     gain = rng.normal(-0.01, 0.002, len(NAMES))
     first = write(tmp_path / "a", {"nme": hard, "psnr": 20 + hard})
     second = write(tmp_path / "b", {"nme": hard + gain}, backwards=True)
-    done, found = run(f"--baseline={first}", f"--others={second}")
+    start = functools.partial(launcher.python_m, environment)
+    done, found = run(f"--baseline={first}", f"--others={second}", start=start)
     assert done.returncode == 0, done.stderr
     difference = found[str(second)]["difference"]
     assert difference.keys() == {"nme"}

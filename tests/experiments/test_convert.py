@@ -3,9 +3,6 @@
 import functools
 import itertools
 import json
-import pathlib
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -13,8 +10,7 @@ import pytest
 import safetensors.numpy
 
 from inpaint_jax import torch_weights, weights
-
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.experiments import launcher
 
 
 def state_dict(channels, *, up):
@@ -44,28 +40,23 @@ def files(tmp_path_factory):
     return folder
 
 
-def run(environment, application, *flags):
-    return subprocess.run(
-        [sys.executable, "-m", f"experiments.{application}", *map(str, flags)],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture(scope="module")
+def convert(files, launched):
+    def run(*flags, start=launched):
+        usual = (
+            f"--generator={files}/G.safetensors",
+            f"--discriminator={files}/D.safetensors",
+        )
+        return start("experiments.convert", *usual, *flags)
 
-
-def convert(environment, files, *flags):
-    usual = (
-        f"--generator={files}/G.safetensors",
-        f"--discriminator={files}/D.safetensors",
-    )
-    return run(environment, "convert", *usual, *flags)
+    return run
 
 
 @pytest.fixture(scope="module")
-def converted(environment, files, tmp_path_factory):
+def converted(convert, environment, tmp_path_factory):
     folder = tmp_path_factory.mktemp("converted") / "release"
-    done = convert(environment, files, f"--output={folder}", "--crop=108")
+    start = functools.partial(launcher.python_m, environment)
+    done = convert(f"--output={folder}", "--crop=108", start=start)
     assert (done.returncode, done.stderr) == (0, "")
     return done, folder
 
@@ -94,11 +85,10 @@ def test_the_release_says_what_it_was_made_of(converted, files):
     assert "--output" not in provenance["command"]
 
 
-def test_a_search_takes_the_release(converted, environment, tmp_path):
+def test_a_search_takes_the_release(converted, launched, tmp_path):
     flags = ("--init=random", "--start=normal", "--iterations=1", "--restarts=1")
-    done = run(
-        environment,
-        "inpaint",
+    done = launched(
+        "experiments.inpaint",
         f"--checkpoint={converted[1]}",
         f"--output_dir={tmp_path}",
         "--landmark_term=none",
@@ -111,9 +101,9 @@ def test_a_search_takes_the_release(converted, environment, tmp_path):
     assert (tmp_path / "grid.png").is_file()
 
 
-def test_a_search_says_that_the_release_has_no_encoder(converted, environment):
+def test_a_search_says_that_the_release_has_no_encoder(converted, launched):
     flags = (f"--checkpoint={converted[1]}", "--landmark_term=none")
-    done = run(environment, "inpaint", *flags)
+    done = launched("experiments.inpaint", *flags)
     assert done.returncode == 2 and done.stdout == ""
     assert "no encoder" in done.stderr and "--init=random" in done.stderr
 
@@ -129,23 +119,17 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_wrong_flags_give_a_sentence_and_exit_code_2(
-    environment, files, tmp_path, name
-):
+def test_wrong_flags_give_a_sentence_and_exit_code_2(convert, tmp_path, name):
     flags, words = REFUSED[name]
-    done = convert(environment, files, f"--output={tmp_path}/release", *flags)
+    done = convert(f"--output={tmp_path}/release", *flags)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert all(word in done.stderr for word in words), done.stderr
     assert not (tmp_path / "release").exists()
 
 
-def test_the_two_exchanged_are_refused(environment, files, tmp_path):
-    done = convert(
-        environment,
-        files,
-        f"--output={tmp_path}/release",
-        f"--generator={files}/D.safetensors",
-    )
+def test_the_two_exchanged_are_refused(convert, files, tmp_path):
+    exchanged = f"--generator={files}/D.safetensors"
+    done = convert(f"--output={tmp_path}/release", exchanged)
     assert done.returncode == 2 and "batch norms" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,8 +1,6 @@
 """A generator's health: the figures, the bounds, and what may be seen on the page."""
 
 import json
-import subprocess
-import sys
 import types
 
 import jax
@@ -178,20 +176,14 @@ def test_a_damaged_log_is_refused(tmp_path, text):
         curves.read(log, names=["share"])
 
 
-def test_the_application_prints_the_verdict(tmp_path, environment):
+def test_the_application_prints_the_verdict(tmp_path, launched):
     pictures = tmp_path / "noise.npy"
     noise = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
     np.save(pictures, noise)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "experiments.train", "--check=release"),
-            *(f"--data=array:{pictures}", f"--train_data=array:{pictures}[:3]"),
-            *("--reconstruct=1", f"--run_dir={tmp_path / 'health'}"),
-        ],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+    done = launched(
+        *("experiments.train", "--check=release"),
+        *(f"--data=array:{pictures}", f"--train_data=array:{pictures}[:3]"),
+        *("--reconstruct=1", f"--run_dir={tmp_path / 'health'}"),
     )
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "health" / "health.json").read_text())

@@ -1,12 +1,11 @@
 """Completion as a user runs it: files, exit codes, and the same bytes again."""
 
 import concurrent.futures
+import functools
 import hashlib
 import importlib.util
 import json
 import pathlib
-import subprocess
-import sys
 from typing import NamedTuple
 
 import jax
@@ -18,10 +17,12 @@ from PIL import Image
 
 from inpaint_jax import data, files, masks, weights
 from inpaint_jax.models import dcgan
+from tests.experiments import launcher
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAG_FILES = sorted((ROOT / "experiments" / "flags").glob("*.flags"))
-SEARCHES = [path for path in FLAG_FILES if not path.name.startswith("train_")]
+OTHERS = ("train_", "ablation")  # files of other applications begin like this
+SEARCHES = [path for path in FLAG_FILES if not path.name.startswith(OTHERS)]
 TINY = dcgan.Architecture(image_size=64, features=2, z_dim=8, kernel_size=4)
 QUICK = ("--landmark_term=none", "--restarts=2", "--iterations=2", "--chunk=1")
 PICTURES = {"a": (64, 64), "b": (109, 89), "c": (80, 100)}
@@ -115,18 +116,15 @@ def bench(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def inpaint(bench, environment, tmp_path_factory):
+def inpaint(bench, launched, tmp_path_factory):
     """Runs the application with a flag file first or without one."""
 
-    def run(*flags, folder=None):
-        folder = folder or tmp_path_factory.mktemp("out")
-        command = [sys.executable, "-m", "experiments.inpaint"]
-        command += [flag for flag in flags if flag.startswith("--flagfile")]
+    def run(*flags, start=launched):
+        folder = tmp_path_factory.mktemp("out")
+        command = [flag for flag in flags if flag.startswith("--flagfile")]
         command += [f"--checkpoint={bench}/tiny", f"--output_dir={folder}"]
         command += [flag for flag in flags if not flag.startswith("--flagfile")]
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True
-        )
+        done = start("experiments.inpaint", *command)
         return Outcome(done.returncode, done.stdout, done.stderr, folder)
 
     return run
@@ -144,9 +142,10 @@ def both(inpaint):
 
 
 @pytest.fixture(scope="session")
-def base(inpaint, bench):
-    """Three pictures of three shapes, mask centre."""
-    outcome = inpaint(*QUICK, f"--images={bench}/faces")
+def base(inpaint, bench, environment):
+    """Three pictures of three shapes, mask centre; started as a user does."""
+    start = functools.partial(launcher.python_m, environment)
+    outcome = inpaint(*QUICK, f"--images={bench}/faces", start=start)
     assert outcome.code == 0, outcome.err
     return outcome
 
@@ -388,6 +387,8 @@ def test_flag_files_open_with_what_they_are(path):
     application = "inpaint"
     if path.name.startswith("train_"):
         application = "train_landmarks" if "landmarks" in path.name else "train"
+    elif path.name.startswith("ablation"):
+        application = "ablation"
     named = f"python -m experiments.{application} --flagfile=experiments/flags/"
     assert any(line.startswith(f"# {named}{path.name}") for line in lines)
     assert all(line.startswith(("#", "--")) for line in lines if line)

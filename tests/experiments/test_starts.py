@@ -1,13 +1,11 @@
 """The step at which one search overtakes another, from the traces they left."""
 
+import functools
 import json
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.experiments import launcher
 
 
 def write(folder, traces):
@@ -22,13 +20,10 @@ def write(folder, traces):
 
 
 @pytest.fixture
-def starts(environment):
-    def run(baseline, other, *flags):
-        command = [sys.executable, "-m", "experiments.starts"]
-        command += [f"--baseline={baseline}", f"--other={other}", *map(str, flags)]
-        return subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True
-        )
+def starts(launched):
+    def run(baseline, other, *flags, start=launched):
+        runs = (f"--baseline={baseline}", f"--other={other}")
+        return start("experiments.starts", *runs, *flags)
 
     return run
 
@@ -39,7 +34,7 @@ def baseline(tmp_path):
     return write(tmp_path / "baseline", traces)
 
 
-def test_pictures_that_get_there_are_counted(starts, baseline, tmp_path):
+def test_pictures_that_get_there_are_counted(starts, baseline, environment, tmp_path):
     other = write(
         tmp_path / "other",
         {
@@ -48,7 +43,8 @@ def test_pictures_that_get_there_are_counted(starts, baseline, tmp_path):
             "c": [(10, [0.1, 0.1]), (20, [0.1, 0.1]), (30, [0.1, 0.1])],
         },
     )
-    outcome = starts(baseline, other, f"--output={tmp_path}/found.json")
+    start = functools.partial(launcher.python_m, environment)
+    outcome = starts(baseline, other, f"--output={tmp_path}/found.json", start=start)
     assert outcome.returncode == 0, outcome.stderr
     assert "2 of 3" in outcome.stdout and "1000 steps within 30" in outcome.stdout
     assert json.loads((tmp_path / "found.json").read_text()) == {

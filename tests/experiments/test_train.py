@@ -1,6 +1,7 @@
 """Training as a user starts, stops, kills and repeats it."""
 
 import concurrent.futures
+import functools
 import json
 import pathlib
 import shutil
@@ -18,6 +19,7 @@ import pytest
 
 from inpaint_jax import adversarial, checkpoints, files, weights
 from inpaint_jax.models import dcgan
+from tests.experiments import launcher
 
 ROOT = pathlib.Path(__file__).parents[2]
 TINY = dcgan.Architecture(image_size=16, features=4, z_dim=8, kernel_size=4)
@@ -56,19 +58,21 @@ def command(*flags):
     return [sys.executable, "-m", "experiments.train", *map(str, flags)]
 
 
-def train(environment, *flags):
-    done = subprocess.run(
-        command(*flags), cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
+@pytest.fixture(scope="session")
+def train(launched):
+    def run(*flags, start=launched):
+        done = start("experiments.train", *flags)
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
 
 
 @pytest.fixture(scope="session")
-def undisturbed(environment, usual, tmp_path_factory):
-    """A whole run and its release."""
+def undisturbed(train, environment, usual, tmp_path_factory):
+    """A whole run and its release; started as a user does."""
     folder = tmp_path_factory.mktemp("train")
     flags = (*usual, f"--run_dir={folder}/run", f"--export={folder}/release")
-    outcome = train(environment, *flags)
+    outcome = train(*flags, start=functools.partial(launcher.python_m, environment))
     assert outcome.code == 0, outcome.err
     return outcome, folder / "run", folder / "release"
 
@@ -154,13 +158,10 @@ def test_export_writes_a_release_of_the_run(undisturbed):
     assert described["steps"] == STEPS and described["images"] == 13
 
 
-def test_a_finished_run_goes_on_from_its_effective_flags(
-    undisturbed, environment, tmp_path
-):
+def test_a_finished_run_goes_on_from_its_effective_flags(undisturbed, train, tmp_path):
     _, run_dir, _ = undisturbed
     before = last_state(run_dir)
     outcome = train(
-        environment,
         f"--flagfile={run_dir}/effective.flags",
         f"--export={tmp_path}/release",
     )
@@ -197,7 +198,7 @@ def kill_after(environment, run_dir, step, flags):
 
 
 def test_a_killed_run_ends_like_an_undisturbed_one(
-    undisturbed, environment, usual, tmp_path
+    undisturbed, train, environment, usual, tmp_path
 ):
     _, expected, _ = undisturbed
     run_dir = tmp_path / "run"
@@ -206,7 +207,7 @@ def test_a_killed_run_ends_like_an_undisturbed_one(
     # What a process that is killed while it writes may leave.
     with open(run_dir / "metrics.jsonl", "a") as log:
         log.write('{"step": ' + str(written[-1] + 1))
-    outcome = train(environment, *usual, f"--run_dir={run_dir}")
+    outcome = train(*usual, f"--run_dir={run_dir}")
     assert outcome.code == 0, outcome.err
     assert "resuming after step" in outcome.out
     assert steps_of(run_dir) == list(range(1, STEPS + 1))
@@ -218,22 +219,21 @@ def test_a_killed_run_ends_like_an_undisturbed_one(
     assert_same_state(run_dir, expected)
 
 
-def test_the_seed_matters(undisturbed, environment, usual, tmp_path):
+def test_the_seed_matters(undisturbed, train, usual, tmp_path):
     _, expected, _ = undisturbed
     flags = (*usual, f"--run_dir={tmp_path}/run", "--seed=1", "--steps=4")
-    assert train(environment, *flags).code == 0
+    assert train(*flags).code == 0
     found = [line["generator_loss"] for line in lines_of(tmp_path / "run")]
     assert found != [line["generator_loss"] for line in lines_of(expected)[:4]]
 
 
-def test_bad_pictures_are_skipped_with_exit_code_1(environment, tmp_path):
+def test_bad_pictures_are_skipped_with_exit_code_1(train, tmp_path):
     faces = tmp_path / "faces"
     faces.mkdir()
     for i in range(5):
         files.write_picture(faces / f"{i}.png", np.full((16, 16, 3), i, np.uint8))
     (faces / "2.png").write_bytes(b"")
     outcome = train(
-        environment,
         *NETWORK,
         f"--data=folder:{faces}",
         f"--run_dir={tmp_path}/run",
@@ -268,14 +268,14 @@ REFUSED |= {
 
 
 @pytest.fixture(scope="session")
-def refused(environment, usual, tmp_path_factory):
+def refused(train, usual, tmp_path_factory):
     """All refusals, two at a time."""
     folder = tmp_path_factory.mktemp("refused")
 
     def run(item):
         i, (flags, _) = item
         run_dir = folder / str(i)
-        return train(environment, *usual, f"--run_dir={run_dir}", *flags), run_dir
+        return train(*usual, f"--run_dir={run_dir}", *flags), run_dir
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(run, enumerate(REFUSED.values())))
@@ -298,35 +298,33 @@ def test_wrong_flags_give_a_sentence_and_exit_code_2(refused, name):
     ],
 )
 def test_resuming_with_other_settings_is_refused(
-    undisturbed, environment, usual, tmp_path, flag, words
+    undisturbed, train, usual, tmp_path, flag, words
 ):
     run_dir = pathlib.Path(shutil.copytree(undisturbed[1], tmp_path / "run"))
     flags = (run_dir / "effective.flags").read_text()
-    outcome = train(environment, *usual, f"--run_dir={run_dir}", flag)
+    outcome = train(*usual, f"--run_dir={run_dir}", flag)
     assert_refused(outcome, *words)
     # The run is as it was, and its flag file still continues it.
     assert (run_dir / "effective.flags").read_text() == flags
     assert steps_of(run_dir) == list(range(1, STEPS + 1))
 
 
-def test_a_run_dir_in_use_is_refused(undisturbed, environment, usual):
+def test_a_run_dir_in_use_is_refused(undisturbed, train, usual):
     _, run_dir, _ = undisturbed
     flags = (run_dir / "effective.flags").read_text()
     with checkpoints.opened(run_dir):
-        outcome = train(environment, *usual, f"--run_dir={run_dir}")
+        outcome = train(*usual, f"--run_dir={run_dir}")
     assert_refused(outcome, str(run_dir), "another process")
     assert (run_dir / "effective.flags").read_text() == flags
     assert steps_of(run_dir) == list(range(1, STEPS + 1))
 
 
-def test_damage_to_the_last_checkpoint_is_refused(
-    undisturbed, environment, usual, tmp_path
-):
+def test_damage_to_the_last_checkpoint_is_refused(undisturbed, train, usual, tmp_path):
     run_dir = pathlib.Path(shutil.copytree(undisturbed[1], tmp_path / "run"))
     for path in (run_dir / "checkpoints" / str(STEPS) / "state").rglob("*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    outcome = train(environment, *usual, f"--run_dir={run_dir}")
+    outcome = train(*usual, f"--run_dir={run_dir}")
     assert outcome.code == 2
     assert outcome.err.startswith("error: ")
     assert f"checkpoints/{STEPS}" in outcome.err
@@ -340,12 +338,9 @@ def few(usual):
     return tuple(flag for flag in usual if not flag.startswith("--steps"))
 
 
-def test_training_can_start_from_other_networks(
-    undisturbed, environment, few, tmp_path
-):
+def test_training_can_start_from_other_networks(undisturbed, train, few, tmp_path):
     _, run_dir, _ = undisturbed
     outcome = train(
-        environment,
         *few,
         f"--start_from={run_dir}",
         f"--run_dir={tmp_path}/run",
@@ -362,19 +357,16 @@ def test_training_can_start_from_other_networks(
             np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_a_start_of_another_architecture_is_refused(
-    undisturbed, environment, few, tmp_path
-):
+def test_a_start_of_another_architecture_is_refused(undisturbed, train, few, tmp_path):
     flags = (*few, f"--start_from={undisturbed[1]}", f"--run_dir={tmp_path}/run")
-    outcome = train(environment, *flags, "--features=5")
+    outcome = train(*flags, "--features=5")
     assert_refused(outcome, "--features=5", "--start_from", "4")
 
 
 @pytest.fixture(scope="session")
-def encoder_run(undisturbed, environment, few, tmp_path_factory):
+def encoder_run(undisturbed, train, few, tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoder")
     outcome = train(
-        environment,
         *few,
         "--model=encoder",
         f"--checkpoint={undisturbed[1]}",
@@ -405,21 +397,18 @@ def test_an_encoder_is_trained_beside_an_unchanged_generator(undisturbed, encode
     assert lines_of(encoder_run / "run")[0]["error"] > 0
 
 
-def test_an_encoders_run_goes_on_with_its_own_flags_only(encoder_run, environment):
+def test_an_encoders_run_goes_on_with_its_own_flags_only(encoder_run, train):
     flags = f"--flagfile={encoder_run}/run/effective.flags"
-    assert "resuming after step 8" in train(environment, flags).out
-    outcome = train(environment, flags, f"--checkpoint={encoder_run}/release")
+    assert "resuming after step 8" in train(flags).out
+    outcome = train(flags, f"--checkpoint={encoder_run}/release")
     assert_refused(outcome, "--checkpoint", "the run in --run_dir has")
 
 
-def test_a_search_starts_where_the_encoder_says(encoder_run, undisturbed, environment):
+def test_a_search_starts_where_the_encoder_says(encoder_run, undisturbed, launched):
     def inpaint(checkpoint):
-        command = [sys.executable, "-m", "experiments.inpaint", "--init=mixed"]
-        command += [f"--checkpoint={checkpoint}", "--landmark_term=none"]
-        command += ["--restarts=2", "--iterations=2", f"--output_dir={encoder_run}/out"]
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True
-        )
+        flags = [f"--checkpoint={checkpoint}", "--landmark_term=none", "--init=mixed"]
+        flags += ["--restarts=2", "--iterations=2", f"--output_dir={encoder_run}/out"]
+        done = launched("experiments.inpaint", *flags)
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     assert inpaint(encoder_run / "release").code == 0
@@ -427,24 +416,24 @@ def test_a_search_starts_where_the_encoder_says(encoder_run, undisturbed, enviro
     assert_refused(inpaint(undisturbed[1]), "--init=mixed", "whole faces")
 
 
-def test_two_devices_train_like_one(undisturbed, environment, few, tmp_path):
+def test_two_devices_train_like_one(undisturbed, train, environment, few, tmp_path):
     _, alone, _ = undisturbed
-    two = {**environment, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    outcome = train(two, *few, f"--run_dir={tmp_path}/run", "--steps=4")
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    two = functools.partial(launcher.python_m, environment | flags)
+    outcome = train(*few, f"--run_dir={tmp_path}/run", "--steps=4", start=two)
     assert outcome.code == 0, outcome.err
     for found, expected in zip(
         lines_of(tmp_path / "run"), lines_of(alone)[:4], strict=True
     ):
         for name in ("generator_loss", "discriminator_loss", "reconstruction"):
             assert found[name] == pytest.approx(expected[name], rel=1e-3)
-    odd = train(two, *few, f"--run_dir={tmp_path}/odd", "--batch_size=3")
+    odd = train(*few, f"--run_dir={tmp_path}/odd", "--batch_size=3", start=two)
     assert_refused(odd, "--batch_size=3", "2 devices")
 
 
-def test_the_best_checkpoint_is_kept(environment, few, pictures, tmp_path):
+def test_the_best_checkpoint_is_kept(train, few, pictures, tmp_path):
     pytest.importorskip("dlib")
     outcome = train(
-        environment,
         *few,
         f"--validation=array:{pictures}[:4]",
         f"--run_dir={tmp_path}/run",

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import importlib.util
 import json
 import pathlib
@@ -21,6 +22,7 @@ import pytest
 from inpaint_jax import checkpoints, landmark_fitting, landmark_predictor
 from inpaint_jax.landmarks import annotation, host, model_file, shape_model
 from inpaint_jax.models import landmark_net
+from tests.experiments import launcher
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("dlib") is None, reason="labels are dlib's"
@@ -79,19 +81,23 @@ def command(*flags):
     return [sys.executable, "-m", "experiments.train_landmarks", *map(str, flags)]
 
 
-def train(environment, *flags):
-    done = subprocess.run(
-        command(*flags), cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
+@pytest.fixture(scope="session")
+def train(environment):
+    with launcher.started(environment) as start:
+
+        def run(*flags, start=start):
+            done = start("experiments.train_landmarks", *flags)
+            return Outcome(done.returncode, done.stdout, done.stderr)
+
+        yield run
 
 
 @pytest.fixture(scope="session")
-def undisturbed(environment, usual, tmp_path_factory):
-    """A whole run and its release."""
+def undisturbed(train, environment, usual, tmp_path_factory):
+    """A whole run and its release; started as a user does."""
     folder = tmp_path_factory.mktemp("landmarks")
     flags = (*usual, f"--run_dir={folder}/run", f"--export={folder}/release")
-    outcome = train(environment, *flags)
+    outcome = train(*flags, start=functools.partial(launcher.python_m, environment))
     assert outcome.code == 0, outcome.err
     return outcome, folder / "run", folder / "release"
 
@@ -206,12 +212,12 @@ def kill_after(environment, run_dir, step, flags):
 
 
 def test_a_killed_run_ends_like_an_undisturbed_one(
-    undisturbed, environment, usual, tmp_path
+    undisturbed, train, environment, usual, tmp_path
 ):
     _, expected, _ = undisturbed
     shutil.copy(expected / "labels.npz", tmp_path)  # which take a while
     kill_after(environment, tmp_path, 7, usual)
-    outcome = train(environment, *usual, f"--run_dir={tmp_path}")
+    outcome = train(*usual, f"--run_dir={tmp_path}")
     assert outcome.code == 0, outcome.err
     assert "resuming after step" in outcome.out and "labelling" not in outcome.out
     assert steps_of(tmp_path) == list(range(1, STEPS + 1))
@@ -229,14 +235,14 @@ REFUSED = {
 
 
 @pytest.fixture(scope="session")
-def refused(undisturbed, environment, usual, tmp_path_factory):
+def refused(undisturbed, train, usual, tmp_path_factory):
     """All refusals, two at a time."""
     folder = tmp_path_factory.mktemp("refused")
     shutil.copytree(undisturbed[1], folder / "more steps")
 
     def run(name):
         flags = (*usual, f"--run_dir={folder / name}", *REFUSED[name][0])
-        return train(environment, *flags), folder / name
+        return train(*flags), folder / name
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         return dict(zip(REFUSED, pool.map(run, REFUSED), strict=True))

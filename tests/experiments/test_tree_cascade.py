@@ -1,10 +1,8 @@
 """The application trains a cascade of trees that the library reads."""
 
+import functools
 import importlib.util
 import json
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,7 +13,6 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("dlib") is None, reason="dlib trains the trees"
 )
 
-ROOT = pathlib.Path(__file__).parents[2]
 FACES, SIZE = 12, 48
 TINY = (
     *("--model=cascade", "--tree_levels=2", "--trees=12", "--tree_depth=2"),
@@ -43,17 +40,14 @@ def labelled(tmp_path_factory):
     return path
 
 
-def train(environment, *flags):
-    command = [sys.executable, "-m", "experiments.train_landmarks", *map(str, flags)]
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+@pytest.fixture(scope="session")
+def train(launched):
+    return functools.partial(launched, "experiments.train_landmarks")
 
 
-def test_a_cascade_is_trained_tested_and_read(environment, labelled, tmp_path):
+def test_a_cascade_is_trained_tested_and_read(train, labelled, tmp_path):
     source = f"labelled:{labelled}"
     done = train(
-        environment,
         *TINY,
         f"--data={source}",
         f"--test_data={source}",
@@ -85,9 +79,9 @@ def test_a_cascade_is_trained_tested_and_read(environment, labelled, tmp_path):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_bad_input_is_one_sentence(environment, labelled, tmp_path, flags, word):
+def test_bad_input_is_one_sentence(train, labelled, tmp_path, flags, word):
     given = [flag.format(file=labelled) for flag in flags]
-    done = train(environment, *TINY, *given, f"--run_dir={tmp_path}")
+    done = train(*TINY, *given, f"--run_dir={tmp_path}")
     assert done.returncode == 2
     assert word in done.stderr and done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1

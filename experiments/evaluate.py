@@ -1,0 +1,238 @@
+"""Completes the same faces under the same masks by every system, and scores them.
+
+python -m experiments.evaluate --images=faces[9000:9500] --bank=folder:faces[:8500] \
+    --methods=si,landmark,thesis,ce,gfc,tv,lr,pm,nn,mean \
+    --masks=centre,left,right,random --output_dir=outputs/evaluation
+
+Started again with the same --output_dir it goes on where it was; other methods, masks
+and images can be added in the same way.
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+import tqdm
+from absl import flags
+
+from experiments import (
+    application,
+    cases,
+    evaluation_figures,
+    evaluation_tables,
+    records,
+    reporting,
+    scoring,
+    searches,
+    systems,
+)
+from inpaint_jax import files, masks, weights
+from inpaint_jax.errors import InputError
+
+_IMAGES = flags.DEFINE_string(
+    "images", None, "Folder of undamaged faces with an optional [start:stop]."
+)
+_METHODS = flags.DEFINE_list(
+    "methods",
+    ["si", "landmark", "thesis", "ce", "gfc", "tv", "lr", "pm", "nn"],
+    f"Of {', '.join((*systems.LEARNED, *systems.LOCAL))}, and flag files of "
+    "experiments.inpaint.",
+)
+_MASKS = flags.DEFINE_list(
+    "masks", ["centre", "left", "right", "random"], "Names, see --mask of inpaint."
+)
+_LIMIT = flags.DEFINE_integer("limit", None, "How many of the images, at most.", 1)
+_SEED = flags.DEFINE_integer("seed", 0, "Of masks and starting points.", 0, 2**32 - 1)
+_AT_ONCE = flags.DEFINE_integer("images_at_once", 16, "Images of one program.", 1)
+_OUTPUT = flags.DEFINE_string("output_dir", None, "Folder to write to, and to resume.")
+
+_STEPS_SHOWN = 3
+KEYS = ("method", "mask", "image")
+COLUMNS = (*KEYS, *scoring.COLUMNS, "seconds", "failed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be evaluated."""
+
+    inputs: tuple[pathlib.Path, ...]
+    holes: tuple[cases.Hole, ...]
+    seed: int
+    at_once: int
+    crop: int
+    size: int
+    output: pathlib.Path
+
+
+class Block(NamedTuple):
+    """Some images under one mask, and what is known of them without it."""
+
+    mask: str
+    cases: list[cases.Case]
+    truth: scoring.Truth
+
+
+def main() -> int:
+    """Evaluates what is missing; returns the exit code."""
+    model = weights.load(searches.CHECKPOINT.value)
+    plan = _plan(model)
+    used = [
+        systems.named(name, model, at_once=plan.at_once)
+        for name in dict.fromkeys(_METHODS.value)
+    ]
+    _agree(plan, used)
+    application.write_effective_flags(
+        plan.output,
+        *("experiments.evaluate", "experiments.searches", "experiments.guides"),
+        "experiments.systems",
+    )
+    table = records.Table(plan.output / "scores.csv", columns=COLUMNS, keys=KEYS)
+    bar = tqdm.tqdm(
+        total=len(used) * len(plan.holes) * len(plan.inputs), unit="face", disable=None
+    )
+    with bar:
+        for block in _blocks(plan):
+            for system in used:
+                _evaluate(system, block, table, plan)
+                bar.update(len(block.cases))
+    gallery = report(table, plan)
+    _draw_steps(gallery, used, plan)
+    return 0
+
+
+def report(table: records.Table, plan: Plan) -> evaluation_figures.Gallery:
+    """Writes summary, tables and figures of all that has been scored."""
+    rows = table.rows()
+    summary = evaluation_tables.summarise(rows)
+    files.write_json(plan.output / "summary.json", summary)
+    text = evaluation_tables.page(rows, summary)
+    files.write_text(plan.output / "table.md", text)
+    print(text)
+    gallery = evaluation_figures.Gallery(plan.output, rows)
+    files.make_directory(plan.output / "figures")
+    evaluation_figures.write(gallery, crop=plan.crop)
+    return gallery
+
+
+def _plan(model):
+    output = files.make_directory(application.given(_OUTPUT))
+    inputs = cases.list_inputs(application.given(_IMAGES), mask="", output=output)
+    holes = [cases.read_hole(name, hole_is_white=True) for name in _MASKS.value]
+    if any(hole.make is None for hole in holes):
+        raise InputError(
+            f"--masks={','.join(_MASKS.value)}: must be names; give some of "
+            f"{', '.join(masks.MASKS)} or random1 to random99."
+        )
+    return Plan(
+        inputs=tuple(inputs[: _LIMIT.value]),
+        holes=tuple({hole.name: hole for hole in holes}.values()),
+        seed=_SEED.value,
+        at_once=_AT_ONCE.value,
+        crop=model.crop,
+        size=model.architecture.image_size,
+        output=output,
+    )
+
+
+def _agree(plan, used):
+    """Checks that the folder's results were made in the same way, and says how."""
+    pictures = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in plan.inputs
+    }
+    protocol: dict[str, Any] = {
+        "frame": {"seed": plan.seed, "crop": plan.crop, "size": plan.size},
+        "methods": {system.name: system.described for system in used},
+        "masks": {
+            hole.name: "a function of seed and image name" for hole in plan.holes
+        },
+        "images": pictures,
+    }
+    records.agree(plan.output / "protocol.json", protocol)
+    files.write_json(plan.output / "environment.json", reporting.environment())
+
+
+def _blocks(plan):
+    """Yields the images block by block, under one mask after the other."""
+    for first in range(0, len(plan.inputs), 4 * plan.at_once):
+        truth = None
+        for hole in plan.holes:
+            block = [
+                cases.read(
+                    path,
+                    hole,
+                    crop=plan.crop,
+                    size=plan.size,
+                    seed=plan.seed,
+                    original_known=True,
+                )
+                for path in plan.inputs[first : first + 4 * plan.at_once]
+            ]
+            if truth is None:
+                originals = np.stack([case.picture for case in block])
+                truth = scoring.truth(originals, crop=plan.crop)
+                _keep(plan.output / "originals", block, originals)
+            damaged = [
+                np.where(case.mask[0] > 0, case.picture, np.uint8(128))
+                for case in block
+            ]
+            _keep(plan.output / "damaged" / hole.name, block, damaged)
+            yield Block(hole.name, block, truth)
+
+
+def _evaluate(system, block, table, plan):
+    names = [case.name for case in block.cases]
+    missing = [
+        i
+        for i, name in enumerate(names)
+        if not table.has(system.name, block.mask, name)
+    ]
+    if not missing:
+        return
+    chosen = [block.cases[i] for i in missing]
+    found = system.complete(chosen)
+    _keep(plan.output / "completions" / block.mask / system.name, chosen, found.images)
+    mask = np.concatenate([np.asarray(case.mask) for case in chosen])
+    scores = scoring.score(found.images, block.truth.take(missing), mask)
+    for i, case in enumerate(chosen):
+        # Who gave up has no scores, rather than those of a hole in one colour.
+        failed = bool(found.failed[i])
+        values = {
+            name: np.nan if failed else float(column[i])
+            for name, column in scores.items()
+        }
+        values |= {"seconds": float(found.seconds[i]), "failed": float(failed)}
+        table.append(method=system.name, mask=block.mask, image=case.name, **values)
+
+
+def _draw_steps(gallery, used, plan):
+    """Follows the searches for a few faces once more, to be seen at their work."""
+    shown = [
+        cases.read(
+            path,
+            plan.holes[0],
+            crop=plan.crop,
+            size=plan.size,
+            seed=plan.seed,
+            original_known=True,
+        )
+        for path in plan.inputs[:_STEPS_SHOWN]
+    ]
+    traces = {
+        system.name: [system.follow(case) for case in shown]
+        for system in used
+        if system.follow is not None
+    }
+    if traces:
+        evaluation_figures.write_steps(gallery, traces)
+
+
+def _keep(folder, chosen, images):
+    files.make_directory(folder)
+    for case, image in zip(chosen, images, strict=True):
+        files.write_picture(folder / f"{case.name}.png", image)
+
+
+if __name__ == "__main__":
+    application.run(main)

@@ -1,0 +1,224 @@
+"""An ablation: what is written, taken up again, and refused."""
+
+import contextlib
+import csv
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from experiments import (
+    ablation_run,
+    ablation_table,
+    budgets,
+    cases,
+    methods,
+    scoring,
+)
+from inpaint_jax import files, weights
+from inpaint_jax.errors import InputError
+from inpaint_jax.models import dcgan
+from tests import drawn
+
+FLAGS = pathlib.Path(__file__).parents[2] / "experiments/flags/ablation.flags"
+TINY = dcgan.Architecture(image_size=16, features=2, z_dim=8, kernel_size=4)
+NONE, OTHER = "none: --landmark_term=none", "other: --landmark_term=none --window=3"
+QUICK = ("--restarts=2", "--iterations=2", "--chunk=2", "--patience=0")
+QUICK += ("--init=random", "--blend=paste")
+PLANS = {
+    name: {"restarts": 2, "iterations": steps, "step_seconds": 0.1}
+    | {"planned_seconds": 0.1 * steps}
+    for name, steps in {"none": 2, "other": 1}.items()
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_quickly():
+    """Programs that run for a moment: optimising them would take longer."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    variables = drawn.variables(weights.templates(TINY, encoder=True))
+    model = weights.Model(TINY, 128, **variables, source={}, encodes="damaged faces")
+    for i in range(3):
+        files.write_picture(folder / f"{i}.png", drawn.noise(16, 16, 3, seed=i))
+    return folder, model
+
+
+@pytest.fixture(scope="module")
+def call(bench):
+    """Runs an ablation with scores and budgets that need no dlib and no time."""
+    faces, model = bench
+
+    def score(completed, truth, mask):
+        assert completed.shape == truth.shape == (3, 16, 16, 3) and len(mask) == 3
+        apart = np.abs(completed.astype(float) - truth).mean(axis=(1, 2, 3))
+        return {name: apart + i for i, name in enumerate(scoring.COLUMNS)}
+
+    def run(folder, *given, variants=(NONE, OTHER), **changes):
+        with flagsaver.flagsaver(), jax.numpy_dtype_promotion("standard"):
+            flags.FLAGS(["ablation", *QUICK, *given])
+            wanted = ablation_run.Run(
+                variants=ablation_run.parse(variants),
+                paths=sorted(faces.iterdir()),
+                holes=[cases.read_hole("centre", hole_is_white=True)],
+                seeds=2,
+                at_once=3,
+                output=folder,
+                model=model,
+            )
+            wanted = dataclasses.replace(wanted, **changes)
+            prepared = ablation_run.prepare(wanted)
+            plans = ablation_run.agree(wanted, prepared)
+            ablation_run.search(wanted, plans)
+            ablation_run.write(wanted, prepared, plans)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "truth", lambda images, crop: images)
+        patch.setattr(scoring, "score", score)
+        patch.setattr(budgets, "measure", lambda *a, **k: PLANS)
+        yield run
+
+
+@contextlib.contextmanager
+def counted(*, killed_at=None):
+    """Yields the units that are searched for; the given one is never finished."""
+    units = []
+
+    def complete(method, inputs, *, at_once):
+        if len(units) == killed_at:
+            raise KeyboardInterrupt
+        steps = method.settings.iterations
+        units.append((method.name, steps))
+        loss = [float(jax.random.key_data(c.key).sum()) + at_once for c in inputs]
+        images = np.stack([case.picture // 2 for case in inputs])
+        count = len(inputs)
+        return methods.Completed(
+            images, np.ones(count), np.full(count, steps), np.array(loss), None
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(methods, "complete", complete)
+        yield units
+
+
+def rows(folder):
+    """Rows of the table, but for the seconds, which no run repeats."""
+    with (folder / "ablation.csv").open() as file:
+        found = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in found]
+
+
+@pytest.fixture(scope="module")
+def finished(call, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    call(folder)
+    return folder
+
+
+def test_a_killed_run_goes_on_to_the_same_rows(tmp_path, call):
+    folder, whole = (files.make_directory(tmp_path / n) for n in ("killed", "whole"))
+    with counted(killed_at=1) as first, pytest.raises(KeyboardInterrupt):
+        call(folder)
+    # What a process that is killed outright may leave.
+    (folder / "parts" / ".x.partial").write_text("none,cen")
+    with counted() as second:
+        call(folder)
+    assert first == [("none", 2)]
+    assert second == [("none", 2), ("other", 1), ("other", 1)]
+    with counted() as third:
+        call(folder)
+        call(whole)
+    assert third == [("none", 2), ("none", 2), ("other", 1), ("other", 1)]
+    assert rows(folder) == rows(whole)
+
+
+def test_a_row_for_each_variant_mask_seed_and_face(finished):
+    found = rows(finished)
+    names = ("variant", "mask", "seed", "image")
+    assert [tuple(row[n] for n in names) for row in found] == [
+        (variant, "centre", seed, image)
+        for variant in ("none", "other")
+        for seed in "01"
+        for image in "012"
+    ]
+    by_variant = {row["variant"]: row["iterations"] for row in found}
+    assert by_variant == {"none": "2", "other": "1"}
+    # Other seeds start elsewhere.
+    assert found[0]["loss"] != found[3]["loss"]
+
+
+def test_tables_and_plot_are_written(finished):
+    text = (finished / "ablation.md").read_text()
+    assert "| other | 2 | 1 |" in text and "`--landmark_term=none --window=3`" in text
+    assert files.read_picture(finished / "forest.png").shape[1] > 600
+    protocol = json.loads((finished / "protocol.json").read_text())
+    assert protocol["measured"] == PLANS
+    assert protocol["variants"]["other"]["settings"]["window"] == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "changes", "words"),
+    [
+        ([], {"seeds": 3}, "seeds was 2 and is 3"),
+        ([], {"variants": (NONE, "new: --landmark_term=none")}, "variants.other"),
+        (["--lambda_prior=0.5"], {}, "variants.none.settings.lambda_prior"),
+    ],
+)
+def test_another_protocol_is_refused(finished, call, given, changes, words):
+    before = (finished / "ablation.csv").read_bytes()
+    with pytest.raises(InputError) as refused:
+        call(finished, *given, **changes)
+    assert words in str(refused.value) and str(finished) in str(refused.value)
+    assert (finished / "ablation.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("variants", "words"),
+    [
+        ((NONE, "other: --windows=3"), "method other.*windows"),
+        ((NONE, OTHER, OTHER), "other is there twice"),
+        ((OTHER,), "called none"),
+        ((NONE,), "others to compare"),
+        ((NONE, "--landmark_term=none"), "a name and flags"),
+        ((f"{NONE} --patience=1", OTHER), "--patience=0"),
+        ((NONE, f"{OTHER} --restarts=4"), "method other.*--restarts"),
+    ],
+)
+def test_wrong_variants_are_refused(tmp_path, call, variants, words):
+    with pytest.raises(InputError, match=words):
+        call(tmp_path, variants=variants)
+    assert not (tmp_path / "protocol.json").exists()
+
+
+def test_the_flag_file_holds_the_variants_in_question():
+    lines = FLAGS.read_text().splitlines()
+    given = [line.removeprefix("--variant=") for line in lines if "--variant=" in line]
+    found = ablation_run.parse(given)
+    assert len(found) == 11 and next(iter(found)) == ablation_table.BASELINE
+    assert [n for n, flags in found.items() if "--allow_oracle" in flags] == ["oracle"]
+    for name, arguments in found.items():
+        assert ("--landmark_term=none" in arguments) == (name == "none")
+
+
+def test_the_application_reads_its_flag_file(tmp_path, environment):
+    command = [sys.executable, "-m", "experiments.ablation", f"--flagfile={FLAGS}"]
+    command += ["--masks=left,left", f"--output_dir={tmp_path}", "--images=missing"]
+    done = subprocess.run(
+        command, cwd=FLAGS.parents[2], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --masks=left,left: ")
+    assert done.stderr.count("\n") == 1

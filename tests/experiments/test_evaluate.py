@@ -1,0 +1,175 @@
+"""An evaluation as a user runs it: one protocol, resumed pieces, plain refusals."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+
+from inpaint_jax import data, feed_forward, files, weights
+from inpaint_jax.models import context_encoder, dcgan
+from tests import drawn
+
+pytest.importorskip("dlib")
+
+TINY = dcgan.Architecture(image_size=64, features=2, z_dim=8, kernel_size=4)
+CE = context_encoder.Architecture(image_size=64, features=2)
+METHODS = ("mean", "nn", "ce", "si")
+MASKS = ("centre", "random80")
+IMAGES = ("noise", "portrait")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """Tiny networks, a face, and a picture that is none."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    model = weights.Model(
+        TINY, 128, **drawn.variables(weights.templates(TINY)), source={}
+    )
+    weights.export(folder / "tiny", model, provenance={})
+    network = feed_forward.FeedForward(
+        CE, 128, drawn.variables(feed_forward.template(CE)), {}
+    )
+    feed_forward.export(folder / "ce", network, provenance={})
+    (folder / "faces").mkdir()
+    assets = files.pathlib.Path(data.__file__).parent / "assets"
+    portrait = (assets / "portrait.png").read_bytes()
+    (folder / "faces" / "portrait.png").write_bytes(portrait)
+    files.write_picture(folder / "faces" / "noise.png", drawn.noise(64, 64, 3))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluate(bench, launched):
+    def run(*flags, output="found"):
+        return launched(
+            "experiments.evaluate",
+            f"--checkpoint={bench}/tiny",
+            f"--ce={bench}/ce",
+            f"--gfc={bench}/gfc",
+            f"--images={bench}/faces",
+            f"--bank=folder:{bench}/faces",
+            f"--methods={','.join(METHODS)}",
+            "--masks=centre,random",
+            *("--restarts=2", "--iterations=2", "--images_at_once=2"),
+            f"--output_dir={bench}/{output}",
+            *flags,
+        )
+
+    return run
+
+
+def scores(folder):
+    with open(folder / "scores.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {(row["method"], row["mask"], row["image"]): row for row in rows}
+
+
+@pytest.fixture(scope="module")
+def found(evaluate, bench):
+    done = evaluate()
+    assert done.returncode == 0, done.stderr
+    return bench / "found", scores(bench / "found")
+
+
+@pytest.fixture(scope="module")
+def resumed(evaluate, found):
+    """The same after a kill in the middle of a line, with one more method."""
+    folder, rows = found
+    text = (folder / "scores.csv").read_text()
+    lines = text.splitlines(keepends=True)
+    (folder / "scores.csv").write_text("".join(lines[:6]) + lines[6][:9])
+    done = evaluate("--methods=mean,nn,ce,si,tv")
+    assert done.returncode == 0, done.stderr
+    return scores(folder)
+
+
+def test_every_image_is_scored_by_every_method_under_every_mask(found):
+    _, rows = found
+    assert set(rows) == {(m, k, i) for m in METHODS for k in MASKS for i in IMAGES}
+    for row in rows.values():
+        assert float(row["psnr_hole"]) > 0 and float(row["seconds"]) >= 0
+
+
+def test_a_picture_without_a_face_keeps_its_other_scores(found):
+    folder, rows = found
+    for (_, _, image), row in rows.items():
+        assert (row["nme"] == "nan") == (image == "noise")
+    assert (
+        "finds no face in 1 of the originals (noise)"
+        in (folder / "table.md").read_text()
+    )
+
+
+def test_the_nearest_face_is_the_one_that_is_in_the_bank(found):
+    _, rows = found
+    for mask in MASKS:
+        assert rows["nn", mask, "portrait"]["psnr_hole"] == "inf"
+
+
+def test_known_pixels_stay_and_holes_are_the_same_for_all(found):
+    folder, _ = found
+    for mask in MASKS:
+        for image in IMAGES:
+            damaged = files.read_picture(folder / "damaged" / mask / f"{image}.png")
+            original = files.read_picture(folder / "originals" / f"{image}.png")
+            hole = (damaged != original).any(axis=-1)
+            assert 0.2 < hole.mean() < 0.85
+            for method in METHODS:
+                file = folder / "completions" / mask / method / f"{image}.png"
+                found = files.read_picture(file)
+                np.testing.assert_array_equal(found[~hole], original[~hole])
+
+
+def test_summary_and_figures_are_there(found):
+    folder, _ = found
+    summary = json.loads((folder / "summary.json").read_text())
+    assert set(summary) == set(METHODS) and set(summary["si"]) == set(MASKS)
+    assert set(summary["ce"]["centre"]["psnr"]) == {"mean", "ci_low", "ci_high", "n"}
+    names = {path.name for path in (folder / "figures").iterdir()}
+    assert {"local.png", "learned.png", "samples.png", "points.png"} <= names
+    assert {"steps.png", "failures_si.png"} <= names
+
+
+def test_the_protocol_says_what_decides_the_results(found):
+    folder, _ = found
+    protocol = json.loads((folder / "protocol.json").read_text())
+    assert protocol["frame"] == {"seed": 0, "crop": 128, "size": 64}
+    assert set(protocol["images"]) == {"noise.png", "portrait.png"}
+    assert protocol["methods"]["si"]["settings"]["iterations"] == 2
+    assert len(protocol["methods"]["ce"]["model"]["sha256"]["ce"]) == 64
+
+
+def test_a_killed_run_goes_on_and_methods_can_be_added(found, resumed):
+    _, rows = found
+    assert len(resumed) == len(rows) + len(MASKS) * len(IMAGES)
+    for name, row in rows.items():
+        again = {**resumed[name], "seconds": row["seconds"]}
+        assert again == row
+
+
+def test_results_of_another_protocol_are_refused(evaluate, resumed):
+    done = evaluate("--seed=1")
+    assert done.returncode == 2
+    assert "another protocol" in done.stderr and "seed" in done.stderr
+    done = evaluate("--iterations=3")
+    assert done.returncode == 2
+    assert "iterations" in done.stderr and "restarts" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--methods=si,photoshop"], ["photoshop", "landmark", "pm", "nn"]),
+        (["--masks=centre,middle"], ["middle", "centre"]),
+        (["--methods=nn", "--bank="], ["--bank"]),
+        (["--methods=gfc"], ["gfc", "experiments.train --model=gfc"]),
+        (["--images=/nowhere"], ["/nowhere"]),
+    ],
+)
+def test_wrong_input_gives_a_sentence_and_exit_code_2(evaluate, bench, flags, words):
+    done = evaluate(*flags, output="refused")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert all(word in done.stderr for word in words), done.stderr
