@@ -67,16 +67,17 @@ def write_effective_flags(
     files.write_text(os.path.join(directory, "effective.flags"), text)
 
 
-def command(module: str, *, without: Sequence[str]) -> str:
+def command(module: str, *others: str, without: Sequence[str]) -> str:
     """Returns the command line that repeats a run, defaults left out.
 
     Args:
       module: name of the application's module.
+      *others: modules whose flags belong to it too.
       without: names of flags that do not belong to what is repeated, as folders.
     """
     changed = [
         shlex.quote(flag.serialize())
-        for flag in _flags_of(module)
+        for flag in _flags_of(module, *others)
         if flag.value != flag.default and flag.name not in without
     ]
     return " ".join([f"python -m {module}", *changed])

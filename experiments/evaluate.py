@@ -22,6 +22,7 @@ from experiments import (
     cases,
     evaluation_figures,
     evaluation_tables,
+    protocols,
     records,
     reporting,
     scoring,
@@ -149,7 +150,7 @@ def _agree(plan, used):
         },
         "images": pictures,
     }
-    records.agree(plan.output / "protocol.json", protocol)
+    protocols.extend(plan.output / "protocol.json", protocol)
     files.write_json(plan.output / "environment.json", reporting.environment())
 
 

@@ -1,6 +1,7 @@
 """What guides the landmarks of a search: flags, models, and a target for each image."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -276,15 +277,24 @@ def from_flags(*, size: int, crop: int) -> Guides:
     hashes, model, predictor, detector = {}, None, None, None
     finds_faces = scored or target in ("masked", "oracle")
     if finds_faces or (settings and settings.term != "net"):
-        found, hashes["cascade"] = host.read_model(host.find_model(_MODEL.value))
-        model = jax.tree.map(jnp.asarray, found)
+        model, hashes["cascade"] = _cascade(_MODEL.value)
     if finds_faces:
         detector = host.Detector()
     if target == "predicted" or (settings and settings.term == "net"):
-        predictor = landmark_predictor.load(_NET.value)
+        predictor = _landmark_net(_NET.value)
         hashes["net"] = predictor.source
         _check_fits(predictor, size, crop)
     return Guides(settings, target, detector, model, predictor, scored, hashes)
+
+
+# Read once, however many searches of a process use them.
+@functools.cache
+def _cascade(path):
+    model, hashes = host.read_model(host.find_model(path))
+    return jax.tree.map(jnp.asarray, model), hashes
+
+
+_landmark_net = functools.cache(landmark_predictor.load)
 
 
 def _check(settings):

@@ -22,7 +22,8 @@ def landmarks(
       crop: side of their crop in CelebA pixels.
     """
     file = run_dir / "labels.npz"
-    seen = f"{predictor.sha256} {crop} {hashlib.sha256(faces.images).hexdigest()}"
+    pictures = hashlib.sha256(faces.images.tobytes()).hexdigest()
+    seen = f"{predictor.sha256} {crop} {pictures}"
     try:
         with np.load(file, allow_pickle=False) as stored:
             if str(stored["seen"]) == seen:

@@ -1,8 +1,7 @@
-"""What an evaluation leaves behind to be continued: a table of scores, a protocol."""
+"""A table of scores on disk that grows, and that a killed run goes on with."""
 
 import csv
 import io
-import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -94,55 +93,3 @@ class Table:
         return {
             name: cell if name in self._keys else float(cell) for name, cell in named
         }
-
-
-def agree(path: str | os.PathLike[str], protocol: dict[str, dict[str, Any]]) -> None:
-    """Checks that results in a folder were made as new ones will be, and notes how.
-
-    Args:
-      path: JSON file with the protocol; written if it is not there, and extended by
-        entries that are new.
-      protocol: {group: {name: JSON value}}.
-
-    Raises:
-      InputError: an entry differs; the sentence names them.
-    """
-    path = pathlib.Path(path)
-    protocol = json.loads(json.dumps(files.finite(protocol)))
-    known: dict[str, dict[str, Any]] = {}
-    if path.is_file():
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(
-                f"{path}: damaged ({error}); move it away or give another folder."
-            ) from error
-    other = [
-        f"{group} {name}: {_differing(known[group][name], value)}"
-        for group, entries in protocol.items()
-        for name, value in entries.items()
-        if name in known.get(group, {}) and known[group][name] != value
-    ]
-    if other:
-        shown = "; ".join(other[:3]) + ("; ..." if len(other) > 3 else "")
-        raise InputError(
-            f"{path}: results of another protocol are there ({shown}); give another "
-            "folder or the same flags."
-        )
-    merged = {
-        group: {**known.get(group, {}), **entries}
-        for group, entries in protocol.items()
-    }
-    files.write_json(path, merged)
-
-
-def _differing(before, now):
-    if not (isinstance(before, dict) and isinstance(now, dict)):
-        return f"{_short(before)} there, {_short(now)} here"
-    names = [n for n in {**before, **now} if before.get(n) != now.get(n)]
-    return ", ".join(f"{n} {_differing(before.get(n), now.get(n))}" for n in names)
-
-
-def _short(value):
-    text = json.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "..."

@@ -81,9 +81,12 @@ class Truth(NamedTuple):
 
     def take(self, rows: Sequence[int]) -> "Truth":
         """Returns the truth of some of the images."""
-        chosen = np.asarray(rows, int)
-        arrays = [values[chosen] for values in self[:-2]]
-        return Truth(*arrays, self.crop, self.detectors)
+        arrays = {
+            name: values[np.asarray(rows, int)]
+            for name, values in self._asdict().items()
+            if isinstance(values, np.ndarray)
+        }
+        return self._replace(**arrays)
 
 
 class _Seen(NamedTuple):

@@ -238,7 +238,9 @@ def _finish(model, settings, faces):
 def _provenance(settings, model, faces):
     return {
         "command": application.command(
-            "experiments.train", without=("run_dir", "export", "sample_every")
+            "experiments.train",
+            "experiments.completer_training",
+            without=("run_dir", "export", "sample_every"),
         ),
         "settings": dataclasses.asdict(settings),
         "steps": model.source["step"],

@@ -59,3 +59,22 @@ def test_nothing_is_written_where_measuring_fails(tmp_path):
 
 def _interrupted():
     raise KeyboardInterrupt
+
+
+def test_entries_can_be_added_but_not_changed(tmp_path):
+    path = tmp_path / "protocol.json"
+    protocols.extend(path, {"frame": {"seed": 0}, "methods": {"si": {"steps": 1}}})
+    protocols.extend(path, {"frame": {"seed": 0}, "methods": {"tv": {}}})
+    both = {"frame": {"seed": 0}, "methods": {"si": {"steps": 1}, "tv": {}}}
+    assert json.loads(path.read_text()) == both
+    with pytest.raises(InputError, match=r"methods\.si\.steps was 1 and is 2"):
+        protocols.extend(path, {"frame": {"seed": 0}, "methods": {"si": {"steps": 2}}})
+    assert json.loads(path.read_text()) == both
+
+
+def test_what_is_no_protocol_is_not_extended(tmp_path):
+    path = tmp_path / "protocol.json"
+    path.write_text("{}")
+    with pytest.raises(InputError, match="not a protocol"):
+        protocols.extend(path, {"frame": {"seed": 0}})
+    assert path.read_text() == "{}"

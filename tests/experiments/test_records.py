@@ -30,7 +30,9 @@ def test_rows_come_back_as_they_were(path):
 
 def test_it_knows_what_is_there(path):
     table = opened(path)
-    assert table.has("tv", "a") and not table.has("tv", "c") and not table.has("lr", "a")
+    assert (
+        table.has("tv", "a") and not table.has("tv", "c") and not table.has("lr", "a")
+    )
 
 
 def test_the_file_is_a_table_for_everyone(path):
