@@ -29,11 +29,13 @@ from experiments import (
     searches,
     systems,
 )
-from inpaint_jax import files, masks, weights
+from inpaint_jax import files, masks, sources, weights
 from inpaint_jax.errors import InputError
 
 _IMAGES = flags.DEFINE_string(
-    "images", None, "Folder of undamaged faces with an optional [start:stop]."
+    "images",
+    None,
+    "Undamaged faces: a folder, array:FILE or tfds:NAME, also with a [start:stop].",
 )
 _METHODS = flags.DEFINE_list(
     "methods",
@@ -119,7 +121,7 @@ def report(table: records.Table, plan: Plan) -> evaluation_figures.Gallery:
 
 def _plan(model):
     output = files.make_directory(application.given(_OUTPUT))
-    inputs = cases.list_inputs(application.given(_IMAGES), mask="", output=output)
+    inputs = _inputs(application.given(_IMAGES), output)
     holes = [cases.read_hole(name, hole_is_white=True) for name in _MASKS.value]
     if any(hole.make is None for hole in holes):
         raise InputError(
@@ -127,7 +129,7 @@ def _plan(model):
             f"{', '.join(masks.MASKS)} or random1 to random99."
         )
     return Plan(
-        inputs=tuple(inputs[: _LIMIT.value]),
+        inputs=tuple(inputs),
         holes=tuple({hole.name: hole for hole in holes}.values()),
         seed=_SEED.value,
         at_once=_AT_ONCE.value,
@@ -135,6 +137,19 @@ def _plan(model):
         size=model.architecture.image_size,
         output=output,
     )
+
+
+def _inputs(images, output):
+    """Lists pictures; those that are not in a folder are first put into one."""
+    if not images.startswith(("array:", "tfds:")):
+        return cases.list_inputs(images, mask="", output=output)[: _LIMIT.value]
+    names, read = sources.open_source(images)
+    folder = files.make_directory(output / "inputs")
+    paths = [folder / f"{name}.png" for name in names[: _LIMIT.value]]
+    for i, path in enumerate(paths):
+        if not path.exists():
+            files.write_picture(path, read(i))
+    return paths
 
 
 def _agree(plan, used):

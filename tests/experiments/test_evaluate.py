@@ -148,6 +148,15 @@ def test_a_killed_run_goes_on_and_methods_can_be_added(found, resumed):
         assert again == row
 
 
+def test_faces_may_come_from_an_array(evaluate, bench):
+    np.save(bench / "faces.npy", drawn.noise(3, 64, 64, 3))
+    images = f"--images=array:{bench}/faces.npy"
+    flags = [images, "--limit=2", "--methods=mean", "--masks=left"]
+    done = evaluate(*flags, output="array")
+    assert done.returncode == 0, done.stderr
+    assert set(scores(bench / "array")) == {("mean", "left", i) for i in "01"}
+
+
 def test_results_of_another_protocol_are_refused(evaluate, resumed):
     done = evaluate("--seed=1")
     assert done.returncode == 2
