@@ -48,6 +48,9 @@ _VALIDATION = flags.DEFINE_string(
 _RECONSTRUCT = flags.DEFINE_integer(
     "reconstruct", 100, "With --check: how many real faces to redraw; 0: none.", 0
 )
+_RECONSTRUCT_STEPS = flags.DEFINE_integer(
+    "reconstruct_iterations", 300, "Steps of the search for each of them.", 1
+)
 _CACHE = flags.DEFINE_string(
     "cache", None, "File.npy that keeps the cropped pictures for the next run."
 )
@@ -258,7 +261,12 @@ def _check_health(path):
     redrawn = None
     if _RECONSTRUCT.value:
         unseen, _ = health.choose(faces, known)
-        redrawn = reconstruction.score(key, model, unseen[: _RECONSTRUCT.value])
+        redrawn = reconstruction.score(
+            key,
+            model,
+            unseen[: _RECONSTRUCT.value],
+            iterations=_RECONSTRUCT_STEPS.value,
+        )
     found = health.check(
         key,
         model,

@@ -183,7 +183,11 @@ def test_the_application_prints_the_verdict(tmp_path, launched):
     done = launched(
         *("experiments.train", "--check=release"),
         *(f"--data=array:{pictures}", f"--train_data=array:{pictures}[:3]"),
-        *("--reconstruct=1", f"--run_dir={tmp_path / 'health'}"),
+        *(
+            "--reconstruct=1",
+            "--reconstruct_iterations=40",
+            f"--run_dir={tmp_path / 'health'}",
+        ),
     )
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "health" / "health.json").read_text())
