@@ -29,6 +29,12 @@ _VARIANT = flags.DEFINE_multi_string(
     f"each. The one that others are compared with is {ablation_table.BASELINE}.",
 )
 _TOGETHER = flags.DEFINE_integer("images_at_once", 8, "Searched for as one program.", 1)
+_EQUAL = flags.DEFINE_enum(
+    "equal",
+    "time",
+    ["time", "steps"],
+    "What all variants get as much of; restarts are equal in any case.",
+)
 _OUTPUT = flags.DEFINE_string("output_dir", "outputs/ablation", "Folder to write to.")
 
 
@@ -54,7 +60,14 @@ def _from_flags() -> ablation_run.Run:
     at_once = min(_TOGETHER.value, len(paths))
     model = weights.load(searches.CHECKPOINT.value)
     return ablation_run.Run(
-        variants, paths, holes, _SEEDS.value, at_once, output, model
+        variants,
+        paths,
+        holes,
+        _SEEDS.value,
+        at_once,
+        output,
+        model,
+        _EQUAL.value,
     )
 
 

@@ -48,6 +48,7 @@ class Run:
       at_once: faces that are searched for as one program.
       output: folder of the results.
       model: the networks.
+      equal: what all variants get as much of, see `budgets.measure`.
     """
 
     variants: dict[str, list[str]]
@@ -57,6 +58,7 @@ class Run:
     at_once: int
     output: pathlib.Path
     model: weights.Model
+    equal: str
 
     def method(self, name: str, *more: str) -> methods.Method:
         """Prepares a variant; `more` are further flags."""
@@ -148,6 +150,7 @@ def agree(run: Run, prepared: Prepared) -> Plans:
             run.read(run.holes[0], seed=0)[: run.at_once],
             baseline=ablation_table.BASELINE,
             at_once=run.at_once,
+            equal=run.equal,
         ),
     )
 
@@ -183,7 +186,7 @@ def write(run: Run, prepared: Prepared, plans: Plans) -> None:
         for name, plan in plans.items()
     }
     comparisons = ablation_table.compare(scores)
-    text = ablation_table.markdown(scores, comparisons, plans)
+    text = ablation_table.markdown(scores, comparisons, plans, equal=run.equal)
     files.write_text(run.output / "ablation.md", text)
     files.write_picture(run.output / "forest.png", _plot(comparisons, labels))
 
@@ -197,6 +200,7 @@ def _protocol(run, prepared) -> dict[str, Any]:
         "images_sha256": digest.hexdigest(),
         "masks": [hole.name for hole in run.holes],
         "seeds": run.seeds,
+        "equal": run.equal,
         "images_at_once": run.at_once,
         "model": run.model.source,
         "variants": {

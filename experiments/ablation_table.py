@@ -81,7 +81,11 @@ def compare(scores: Scores) -> Comparisons:
 
 
 def markdown(
-    scores: Scores, comparisons: Comparisons, budgets: dict[str, dict[str, Any]]
+    scores: Scores,
+    comparisons: Comparisons,
+    budgets: dict[str, dict[str, Any]],
+    *,
+    equal: str,
 ) -> str:
     """Writes the tables, and what they say in words.
 
@@ -90,23 +94,26 @@ def markdown(
       comparisons: from `compare`.
       budgets: {variant: "label", "flags", "restarts", "iterations",
         "step_seconds" and "planned_seconds"}.
+      equal: what all variants had as much of, "time" or "steps".
     """
     parts = [
-        "# Landmark terms against none, at equal time\n",
+        f"# Landmark terms against none, at equal {equal}\n",
         _how(scores, comparisons),
     ]
     for mask in dict.fromkeys(mask for _, mask in scores):
         parts += [f"## Mask {mask}\n", _table(mask, scores, comparisons, budgets)]
         parts += [*_sentences(mask, comparisons, budgets), *_caveats(mask, scores)]
         parts += [_agreement(mask, scores), ""]
-    parts += ["## Time\n", _TIME, _times(scores, budgets)]
+    parts += ["## Time\n", _BUDGET[equal] + _USED, _times(scores, budgets)]
     return "\n".join(parts)
 
 
-_TIME = f"""\
-All variants have as many restarts, and as many steps as fit in the time of `{BASELINE}`
-by what a step took before the runs. What was used holds ranking and blending too.
-"""
+_BUDGET = {
+    "time": f"All variants have as many restarts, and as many steps as fit in the time "
+    f"of `{BASELINE}`\nby what a step took before the runs. ",
+    "steps": "All variants have as many restarts and steps. ",
+}
+_USED = "What was used holds ranking and blending too.\n"
 
 
 def _how(scores, comparisons):

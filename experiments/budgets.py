@@ -1,4 +1,4 @@
-"""Searches of equal time: how many steps of one take as long as those of another."""
+"""Searches of equal time or steps: how many steps each method gets."""
 
 import time
 from typing import Any
@@ -42,6 +42,7 @@ def measure(
     *,
     baseline: str,
     at_once: int,
+    equal: str = "time",
 ) -> dict[str, dict[str, Any]]:
     """Finds the steps that each method gets.
 
@@ -53,6 +54,7 @@ def measure(
       inputs: at most `at_once` images to search for.
       baseline: the name of the one whose steps are as its flags say.
       at_once: how many are searched for as one program.
+      equal: what all methods get as much of as the baseline, "time" or "steps".
 
     Returns:
       {name: "restarts", "iterations", and for one image "step_seconds" and
@@ -74,15 +76,18 @@ def measure(
         name: float(np.median(seconds[1:])) / (_STEPS * at_once)
         for name, seconds in times.items()
     }
+    # Terms only add to a step: what seems to be faster than the baseline is noise.
+    share = {
+        name: min(1.0, step[baseline] / step[name]) if equal == "time" else 1.0
+        for name in step
+    }
     return {
-        name: _budget(method.settings, step[name], step[baseline])
+        name: _budget(method.settings, step[name], share[name])
         for name, method in prepared.items()
     }
 
 
-def _budget(settings, step, step_of_baseline):
-    # Terms only add to a step: what seems to be faster than the baseline is noise.
-    ratio = min(1.0, step_of_baseline / step)
+def _budget(settings, step, ratio):
     iterations = max(1, round(settings.iterations * ratio))
     return {
         "restarts": settings.restarts,

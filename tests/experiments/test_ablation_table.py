@@ -33,7 +33,9 @@ def budgets(found):
 
 
 def markdown(found):
-    return ablation_table.markdown(found, ablation_table.compare(found), budgets(found))
+    return ablation_table.markdown(
+        found, ablation_table.compare(found), budgets(found), equal="time"
+    )
 
 
 def test_a_difference_is_the_mean_over_faces_of_means_over_seeds():

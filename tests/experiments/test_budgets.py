@@ -76,3 +76,17 @@ def test_what_cannot_take_equal_time_is_refused(changes, words):
         budgets.check(prepared, baseline="none")
     assert words in str(refused.value)
     budgets.check({"none": method("none")}, baseline="none")
+
+
+def test_steps_can_be_equal_in_place_of_time(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(budgets, "time", clock)
+    monkeypatch.setattr(budgets.methods, "search", clock.search)
+    monkeypatch.setattr(budgets.methods, "with_stages", lambda m, stages: m)
+    prepared = {name: method(name) for name in SECONDS}
+    found = budgets.measure(
+        prepared, ["face"], baseline="none", at_once=2, equal="steps"
+    )
+    assert {plan["iterations"] for plan in found.values()} == {30}
+    slow = found["slow"]
+    assert slow["planned_seconds"] == pytest.approx(30 * slow["step_seconds"])
