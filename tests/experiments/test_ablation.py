@@ -78,6 +78,7 @@ def call(bench):
                 at_once=3,
                 output=folder,
                 model=model,
+                equal="time",
             )
             wanted = dataclasses.replace(wanted, **changes)
             prepared = ablation_run.prepare(wanted)
