@@ -75,6 +75,8 @@ def write(gallery: Gallery, *, crop: int) -> None:
             shown = [m for m in methods if m in gallery.methods]
             if shown:
                 _save(gallery, f"{name}.png", *_beside(gallery, chosen, shown))
+        each = chosen[: len(gallery.masks)]
+        _save(gallery, "systems.png", *_beside(gallery, each, gallery.methods))
         _save(gallery, "samples.png", *_samples(gallery, chosen))
         _save(gallery, "points.png", *_points(gallery, chosen, crop))
     for method in gallery.methods:

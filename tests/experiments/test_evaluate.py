@@ -127,7 +127,13 @@ def test_summary_and_figures_are_there(found):
     assert set(summary) == set(METHODS) and set(summary["si"]) == set(MASKS)
     assert set(summary["ce"]["centre"]["psnr"]) == {"mean", "ci_low", "ci_high", "n"}
     names = {path.name for path in (folder / "figures").iterdir()}
-    assert {"local.png", "learned.png", "samples.png", "points.png"} <= names
+    assert {
+        "systems.png",
+        "local.png",
+        "learned.png",
+        "samples.png",
+        "points.png",
+    } <= names
     assert {"steps.png", "failures_si.png"} <= names
 
 
