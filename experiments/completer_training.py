@@ -136,6 +136,7 @@ def run(
     Returns:
       The trained network.
     """
+    parser = _parser(settings, architecture.image_size)
     rules, network = settings.rules(), architecture.network()
     rate = optax.cosine_decay_schedule(settings.generator_rate, schedule.steps)
     critic = dcgan.Architecture(
@@ -156,7 +157,6 @@ def run(
     if settings.start_from:
         start = _start(settings.start_from, trained)
         state = state._replace(completer=jax.tree.map(jnp.array, start.variables))
-    parser = _parser(settings, architecture.image_size)
     size = architecture.image_size
     shown = pixels.from_bytes(jnp.asarray(faces.images[:_SHOWN]))
     mask = masks.sample(key_shown, len(shown), (size, size), families=rules.families)
@@ -172,7 +172,7 @@ def run(
         training.write_samples(run_dir, step, rows)
 
     step = functools.partial(completer_fitting.train_step, **options)
-    variables, taken = _train(
+    return _train(
         key_steps,
         state,
         (faces.images,),
@@ -185,8 +185,6 @@ def run(
         variables=lambda state: state.completer,
         show=show,
     )
-    source = {"path": str(run_dir), "step": taken}
-    return dataclasses.replace(trained, variables=variables, source=source)
 
 
 def run_parser(
@@ -212,7 +210,7 @@ def run_parser(
     options: Any = {"parser": network, "optimizer": optax.adam(rate)}
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
     trained = feed_forward.FeedForward(architecture, settings.crop, {}, {})
-    variables, taken = _train(
+    return _train(
         key_steps,
         jax.jit(functools.partial(parser_fitting.init, **options))(key_init),
         (faces.images, parts),
@@ -225,8 +223,6 @@ def run_parser(
         variables=lambda state: state.variables,
         show=None,
     )
-    source = {"path": str(run_dir), "step": taken}
-    return dataclasses.replace(trained, variables=variables, source=source)
 
 
 def _train(
@@ -269,7 +265,8 @@ def _train(
         networks=lambda state: {network.model: variables(state)},
         show=show,
     )
-    return variables(state), int(state.step)
+    source = {"path": str(run_dir), "step": int(state.step)}
+    return dataclasses.replace(network, variables=variables(state), source=source)
 
 
 def _start(path, network):

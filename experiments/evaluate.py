@@ -107,7 +107,8 @@ def main() -> int:
 
 def report(table: records.Table, plan: Plan) -> evaluation_figures.Gallery:
     """Writes summary, tables and figures of all that has been scored."""
-    rows = table.rows()
+    order = {name: i for i, name in enumerate((*systems.LEARNED, *systems.LOCAL))}
+    rows = sorted(table.rows(), key=lambda row: order.get(row["method"], len(order)))
     summary = evaluation_tables.summarise(rows)
     files.write_json(plan.output / "summary.json", summary)
     text = evaluation_tables.page(rows, summary)

@@ -31,7 +31,7 @@ BANK = flags.DEFINE_string(
 _FLAG_FILES = pathlib.Path(__file__).parent / "flags"
 _SEARCHES = {"si": "si_paper", "landmark": "landmark", "thesis": "thesis"}
 _STEPS = 8
-LOCAL, LEARNED = ("mean", "tv", "lr", "pm", "nn"), ("ce", "gfc", *_SEARCHES)
+LEARNED, LOCAL = (*_SEARCHES, "ce", "gfc"), ("tv", "lr", "pm", "nn", "mean")
 
 
 class Completions(NamedTuple):

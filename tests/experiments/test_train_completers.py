@@ -1,0 +1,118 @@
+"""CE, GFC and its parser, trained as a user trains them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from inpaint_jax import feed_forward, files
+from tests import drawn
+from tests.experiments import launcher
+
+pytest.importorskip("dlib")
+
+STEPS = 2
+
+
+@pytest.fixture(scope="module")
+def launched(environment):
+    """Nothing here runs for long: to optimise a program would take longer."""
+    quick = environment | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    with launcher.started(quick) as run:
+        yield run
+
+
+@pytest.fixture(scope="module")
+def train(launched, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("completers")
+    np.save(folder / "noise.npy", drawn.noise(9, 16, 16, 3))
+
+    def run(name, *flags):
+        done = launched(
+            "experiments.train",
+            *("--image_size=16", "--features=4", "--batch_size=4"),
+            *(f"--data=array:{folder}/noise.npy", f"--steps={STEPS}", "--log_every=1"),
+            f"--run_dir={folder}/{name}",
+            *flags,
+        )
+        return done, folder / name
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def parser(train):
+    done, folder = train("parser", "--model=parser")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gfc(train, parser):
+    done, folder = train(
+        "gfc",
+        *("--model=gfc", "--z_dim=5", "--overlap=0", "--critic_features=2"),
+        *("--lambda_local=0.01", "--lambda_parsing=0.01", f"--parser={parser}"),
+        f"--export={parser.parent}/release",
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def logged(folder):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_the_parser_learns_from_landmarks(parser):
+    assert [line["step"] for line in logged(parser)] == [1, 2]
+    assert all(0 < line["wrong"] < 1 for line in logged(parser))
+    with np.load(parser / "labels.npz") as labels:
+        assert labels["landmarks"].shape == (9, 68, 2)
+    assert feed_forward.load(parser, model="parser").model == "parser"
+
+
+def test_gfc_is_judged_by_critics_and_parser(gfc):
+    for line in logged(gfc):
+        assert line["parsing"] > 0 and line["critic_loss"] > 1 and line["fooled"] > 0
+    assert files.read_picture(gfc / "samples" / "step_0000002.png").size > 0
+
+
+def test_a_release_says_how_it_was_made(gfc):
+    release = gfc.parent / "release"
+    network = feed_forward.load(release, model="gfc")
+    assert network.architecture.bottleneck == 5
+    made = json.loads((release / "model.json").read_text())["provenance"]
+    assert made["steps"] == STEPS and made["images"] == 9
+    for flag in ("--model=gfc", "--lambda_local=0.01", "--parser="):
+        assert flag in made["command"]
+
+
+def test_a_context_encoder_goes_on_from_another(train):
+    flags = ("--model=ce", "--train_masks=centre", "--lambda_global=0")
+    done, folder = train("ce", *flags)
+    assert done.returncode == 0, done.stderr
+    assert all(line["critic_loss"] == 0 for line in logged(folder))
+    done, further = train("ce_further", *flags, f"--start_from={folder}")
+    assert done.returncode == 0, done.stderr
+    settings = (further / "effective.flags").read_text()
+    assert "--train_masks=centre" in settings and "--start_from=" in settings
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--model=ce", "--train_masks=middle"], ["--train_masks=middle", "centre"]),
+        (["--model=gfc", "--lambda_parsing=1"], ["--parser", "--model=parser"]),
+        (
+            ["--model=gfc", "--lambda_parsing=1", "--parser=/nowhere"],
+            ["/nowhere", "experiments.train --model=parser"],
+        ),
+        (["--model=ce", "--image_size=50"], ["--image_size", "50"]),
+    ],
+)
+def test_wrong_input_gives_a_sentence_and_exit_code_2(train, flags, words):
+    done, folder = train("refused", *flags)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert all(word in done.stderr for word in words), done.stderr
