@@ -88,16 +88,13 @@ def write_steps(gallery: Gallery, traces: dict[str, list[dict[int, Picture]]]) -
 
     Args:
       gallery: where to write.
-      traces: {method: {iteration: face} for each image}; rows are images, and for each
-        of them the methods.
+      traces: {method: {iteration: face} for each image}; a figure for each method, with
+        a row for each image.
     """
-    rows = [
-        list(faces.values())
-        for shown in zip(*traces.values(), strict=True)
-        for faces in shown
-    ]
-    iterations = [str(n) for n in next(iter(traces.values()))[0]]
-    _save(gallery, "steps.png", rows, [f"{', '.join(traces)}: ", *iterations[1:]])
+    for method, followed in traces.items():
+        rows = [list(faces.values()) for faces in followed]
+        first, *others = map(str, followed[0])
+        _save(gallery, f"steps_{method}.png", rows, [f"{method}: {first}", *others])
 
 
 def _beside(gallery, chosen, methods):

@@ -134,7 +134,7 @@ def test_summary_and_figures_are_there(found):
         "samples.png",
         "points.png",
     } <= names
-    assert {"steps.png", "failures_si.png"} <= names
+    assert {"steps_si.png", "failures_si.png"} <= names
 
 
 def test_the_protocol_says_what_decides_the_results(found):
