@@ -29,6 +29,7 @@ _VARIANT = flags.DEFINE_multi_string(
     f"each. The one that others are compared with is {ablation_table.BASELINE}.",
 )
 _TOGETHER = flags.DEFINE_integer("images_at_once", 8, "Searched for as one program.", 1)
+_ONLY = flags.DEFINE_list("only", [], "Names of variants to run; by default all.")
 _EQUAL = flags.DEFINE_enum(
     "equal",
     "time",
@@ -53,7 +54,7 @@ def main() -> int:
 
 def _from_flags() -> ablation_run.Run:
     output = files.make_directory(_OUTPUT.value)
-    variants, holes = ablation_run.parse(_VARIANT.value), _holes()
+    variants, holes = ablation_run.parse(_VARIANT.value, only=_ONLY.value), _holes()
     images = application.given(_IMAGES)
     paths = cases.list_inputs(images, mask=_MASKS.value[0], output=output)
     paths = paths[: _LIMIT.value]

@@ -87,11 +87,12 @@ class Run:
         ]
 
 
-def parse(texts: Sequence[str]) -> dict[str, list[str]]:
+def parse(texts: Sequence[str], *, only: Sequence[str] = ()) -> dict[str, list[str]]:
     """Reads variants.
 
     Args:
       texts: a name and the flags of its search, as "soft: --landmark_term=soft".
+      only: names of those that are wanted; if none are given, all.
 
     Returns:
       {name: flags}.
@@ -110,6 +111,12 @@ def parse(texts: Sequence[str]) -> dict[str, list[str]]:
         if name in found:
             raise InputError(f"--variant={text}: {name} is there twice; rename one.")
         found[name] = arguments.split()
+    for name in only:
+        if name not in found:
+            raise InputError(
+                f"--only={name}: no such variant; give some of {', '.join(found)}."
+            )
+    found = {name: found[name] for name in only or found}
     baseline = ablation_table.BASELINE
     if baseline not in found or len(found) < 2:
         raise InputError(

@@ -223,3 +223,12 @@ def test_the_application_reads_its_flag_file(tmp_path, environment):
     assert done.returncode == 2
     assert done.stderr.startswith("error: --masks=left,left: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_some_of_the_variants_can_be_chosen():
+    texts = [NONE, OTHER, "third: --landmark_term=soft"]
+    assert list(ablation_run.parse(texts, only=["none", "third"])) == ["none", "third"]
+    with pytest.raises(InputError, match="--only=fourth: .* none, other, third"):
+        ablation_run.parse(texts, only=["fourth"])
+    with pytest.raises(InputError, match="needs one called none"):
+        ablation_run.parse(texts, only=["other", "third"])
