@@ -92,14 +92,9 @@ def main() -> int:
         "experiments.systems",
     )
     table = records.Table(plan.output / "scores.csv", columns=COLUMNS, keys=KEYS)
-    bar = tqdm.tqdm(
-        total=len(used) * len(plan.holes) * len(plan.inputs), unit="face", disable=None
-    )
-    with bar:
-        for block in _blocks(plan):
-            for system in used:
-                _evaluate(system, block, table, plan)
-                bar.update(len(block.cases))
+    for block in tqdm.tqdm(_blocks(plan, used, table), unit="block", disable=None):
+        for system in used:
+            _evaluate(system, block, table, plan)
     gallery = report(table, plan)
     _draw_steps(gallery, used, plan)
     return 0
@@ -170,22 +165,22 @@ def _agree(plan, used):
     files.write_json(plan.output / "environment.json", reporting.environment())
 
 
-def _blocks(plan):
-    """Yields the images block by block, under one mask after the other."""
+def _blocks(plan, used, table):
+    """Yields the images block by block, under one mask after the other.
+
+    Blocks of which nothing is missing are passed over without a look at their pictures.
+    """
     for first in range(0, len(plan.inputs), 4 * plan.at_once):
+        paths = plan.inputs[first : first + 4 * plan.at_once]
         truth = None
         for hole in plan.holes:
-            block = [
-                cases.read(
-                    path,
-                    hole,
-                    crop=plan.crop,
-                    size=plan.size,
-                    seed=plan.seed,
-                    original_known=True,
-                )
-                for path in plan.inputs[first : first + 4 * plan.at_once]
-            ]
+            if all(
+                table.has(system.name, hole.name, path.stem)
+                for system in used
+                for path in paths
+            ):
+                continue
+            block = _read(plan, paths, hole)
             if truth is None:
                 originals = np.stack([case.picture for case in block])
                 truth = scoring.truth(originals, crop=plan.crop)
@@ -198,12 +193,25 @@ def _blocks(plan):
             yield Block(hole.name, block, truth)
 
 
+def _read(plan, paths, hole):
+    return [
+        cases.read(
+            path,
+            hole,
+            crop=plan.crop,
+            size=plan.size,
+            seed=plan.seed,
+            original_known=True,
+        )
+        for path in paths
+    ]
+
+
 def _evaluate(system, block, table, plan):
-    names = [case.name for case in block.cases]
     missing = [
         i
-        for i, name in enumerate(names)
-        if not table.has(system.name, block.mask, name)
+        for i, case in enumerate(block.cases)
+        if not table.has(system.name, block.mask, case.name)
     ]
     if not missing:
         return
@@ -225,17 +233,7 @@ def _evaluate(system, block, table, plan):
 
 def _draw_steps(gallery, used, plan):
     """Follows the searches for a few faces once more, to be seen at their work."""
-    shown = [
-        cases.read(
-            path,
-            plan.holes[0],
-            crop=plan.crop,
-            size=plan.size,
-            seed=plan.seed,
-            original_known=True,
-        )
-        for path in plan.inputs[:_STEPS_SHOWN]
-    ]
+    shown = _read(plan, plan.inputs[:_STEPS_SHOWN], plan.holes[0])
     traces = {
         system.name: [system.follow(case) for case in shown]
         for system in used

@@ -8,7 +8,14 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from experiments import curves, records, reporting, scoring, systems
+from experiments import (
+    curves,
+    evaluation_tables,
+    records,
+    reporting,
+    scoring,
+    systems,
+)
 from inpaint_jax import files
 
 Picture = UInt8[np.ndarray, "height width 3"]
@@ -36,11 +43,7 @@ class Gallery:
     def common(self) -> list[str]:
         """Returns the images that every method has completed under every mask."""
         found = [
-            {
-                r["image"]
-                for r in self.rows
-                if (r["method"], r["mask"]) == (method, mask)
-            }
+            evaluation_tables.images(self.rows, method, mask)
             for method in self.methods
             for mask in self.masks
         ]

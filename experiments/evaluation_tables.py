@@ -106,7 +106,7 @@ def page(rows: Sequence[records.Row], summary: Summary) -> str:
       summary: of them.
     """
     masks = _names(rows, "mask")
-    counts = sorted({(len(_images(rows, m, k)), m) for m in summary for k in masks})
+    counts = sorted({(len(images(rows, m, k)), m) for m in summary for k in masks})
     least, most = counts[0][0], counts[-1][0]
     lines = [
         "Means over the images with 95 % bootstrap intervals. A cell over fewer images "
@@ -118,7 +118,7 @@ def page(rows: Sequence[records.Row], summary: Summary) -> str:
     for metric in _TITLES:
         lines += _table(metric, summary, masks, most)
     common = set.intersection(
-        *(_images(rows, method, mask) for method in summary for mask in summary[method])
+        *(images(rows, method, mask) for method in summary for mask in summary[method])
     )
     if least < most and common:
         lines += [f"## The {len(common)} images that all methods completed", ""]
@@ -127,6 +127,11 @@ def page(rows: Sequence[records.Row], summary: Summary) -> str:
         for metric in ("ssim", "psnr", "psnr_hole", "nme", "nme_independent"):
             lines += _table(metric, alike, masks, len(common))
     return "\n".join([*lines, *_remarks(rows), ""])
+
+
+def images(rows: Sequence[records.Row], method: str, mask: str) -> set[str]:
+    """Returns the images that a method has been scored on under a mask."""
+    return {r["image"] for r in rows if (r["method"], r["mask"]) == (method, mask)}
 
 
 def _metrics() -> dict[str, Callable[[records.Row], float]]:
@@ -207,10 +212,6 @@ def _remarks(rows):
 
 def _names(rows, key) -> list[str]:
     return list(dict.fromkeys(row[key] for row in rows))
-
-
-def _images(rows, method, mask):
-    return {r["image"] for r in rows if (r["method"], r["mask"]) == (method, mask)}
 
 
 def _row(cells):
