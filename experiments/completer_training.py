@@ -4,15 +4,16 @@ import dataclasses
 import functools
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import flags
 
-from experiments import application, labelling, training
+from experiments import labelling, stepping, training
+from experiments.options import option
 from inpaint_jax import (
     checkpoints,
     completer_fitting,
@@ -26,33 +27,60 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.landmarks import host, parsing
 from inpaint_jax.models import dcgan
 
-_MASKS = flags.DEFINE_list(
-    "train_masks",
-    list(masks.MASKS),
-    "Of ce and gfc: what they learn to complete; only centre is the original CE.",
-)
-_OVERLAP = flags.DEFINE_integer(
-    "overlap",
-    4,
-    "Pixels around the hole that count ten times; 0: all pixels count alike.",
-    0,
-)
-_GLOBAL = flags.DEFINE_float(
-    "lambda_global", 0.001, "Weight of the critic of the whole image; 0: none.", 0.0
-)
-_LOCAL = flags.DEFINE_float(
-    "lambda_local", 0.0, "Weight of the critic of the hole; 0: none.", 0.0
-)
-_PARSING = flags.DEFINE_float(
-    "lambda_parsing", 0.0, "Weight of --parser's cross entropy; 0: none.", 0.0
-)
-_PARSER = flags.DEFINE_string(
-    "parser", None, "Of gfc: the --run_dir of experiments.train --model=parser."
-)
-_CRITIC = flags.DEFINE_integer(
-    "critic_features", 32, "Channels of the critics next to the image.", 1
-)
 _SHOWN = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How CE and GFC are trained; each field is a flag."""
+
+    train_masks: tuple[str, ...] = option(
+        tuple(masks.MASKS),
+        "Of ce and gfc: what they learn to complete; only centre is the original CE.",
+        of=tuple(masks.MASKS),
+    )
+    overlap: int = option(
+        4,
+        "Pixels around the hole that count ten times; 0: all pixels count alike.",
+        least=0,
+    )
+    lambda_global: float = option(
+        0.001, "Weight of the critic of the whole image; 0: none.", least=0.0
+    )
+    lambda_local: float = option(
+        0.0, "Weight of the critic of the hole; 0: none.", least=0.0
+    )
+    lambda_parsing: float = option(
+        0.0, "Weight of --parser's cross entropy; 0: none.", least=0.0
+    )
+    parser: str = option(
+        "", "Of gfc: the --run_dir of experiments.train --model=parser."
+    )
+    critic_features: int = option(
+        32, "Channels of the critics next to the image.", least=1
+    )
+
+    def __post_init__(self):
+        """Refuses a parser without a weight, and a weight without a parser.
+
+        Raises:
+          InputError: so it is.
+        """
+        if (self.lambda_parsing > 0) != bool(self.parser):
+            raise InputError(
+                f"--lambda_parsing={self.lambda_parsing:g} and --parser={self.parser}: "
+                "give both or neither; experiments.train --model=parser makes a parser."
+            )
+
+    def rules(self) -> completer_fitting.Rules:
+        """Returns what a completer minimises."""
+        return completer_fitting.Rules(
+            families=self.train_masks,
+            overlap=self.overlap,
+            lambda_global=self.lambda_global,
+            lambda_local=self.lambda_local,
+            lambda_parsing=self.lambda_parsing,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,52 +95,17 @@ class Settings:
     discriminator_rate: float
     beta1: float
     start_from: str
-    train_masks: list[str] = dataclasses.field(default_factory=list)
-    overlap: int = 0
-    lambda_global: float = 0.0
-    lambda_local: float = 0.0
-    lambda_parsing: float = 0.0
-    parser: str = ""
-    critic_features: int = 0
+    recipe: Recipe = Recipe()
 
-    def rules(self) -> completer_fitting.Rules:
-        """Returns what a completer minimises."""
-        return completer_fitting.Rules(
-            families=tuple(self.train_masks),
-            overlap=self.overlap,
-            lambda_global=self.lambda_global,
-            lambda_local=self.lambda_local,
-            lambda_parsing=self.lambda_parsing,
-        )
+    def stored(self) -> dict[str, Any]:
+        """Returns all options by the names of their flags, as JSON values."""
+        found = dataclasses.asdict(self)
+        found |= found.pop("recipe")
+        return found | {"train_masks": list(self.recipe.train_masks)}
 
 
-def with_flags(settings: Settings) -> Settings:
-    """Returns the settings of a completer's training, this module's flags included.
-
-    Raises:
-      InputError: a flag makes no sense.
-    """
-    application.check_numbers(_GLOBAL, _LOCAL, _PARSING)
-    for name in _MASKS.value:
-        if name not in masks.MASKS:
-            raise InputError(
-                f"--train_masks={name}: no such mask; give {', '.join(masks.MASKS)}."
-            )
-    if (_PARSING.value > 0) != (_PARSER.value is not None):
-        raise InputError(
-            f"--lambda_parsing={_PARSING.value:g} and --parser={_PARSER.value}: give "
-            "both or neither; experiments.train --model=parser makes a parser."
-        )
-    return dataclasses.replace(
-        settings,
-        train_masks=_MASKS.value,
-        overlap=_OVERLAP.value,
-        lambda_global=_GLOBAL.value,
-        lambda_local=_LOCAL.value,
-        lambda_parsing=_PARSING.value,
-        parser=_PARSER.value or "",
-        critic_features=_CRITIC.value,
-    )
+Judge = Callable[[feed_forward.FeedForward], float]
+"""A trained network -> score, the lower the better."""
 
 
 def run(
@@ -122,6 +115,9 @@ def run(
     architecture: Any,
     settings: Settings,
     schedule: training.Schedule,
+    *,
+    judge: Judge | None = None,
+    began: float | None = None,
 ) -> feed_forward.FeedForward:
     """Trains CE or GFC from where the store stands to the last step.
 
@@ -132,22 +128,23 @@ def run(
       architecture: of CE or GFC.
       settings: of the training.
       schedule: of the run.
+      judge: scores each checkpoint, so that the best one is kept.
+      began: see `training.run`.
 
     Returns:
       The trained network.
     """
     parser = _parser(settings, architecture.image_size)
-    rules, network = settings.rules(), architecture.network()
-    rate = optax.cosine_decay_schedule(settings.generator_rate, schedule.steps)
+    rules, network = settings.recipe.rules(), architecture.network()
     critic = dcgan.Architecture(
         image_size=architecture.image_size,
-        features=settings.critic_features,
+        features=settings.recipe.critic_features,
         kernel_size=4,
     )
     players = completer_fitting.Players(
         network,
         critic.discriminator(),
-        optax.adam(rate, b1=settings.beta1),
+        optax.adam(settings.generator_rate, b1=settings.beta1),
         optax.adam(settings.discriminator_rate, b1=settings.beta1),
     )
     key_init, key_steps, key_shown = jax.random.split(jax.random.key(settings.seed), 3)
@@ -172,11 +169,15 @@ def run(
         training.write_samples(run_dir, step, rows)
 
     step = functools.partial(completer_fitting.train_step, **options)
+
+    def advance(key, state, images, progress):
+        return step(key, state, images, parser, progress)
+
     return _train(
         key_steps,
         state,
         (faces.images,),
-        lambda key, state, images: step(key, state, images, parser),
+        advance,
         store=store,
         run_dir=run_dir,
         schedule=schedule,
@@ -184,6 +185,8 @@ def run(
         network=trained,
         variables=lambda state: state.completer,
         show=show,
+        judge=judge,
+        began=began,
     )
 
 
@@ -194,10 +197,25 @@ def run_parser(
     architecture: Any,
     settings: Settings,
     schedule: training.Schedule,
+    *,
+    points: np.ndarray | None = None,
+    began: float | None = None,
 ) -> feed_forward.FeedForward:
-    """Trains the parser on what dlib's landmarks of the faces outline; see `run`."""
-    predictor = host.Predictor(None)
-    points = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
+    """Trains the parser on what landmarks of the faces outline; see `run`.
+
+    Args:
+      store: as in `run`.
+      run_dir: as in `run`.
+      faces: as in `run`.
+      architecture: of the parser.
+      settings: as in `run`.
+      schedule: as in `run`.
+      points: the landmarks, `[count, 68, 2]` in pixels; by default those of dlib.
+      began: as in `run`.
+    """
+    if points is None:
+        predictor = host.Predictor(None)
+        points = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
     parse = jax.jit(functools.partial(parsing.parse, size=architecture.image_size))
     parts = np.concatenate(
         [
@@ -206,8 +224,8 @@ def run_parser(
         ]
     )
     network = architecture.network()
-    rate = optax.cosine_decay_schedule(settings.generator_rate, schedule.steps)
-    options: Any = {"parser": network, "optimizer": optax.adam(rate)}
+    optimizer = optax.adam(settings.generator_rate)
+    options: Any = {"parser": network, "optimizer": optimizer}
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
     trained = feed_forward.FeedForward(architecture, settings.crop, {}, {})
     return _train(
@@ -221,7 +239,7 @@ def run_parser(
         settings=settings,
         network=trained,
         variables=lambda state: state.variables,
-        show=None,
+        began=began,
     )
 
 
@@ -237,33 +255,44 @@ def _train(
     settings,
     network,
     variables,
-    show,
+    show=None,
+    judge=None,
+    began=None,
 ):
     meta = {
         "model": network.model,
         "architecture": dataclasses.asdict(network.architecture),
         "crop": settings.crop,
-        "settings": {**dataclasses.asdict(settings), "steps": schedule.steps},
+        "settings": {**settings.stored(), "steps": schedule.steps},
     }
-    first, state = training.resume(store, state, meta=meta, steps=schedule.steps)
-    application.write_effective_flags(
-        run_dir, "experiments.train", "experiments.completer_training"
-    )
-    batches = training.batches(
-        *arrays, batch_size=settings.batch_size, seed=settings.seed, first=first
-    )
+    resumed = training.resume(store, state, meta=meta, steps=schedule.steps)
+
+    def networks(state):
+        return {network.model: variables(state)}
+
+    def score(networks):
+        trained = dataclasses.replace(network, variables=networks[network.model])
+        return judge(trained)
+
     state = training.run(
         key,
-        state,
-        batches,
-        first=first,
+        resumed,
+        stepping.Rows(
+            arrays,
+            settings.batch_size,
+            settings.seed,
+            on_device=stepping.fits_on_device(*arrays),
+        ),
         schedule=schedule,
         store=store,
         run_dir=run_dir,
         meta=meta,
-        advance=jax.jit(advance, donate_argnums=1),
-        networks=lambda state: {network.model: variables(state)},
+        advance=advance,
+        networks=networks,
         show=show,
+        judge=None if judge is None else score,
+        began=began,
+        name=network.model,
     )
     source = {"path": str(run_dir), "step": int(state.step)}
     return dataclasses.replace(network, variables=variables(state), source=source)
@@ -280,13 +309,13 @@ def _start(path, network):
 
 
 def _parser(settings, size):
-    if not settings.parser:
+    if not settings.recipe.parser:
         return None
-    parser = feed_forward.load(settings.parser, model="parser")
+    parser = feed_forward.load(settings.recipe.parser, model="parser")
     found = parser.architecture.image_size, parser.crop
     if found != (size, settings.crop):
         raise InputError(
-            f"--parser={settings.parser}: was trained on images of {found[0]} pixels "
-            f"and crops of {found[1]}, the faces here have {size} and {settings.crop}."
+            f"--parser={settings.recipe.parser}: was trained on images of {found[0]} "
+            f"pixels and crops of {found[1]}, the faces here have {size} and {settings.crop}."
         )
     return parser.apply

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import application, training
+from experiments import stepping, training
 from inpaint_jax import checkpoints, data, encoding, masks, pixels, weights
 
 _SHOWN = 8
@@ -35,6 +36,9 @@ def run(
     model: weights.Model,
     settings: Settings,
     schedule: training.Schedule,
+    *,
+    judge: Callable[[dict[str, Any]], float] | None = None,
+    began: float | None = None,
 ) -> weights.Model:
     """Trains from where the store stands to the last step.
 
@@ -45,13 +49,14 @@ def run(
       model: G and D; its encoder, if it has one, is where training starts.
       settings: of the training.
       schedule: of the run.
+      judge: see `training.run`.
+      began: see `training.run`.
 
     Returns:
       The model with its new encoder.
     """
     encoder = model.architecture.encoder()
-    rate = optax.cosine_decay_schedule(settings.generator_rate, schedule.steps)
-    optimizer = optax.adam(rate, b1=settings.beta1)
+    optimizer = optax.adam(settings.generator_rate, b1=settings.beta1)
     key_init, key_steps, key_shown = jax.random.split(jax.random.key(settings.seed), 3)
     start = model.encoder
     if start is None:
@@ -62,17 +67,15 @@ def run(
         "architecture": dataclasses.asdict(model.architecture),
         "crop": model.crop,
         "encodes": "damaged faces",
+        "prior": model.prior,
         "settings": {**dataclasses.asdict(settings), "steps": schedule.steps},
     }
-    first, state = training.resume(store, state, meta=meta, steps=schedule.steps)
-    advance = jax.jit(
-        functools.partial(
-            encoding.train_step,
-            encoder=encoder,
-            generate=model.generate,
-            optimizer=optimizer,
-        ),
-        donate_argnums=1,
+    resumed = training.resume(store, state, meta=meta, steps=schedule.steps)
+    advance = functools.partial(
+        encoding.train_step,
+        encoder=encoder,
+        generate=model.generate,
+        optimizer=optimizer,
     )
 
     def networks(state):
@@ -92,17 +95,15 @@ def run(
         rows = [list(np.asarray(damaged)), list(np.asarray(redrawn))]
         training.write_samples(run_dir, step, rows)
 
-    application.write_effective_flags(run_dir, "experiments.train")
     state = training.run(
         key_steps,
-        state,
-        training.batches(
-            faces.images,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            first=first,
+        resumed,
+        stepping.Rows(
+            (faces.images,),
+            settings.batch_size,
+            settings.seed,
+            on_device=stepping.fits_on_device(faces.images),
         ),
-        first=first,
         schedule=schedule,
         store=store,
         run_dir=run_dir,
@@ -110,6 +111,9 @@ def run(
         advance=advance,
         networks=networks,
         show=show,
+        judge=judge,
+        began=began,
+        name="encoder",
     )
     return dataclasses.replace(
         model,

@@ -18,6 +18,7 @@ from experiments import (
     encoder_training,
     gan_training,
     health,
+    options,
     reconstruction,
     reporting,
     training,
@@ -93,6 +94,12 @@ _KERNEL = flags.DEFINE_integer("kernel_size", 4, "Side of the kernels.", 2)
 _ACTIVATION = flags.DEFINE_enum(
     "activation", "relu", ["relu", "leaky_relu"], "Of the generator's hidden layers."
 )
+_NORM_G = flags.DEFINE_enum(
+    "generator_norm", "batch", ["batch", "none"], "BatchNorm in G, or nothing."
+)
+_NORM_D = flags.DEFINE_enum(
+    "discriminator_norm", "batch", ["batch", "none"], "BatchNorm in D, or nothing."
+)
 _SPECTRAL = flags.DEFINE_bool(
     "spectral_norm", False, "Divide D's convolutions by their largest singular value."
 )
@@ -105,29 +112,25 @@ _PRECISION = flags.DEFINE_enum(
 _RATE_G = flags.DEFINE_float("generator_rate", 2e-4, "Adam's rate for G and E.", 0.0)
 _RATE_D = flags.DEFINE_float("discriminator_rate", 1e-4, "Adam's rate for D.", 0.0)
 _BETA1 = flags.DEFINE_float("beta1", 0.5, "Adam's first decay.", 0.0, 0.999)
-_SATURATING = flags.DEFINE_bool("saturating", False, "G's loss as eq. 13 is printed.")
-_REAL_LABEL = flags.DEFINE_float("real_label", 0.9, "D's target for real.", 0.5, 1.0)
-_DECAY = flags.DEFINE_float("average_decay", 0.999, "Of G's moving average.", 0.0, 1.0)
-_AUGMENT = flags.DEFINE_bool("augment", True, "Show D all images slightly changed.")
-_LAMBDA_R = flags.DEFINE_float(
-    "lambda_reconstruction",
-    100.0,
-    "Weight of the error with which G redraws real images; 0: no encoder beside it.",
-    0.0,
-)
-_LAMBDA_Z = flags.DEFINE_float(
-    "lambda_latent", 20.0, "Of the mismatch between encoded images and z.", 0.0
-)
 _LOG = flags.DEFINE_integer("log_every", 50, "Steps between lines of metrics.", 1)
 _SHEET = flags.DEFINE_integer("sample_every", 500, "Steps between sample sheets.", 1)
 _SAVE = flags.DEFINE_integer("checkpoint_every", 500, "Steps between checkpoints.", 1)
+_MINUTES = flags.DEFINE_float(
+    "minutes",
+    None,
+    "After which training ends, if not by --steps; compilation and the time before a "
+    "resumption count.",
+    0.0,
+)
+
+
+options.define(gan_training.Recipe, module="experiments.train")
+options.define(completer_training.Recipe, module="experiments.train")
 
 
 def main() -> int:
     """Trains, or goes on training; returns the exit code."""
-    application.check_numbers(
-        *(_RATE_G, _RATE_D, _BETA1, _REAL_LABEL, _DECAY, _LAMBDA_R, _LAMBDA_Z)
-    )
+    application.check_numbers(_RATE_G, _RATE_D, _BETA1, _MINUTES)
     if _CHECK.value:
         return _check_health(_CHECK.value)
     if _EXPORT.value:
@@ -143,6 +146,14 @@ def _train_gan():
     settings = _gan_settings("" if start is None else str(start.source))
     run_dir = files.make_directory(application.given(_RUN_DIR))
     faces = _load_data(settings.crop, architecture)
+    judge = None
+    if _VALIDATION.value:
+        judge = gan_training.judged_by(
+            _load(_VALIDATION.value, settings.crop, architecture),
+            crop=settings.crop,
+            z_dim=architecture.z_dim,
+        )
+    application.write_effective_flags(run_dir, "experiments.train")
     with checkpoints.opened(run_dir) as store:
         model = gan_training.run(
             store,
@@ -152,7 +163,7 @@ def _train_gan():
             settings,
             _schedule(),
             start=start,
-            validation=_load_also(_VALIDATION, settings.crop, architecture),
+            judge=judge,
         )
     return _finish(model, settings, faces)
 
@@ -169,6 +180,7 @@ def _train_encoder():
     )
     run_dir = files.make_directory(application.given(_RUN_DIR))
     faces = _load_data(model.crop, model.architecture)
+    application.write_effective_flags(run_dir, "experiments.train")
     with checkpoints.opened(run_dir) as store:
         trained = encoder_training.run(
             store, run_dir, faces, model, settings, _schedule()
@@ -187,21 +199,23 @@ def _train_feed_forward(model):
         beta1=_BETA1.value,
         start_from=_START_FROM.value or "",
     )
-    options: dict[str, Any] = {
+    shape: dict[str, Any] = {
         "image_size": _SIZE.value,
         "features": _FEATURES.value,
     }
     if model != "parser":
-        settings = completer_training.with_flags(settings)
-        options["kernel_size"] = _KERNEL.value
+        recipe = options.read(completer_training.Recipe)
+        settings = dataclasses.replace(settings, recipe=recipe)
+        shape["kernel_size"] = _KERNEL.value
     if model == "gfc":
-        options["bottleneck"] = _Z_DIM.value
-    architecture = _built(feed_forward.ARCHITECTURES[model], options)
+        shape["bottleneck"] = _Z_DIM.value
+    architecture = _built(feed_forward.ARCHITECTURES[model], shape)
     run_dir = files.make_directory(application.given(_RUN_DIR))
     faces = _load_data(settings.crop, architecture)
     train = completer_training.run
     if model == "parser":
         train = completer_training.run_parser
+    application.write_effective_flags(run_dir, "experiments.train")
     with checkpoints.opened(run_dir) as store:
         trained = train(store, run_dir, faces, architecture, settings, _schedule())
     if _EXPORT.value:
@@ -241,11 +255,11 @@ def _finish(model, settings, faces):
 def _provenance(settings, model, faces):
     return {
         "command": application.command(
-            "experiments.train",
-            "experiments.completer_training",
-            without=("run_dir", "export", "sample_every"),
+            "experiments.train", without=("run_dir", "export", "sample_every")
         ),
-        "settings": dataclasses.asdict(settings),
+        "settings": settings.stored()
+        if hasattr(settings, "stored")
+        else dataclasses.asdict(settings),
         "steps": model.source["step"],
         "images": len(faces.images),
         "environment": reporting.environment(),
@@ -283,7 +297,11 @@ def _check_health(path):
 
 def _schedule():
     return training.Schedule(
-        _STEPS.value, _LOG.value, save_every=_SAVE.value, show_every=_SHEET.value
+        _STEPS.value,
+        _LOG.value,
+        save_every=_SAVE.value,
+        show_every=_SHEET.value,
+        seconds=None if _MINUTES.value is None else 60.0 * _MINUTES.value,
     )
 
 
@@ -297,6 +315,8 @@ def _architecture():
             "kernel_size": _KERNEL.value,
             "activation": _ACTIVATION.value,
             "spectral_norm": _SPECTRAL.value,
+            "generator_norm": _NORM_G.value,
+            "discriminator_norm": _NORM_D.value,
         },
     )
 
@@ -331,14 +351,9 @@ def _gan_settings(start_from):
         generator_rate=_RATE_G.value,
         discriminator_rate=_RATE_D.value,
         beta1=_BETA1.value,
-        saturating=_SATURATING.value,
-        real_label=_REAL_LABEL.value,
-        average_decay=_DECAY.value,
-        augment=_AUGMENT.value,
-        lambda_reconstruction=_LAMBDA_R.value,
-        lambda_latent=_LAMBDA_Z.value,
         precision=_PRECISION.value,
         start_from=start_from,
+        recipe=options.read(gan_training.Recipe),
     )
 
 

@@ -6,29 +6,22 @@ python -m experiments.train_landmarks --model=cascade --data=xml:faces.xml \
 """
 
 import dataclasses
-import functools
-import os
-from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
 from absl import flags
 
 from experiments import (
     application,
     labelling,
     landmark_check,
+    landmark_training,
     reporting,
     training,
     tree_cascade,
 )
 from inpaint_jax import (
     checkpoints,
-    data,
     files,
-    landmark_fitting,
     landmark_predictor,
 )
 from inpaint_jax.errors import InputError
@@ -85,20 +78,6 @@ _LOG = flags.DEFINE_integer("log_every", 50, "Steps between lines of metrics.", 
 _SAVE = flags.DEFINE_integer("checkpoint_every", 500, "Steps between checkpoints.", 1)
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What decides the weights that come out; stored with every checkpoint."""
-
-    data: str
-    start_from: str | None
-    seed: int
-    steps: int
-    batch_size: int
-    crop: int
-    learning_rate: float
-    weight_decay: float
-
-
 def main() -> int:
     """Trains or measures; returns the exit code."""
     run_dir = files.make_directory(application.given(_RUN_DIR))
@@ -112,91 +91,20 @@ def main() -> int:
         settings.data, crop=settings.crop, size=architecture.image_size
     )
     truth = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
+    application.write_effective_flags(run_dir, "experiments.train_landmarks")
     with checkpoints.opened(run_dir) as store:
-        net = train(store, run_dir, faces, truth, architecture, settings)
+        net = landmark_training.run(
+            store, run_dir, faces, truth, architecture, settings, _schedule()
+        )
     if _EXPORT.value:
         _export(_EXPORT.value, net, settings, predictor, images=len(faces.images))
     return 1 if faces.skipped else 0
 
 
-def train(
-    store: checkpoints.Store,
-    run_dir: os.PathLike[str],
-    faces: data.Faces,
-    truth: np.ndarray,
-    architecture: landmark_net.Architecture,
-    settings: Settings,
-) -> landmark_predictor.LandmarkPredictor:
-    """Runs training from where the store stands to the last step.
-
-    Args:
-      store: open checkpoints of the run.
-      run_dir: where logs go.
-      faces: what to learn from.
-      truth: their landmarks, `[count, 68, 2]`.
-      architecture: of the net.
-      settings: of the training.
-
-    Returns:
-      The trained net.
-    """
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, settings.learning_rate, min(200, settings.steps // 2), settings.steps
+def _schedule():
+    return training.Schedule(
+        _STEPS.value, _LOG.value, save_every=_SAVE.value, show_every=_SAVE.value
     )
-    optimizer = optax.adamw(schedule, weight_decay=settings.weight_decay)
-    options = {"architecture": architecture, "optimizer": optimizer}
-    key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
-    mean = jnp.asarray(truth.mean(axis=0))
-    state = jax.jit(functools.partial(landmark_fitting.init, **options))(key_init, mean)
-    if settings.start_from:
-        start = landmark_predictor.load(settings.start_from)
-        _check_same_architecture(start, architecture)
-        state = state._replace(variables=start.variables)
-    meta = {
-        "architecture": dataclasses.asdict(architecture),
-        "crop": settings.crop,
-        "settings": dataclasses.asdict(settings),
-    }
-    first, state = training.resume(store, state, meta=meta, steps=settings.steps)
-    application.write_effective_flags(run_dir, "experiments.train_landmarks")
-    state: Any = training.run(
-        key_steps,
-        state,
-        training.batches(
-            faces.images,
-            truth,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            first=first,
-        ),
-        first=first,
-        schedule=training.Schedule(
-            settings.steps, _LOG.value, save_every=_SAVE.value, show_every=_SAVE.value
-        ),
-        store=store,
-        run_dir=run_dir,
-        meta=meta,
-        advance=jax.jit(
-            functools.partial(landmark_fitting.train_step, **options), donate_argnums=1
-        ),
-        networks=lambda state: {"net": state.variables},
-    )
-    return landmark_predictor.LandmarkPredictor(
-        architecture=architecture,
-        crop=settings.crop,
-        variables=state.variables,
-        spread=1.0,
-        source={"path": str(run_dir), "step": int(state.step)},
-    )
-
-
-def _check_same_architecture(start, architecture):
-    if (start.architecture, start.crop) != (architecture, _CROP.value):
-        raise InputError(
-            f"--start_from={_START_FROM.value}: is {start.architecture} for crops of "
-            f"{start.crop}, but the flags say {architecture} and {_CROP.value}; give "
-            "the same."
-        )
 
 
 def _train_cascade(run_dir):
@@ -265,7 +173,7 @@ def _from_flags():
         )
     except ValueError as error:
         raise InputError(f"--{error}.") from error
-    return architecture, Settings(
+    return architecture, landmark_training.Settings(
         data=application.given(_DATA),
         start_from=_START_FROM.value,
         seed=_SEED.value,

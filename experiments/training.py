@@ -2,19 +2,21 @@
 
 import dataclasses
 import os
+import pathlib
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tqdm
 from jaxtyping import UInt8
 
-from experiments import reporting
+from experiments import progress, reporting, stepping
 from inpaint_jax import checkpoints, data, files, runtime
 from inpaint_jax.errors import InputError
+
+_SECONDS_A_CALL = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +28,39 @@ class Schedule:
       log_every: steps between lines of metrics.
       save_every: steps between checkpoints.
       show_every: steps between calls of `show`.
+      seconds: after which it ends, compilation and the time before a resumption
+        included, if it has not taken all steps by then.
+      save_seconds: between checkpoints, with a call of `show` at each, in place of
+        numbers of steps.
     """
 
     steps: int
     log_every: int
     save_every: int
     show_every: int
+    seconds: float | None = None
+    save_seconds: float | None = None
+
+    def progress(self, steps: int, seconds: float) -> float:
+        """Returns how much of the training is over, from 0 to 1."""
+        share = steps / self.steps
+        if self.seconds is not None:
+            share = max(share, seconds / self.seconds)
+        return min(share, 1.0)
+
+
+class Resumed(NamedTuple):
+    """Where a run stands.
+
+    Attributes:
+      first: number of steps taken.
+      state: after them.
+      spent: seconds that they took.
+    """
+
+    first: int
+    state: Any
+    spent: float
 
 
 def load(
@@ -59,35 +88,9 @@ def load(
     return faces
 
 
-def batches(
-    *arrays: np.ndarray, batch_size: int, seed: int, first: int
-) -> Iterator[tuple[np.ndarray, ...]]:
-    """Returns the batches after `first` steps, see `data.batches`.
-
-    Args:
-      *arrays: with a row for each picture.
-      batch_size: rows of a batch.
-      seed: of the order.
-      first: steps taken.
-
-    Raises:
-      InputError: a batch cannot be shared out evenly over the devices.
-    """
-    devices = jax.local_device_count()
-    if batch_size % devices:
-        raise InputError(
-            f"--batch_size={batch_size}: is shared out over {devices} devices; give a "
-            "multiple of that."
-        )
-    order = data.batches(
-        len(arrays[0]), batch_size=batch_size, seed=seed, first_step=first
-    )
-    return data.prefetch(tuple(array[chosen] for array in arrays) for chosen in order)
-
-
 def resume(
     store: checkpoints.Store, state: Any, *, meta: dict[str, Any], steps: int
-) -> tuple[int, Any]:
+) -> Resumed:
     """Takes a run up where its last checkpoint stands.
 
     Args:
@@ -97,15 +100,12 @@ def resume(
         checkpoint must share.
       steps: where the run is to end.
 
-    Returns:
-      Steps taken, and the state after them.
-
     Raises:
       InputError: the run was started with other flags, or has gone further.
     """
     resumed = store.latest(state)
     if resumed is None:
-        return 0, state
+        return Resumed(0, state, 0.0)
     first, state, found = resumed
     _check_same(found, meta)
     if first > steps:
@@ -114,40 +114,43 @@ def resume(
             "as many."
         )
     print(f"resuming after step {first}")
-    return first, jax.tree.map(jnp.asarray, state)
+    spent = float(found.get("seconds", 0.0))
+    return Resumed(first, jax.tree.map(jnp.asarray, state), spent)
 
 
 def run(
     key: jax.Array,
-    state: Any,
-    batches: Iterator[Any],
+    start: Resumed,
+    rows: stepping.Rows,
     *,
-    first: int,
     schedule: Schedule,
     store: checkpoints.Store,
     run_dir: str | os.PathLike[str],
     meta: dict[str, Any],
-    advance: Callable[..., tuple[Any, Any]],
+    advance: stepping.Advance,
     networks: Callable[[Any], dict[str, Any]],
     show: Callable[[int, Any], None] | None = None,
     judge: Callable[[dict[str, Any]], float] | None = None,
+    began: float | None = None,
+    name: str = "training",
 ) -> Any:
-    """Trains to the last step.
+    """Trains to the last step, or until its time is over.
 
     Args:
       key: step n uses `fold_in(key, n)`, however often the run was interrupted.
-      state: after `first` steps.
-      batches: arguments of the next steps, each a tuple.
-      first: steps taken.
+      start: from `resume`.
+      rows: what to learn from.
       schedule: of the run.
       store: open checkpoints of the run.
       run_dir: folder for `metrics.jsonl`.
       meta: stored with every checkpoint.
-      advance: (key, state, *batch) -> (state, info: NamedTuple of arrays).
+      advance: one step, not compiled.
       networks: state -> {name: variables}, what is stored to be used.
       show: called with (step, state) now and then.
       judge: networks -> score, the lower the better; called at each checkpoint. The
         best of them is kept beside the run, in `best`, as a run of its own.
+      began: when the time of this run began, by `time.monotonic`; by default now.
+      name: of what is trained, as the lines call it that are printed.
 
     Returns:
       The last state.
@@ -155,45 +158,89 @@ def run(
     Raises:
       InputError: a metric or a weight is no longer finite.
     """
+    began = (time.monotonic() if began is None else began) - start.spent
     log = reporting.JsonLines(
-        os.path.join(run_dir, "metrics.jsonl"), resume_after=first
+        os.path.join(run_dir, "metrics.jsonl"), resume_after=start.first
     )
-    everywhere, shared_out = runtime.data_parallel()
-    state = jax.device_put(state, everywhere)
-    started, waited = time.monotonic(), 0.0
-    bar = tqdm.tqdm(
-        range(first + 1, schedule.steps + 1),
-        initial=first,
-        total=schedule.steps,
-        unit="step",
-        disable=None,
-    )
-    for step in bar:
+    tells = progress.Progress(name)
+    everywhere, _ = runtime.data_parallel()
+    state = jax.device_put(start.state, everywhere)
+    program = stepping.Program(key, advance, rows, longest=schedule.log_every)
+    batches = data.prefetch(rows.batches(start.first), depth=schedule.log_every)
+    step, waited, saved, rate = start.first, 0.0, time.monotonic(), 0.0
+    since: list[dict[str, np.ndarray]] = []
+    last = step >= schedule.steps
+    if not last:
+        tells.say("compiling")
+    while not last:
         asked = time.monotonic()
-        batch = next(batches)
-        waited += time.monotonic() - asked
-        batch = jax.device_put(batch, shared_out)
-        state, info = advance(jax.random.fold_in(key, step), state, *batch)
-        last = step == schedule.steps
+        count = _steps_of_a_call(step, schedule, rate)
+        taken = [next(batches) for _ in range(count)]
+        gathered = time.monotonic()
+        waited += gathered - asked
+        seconds = gathered - began
+        over = [schedule.progress(step + i, seconds) for i in range(count)]
+        state, told = program.run(state, step, taken, over)
+        since.append(told)
+        rate = count / (time.monotonic() - asked)
+        for i in range(count):
+            check_finite({n: float(v[i]) for n, v in told.items()}, step + i + 1)
+        step += count
+        now = time.monotonic()
+        done = schedule.progress(step, now - began)
+        last = done >= 1.0
         if step % schedule.log_every == 0 or last:
-            values = {name: float(jnp.mean(v)) for name, v in info._asdict().items()}
-            check_finite(values, step)
-            elapsed = time.monotonic() - started
+            values = {n: float(np.mean(v)) for n, v in _joined(since).items()}
+            since = []
             # What of that time the device stood still because no data was there.
-            values["data_share"] = waited / elapsed
-            log.append(step=step, seconds=round(elapsed, 1), **values)
-            bar.set_postfix({name: f"{v:.2f}" for name, v in values.items()})
-        if show is not None and (step % schedule.show_every == 0 or last):
+            share = waited / max(now - began - start.spent, 1e-9)
+            spent = round(now - began, 1)
+            log.append(step=step, seconds=spent, **values, data_share=share)
+            tells.update(step, done, values, last=last)
+        by_time = schedule.save_seconds
+        due = by_time is not None and now - saved >= by_time
+        every = by_time is None and step % schedule.show_every == 0
+        if show is not None and (every or due or last):
             show(step, state)
-        if step % schedule.save_every == 0 or last:
+        if last or due or (by_time is None and step % schedule.save_every == 0):
+            saved = time.monotonic()
             model = networks(state)
             _check_weights(model, step)
-            store.save(step, state=state, model=model, meta=meta)
+            kept = {**meta, "seconds": saved - began}
+            store.save(step, state=state, model=model, meta=kept)
             if judge is not None:
                 score = judge(model)
                 log.append(step=step, score=score)
-                _keep_if_best(run_dir, step, state, model, {**meta, "score": score})
+                _keep_if_best(run_dir, step, state, model, {**kept, "score": score})
+    _tell_the_end(tells, run_dir, step)
     return state
+
+
+def _steps_of_a_call(step, schedule, rate):
+    """As many as fit into a few seconds, and no further than what is to be done next.
+
+    The result does not depend on it; but who is given minutes must look at the clock.
+    """
+    every = [schedule.log_every]
+    if schedule.save_seconds is None:
+        every += [schedule.save_every, schedule.show_every]
+    nearest = min([schedule.steps - step, *(n - step % n for n in every)])
+    return max(1, min(nearest, int(_SECONDS_A_CALL * rate)))
+
+
+def _joined(told):
+    return {name: np.concatenate([each[name] for each in told]) for name in told[0]}
+
+
+def _tell_the_end(tells, run_dir, step):
+    tells.say(f"done after step {step:,}; its checkpoints are in {run_dir}")
+    best = pathlib.Path(run_dir) / "best"
+    if checkpoints.is_run(best):
+        at, meta = checkpoints.read_meta(best)
+        tells.say(f"the best is step {at:,} with {meta['score']:.4g}, in {best}")
+    sheets = sorted((pathlib.Path(run_dir) / "samples").glob("step_*.png"))
+    if sheets:
+        tells.say(f"its last sheet of pictures is {sheets[-1]}")
 
 
 def write_samples(

@@ -1,7 +1,15 @@
-"""Random changes of images, differentiable, so that they may stand before D."""
+"""Random changes of images, differentiable, so that they may stand before D.
+
+The discriminator sees real and generated images only through `random_view`
+("differentiable augmentation", Zhao et al. 2020), so it cannot learn a small training
+set by heart, and the generator is still asked for unchanged faces.
+"""
+
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from inpaint_jax import types
 
@@ -23,31 +31,45 @@ def random_flip(key: types.PRNGKey, image: types.Image) -> types.Image:
     return jnp.where(mirror, image[:, :, ::-1], image)
 
 
-def random_view(key: types.PRNGKey, image: types.Image) -> types.Image:
-    """Changes each image's brightness and position a little, with a gradient.
+def brightness(key: types.PRNGKey, image: types.Image) -> types.Image:
+    """Adds one number from [-0.2, 0.2] to each image, beyond [-1, 1] if need be."""
+    return image + _uniform(key, image, _MAX_BRIGHTNESS)
 
-    The discriminator sees real and generated images only through this ("differentiable
-    augmentation", Zhao et al. 2020), so it cannot learn a small training set by heart,
-    and the generator is still asked for unchanged faces.
+
+def colour(key: types.PRNGKey, image: types.Image) -> types.Image:
+    """Changes brightness, saturation and contrast (Zhao et al. 2020, "color").
+
+    Brightness moves by up to 0.5; the distance of each pixel from its grey is scaled by
+    0 to 2, and that of each image from its mean by 0.5 to 1.5.
 
     Args:
       key: of the changes.
       image: `[batch, H, W, 3]` in [-1, 1].
 
     Returns:
-      Images of the same shape: brightness moved by up to 0.2, position by up to 6 px at
-      64 px (in proportion at other sizes), with grey moving in from outside.
+      Images of the same shape, not clipped.
+    """
+    keys = jax.random.split(key, 3)
+    image = image + _uniform(keys[0], image, 0.5)
+    grey = jnp.mean(image, axis=3, keepdims=True)
+    image = grey + (1.0 + _uniform(keys[1], image, 1.0)) * (image - grey)
+    mean = jnp.mean(image, axis=(1, 2, 3), keepdims=True)
+    return mean + (1.0 + _uniform(keys[2], image, 0.5)) * (image - mean)
+
+
+def translation(key: types.PRNGKey, image: types.Image) -> types.Image:
+    """Moves each image by up to 6 px at 64 px, with grey moving in from outside.
+
+    Args:
+      key: of the moves.
+      image: `[batch, H, W, 3]`; at other sizes it moves in proportion.
+
+    Returns:
+      Images of the same shape.
     """
     batch, height, width, channels = image.shape
-    key_brightness, key_shift = jax.random.split(key)
-    brightness = jax.random.uniform(
-        key_brightness,
-        (batch, 1, 1, 1),
-        minval=-_MAX_BRIGHTNESS,
-        maxval=_MAX_BRIGHTNESS,
-    )
     reach = _MAX_SHIFT * height // 64
-    corner = jax.random.randint(key_shift, (batch, 2), 0, 2 * reach + 1)
+    corner = jax.random.randint(key, (batch, 2), 0, 2 * reach + 1)
     around = ((0, 0), (reach, reach), (reach, reach), (0, 0))
 
     def window(padded, start):
@@ -55,4 +77,65 @@ def random_view(key: types.PRNGKey, image: types.Image) -> types.Image:
             padded, (start[0], start[1], 0), (height, width, channels)
         )
 
-    return jax.vmap(window)(jnp.pad(image + brightness, around), corner)
+    return jax.vmap(window)(jnp.pad(image, around), corner)
+
+
+def cutout(key: types.PRNGKey, image: types.Image) -> types.Image:
+    """Covers a square of half the image's side, at a random place, with grey.
+
+    Args:
+      key: of the places; up to half of the square may lie outside.
+      image: `[batch, H, W, 3]`.
+
+    Returns:
+      Images of the same shape.
+    """
+    batch, height, width, _ = image.shape
+    centre = jax.random.uniform(key, (2, batch, 1))
+    rows, columns = jnp.arange(height)[None], jnp.arange(width)[None]
+    near_rows = jnp.abs(rows - centre[0] * height) < height / 4
+    near_columns = jnp.abs(columns - centre[1] * width) < width / 4
+    covered = near_rows[:, :, None, None] & near_columns[:, None, :, None]
+    return jnp.where(covered, 0.0, image)
+
+
+Change = Callable[[types.PRNGKey, types.Image], types.Image]
+
+CHANGES: dict[str, Change] = {
+    "brightness": brightness,
+    "colour": colour,
+    "translation": translation,
+    "cutout": cutout,
+}
+
+
+def random_view(
+    key: types.PRNGKey,
+    image: types.Image,
+    probability: Float[Array, ""] | float = 1.0,
+    *,
+    changes: Sequence[str] = ("brightness", "translation"),
+) -> types.Image:
+    """Changes each image at random, with a gradient.
+
+    Args:
+      key: of the changes.
+      image: `[batch, H, W, 3]` in [-1, 1].
+      probability: with which each change is made of each image, in [0, 1].
+      changes: names of `CHANGES`, in this order.
+
+    Returns:
+      Images of the same shape.
+    """
+    for number, name in enumerate(changes):
+        key_coin, key_change = jax.random.split(jax.random.fold_in(key, number))
+        changed = CHANGES[name](key_change, image)
+        made = jax.random.uniform(key_coin, (image.shape[0], 1, 1, 1)) < probability
+        image = jnp.where(made, changed, image)
+    return image
+
+
+def _uniform(key, image, reach):
+    """One number for each image from [-reach, reach]."""
+    shape = (image.shape[0], 1, 1, 1)
+    return jax.random.uniform(key, shape, minval=-reach, maxval=reach)

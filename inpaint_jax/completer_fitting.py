@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
 
-from inpaint_jax import augmentation, losses, masks, pixels, types
+from inpaint_jax import augmentation, descent, losses, masks, pixels, types
 from inpaint_jax.models import context_encoder, dcgan, face_completion
 
 
@@ -125,6 +125,7 @@ def train_step(
     state: CompleterState,
     images: types.ImageBytes,
     parser: jax.tree_util.Partial | None,
+    progress: descent.Progress = 0.0,
     *,
     players: Players,
     rules: Rules,
@@ -136,6 +137,7 @@ def train_step(
       state: where they are.
       images: whole faces, uint8 `[batch, H, W, 3]`.
       parser: image -> logits of its parts; None if it has no weight.
+      progress: how much of the training is over; the completer's rate falls to 0.
       players: networks and optimizers.
       rules: what they minimise.
 
@@ -178,11 +180,13 @@ def train_step(
     moved, moments = {}, {}
     for name, variables in before.items():
         main = name == "completer"
-        optimizer = players.completer_optimizer if main else players.critic_optimizer
-        updates, moments[name] = optimizer.update(
-            gradients[name], state.moments[name], variables["params"]
+        params, moments[name] = descent.move(
+            players.completer_optimizer if main else players.critic_optimizer,
+            variables["params"],
+            gradients[name],
+            state.moments[name],
+            rate=descent.cosine(progress) if main else 1.0,
         )
-        params = optax.apply_updates(variables["params"], updates)
         moved[name] = {"params": params, "batch_stats": all_stats[name]}
     nothing = jnp.zeros(batch)
     info = CompleterInfo(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
 
-from inpaint_jax import augmentation, losses, masks, pixels, types
+from inpaint_jax import augmentation, descent, losses, masks, pixels, types
 from inpaint_jax.models import dcgan
 
 
@@ -63,6 +63,7 @@ def train_step(
     key: types.PRNGKey,
     state: EncoderState,
     images: types.ImageBytes,
+    progress: descent.Progress = 0.0,
     *,
     encoder: dcgan.Encoder,
     generate: types.Generate,
@@ -75,6 +76,7 @@ def train_step(
       key: of the flips and the masks.
       state: where training is.
       images: undamaged faces, uint8 `[batch, H, W, 3]`.
+      progress: how much of the training is over; the rate falls to 0 with it.
       encoder: the network.
       generate: G with its weights, as the search uses it.
       optimizer: of the encoder.
@@ -106,13 +108,12 @@ def train_step(
 
     params = state.variables["params"]
     gradient, (info, stats) = jax.grad(objective, has_aux=True)(params)
-    updates, moments = optimizer.update(gradient, state.moments, params)
+    params, moments = descent.move(
+        optimizer, params, gradient, state.moments, rate=descent.cosine(progress)
+    )
     next_state = EncoderState(
         step=state.step + 1,
-        variables={
-            "params": optax.apply_updates(params, updates),
-            "batch_stats": stats,
-        },
+        variables={"params": params, "batch_stats": stats},
         moments=moments,
     )
     return next_state, info

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from inpaint_jax import masks, pixels, types
+from inpaint_jax import descent, masks, pixels, types
 from inpaint_jax.landmarks import annotation
 from inpaint_jax.models import landmark_net
 
 _MAX_SHIFT = 1
+_WARM = 0.025  # share of the training in which the rate rises
 _MAX_CONTRAST, _MAX_BRIGHTNESS = 0.1, 0.1
 
 
@@ -73,6 +74,7 @@ def train_step(
     state: FitState,
     images: types.ImageBytes,
     landmarks: landmark_net.Landmarks,
+    progress: descent.Progress = _WARM,
     *,
     architecture: landmark_net.Architecture,
     optimizer: optax.GradientTransformation,
@@ -87,6 +89,7 @@ def train_step(
       state: where training is.
       images: undamaged faces, uint8 `[batch, H, W, 3]`.
       landmarks: their points in pixels.
+      progress: how much of the training is over; the rate rises, then falls to 0.
       architecture: of the net.
       optimizer: of its weights.
 
@@ -116,8 +119,8 @@ def train_step(
 
     params = state.variables["params"]
     gradient, (info, stats) = jax.grad(objective, has_aux=True)(params)
-    updates, moments = optimizer.update(gradient, state.moments, params)
-    moved = optax.apply_updates(params, updates)
+    rate = descent.warm_cosine(progress, warm=_WARM)
+    moved, moments = descent.move(optimizer, params, gradient, state.moments, rate=rate)
     next_state = FitState(
         step=state.step + 1,
         variables={"params": moved, "batch_stats": stats},

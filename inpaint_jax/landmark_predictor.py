@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from inpaint_jax import releases, types
 from inpaint_jax.models import landmark_net
@@ -43,6 +44,14 @@ class LandmarkPredictor:
           variance along each axis.
         """
         return self.place(image, mask)
+
+    def features(self, image: types.Image) -> Float[Array, "batch hidden"]:
+        """Returns what the net's last hidden layer sees in undamaged faces."""
+        options: Any = {"train": False, "features": True}
+        everything = jnp.ones_like(image[..., :1])
+        return self.architecture.network().apply(
+            self.variables, image, everything, **options
+        )  # pyright: ignore[reportReturnType]
 
     @property
     def place(self) -> jax.tree_util.Partial:

@@ -5,6 +5,8 @@ log D are computed from logits, with log D = -softplus(-logit) and
 log(1 - D) = -softplus(logit), which stay finite where D is certain.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -46,6 +48,39 @@ def generator(
     if saturating:
         return -jax.nn.softplus(fake_logits)
     return jax.nn.softplus(-fake_logits)
+
+
+def relativistic(logits: types.Logits, others: types.Logits) -> types.PerExample:
+    """Computes the relativistic paired loss (Jolicoeur-Martineau 2018).
+
+    D minimises it with the real images first, G with the generated ones first: only the
+    difference of a pair counts, so the logits have no zero of their own.
+
+    Args:
+      logits: `[batch]`, of the images that are to look more real.
+      others: `[batch]`, of the images that they are compared with.
+
+    Returns:
+      `[batch]`, at least 0.
+    """
+    return jax.nn.softplus(others - logits)
+
+
+def gradient_penalty(
+    discriminate: Callable[[types.Image], types.Logits], image: types.Image
+) -> types.PerExample:
+    """Computes the squared slope of D at each image (R1, Mescheder et al. 2018).
+
+    Args:
+      discriminate: images to logits `[batch]`; rows must be independent, so D must not
+        normalise by the batch.
+      image: `[batch, H, W, 3]`: real images (R1) or generated ones (R2).
+
+    Returns:
+      `[batch]`: the squared norm of the gradient of each logit by its image.
+    """
+    slope = jax.grad(lambda x: jnp.sum(discriminate(x)))(image)
+    return jnp.sum(slope**2, axis=(1, 2, 3))
 
 
 def latent_match(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, UInt8
 
-from inpaint_jax import pixels, types
+from inpaint_jax import descent, pixels, types
 from inpaint_jax.models import face_completion
 
 
@@ -61,6 +61,7 @@ def train_step(
     state: ParserState,
     images: types.ImageBytes,
     parsing: UInt8[Array, "batch height width"],
+    progress: descent.Progress = 0.0,
     *,
     parser: face_completion.Parser,
     optimizer: optax.GradientTransformation,
@@ -72,6 +73,7 @@ def train_step(
       state: where training is.
       images: whole faces, uint8 `[batch, H, W, 3]`.
       parsing: their parts, see `landmarks.parsing`.
+      progress: how much of the training is over; the rate falls to 0 with it.
       parser: the network.
       optimizer: of its weights.
 
@@ -98,8 +100,10 @@ def train_step(
 
     params = state.variables["params"]
     gradient, (info, stats) = jax.grad(objective, has_aux=True)(params)
-    updates, moments = optimizer.update(gradient, state.moments, params)
-    variables = {"params": optax.apply_updates(params, updates), "batch_stats": stats}
+    params, moments = descent.move(
+        optimizer, params, gradient, state.moments, rate=descent.cosine(progress)
+    )
+    variables = {"params": params, "batch_stats": stats}
     return ParserState(state.step + 1, variables, moments), info
 
 

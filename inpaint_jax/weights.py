@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from inpaint_jax import releases, types
+from inpaint_jax import adversarial, releases, types
 from inpaint_jax.models import dcgan, folded
 
 Encodes = Literal["nothing", "whole faces", "damaged faces"]
@@ -26,6 +26,7 @@ class Model:
       source: what to call it in a report: where it came from, step, hashes.
       encoder: variables {"params", "batch_stats"}; None without one.
       encodes: what the encoder was trained on.
+      prior: how z was drawn in training.
     """
 
     architecture: dcgan.Architecture
@@ -35,6 +36,7 @@ class Model:
     source: dict[str, Any]
     encoder: types.Variables | None = None
     encodes: Encodes = "nothing"
+    prior: adversarial.Prior = "uniform"
 
     @property
     def networks(self) -> dict[str, types.Variables]:
@@ -118,9 +120,14 @@ def load(path: str | os.PathLike[str]) -> Model:
         trainer="experiments.train",
         templates=_templates_of,
     )
-    architecture, crop, encodes = _understood(loaded.description)
+    architecture, crop, encodes, prior = _understood(loaded.description)
     return Model(
-        architecture, crop, **loaded.networks, source=loaded.source, encodes=encodes
+        architecture,
+        crop,
+        **loaded.networks,
+        source=loaded.source,
+        encodes=encodes,
+        prior=prior,
     )
 
 
@@ -144,13 +151,14 @@ def export(
             "architecture": dataclasses.asdict(model.architecture),
             "crop": model.crop,
             "encodes": model.encodes,
+            "prior": model.prior,
             "provenance": provenance,
         },
     )
 
 
 def _templates_of(description):
-    architecture, _, encodes = _understood(description)
+    architecture, _, encodes, _ = _understood(description)
     return templates(architecture, encoder=encodes != "nothing")
 
 
@@ -162,4 +170,9 @@ def _understood(description):
     encodes = description.get("encodes", "nothing")
     if encodes not in get_args(Encodes):
         raise ValueError(f"encodes must be of {get_args(Encodes)}, got {encodes!r}")
-    return architecture, crop, encodes
+    prior = description.get("prior", "uniform")
+    if prior not in get_args(adversarial.Prior):
+        raise ValueError(
+            f"prior must be of {get_args(adversarial.Prior)}, got {prior!r}"
+        )
+    return architecture, crop, encodes, prior

@@ -69,7 +69,7 @@ class ContextEncoder(nn.Module):
           Images `[batch, H, W, 3]` in [-1, 1], known pixels drawn anew as well.
         """
         body = self.architecture.body
-        x = dcgan.contract(body, dcgan.visible(image, mask), train=train)
+        x = dcgan.contract(body, dcgan.visible(image, mask), train=train)[-1]
         across = self.param("across", dcgan.INITIAL, (x.shape[-1], 16, 16))
         x = jnp.einsum("bpc,cpq->bqc", x.reshape(-1, 16, x.shape[-1]), across)
         x = nn.Dense(x.shape[-1], kernel_init=dcgan.INITIAL, name="between")(x)

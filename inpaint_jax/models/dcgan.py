@@ -13,6 +13,7 @@ own, as a search needs.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -24,11 +25,18 @@ from inpaint_jax import types
 from inpaint_jax.ops import strided
 
 INITIAL = nn.initializers.normal(stddev=0.02)
+# Without BatchNorm, initial weights that keep the size of what they pass on (He et al.
+# 2015).
+KEEPS_SIZE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+KEEPS_SIZE_UP = nn.initializers.variance_scaling(8.0, "fan_in", "normal")
 BATCH_NORM_EPSILON = 1e-5
 _LEAK = 0.2
 
 DType = Any
 """A floating-point type, as jnp.float32 or jnp.bfloat16."""
+
+Initial = Callable[..., jax.Array]
+"""(key, shape, dtype) -> initial weights."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +53,8 @@ class Architecture:
         thesis's text); the discriminator always has LeakyReLU with slope 0.2.
       spectral_norm: whether D's convolutions are divided by their largest singular
         value (Miyato et al. 2018), which bounds its slope.
+      generator_norm: "batch" or "none": whether BatchNorm stands in G.
+      discriminator_norm: the same for D; a gradient penalty needs "none".
     """
 
     image_size: int = 64
@@ -53,6 +63,8 @@ class Architecture:
     kernel_size: int = 5
     activation: str = "relu"
     spectral_norm: bool = False
+    generator_norm: str = "batch"
+    discriminator_norm: str = "batch"
 
     def __post_init__(self):
         """Refuses what cannot be built."""
@@ -65,6 +77,11 @@ class Architecture:
             raise ValueError(
                 f"activation must be relu or leaky_relu, got {self.activation!r}"
             )
+        for name in ("generator_norm", "discriminator_norm"):
+            if getattr(self, name) not in ("batch", "none"):
+                raise ValueError(
+                    f"{name} must be batch or none, got {getattr(self, name)!r}"
+                )
 
     @property
     def levels(self) -> int:
@@ -102,6 +119,7 @@ class Conv(nn.Module):
     up: bool
     products: DType = jnp.float32
     bounded: bool = False
+    initial: Initial = INITIAL
 
     @nn.compact
     def __call__(
@@ -109,7 +127,7 @@ class Conv(nn.Module):
     ) -> Float[Array, "batch height_out width_out channels_out"]:
         """Returns the convolved batch `[batch, H', W', channels]`."""
         k = self.kernel_size
-        kernel = self.param("kernel", INITIAL, (k, k, x.shape[-1], self.channels))
+        kernel = self.param("kernel", self.initial, (k, k, x.shape[-1], self.channels))
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
         if self.bounded:
             kernel = self._divided_by_its_norm(kernel, train)
@@ -172,9 +190,11 @@ class Generator(nn.Module):
           Images `[batch, image_size, image_size, 3]` in [-1, 1].
         """
         a = self.architecture
-        x = nn.Dense(16 * a.deepest, kernel_init=INITIAL, name="project")(z)
+        initial = INITIAL if a.generator_norm == "batch" else KEEPS_SIZE
+        x = nn.Dense(16 * a.deepest, kernel_init=initial, name="project")(z)
         x = x.reshape(-1, 4, 4, a.deepest)
-        return jnp.tanh(expand(a, x, train=train, products=self.products))
+        image = expand(a, x, train=train, products=self.products, norm=a.generator_norm)
+        return jnp.tanh(image)
 
 
 class Discriminator(nn.Module):
@@ -184,21 +204,32 @@ class Discriminator(nn.Module):
     products: DType = jnp.float32
 
     @nn.compact
-    def __call__(self, image: types.Image, *, train: bool) -> types.Logits:
+    def __call__(
+        self, image: types.Image, *, train: bool, features: bool = False
+    ) -> types.Logits | list[jax.Array]:
         """Judges each image.
 
         Args:
           image: `[batch, image_size, image_size, 3]` in [-1, 1].
           train: whether BatchNorm uses the batch's own statistics.
+          features: return what the hidden layers see in place of the verdict.
 
         Returns:
-          Logits `[batch]`; sigmoid(logit) is the probability of being real.
+          Logits `[batch]`; sigmoid(logit) is the probability of being real. Or the
+          features, `[batch, H', W', channels]` for each layer.
         """
         a = self.architecture
-        x = contract(
-            a, image, train=train, products=self.products, bounded=a.spectral_norm
+        layers = contract(
+            a,
+            image,
+            train=train,
+            products=self.products,
+            bounded=a.spectral_norm,
+            norm=a.discriminator_norm,
         )
-        x = x.reshape(x.shape[0], -1)
+        if features:
+            return layers
+        x = layers[-1].reshape(image.shape[0], -1)
         return nn.Dense(1, kernel_init=INITIAL, name="to_logit")(x)[:, 0]
 
 
@@ -224,7 +255,8 @@ class Encoder(nn.Module):
           z `[batch, z_dim]` in [-1, 1].
         """
         a = self.architecture
-        x = contract(a, visible(image, mask), train=train, products=self.products)
+        seen = visible(image, mask)
+        x = contract(a, seen, train=train, products=self.products)[-1]
         x = x.reshape(x.shape[0], -1)
         return jnp.tanh(nn.Dense(a.z_dim, kernel_init=INITIAL, name="to_z")(x))
 
@@ -243,14 +275,30 @@ def contract(
     train: bool,
     products: DType = jnp.float32,
     bounded: bool = False,
-) -> Float[Array, "batch 4 4 deepest"]:
-    """Halves the image down to 4 x 4: the body of D and of E, within a module."""
+    norm: str = "batch",
+) -> list[jax.Array]:
+    """Halves the image down to 4 x 4: the body of D and of E, within a module.
+
+    Returns:
+      What each layer puts out; of the last, `[batch, 4, 4, deepest]`.
+    """
+    initial = INITIAL if norm == "batch" else KEEPS_SIZE
+    layers = []
     for level in range(architecture.levels):
-        channels = architecture.features << level
-        conv = Conv(channels, architecture.kernel_size, False, products, bounded)
+        conv = Conv(
+            channels=architecture.features << level,
+            kernel_size=architecture.kernel_size,
+            up=False,
+            products=products,
+            bounded=bounded,
+            initial=initial,
+        )
         x = conv(x, train=train)
-        x = leaky_relu(batch_norm(train)(x) if level > 0 else x)
-    return x
+        if level > 0 and norm == "batch":
+            x = batch_norm(train)(x)
+        x = leaky_relu(x)
+        layers.append(x)
+    return layers
 
 
 def expand(
@@ -260,15 +308,27 @@ def expand(
     train: bool,
     products: DType = jnp.float32,
     channels_out: int = 3,
+    norm: str = "batch",
 ) -> Float[Array, "batch height width channels_out"]:
     """Doubles 4 x 4 pixels up to the image: the body of G, within a module."""
-    relu = architecture.activation == "relu"
-    activate, k = nn.relu if relu else leaky_relu, architecture.kernel_size
-    x = activate(batch_norm(train)(x))
+    activate = nn.relu if architecture.activation == "relu" else leaky_relu
+
+    def normalised(x):
+        return activate(batch_norm(train)(x) if norm == "batch" else x)
+
+    # A pixel of the output meets a quarter of the taps only.
+    initial = INITIAL if norm == "batch" else KEEPS_SIZE_UP
+    options: Any = {
+        "kernel_size": architecture.kernel_size,
+        "up": True,
+        "products": products,
+        "initial": initial,
+    }
+    x = normalised(x)
     for level in reversed(range(1, architecture.levels)):
-        conv = Conv(architecture.features << (level - 1), k, True, products)
-        x = activate(batch_norm(train)(conv(x, train=train)))
-    return Conv(channels_out, k, True, products, name="to_image")(x, train=train)
+        conv = Conv(architecture.features << (level - 1), **options)
+        x = normalised(conv(x, train=train))
+    return Conv(channels_out, name="to_image", **options)(x, train=train)
 
 
 def _unit(x: jax.Array) -> jax.Array:

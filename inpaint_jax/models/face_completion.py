@@ -75,7 +75,7 @@ class Completer(nn.Module):
           Images `[batch, H, W, 3]` in [-1, 1], known pixels drawn anew as well.
         """
         body = self.architecture.body
-        x = dcgan.contract(body, dcgan.visible(image, mask), train=train)
+        x = dcgan.contract(body, dcgan.visible(image, mask), train=train)[-1]
         x = x.reshape(x.shape[0], -1)
         x = nn.Dense(body.z_dim, kernel_init=dcgan.INITIAL, name="gather")(x)
         x = dcgan.leaky_relu(dcgan.batch_norm(train)(x))
@@ -131,5 +131,5 @@ class Parser(nn.Module):
           Logits `[batch, H, W, classes]`.
         """
         a = self.architecture
-        x = dcgan.contract(a.body, image, train=train)
+        x = dcgan.contract(a.body, image, train=train)[-1]
         return dcgan.expand(a.body, x, train=train, channels_out=a.classes)

@@ -108,7 +108,7 @@ def generator(
             _folded(variables, f"Conv_{i}", f"BatchNorm_{i + 1}")
             for i in range(architecture.levels - 1)
         ]
-        convolutions = [*hidden, _folded(variables, "to_image", None)]
+        convolutions = [*hidden, _folded(variables, "to_image")]
         prepared = [_prepared(prepare, layer, products) for layer in convolutions]
         return [_folded(variables, "project", "BatchNorm_0"), *prepared]
 
@@ -127,11 +127,11 @@ def discriminator(
     def layers(variables):
         prepare = functools.partial(strided.prepare_conv, batch=batch)
         convolutions = [
-            _folded(variables, f"Conv_{i}", f"BatchNorm_{i - 1}" if i else None)
+            _folded(variables, f"Conv_{i}", f"BatchNorm_{i - 1}")
             for i in range(architecture.levels)
         ]
         prepared = [_prepared(prepare, layer, products) for layer in convolutions]
-        return [*prepared, _folded(variables, "to_logit", None)]
+        return [*prepared, _folded(variables, "to_logit")]
 
     return Discriminator(_once(layers)(variables), products)
 
@@ -141,15 +141,15 @@ def _convolve(convolve, x, layer, products):
     return y.astype(jnp.float32) + layer.bias[None, None, None]
 
 
-def _folded(variables, layer, norm):
+def _folded(variables, layer, norm=None):
     """A layer with the BatchNorm after it, if there is one."""
     kernel, bias = (variables["params"][layer][name] for name in ("kernel", "bias"))
-    stored = variables["batch_stats"].get(layer, {})
-    if "right" in stored:
-        kernel, _ = dcgan.divided_by_its_norm(kernel, stored["right"])
-    if norm is None:
+    statistics = variables.get("batch_stats", {})
+    if "right" in statistics.get(layer, {}):
+        kernel, _ = dcgan.divided_by_its_norm(kernel, statistics[layer]["right"])
+    if norm not in variables["params"]:
         return Layer(kernel, bias)
-    learnt, seen = variables["params"][norm], variables["batch_stats"][norm]
+    learnt, seen = variables["params"][norm], statistics[norm]
     scale = learnt["scale"] / jnp.sqrt(seen["var"] + dcgan.BATCH_NORM_EPSILON)
     shift = learnt["bias"] - scale * seen["mean"]
     # What a dense layer puts out are pixels of as many channels.

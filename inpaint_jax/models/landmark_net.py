@@ -60,14 +60,20 @@ class LandmarkNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, image: types.Image, mask: types.Mask, *, train: bool
-    ) -> tuple[Landmarks, Whitening]:
+        self,
+        image: types.Image,
+        mask: types.Mask,
+        *,
+        train: bool,
+        features: bool = False,
+    ) -> tuple[Landmarks, Whitening] | Float[Array, "batch hidden"]:
         """Places the landmarks.
 
         Args:
           image: `[batch, H, W, 3]`; what lies in the hole is not looked at.
           mask: `[batch, H, W, 1]`, 1 = known.
           train: whether BatchNorm uses the batch's own statistics.
+          features: return the last hidden layer in place of what follows from it.
 
         Returns:
           Points (x, y) in pixels, and the matrices A in 1 / pixels.
@@ -82,6 +88,8 @@ class LandmarkNet(nn.Module):
         x = _Down(5 * a.features)(x, train=train)
         x = nn.Dense(a.hidden)(x.reshape(x.shape[0], -1))
         x = nn.relu(_norm(train)(x))
+        if features:
+            return x
         place = nn.Dense(2 * a.points, kernel_init=_near_zero, name="to_points")(x)
         shape = nn.Dense(3 * a.points, kernel_init=_near_zero, name="to_whitening")(x)
         points = a.image_size * place.reshape(-1, a.points, 2)

@@ -1,0 +1,55 @@
+"""How weights are moved: an optimizer's step, its rate falling as the training goes on.
+
+How much of a training is over is given as `progress`, from 0 to 1, and not as a number
+of steps: a training may as well be given minutes.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+Progress = Float[Array, ""] | float
+
+
+def cosine(progress: Progress, *, final: float = 0.0) -> Float[Array, ""]:
+    """Returns what falls from 1 to `final` by half a cosine (Loshchilov 2017)."""
+    return final + (1.0 - final) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
+
+
+def warm_cosine(progress: Progress, *, warm: float) -> Float[Array, ""]:
+    """Returns what rises evenly from 0 to 1 and then falls to 0 by half a cosine.
+
+    Args:
+      progress: from 0 to 1.
+      warm: the share of the training in which it rises.
+    """
+    falling = cosine(jnp.maximum(progress - warm, 0.0) / (1.0 - warm))
+    return jnp.where(progress < warm, progress / warm, falling)
+
+
+def move(
+    optimizer: optax.GradientTransformation,
+    params: Any,
+    gradient: Any,
+    moments: Any,
+    *,
+    rate: Progress = 1.0,
+) -> tuple[Any, Any]:
+    """Moves parameters once.
+
+    Args:
+      optimizer: with its own highest rate.
+      params: a tree of arrays.
+      gradient: of the loss by them.
+      moments: the optimizer's state.
+      rate: what the step is multiplied by.
+
+    Returns:
+      The moved parameters, and the optimizer's next state.
+    """
+    changes, moments = optimizer.update(gradient, moments, params)
+    changes = jax.tree.map(lambda change: rate * change, changes)
+    return optax.apply_updates(params, changes), moments
