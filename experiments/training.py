@@ -16,6 +16,8 @@ from experiments import reporting
 from inpaint_jax import checkpoints, data, files, runtime
 from inpaint_jax.errors import InputError
 
+_REPEATED_SHOWN = 3
+
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
@@ -42,10 +44,10 @@ def load(
     data_dir: str | None = None,
     cache: str | None = None,
 ) -> data.Faces:
-    """Reads the faces of a source, and says which pictures had to be left out.
+    """Reads the faces of sources, and says which pictures had to be left out.
 
     Args:
-      source: see `sources`.
+      source: see `data.load`.
       crop: see `data.frame`.
       size: see `data.frame`.
       data_dir: see `sources.open_source`.
@@ -56,6 +58,10 @@ def load(
         print(f"skipped {sentence}")
     if faces.skipped:
         print(f"{len(faces.skipped)} pictures skipped, {len(faces.images)} used")
+    if faces.repeated:
+        first = ", ".join(faces.repeated[:_REPEATED_SHOWN])
+        more = ", ..." if len(faces.repeated) > _REPEATED_SHOWN else ""
+        print(f"{len(faces.repeated)} pictures repeat others, used once: {first}{more}")
     return faces
 
 
