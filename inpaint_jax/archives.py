@@ -100,11 +100,12 @@ def _content(archive, lock, info, name):
             f"{name}: {declared} bytes are too many; a picture in an archive may have "
             f"{MAX_BYTES}."
         )
-    # One byte beyond what it declares shows that there is more, and no more is made.
-    beyond = copy.copy(info)
-    beyond.file_size = declared + 1
+    # zipfile would cut off what is beyond the declared size; one byte of it is enough
+    # to know, and no more is made.
+    unbounded = copy.copy(info)
+    unbounded.file_size = 2 * MAX_BYTES
     try:
-        with lock, archive.open(beyond) as member:
+        with lock, archive.open(unbounded) as member:
             content = member.read(declared + 1)
     except Exception as error:
         # Damage shows as BadZipFile, zlib.error, EOFError and others.

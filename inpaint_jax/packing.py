@@ -65,7 +65,8 @@ def pack(
       path: the .zip to write; its folder must exist.
       images: framed faces, in memory or mapped from a file.
       bytes_per_face: what the archive may take for each of them, on average. The
-        quality is the highest up to 95 that keeps to it.
+        quality is the highest up to 95 that keeps to it, by a sample of them and then
+        by all.
 
     Returns:
       What was written.
