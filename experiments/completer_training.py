@@ -176,7 +176,8 @@ def run(
     return _train(
         key_steps,
         state,
-        (faces.images,),
+        faces,
+        (),
         advance,
         store=store,
         run_dir=run_dir,
@@ -231,7 +232,8 @@ def run_parser(
     return _train(
         key_steps,
         jax.jit(functools.partial(parser_fitting.init, **options))(key_init),
-        (faces.images, parts),
+        faces,
+        (parts,),
         functools.partial(parser_fitting.train_step, **options),
         store=store,
         run_dir=run_dir,
@@ -246,7 +248,8 @@ def run_parser(
 def _train(
     key,
     state,
-    arrays,
+    faces,
+    others,
     advance,
     *,
     store,
@@ -264,8 +267,10 @@ def _train(
         "architecture": dataclasses.asdict(network.architecture),
         "crop": settings.crop,
         "settings": {**settings.stored(), "steps": schedule.steps},
+        "pictures": faces.digest,
     }
     resumed = training.resume(store, state, meta=meta, steps=schedule.steps)
+    arrays = (faces.images, *others)
 
     def networks(state):
         return {network.model: variables(state)}
@@ -316,6 +321,7 @@ def _parser(settings, size):
     if found != (size, settings.crop):
         raise InputError(
             f"--parser={settings.recipe.parser}: was trained on images of {found[0]} "
-            f"pixels and crops of {found[1]}, the faces here have {size} and {settings.crop}."
+            f"pixels and crops of {found[1]}, the faces here have {size} and "
+            f"{settings.crop}."
         )
     return parser.apply

@@ -68,6 +68,7 @@ def run(
         "crop": model.crop,
         "encodes": "damaged faces",
         "prior": model.prior,
+        "pictures": faces.digest,
         "settings": {**dataclasses.asdict(settings), "steps": schedule.steps},
     }
     resumed = training.resume(store, state, meta=meta, steps=schedule.steps)

@@ -228,6 +228,7 @@ def run(
         "encodes": settings.encodes,
         "prior": rules.prior,
         "settings": settings.stored(),
+        "pictures": faces.digest,
     }
     resumed = training.resume(store, state, meta=meta, steps=schedule.steps)
     average = jax.jit(

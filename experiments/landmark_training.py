@@ -72,6 +72,7 @@ def run(
         "architecture": dataclasses.asdict(architecture),
         "crop": settings.crop,
         "settings": dataclasses.asdict(settings),
+        "pictures": faces.digest,
     }
     resumed = training.resume(store, state, meta=meta, steps=schedule.steps)
     state: Any = training.run(

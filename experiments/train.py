@@ -3,6 +3,7 @@
 python -m experiments.train --data=folder:faces --run_dir=runs/dcgan
 python -m experiments.train --model=encoder --checkpoint=runs/dcgan \
     --data=folder:faces --run_dir=runs/encoder
+python -m experiments.train --pack=faces.zip --data=folder:faces
 """
 
 import dataclasses
@@ -23,7 +24,7 @@ from experiments import (
     reporting,
     training,
 )
-from inpaint_jax import checkpoints, feed_forward, files, frozen, weights
+from inpaint_jax import checkpoints, feed_forward, files, frozen, packing, weights
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import dcgan
 
@@ -35,7 +36,10 @@ _MODEL = flags.DEFINE_enum(
     "generator starts; ce, gfc: completion in one pass; parser: of faces, for gfc.",
 )
 _DATA = flags.DEFINE_string(
-    "data", None, "folder:DIR, array:FILE or tfds:NAME, with an optional [start:stop]."
+    "data",
+    None,
+    "folder:DIR, zip:FILE, array:FILE or tfds:NAME, with an optional [start:stop]; "
+    "several are joined by commas.",
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where tensorflow-datasets keeps its sets, if not as usual."
@@ -61,6 +65,12 @@ _EXPORT = flags.DEFINE_string(
     None,
     "Folder to write the release (safetensors) and G and D as programs that need only "
     "JAX (.stablehlo) to when training is done.",
+)
+_PACK = flags.DEFINE_string(
+    "pack",
+    None,
+    "Train nothing, but write the cropped faces of --data into FILE.zip, at most "
+    "1.5 kB each, from which --data=zip:FILE.zip takes them.",
 )
 _CHECK = flags.DEFINE_string(
     "check",
@@ -131,6 +141,8 @@ options.define(completer_training.Recipe, module="experiments.train")
 def main() -> int:
     """Trains, or goes on training; returns the exit code."""
     application.check_numbers(_RATE_G, _RATE_D, _BETA1, _MINUTES)
+    if _PACK.value:
+        return _pack(_PACK.value)
     if _CHECK.value:
         return _check_health(_CHECK.value)
     if _EXPORT.value:
@@ -264,6 +276,13 @@ def _provenance(settings, model, faces):
         "images": len(faces.images),
         "environment": reporting.environment(),
     }
+
+
+def _pack(path):
+    files.make_directory(os.path.dirname(path) or ".")
+    faces = _load_data(_CROP.value, _architecture())
+    print(f"wrote {path}: {packing.pack(path, faces.images)}")
+    return 1 if faces.skipped else 0
 
 
 def _check_health(path):

@@ -34,8 +34,8 @@ _MODEL = flags.DEFINE_enum(
 _DATA = flags.DEFINE_string(
     "data",
     None,
-    "folder:DIR, array:FILE or tfds:NAME, with an optional [start:stop], labelled by "
-    "dlib; for the cascade also xml:FILE (dlib's) or labelled:FILE.npz.",
+    "Faces, as --data of experiments.train, labelled by dlib; for the cascade also "
+    "xml:FILE (dlib's) or labelled:FILE.npz.",
 )
 _VALIDATION = flags.DEFINE_string(
     "validation", None, "Other faces, as --data, to fit the size of the ellipses on."

@@ -17,6 +17,7 @@ from inpaint_jax import checkpoints, data, files, runtime
 from inpaint_jax.errors import InputError
 
 _SECONDS_A_CALL = 5.0
+_REPEATED_SHOWN = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +72,10 @@ def load(
     data_dir: str | None = None,
     cache: str | None = None,
 ) -> data.Faces:
-    """Reads the faces of a source, and says which pictures had to be left out.
+    """Reads the faces of sources, and says which pictures had to be left out.
 
     Args:
-      source: see `sources`.
+      source: see `data.load`.
       crop: see `data.frame`.
       size: see `data.frame`.
       data_dir: see `sources.open_source`.
@@ -85,6 +86,10 @@ def load(
         print(f"skipped {sentence}")
     if faces.skipped:
         print(f"{len(faces.skipped)} pictures skipped, {len(faces.images)} used")
+    if faces.repeated:
+        first = ", ".join(faces.repeated[:_REPEATED_SHOWN])
+        more = ", ..." if len(faces.repeated) > _REPEATED_SHOWN else ""
+        print(f"{len(faces.repeated)} pictures repeat others, used once: {first}{more}")
     return faces
 
 
@@ -97,7 +102,8 @@ def resume(
       store: open checkpoints of the run.
       state: as a new run would start.
       meta: {group: {name: value}}, the settings of this run, each of which the
-        checkpoint must share.
+        checkpoint must share; and "pictures", the digest of what it learns from, with
+        which these may have moved to another place.
       steps: where the run is to end.
 
     Raises:
@@ -283,12 +289,19 @@ def _check_weights(networks, step):
 
 
 def _check_same(found, meta):
+    same = "pictures" in meta and found.get("pictures") == meta["pictures"]
+    if "pictures" in meta and not same:
+        raise InputError(
+            f"--data={meta['settings']['data']}: holds other pictures than those that "
+            "the run in --run_dir learns from; give the same or another folder."
+        )
     for group, settings in meta.items():
         if not isinstance(settings, dict):
             continue
         for name, value in settings.items():
             before = found.get(group, {}).get(name)
-            if before != value:
+            moved = name == "data" and same
+            if before != value and not moved:
                 raise InputError(
                     f"--{name}={value}: the run in --run_dir has {before}; give the "
                     "same value or another folder."

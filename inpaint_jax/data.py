@@ -7,6 +7,7 @@ is cropped to its central square.
 
 import concurrent.futures
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -26,6 +27,7 @@ _Item = TypeVar("_Item")
 
 CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218
 _PROPORTION_TOLERANCE = 0.01
+_HASHED_AT_ONCE = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +38,22 @@ class Faces:
       images: uint8 `[count, size, size, 3]`, in memory or mapped from a cache file.
       names: one name per picture, in the same order.
       skipped: one sentence for each entry that could not be read.
+      repeated: `NAME is NAME` for each entry that was left out because its framed
+        picture is, byte for byte, that of an earlier one.
     """
 
     images: UInt8[np.ndarray, "count size size 3"]
     names: tuple[str, ...]
     skipped: tuple[str, ...]
+    repeated: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of shape and pictures, in hex: the same wherever they are kept."""
+        found = hashlib.sha256(repr(self.images.shape).encode())
+        for start in range(0, len(self.images), _HASHED_AT_ONCE):
+            found.update(self.images[start : start + _HASHED_AT_ONCE].tobytes())
+        return found.hexdigest()
 
 
 def frame(
@@ -89,10 +102,10 @@ def load(
     data_dir: str | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> Faces:
-    """Reads and frames all pictures of a source.
+    """Reads and frames all pictures of one or several sources.
 
     Args:
-      source: see `sources`.
+      source: see `sources`; several are joined by commas.
       crop: as in `frame`.
       size: as in `frame`.
       data_dir: see `sources.open_source`.
@@ -100,11 +113,13 @@ def load(
         otherwise mapped into memory in place of reading the source.
 
     Returns:
-      The faces, in the source's order. Pictures that cannot be read, or whose crop
-      would be enlarged more than twice, are left out and listed in `skipped`.
+      The faces, one source after the other, each in its order. Pictures that cannot be
+      read, or whose crop would be enlarged more than twice, are left out and listed in
+      `skipped`, and those that were there before in `repeated`. Of several sources
+      each name begins with the source's path.
 
     Raises:
-      InputError: the source cannot be understood or holds no usable picture, or the
+      InputError: a source cannot be understood or holds no usable picture, or the
         cache is not one of this source, crop and size.
     """
     if cache is None:
@@ -198,7 +213,36 @@ def prefetch(items: Iterator[_Item], *, depth: int = 2) -> Iterator[_Item]:
 
 
 def _read_all(source, crop, size, data_dir):
-    names, read = sources.open_source(source, data_dir=data_dir)
+    parts = sources.split_sources(source)
+    # All of them first: the reading may take long.
+    opened = [sources.open_source(part, data_dir=data_dir) for part in parts]
+    images, names, skipped, repeated = [], [], [], []
+    place_of = {}
+    for part, (entries, read) in zip(parts, opened, strict=True):
+        if len(parts) > 1:
+            entries = [f"{sources.path_of(part)}/{name}" for name in entries]
+        results = _framed(entries, read, crop, size)
+        bad = [result for result in results if isinstance(result, str)]
+        if len(bad) == len(results):
+            raise InputError(
+                f"{part}: none of its {len(bad)} pictures can be used ({bad[0]})"
+            )
+        skipped += bad
+        for name, result in zip(entries, results, strict=True):
+            if isinstance(result, str):
+                continue
+            content = hashlib.sha256(result.tobytes()).digest()
+            place = place_of.setdefault(content, len(images))
+            if place < len(images):
+                repeated.append(f"{name} is {names[place]}")
+            else:
+                images.append(result)
+                names.append(name)
+    return Faces(np.stack(images), tuple(names), tuple(skipped), tuple(repeated))
+
+
+def _framed(names, read, crop, size):
+    """Returns for each entry its framed picture, or why there is none."""
 
     def framed(index: int) -> UInt8[np.ndarray, "size size 3"] | str:
         try:
@@ -215,18 +259,7 @@ def _read_all(source, crop, size, data_dir):
         return frame(picture, crop=crop, size=size)
 
     with concurrent.futures.ThreadPoolExecutor(runtime.available_cores()) as pool:
-        results = list(pool.map(framed, range(len(names))))
-    good = [i for i, result in enumerate(results) if not isinstance(result, str)]
-    skipped = tuple(result for result in results if isinstance(result, str))
-    if not good:
-        raise InputError(
-            f"{source}: none of its {len(names)} pictures can be used ({skipped[0]})"
-        )
-    return Faces(
-        images=np.stack([np.asarray(results[i]) for i in good]),
-        names=tuple(names[i] for i in good),
-        skipped=skipped,
-    )
+        return list(pool.map(framed, range(len(names))))
 
 
 def _beside(cache):
@@ -235,7 +268,12 @@ def _beside(cache):
 
 def _write_cache(cache, asked, faces):
     # The pictures last: where they are, the description is whole.
-    described = {**asked, "names": faces.names, "skipped": faces.skipped}
+    described = {
+        **asked,
+        "names": faces.names,
+        "skipped": faces.skipped,
+        "repeated": faces.repeated,
+    }
     files.write_json(_beside(cache), described)
     with files.replacing(cache) as temporary, open(temporary, "wb") as file:
         np.save(file, faces.images)
@@ -246,6 +284,7 @@ def _open_cache(cache, asked):
         found = json.loads(_beside(cache).read_text(encoding="utf-8"))
         images = np.lib.format.open_memmap(cache, mode="r")
         names, skipped = tuple(found["names"]), tuple(found["skipped"])
+        repeated = tuple(found.get("repeated", ()))  # unknown to older caches
         size = found["size"]
         sound = images.dtype == np.uint8 and images.shape == (len(names), size, size, 3)
     except Exception as error:
@@ -262,4 +301,4 @@ def _open_cache(cache, asked):
             )
     if not sound:
         raise InputError(f"--cache={cache}: damaged; remove it.")
-    return Faces(images, names, skipped)
+    return Faces(images, names, skipped, repeated)

@@ -1,6 +1,7 @@
 """Files on disk: written whole or not at all, pictures read without surprises."""
 
 import contextlib
+import io
 import json
 import os
 import pathlib
@@ -126,12 +127,24 @@ def read_picture(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height widt
         or grey with 16 bits (of 16-bit colours Pillow keeps the high bytes).
     """
     with _opened(path) as picture:
-        picture = ImageOps.exif_transpose(picture)
-        if picture.has_transparency_data:
-            picture = picture.convert("RGBA")
-            white = Image.new("RGBA", picture.size, "white")
-            picture = Image.alpha_composite(white, picture)
-        return np.asarray(picture.convert("RGB"))
+        return _upright_rgb(picture)
+
+
+def decode_picture(content: bytes, *, name: str) -> UInt8[np.ndarray, "height width 3"]:
+    """Decodes what would be a picture file, as `read_picture` reads one.
+
+    Args:
+      content: all bytes of it.
+      name: how errors call it.
+
+    Returns:
+      uint8 `[H, W, 3]`.
+
+    Raises:
+      InputError: as `read_picture`.
+    """
+    with _decoded(io.BytesIO(content), name, len(content)) as picture:
+        return _upright_rgb(picture)
 
 
 def read_stencil(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width"]:
@@ -153,11 +166,24 @@ def read_stencil(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height widt
         return np.asarray(picture.convert("L"))
 
 
-@contextlib.contextmanager
+def _upright_rgb(picture):
+    picture = ImageOps.exif_transpose(picture)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    return np.asarray(picture.convert("RGB"))
+
+
 def _opened(path):
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such file; give a PNG, JPEG or WebP picture.")
-    if os.path.getsize(path) == 0:
+    return _decoded(path, path, os.path.getsize(path))
+
+
+@contextlib.contextmanager
+def _decoded(source, path, size):
+    if size == 0:
         raise InputError(
             f"{path}: the file is empty; give a PNG, JPEG or WebP picture."
         )
@@ -166,7 +192,7 @@ def _opened(path):
             # The size is checked below, before any pixel is decoded; of damaged
             # metadata Pillow leaves out what it warns of.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=_FORMATS) as picture:
+            with Image.open(source, formats=_FORMATS) as picture:
                 _check_header(picture, path)
                 picture.load()
                 yield picture

@@ -1,7 +1,9 @@
-"""Where pictures come from: a folder, an array file, a set of tensorflow-datasets.
+"""Where pictures come from: folders, archives, array files, tensorflow-datasets.
 
-A source is written `folder:DIR`, `array:FILE` or `tfds:NAME`, optionally with a slice
-of its sorted entries: `folder:faces[:8500]`. Nothing is read before it is asked for.
+A source is written `folder:DIR`, `zip:FILE`, `array:FILE` or `tfds:NAME`, optionally
+with a slice of its sorted entries: `folder:faces[:8500]`. Where several may be given,
+commas join them: `folder:faces[:8500],zip:more.zip`. Nothing is read before it is asked
+for.
 """
 
 import os
@@ -13,11 +15,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from inpaint_jax import files
+from inpaint_jax import archives, files
 from inpaint_jax.errors import InputError, reason
 
 ReadPicture = Callable[[int], UInt8[np.ndarray, "height width 3"]]
 """Entry number -> RGB bytes; raises InputError where it cannot be read."""
+
+_KINDS = ("folder", "zip", "array", "tfds")
 
 
 def open_source(
@@ -26,7 +30,8 @@ def open_source(
     """Resolves a source into entry names and a function that reads one entry.
 
     Args:
-      source: `folder:DIR`, `array:FILE` or `tfds:NAME`, with an optional slice.
+      source: one `folder:DIR`, `zip:FILE`, `array:FILE` or `tfds:NAME`, with an
+        optional slice.
       data_dir: where tensorflow-datasets keeps its sets; by default where it always
         does.
 
@@ -36,13 +41,14 @@ def open_source(
     kind, colon, rest = source.partition(":")
     openers = {
         "folder": _open_folder,
+        "zip": archives.open_archive,
         "array": _open_array,
         "tfds": lambda name: _open_tfds(name, data_dir),
     }
     if not colon or kind not in openers:
         raise InputError(
-            f"--data={source}: unknown kind of source; give folder:DIR, array:FILE or "
-            "tfds:NAME."
+            f"--data={source}: unknown kind of source; give folder:DIR, zip:FILE, "
+            "array:FILE or tfds:NAME."
         )
     path, part = split_slice(rest)
     names, read = openers[kind](path)
@@ -50,6 +56,20 @@ def open_source(
     if not chosen:
         raise InputError(f"{source}: this slice of {len(names)} pictures is empty.")
     return [names[i] for i in chosen], lambda index: read(chosen[index])
+
+
+def split_sources(text: str) -> list[str]:
+    """Splits sources that commas join.
+
+    A comma belongs to a path unless a kind and its colon follow: `folder:a,b` is one
+    source, `folder:a,zip:b` are two.
+    """
+    return re.split(rf",(?=(?:{'|'.join(_KINDS)}):)", text)
+
+
+def path_of(source: str) -> str:
+    """Returns a source without its kind and slice."""
+    return split_slice(source.partition(":")[2])[0]
 
 
 def split_slice(text: str) -> tuple[str, slice]:

@@ -16,12 +16,18 @@ LAYERS = {
     1: {"types", "errors", "pixels", "files", "runtime"},
     2: {
         *{"ops", "models", "landmarks", "losses", "masks", "latent", "blending"},
-        *{"metrics", "augmentation", "data", "sources", "checkpoints"},
+        *{"metrics", "augmentation", "data", "sources", "checkpoints", "archives"},
         *{"landmark_losses", "estimators", "distribution", "baselines"},
     },
     3: {
         *{"objective", "adversarial", "encoding", "inversion", "landmark_fitting"},
-        *{"landmark_term", "releases", "completer_fitting", "parser_fitting"},
+        *{
+            "landmark_term",
+            "releases",
+            "completer_fitting",
+            "parser_fitting",
+            "packing",
+        },
     },
     4: {"completion", "weights", "landmark_predictor", "feed_forward"},
     5: {"frozen", "torch_weights"},
@@ -30,6 +36,7 @@ LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 SAME_LAYER = {
     ("models", "ops"),
     ("data", "sources"),
+    ("sources", "archives"),
     ("landmark_losses", "landmarks"),
     ("metrics", "landmarks"),
     ("distribution", "metrics"),

@@ -1,8 +1,13 @@
 """Where faces come from, how they are framed and in which order they are seen."""
 
+import hashlib
 import itertools
+import pathlib
+import sys
+import tempfile
 import threading
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -112,6 +117,141 @@ def test_the_crop_decides_what_is_too_small(tmp_path):
     assert data.load(source, crop=128, size=128).images.shape == (2, 128, 128, 3)
     with pytest.raises(InputError, match=r"none of its 2 pictures .*0: too small"):
         data.load(source, crop=126, size=128)
+
+
+# Several sources, pictures that are there twice, and the digest.
+
+
+def arrays(tmp_path, *contents):
+    """Saves each as an array file and returns the sources."""
+    for i, content in enumerate(contents):
+        np.save(tmp_path / f"{i}.npy", content)
+    return [f"array:{tmp_path}/{i}.npy" for i in range(len(contents))]
+
+
+def test_sources_of_all_kinds_and_sizes_are_joined_in_order(folder, tmp_path):
+    large, square = noise(7, 109, 89, 3, seed=7), noise(3, 64, 64, 3, seed=8)
+    one, two = arrays(tmp_path, large, square)
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
+        archive.write(folder / "a.png", "x/a.png")
+    text = f"{one}[2:4],folder:{folder}[-2:],{two},zip:{tmp_path}/more.zip"
+    faces = data.load(text, crop=128, size=24)
+    small = [noise(12, 12, 3, seed=i) for i in (3, 4)]
+    pictures = [*large[2:4], *small, *square, noise(12, 12, 3)]
+    expected = [data.frame(picture, crop=128, size=24) for picture in pictures]
+    np.testing.assert_array_equal(faces.images, expected)
+    assert faces.names == (
+        *(f"{tmp_path}/0.npy/{i}" for i in (2, 3)),
+        *(f"{folder}/{name}" for name in ("c.png", "z.PNG")),
+        *(f"{tmp_path}/1.npy/{i}" for i in range(3)),
+        f"{tmp_path}/more.zip/x/a.png",
+    )
+    assert not faces.skipped and not faces.repeated
+
+
+def test_a_comma_in_a_path_is_part_of_it(folder, tmp_path):
+    folder.rename(tmp_path / "faces,old")
+    faces = data.load(f"folder:{tmp_path}/faces,old[:2]", crop=128, size=12)
+    assert faces.names == ("a.png", "b/1.png")
+
+
+@pytest.mark.parametrize(
+    "part, sentence",
+    [
+        ("folder:MISSING", "/missing: no such folder"),
+        ("zip:MISSING", "/missing: no such file"),
+        ("array:MISSING", "/missing: no such file"),
+        ("FOLDER[9:]", "slice of 5 pictures is empty"),
+        ("array:TINY", "^array:.*tiny.npy: none of its 2 pictures can be used"),
+        ("tfds:celeb_a", "^--data=tfds:celeb_a: "),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_the_source_at_fault_is_named(
+    folder, tmp_path, monkeypatch, part, sentence, first
+):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    np.save(tmp_path / "tiny.npy", noise(2, 3, 3, 3))
+    good = f"folder:{folder}"
+    for name, value in {
+        "MISSING": f"{tmp_path}/missing",
+        "FOLDER": good,
+        "TINY": f"{tmp_path}/tiny.npy",
+    }.items():
+        part = part.replace(name, value)
+    text = f"{part},{good}" if first else f"{good},{part}"
+    with pytest.raises(InputError, match=sentence) as caught:
+        data.load(text, crop=128, size=12)
+    assert text not in str(caught.value)
+
+
+def test_skipped_pictures_are_named_with_their_source(folder, tmp_path):
+    (folder / "c.png").write_bytes(b"")
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        archive.write(folder / "a.png", "kept.png")
+        archive.writestr("text.png", "text")
+    text = f"zip:{tmp_path}/faces.zip,folder:{folder}"
+    faces = data.load(text, crop=128, size=12)
+    first, second = faces.skipped
+    assert first.startswith(f"{tmp_path}/faces.zip/text.png: not a PNG")
+    assert second.startswith(f"{folder}/c.png: the file is empty")
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(
+        st.lists(st.integers(0, 6), min_size=1, max_size=8), min_size=1, max_size=3
+    )
+)
+def test_a_picture_that_comes_again_is_named_and_left_out(parts):
+    known = noise(7, 12, 12, 3)
+    with tempfile.TemporaryDirectory() as folder:
+        texts = arrays(pathlib.Path(folder), *(known[part] for part in parts))
+        faces = data.load(",".join(texts), crop=128, size=12)
+    seen, kept, repeated = {}, [], []
+    for i, part in enumerate(parts):
+        for j, number in enumerate(part):
+            name = f"{folder}/{i}.npy/{j}" if len(parts) > 1 else str(j)
+            if number in seen:
+                repeated.append(f"{name} is {seen[number]}")
+            else:
+                seen[number] = name
+                kept.append(number)
+    np.testing.assert_array_equal(faces.images, known[kept])
+    assert faces.names == tuple(seen.values())
+    assert faces.repeated == tuple(repeated) and not faces.skipped
+
+
+def test_what_differs_outside_the_frame_only_is_one_picture(tmp_path):
+    pictures = noise(2, 12, 20, 3)
+    pictures[1, :, 4:16] = pictures[0, :, 4:16]
+    faces = data.load(*arrays(tmp_path, pictures), crop=128, size=12)
+    assert faces.repeated == ("1 is 0",) and len(faces.images) == 1
+
+
+def digest(images):
+    return data.Faces(images, tuple(map(str, range(len(images)))), ()).digest
+
+
+def test_the_digest_is_that_of_shape_and_bytes():
+    # More than are hashed at once, and views of no simple layout.
+    images = noise(600, 4, 4, 3)
+    for part in (images, images[:1], images[::-2], images[:, ::-1, :, ::-1]):
+        expected = hashlib.sha256(repr(part.shape).encode() + part.tobytes())
+        assert digest(part) == expected.hexdigest()
+    flipped = images.copy()
+    flipped[599, 3, 3, 2] ^= 1
+    reshaped = images.reshape(2400, 2, 2, 3)
+    others = (images, images[:-1], images[::-1], flipped, reshaped)
+    assert len({digest(other) for other in others}) == 5
+
+
+def test_the_digest_knows_a_moved_folder_and_its_cache(folder, tmp_path):
+    cache = tmp_path / "faces.npy"
+    one = data.load(f"folder:{folder}", crop=128, size=12, cache=cache)
+    folder.rename(tmp_path / "moved")
+    two = data.load(f"folder:{tmp_path}/moved", crop=128, size=12)
+    assert isinstance(one.images, np.memmap) and one.digest == two.digest
 
 
 # Batches.

@@ -1,5 +1,6 @@
 """The cache of framed pictures: written once and whole, mapped, never mistaken."""
 
+import json
 import resource
 import shutil
 
@@ -49,6 +50,28 @@ def test_a_cache_is_mapped_when_the_source_is_gone(tmp_path):
     assert cache.stat().st_mtime_ns == before.st_mtime_ns
     assert cache.stat().st_ino == before.st_ino
     assert sorted(p.name for p in tmp_path.iterdir()) == ["faces.npy", "faces.npy.json"]
+
+
+def test_a_cache_of_several_sources_knows_what_was_repeated(source, tmp_path):
+    cache, several = tmp_path / "faces.npy", f"{source}[:3],{source}[2:5]"
+    plain = data.load(several, crop=128, size=16)
+    written = cached(several, cache)
+    (tmp_path / "source.npy").unlink()
+    for faces in (written, cached(several, cache)):
+        np.testing.assert_array_equal(faces.images, plain.images)
+        assert len(faces.images) == len(faces.names) == 5
+        path = tmp_path / "source.npy"
+        assert faces.repeated == plain.repeated == (f"{path}/02 is {path}/02",)
+    assert f"source {several}, not {source}" in refusal(source, cache)
+
+
+def test_a_cache_from_before_repeated_pictures_were_known_is_read(source, tmp_path):
+    cache, beside = tmp_path / "faces.npy", tmp_path / "faces.npy.json"
+    cached(source, cache)
+    described = json.loads(beside.read_text())
+    del described["repeated"]
+    beside.write_text(json.dumps(described))
+    assert cached(source, cache).repeated == ()
 
 
 def test_a_cache_of_something_else_is_refused(source, tmp_path):

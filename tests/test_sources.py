@@ -7,10 +7,15 @@ import types
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inpaint_jax import sources
 from inpaint_jax.errors import InputError
 from tests.drawn import noise
+
+KINDS = ("folder", "zip", "array", "tfds")
+KIND = f"({'|'.join(KINDS)}):"
 
 
 def read_all(source, **options):
@@ -34,6 +39,39 @@ def read_all(source, **options):
 )
 def test_split_slice(text, path, part):
     assert sources.split_slice(text) == (path, part)
+
+
+@pytest.mark.parametrize(
+    "text, parts",
+    [
+        ("folder:a", ["folder:a"]),
+        ("folder:a[:8],folder:b", ["folder:a[:8]", "folder:b"]),
+        ("zip:a,array:b[1:],tfds:c/test", ["zip:a", "array:b[1:]", "tfds:c/test"]),
+        ("folder:a,b", ["folder:a,b"]),
+        ("folder:a,b[:2],zip:c,d", ["folder:a,b[:2]", "zip:c,d"]),
+        ("folder:a,http:b", ["folder:a,http:b"]),
+        ("folder:a,", ["folder:a,"]),
+        ("folder:a,,zip:b", ["folder:a,", "zip:b"]),
+        ("folder:zip:a", ["folder:zip:a"]),
+        ("", [""]),
+    ],
+)
+def test_split_sources(text, parts):
+    assert sources.split_sources(text) == parts
+
+
+WITHOUT_KIND = st.text("ab,:[]1/z").filter(lambda path: not re.search(KIND, path))
+
+
+@given(st.lists(st.tuples(st.sampled_from(KINDS), WITHOUT_KIND), min_size=1))
+def test_sources_that_are_joined_are_split_again(parts):
+    texts = [f"{kind}:{path}" for kind, path in parts]
+    assert sources.split_sources(",".join(texts)) == texts
+
+
+def test_path_of():
+    assert sources.path_of("folder:a/b[:8]") == "a/b"
+    assert sources.path_of("zip:a:b,c.zip") == "a:b,c.zip"
 
 
 def test_list_pictures_is_sorted_and_recursive(folder):
@@ -138,6 +176,7 @@ def test_it_refuses_an_empty_npz(tmp_path):
     [
         ("array:", "missing.npy", "missing.npy: no such file"),
         ("folder:", "missing", "missing: no such folder"),
+        ("zip:", "missing.zip", "missing.zip: no such file"),
         ("", "missing", "missing: unknown kind"),
         ("http:", "missing", "missing: unknown kind"),
     ],

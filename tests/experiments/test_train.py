@@ -257,11 +257,40 @@ def test_bad_pictures_are_skipped_with_exit_code_1(train, tmp_path):
     assert weights.load(tmp_path / "run").architecture == TINY
 
 
+def test_faces_are_packed_and_trained_on(train, tmp_path):
+    # Smooth ones: noise is too large for its share of the archive.
+    levels = (
+        np.linspace(0, 1, 16)[:, None, None]
+        * np.arange(80, 240, 20)[:, None, None, None]
+    )
+    folder = files.make_directory(tmp_path / "faces")
+    for i, face in enumerate(np.broadcast_to(levels, (8, 16, 16, 3)).astype(np.uint8)):
+        files.write_picture(folder / f"{i}.png", face)
+    data = f"--data=folder:{folder}[:5],folder:{folder}[4:]"
+    packed = tmp_path / "new" / "faces.zip"
+    outcome = train(*NETWORK, data, f"--pack={packed}")
+    assert outcome.code == 0, outcome.err
+    first, last = outcome.out.splitlines()
+    assert first.startswith("1 pictures repeat others")
+    assert last.startswith(f"wrote {packed}: 8 faces, ") and "WebP quality 95" in last
+    run_dir = tmp_path / "run"
+    flags = (f"--data=zip:{packed}", f"--run_dir={run_dir}", "--steps=2")
+    outcome = train(*NETWORK, *flags)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert steps_of(run_dir) == [2]
+
+
 # Refusals: name -> (further flags, words of the sentence).
 REFUSED = {
     "no data": (["--data="], ["--data"]),
     "no run_dir": (["--run_dir="], ["--run_dir"]),
     "missing data": (["--data=array:missing.npy"], ["missing.npy"]),
+    "missing archive": (["--data=zip:missing.zip"], ["missing.zip: no such file"]),
+    "one of two missing": (
+        ["--data=folder:tests/experiments/missing,zip:missing.zip"],
+        ["tests/experiments/missing: no such folder"],
+    ),
+    "nowhere to pack": (["--pack=/dev/null/faces.zip"], ["/dev/null"]),
     "image_size 50": (["--image_size=50"], ["--image_size", "50"]),
     "batch too large": (["--batch_size=14"], ["--batch_size=14", "13"]),
     "batch of one": (["--batch_size=1"], ["--batch_size"]),

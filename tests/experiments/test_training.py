@@ -154,6 +154,18 @@ def test_load_says_what_was_left_out(tmp_path, capsys):
     assert last == "2 pictures skipped, 2 used"
 
 
+def test_load_counts_what_is_repeated_in_one_line(tmp_path, capsys):
+    np.save(tmp_path / "one.npy", np.zeros((2, 8, 8, 3), np.uint8))
+    np.save(tmp_path / "five.npy", np.zeros((6, 8, 8, 3), np.uint8))
+    faces = training.load(f"array:{tmp_path}/one.npy", crop=128, size=8)
+    assert len(faces.images) == 1 and not faces.skipped
+    faces = training.load(f"array:{tmp_path}/five.npy", crop=128, size=8)
+    assert capsys.readouterr().out.splitlines() == [
+        "1 pictures repeat others, used once: 1 is 0",
+        "5 pictures repeat others, used once: 1 is 0, 2 is 0, 3 is 0, ...",
+    ]
+
+
 def test_every_fourth_state_and_the_last_are_shown(whole):
     shown = whole[2]
     assert [step for step, _ in shown] == [4, 7]
