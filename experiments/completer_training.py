@@ -38,7 +38,7 @@ _OVERLAP = flags.DEFINE_integer(
     0,
 )
 _GLOBAL = flags.DEFINE_float(
-    "lambda_global", 0.001, "Weight of the critic of the whole image; 0: none.", 0.0
+    "lambda_global", 0.0002, "Weight of the critic of the whole image; 0: none.", 0.0
 )
 _LOCAL = flags.DEFINE_float(
     "lambda_local", 0.0, "Weight of the critic of the hole; 0: none.", 0.0

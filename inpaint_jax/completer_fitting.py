@@ -35,7 +35,7 @@ class Rules:
 
     families: tuple[str, ...] = tuple(masks.MASKS)
     overlap: int = 4
-    lambda_global: float = 0.001
+    lambda_global: float = 0.0002
     lambda_local: float = 0.0
     lambda_parsing: float = 0.0
 
