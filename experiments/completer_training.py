@@ -45,7 +45,7 @@ class Recipe:
         least=0,
     )
     lambda_global: float = option(
-        0.001, "Weight of the critic of the whole image; 0: none.", least=0.0
+        0.0002, "Weight of the critic of the whole image; 0: none.", least=0.0
     )
     lambda_local: float = option(
         0.0, "Weight of the critic of the hole; 0: none.", least=0.0

@@ -428,9 +428,9 @@ def _gfc(job: _Job) -> _Done:
         raise InputError(f"--only: parser is missing in {job.run_dir}; train it first.")
     recipe = completer_training.Recipe(
         overlap=0,
-        lambda_global=0.0005,
-        lambda_local=0.0005,
-        lambda_parsing=0.005,
+        lambda_global=0.0001,
+        lambda_local=0.0001,
+        lambda_parsing=0.002,
         parser=str(parser),
         critic_features=options.features(32),
     )

@@ -35,7 +35,7 @@ class Rules:
 
     families: tuple[str, ...] = tuple(masks.MASKS)
     overlap: int = 4
-    lambda_global: float = 0.001
+    lambda_global: float = 0.0002
     lambda_local: float = 0.0
     lambda_parsing: float = 0.0
 
@@ -218,11 +218,35 @@ def redrawing_weights(mask: types.Mask, *, rules: Rules) -> types.ContextWeights
     return hole + 10.0 * mask * near
 
 
+def redrawing(
+    drawn: types.Image, image: types.Image, mask: types.Mask, *, rules: Rules
+) -> types.PerExample:
+    """Computes the weighted squared error over all pixels that count.
+
+    It is divided by the number of those pixels, not by the sum of their weights: the
+    band around the hole then counts more, but the hole not less. Where the hole counts
+    little, the critics decide its colours, and they know no true ones.
+
+    Args:
+      drawn: `[batch, H, W, 3]`.
+      image: the true one, `[batch, H, W, 3]`.
+      mask: `[batch, H, W, 1]`, 1 = known.
+      rules: how wide the overlap is.
+
+    Returns:
+      `[batch]`.
+    """
+    weights = redrawing_weights(mask, rules=rules)
+    squared = jnp.mean((drawn - image) ** 2, axis=-1, keepdims=True)
+    counted = jnp.sum(weights > 0, axis=(1, 2, 3), dtype=jnp.float32)
+    return jnp.sum(weights * squared, axis=(1, 2, 3)) / jnp.maximum(counted, 1.0)
+
+
 def _redrawing(image, mask, parser, drawn, *, rules):
     """Mean over the batch of the weighted squared error and of the parser's loss."""
-    weights, hole = redrawing_weights(mask, rules=rules), 1.0 - mask
+    hole = 1.0 - mask
     squared = jnp.mean((drawn - image) ** 2, axis=-1, keepdims=True)
-    loss = _mean_over(squared, weights)
+    loss = redrawing(drawn, image, mask, rules=rules)
     parsing = jnp.zeros(image.shape[0])
     if parser is not None:
         # The parts of the true face, as sure as the parser is of them.

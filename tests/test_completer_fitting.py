@@ -173,3 +173,23 @@ def test_without_overlap_all_pixels_count_alike():
     mask = jnp.asarray(np.eye(8, dtype=np.float32)[None, :, :, None])
     found = completer_fitting.redrawing_weights(mask, rules=rules)
     np.testing.assert_array_equal(found, np.ones((1, 8, 8, 1)))
+
+
+def test_the_overlap_takes_no_weight_from_the_hole():
+    mask = np.ones((1, 16, 16, 1), np.float32)
+    mask[:, 4:12, 4:12] = 0.0
+    image = jnp.zeros((1, 16, 16, 3))
+
+    def loss(overlap, row, column):
+        rules = completer_fitting.Rules(overlap=overlap)
+        drawn = image.at[:, row, column].set(0.5)
+        found = completer_fitting.redrawing(
+            drawn, image, jnp.asarray(mask), rules=rules
+        )
+        return float(found[0])
+
+    hole, band, beyond = (8, 8), (3, 8), (0, 0)
+    assert loss(0, *hole) == pytest.approx(0.25 / 16**2)
+    assert loss(2, *hole) == pytest.approx(0.25 / 12**2)
+    assert loss(2, *band) == pytest.approx(10 * loss(2, *hole))
+    assert loss(2, *beyond) == 0.0
