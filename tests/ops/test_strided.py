@@ -6,6 +6,7 @@ import inspect
 import hypothesis
 import hypothesis.strategies as st
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -129,6 +130,30 @@ def test_kernels_are_prepared_where_that_pays(name, k, batch, channels, fast):
     prepare = functools.partial(getattr(strided, f"prepare_{name}"), batch=batch)
     shape = jax.ShapeDtypeStruct((k, k, channels, 32), jnp.float32)
     assert isinstance(jax.eval_shape(prepare, shape), tuple) == fast
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_one_program_serves_a_batch_of_any_size(name):
+    # Between few channels, between many, and with a kernel that was prepared for many.
+    ours, plain = PAIRS[name]
+    few, few_kernel = inputs((3, 4, 6, 3), 5, 2)
+    many, many_kernel = inputs((3, 4, 6, strided._WIDE), 4, strided._WIDE)
+    prepared = getattr(strided, f"prepare_{name}")(many_kernel, batch=64)
+    assert isinstance(prepared, tuple)
+
+    @jax.jit
+    def forms(few, many):
+        return ours(few, few_kernel), ours(many, many_kernel), ours(many, prepared)
+
+    (batch,) = jax.export.symbolic_shape("batch")
+    unknown = [
+        jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype) for x in (few, many)
+    ]
+    program = jax.export.export(forms, platforms=("cpu", "cuda", "tpu"))(*unknown)
+    expected = plain(few, few_kernel), *[plain(many, many_kernel)] * 2
+    for actual, wanted in zip(program.call(few, many), expected, strict=True):
+        assert_close(actual, wanted, 1e-5)
+    assert program.vjp().out_avals[0].shape == (batch, *few.shape[1:])
 
 
 @pytest.mark.parametrize("name", PAIRS)
