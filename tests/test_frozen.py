@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inpaint_jax import frozen, weights
+from inpaint_jax import feed_forward, frozen, landmark_predictor, weights
 from inpaint_jax.errors import InputError
-from inpaint_jax.models import dcgan
+from inpaint_jax.models import dcgan, landmark_net
 from tests import drawn
 
 TINY = dcgan.Architecture(image_size=16, features=4, z_dim=3, kernel_size=4)
@@ -78,6 +78,69 @@ def test_only_an_encoder_of_damaged_faces_is_written(tmp_path):
     (tmp_path / "encoder.stablehlo").mkdir()
     with pytest.raises(InputError, match="encoder.stablehlo"):
         frozen.export(tmp_path, model)
+
+
+WIDE = {"image_size": 16, "features": 16}  # so that Winograd's form is asked about
+IMAGE, MASK = (16, 16, 3), (16, 16, 1)
+
+
+def of_model(name, *, prepared=False):
+    def build():
+        architecture = dcgan.Architecture(**WIDE, z_dim=3)
+        variables = drawn.variables(weights.templates(architecture, encoder=True))
+        model = weights.Model(architecture, 128, **variables, source={})
+        if prepared:
+            return model.folded(batch=64)[name == "discriminate"]
+        return getattr(model, name)
+
+    return build
+
+
+def of_feed_forward(name):
+    def build():
+        architecture = feed_forward.ARCHITECTURES[name](**WIDE)
+        variables = drawn.variables(feed_forward.template(architecture))
+        return feed_forward.FeedForward(architecture, 128, variables, {}).apply
+
+    return build
+
+
+def landmark_net_place():
+    architecture = landmark_net.Architecture(**WIDE, hidden=8)
+    variables = drawn.variables(landmark_predictor.template(architecture))
+    predictor = landmark_predictor.LandmarkPredictor(
+        architecture, 128, variables, 1.0, {}
+    )
+    return predictor.place
+
+
+NETWORKS = {
+    "G": (of_model("generate"), [(3,)]),
+    "D": (of_model("discriminate"), [IMAGE]),
+    "E": (of_model("encode"), [IMAGE, MASK]),
+    "G, prepared": (of_model("generate", prepared=True), [(3,)]),
+    "D, prepared": (of_model("discriminate", prepared=True), [IMAGE]),
+    "CE": (of_feed_forward("ce"), [IMAGE, MASK]),
+    "GFC": (of_feed_forward("gfc"), [IMAGE, MASK]),
+    "parser": (of_feed_forward("parser"), [IMAGE]),
+    "landmark net": (landmark_net_place, [IMAGE, MASK]),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_can_be_traced_for_a_batch_of_unknown_size(name):
+    build, shapes = NETWORKS[name]
+    network = build()
+    (batch,) = jax.export.symbolic_shape("batch")
+    inputs = [jax.ShapeDtypeStruct((batch, *shape), jnp.float32) for shape in shapes]
+
+    def with_gradient(*inputs):
+        outputs, pullback = jax.vjp(network, *inputs)
+        return outputs, pullback(outputs)
+
+    outputs, gradients = jax.eval_shape(with_gradient, *inputs)
+    assert all(leaf.shape[0] == batch for leaf in jax.tree.leaves(outputs))
+    assert [g.shape for g in gradients] == [x.shape for x in inputs]
 
 
 def released():
