@@ -63,8 +63,8 @@ _RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of this run; resumed if 
 _EXPORT = flags.DEFINE_string(
     "export",
     None,
-    "Folder to write the release (safetensors) and G and D as programs that need only "
-    "JAX (.stablehlo) to when training is done.",
+    "Folder to write the release (safetensors) and its networks as programs that need "
+    "only JAX (.stablehlo) to when training is done.",
 )
 _PACK = flags.DEFINE_string(
     "pack",

@@ -78,6 +78,21 @@ def make_directory(path: str | os.PathLike[str]) -> pathlib.Path:
     return path
 
 
+def remove(path: str | os.PathLike[str]) -> None:
+    """Deletes a file if it is there.
+
+    Raises:
+      InputError: it cannot be deleted.
+    """
+    try:
+        pathlib.Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be deleted ({error.strerror}); delete it or give another "
+            "folder."
+        ) from error
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes a text file whole or not at all."""
     with replacing(path) as temporary:

@@ -44,12 +44,20 @@ def check_available() -> None:
         )
 
 
-def export(directory: str | os.PathLike[str], model: weights.Model) -> None:
-    """Writes `generator.stablehlo` and `discriminator.stablehlo`, each whole or not.
+def export(
+    directory: str | os.PathLike[str], model: weights.Model
+) -> list[pathlib.Path]:
+    """Writes `NETWORK.stablehlo` for each network that a search needs.
+
+    These are `generator`, `discriminator` and, where the model has one of damaged
+    faces, `encoder`; otherwise one that lies there from another model is deleted.
 
     Args:
       directory: folder to write to; created if need be.
       model: the networks.
+
+    Returns:
+      The files, each written whole or not at all.
 
     Raises:
       InputError: flatbuffers is missing or the folder cannot be written.
@@ -57,24 +65,34 @@ def export(directory: str | os.PathLike[str], model: weights.Model) -> None:
     check_available()
     directory = files.make_directory(directory)
     size = model.architecture.image_size
-    for name, network, shape in (
-        ("generator", model.generate, (model.architecture.z_dim,)),
-        ("discriminator", model.discriminate, (size, size, 3)),
-    ):
-        data = _serialised(network, shape)
-        with files.replacing(directory / f"{name}.stablehlo") as temporary:
+    z, image, mask = (model.architecture.z_dim,), (size, size, 3), (size, size, 1)
+    programs = {
+        "generator": (model.generate, z),
+        "discriminator": (model.discriminate, image),
+    }
+    if model.encodes == "damaged faces":
+        programs["encoder"] = (model.encode, image, mask)
+    else:
+        files.remove(directory / "encoder.stablehlo")
+    written = []
+    for name, (network, *shapes) in programs.items():
+        data = _serialised(network, shapes)
+        path = directory / f"{name}.stablehlo"
+        with files.replacing(path) as temporary:
             temporary.write_bytes(data + hashlib.sha256(data).digest())
+        written.append(path)
+    return written
 
 
-def load(path: str | os.PathLike[str]) -> Callable[[jax.Array], jax.Array]:
+def load(path: str | os.PathLike[str]) -> Callable[..., jax.Array]:
     """Reads a network that `export` wrote.
 
     Args:
       path: the file.
 
     Returns:
-      z `[batch, z_dim]` to images, or images to logits `[batch]`, as the file's name
-      says; it may be compiled and differentiated once.
+      z `[batch, z_dim]` to images, images to logits `[batch]`, or (images, masks) to z,
+      as the file's name says; it may be compiled and differentiated once.
 
     Raises:
       InputError: flatbuffers is missing, or the file is missing, damaged, something
@@ -103,8 +121,8 @@ def load(path: str | os.PathLike[str]) -> Callable[[jax.Array], jax.Array]:
         ) from error
 
 
-def _serialised(network, shape) -> bytes:
+def _serialised(network, shapes) -> bytes:
     (batch,) = jax.export.symbolic_shape("batch")
-    x = jax.ShapeDtypeStruct((batch, *shape), jnp.float32)
-    exported = jax.export.export(jax.jit(network), platforms=PLATFORMS)(x)
+    inputs = [jax.ShapeDtypeStruct((batch, *shape), jnp.float32) for shape in shapes]
+    exported = jax.export.export(jax.jit(network), platforms=PLATFORMS)(*inputs)
     return bytes(exported.serialize(vjp_order=1))

@@ -119,6 +119,16 @@ def test_replacing_does_not_replace_a_folder(tmp_path):
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_remove_deletes_a_file_or_refuses(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("x")
+    files.remove(path)
+    assert not path.exists()
+    files.remove(path)
+    path.mkdir()
+    refusal(files.remove, path)
+
+
 def test_make_directory_creates_parents_or_refuses(tmp_path):
     made = files.make_directory(tmp_path / "a" / "b")
     assert made.is_dir() and os.listdir(made) == []

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inpaint_jax import frozen, weights
+from inpaint_jax import feed_forward, frozen, landmark_predictor, weights
 from inpaint_jax.errors import InputError
-from inpaint_jax.models import dcgan
+from inpaint_jax.models import dcgan, landmark_net
 from tests import drawn
 
 TINY = dcgan.Architecture(image_size=16, features=4, z_dim=3, kernel_size=4)
@@ -23,15 +23,19 @@ written = pytest.mark.skipif(
 )
 
 
-def random_model():
-    variables = drawn.variables(weights.templates(TINY))
-    return weights.Model(TINY, 128, **variables, source={})
+def random_model(encodes="nothing"):
+    template = weights.templates(TINY, encoder=encodes != "nothing")
+    variables = drawn.variables(template)
+    return weights.Model(TINY, 128, **variables, source={}, encodes=encodes)
+
+
+def uniform(*shape):
+    x = np.random.default_rng(1).uniform(-1, 1, shape)
+    return jnp.asarray(x, jnp.float32)
 
 
 def inputs(name, batch):
-    shape = (3,) if name == "generator" else (16, 16, 3)
-    x = np.random.default_rng(1).uniform(-1, 1, (batch, *shape))
-    return jnp.asarray(x, jnp.float32)
+    return uniform(batch, *((3,) if name == "generator" else (16, 16, 3)))
 
 
 def original(name):
@@ -54,10 +58,166 @@ def refusal(path):
     return message
 
 
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 @written
 def test_two_files_are_written_and_nothing_else(folder):
-    found = sorted(path.name for path in folder.iterdir())
-    assert found == ["discriminator.stablehlo", "generator.stablehlo"]
+    assert names(folder) == ["discriminator.stablehlo", "generator.stablehlo"]
+
+
+@written
+def test_only_an_encoder_of_damaged_faces_is_written(tmp_path):
+    paths = frozen.export(tmp_path, random_model("damaged faces"))
+    assert [path.stem for path in paths] == [*NAMES, "encoder"]
+    assert sorted(path.name for path in paths) == names(tmp_path)
+    model = random_model("whole faces")
+    assert [path.stem for path in frozen.export(tmp_path, model)] == [*NAMES]
+    assert not (tmp_path / "encoder.stablehlo").exists()  # it was of another model
+    (tmp_path / "encoder.stablehlo").mkdir()
+    with pytest.raises(InputError, match="encoder.stablehlo"):
+        frozen.export(tmp_path, model)
+
+
+WIDE = {"image_size": 16, "features": 16}  # so that Winograd's form is asked about
+IMAGE, MASK = (16, 16, 3), (16, 16, 1)
+
+
+def of_model(name, *, prepared=False):
+    def build():
+        architecture = dcgan.Architecture(**WIDE, z_dim=3)
+        variables = drawn.variables(weights.templates(architecture, encoder=True))
+        model = weights.Model(architecture, 128, **variables, source={})
+        if prepared:
+            return model.folded(batch=64)[name == "discriminate"]
+        return getattr(model, name)
+
+    return build
+
+
+def of_feed_forward(name):
+    def build():
+        architecture = feed_forward.ARCHITECTURES[name](**WIDE)
+        variables = drawn.variables(feed_forward.template(architecture))
+        return feed_forward.FeedForward(architecture, 128, variables, {}).apply
+
+    return build
+
+
+def landmark_net_place():
+    architecture = landmark_net.Architecture(**WIDE, hidden=8)
+    variables = drawn.variables(landmark_predictor.template(architecture))
+    predictor = landmark_predictor.LandmarkPredictor(
+        architecture, 128, variables, 1.0, {}
+    )
+    return predictor.place
+
+
+NETWORKS = {
+    "G": (of_model("generate"), [(3,)]),
+    "D": (of_model("discriminate"), [IMAGE]),
+    "E": (of_model("encode"), [IMAGE, MASK]),
+    "G, prepared": (of_model("generate", prepared=True), [(3,)]),
+    "D, prepared": (of_model("discriminate", prepared=True), [IMAGE]),
+    "CE": (of_feed_forward("ce"), [IMAGE, MASK]),
+    "GFC": (of_feed_forward("gfc"), [IMAGE, MASK]),
+    "parser": (of_feed_forward("parser"), [IMAGE]),
+    "landmark net": (landmark_net_place, [IMAGE, MASK]),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_can_be_traced_for_a_batch_of_unknown_size(name):
+    build, shapes = NETWORKS[name]
+    network = build()
+    (batch,) = jax.export.symbolic_shape("batch")
+    inputs = [jax.ShapeDtypeStruct((batch, *shape), jnp.float32) for shape in shapes]
+
+    def with_gradient(*inputs):
+        outputs, pullback = jax.vjp(network, *inputs)
+        return outputs, pullback(outputs)
+
+    outputs, gradients = jax.eval_shape(with_gradient, *inputs)
+    assert all(leaf.shape[0] == batch for leaf in jax.tree.leaves(outputs))
+    assert [g.shape for g in gradients] == [x.shape for x in inputs]
+
+
+def released():
+    return weights.load("release")
+
+
+def large():
+    """The thesis's size; weights as training begins with them."""
+    architecture = dcgan.Architecture(features=64, kernel_size=5)
+
+    def draw(path, leaf):
+        values = np.random.default_rng(leaf.size).normal(size=leaf.shape)
+        centre = float(path[-1].key in ("var", "scale"))
+        return jnp.asarray(centre + 0.02 * values, jnp.float32)
+
+    variables = jax.tree_util.tree_map_with_path(draw, weights.templates(architecture))
+    return weights.Model(architecture, 128, **variables, source={})
+
+
+@pytest.fixture(scope="module", params=[released, large])
+def programs(request, tmp_path_factory):
+    """A model in a size in which models are trained, and its programs."""
+    model = request.param()
+    paths = frozen.export(tmp_path_factory.mktemp("programs"), model)
+    read = {
+        path.stem: jax.export.deserialize(bytearray(path.read_bytes())).call
+        for path in paths
+    }
+    return model, read
+
+
+def quickly(function):
+    """Compiled without optimising, which would take longer than what it saves."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def assert_close(actual, expected, tolerance):
+    assert actual.shape == expected.shape
+    scale = float(jnp.abs(expected).max())
+    assert scale > 1e-2
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * scale)
+
+
+@written
+@pytest.mark.parametrize("name", NAMES)
+def test_at_full_size_a_program_equals_the_model_for_any_batch(programs, name):
+    model, read = programs
+    own = {"generator": model.generate, "discriminator": model.discriminate}[name]
+    x = uniform(64, *((model.architecture.z_dim,) if name == NAMES[0] else (64, 64, 3)))
+    own, program = quickly(own), quickly(read[name])
+    # Rows are independent, and for four at once the model compiles soonest.
+    expected = jnp.concatenate([own(x[i : i + 4]) for i in range(0, 64, 4)])
+    for batch in (1, 3, 64):
+        assert_close(program(x[:batch]), expected[:batch], 1e-5)
+
+
+@written
+def test_at_full_size_programs_have_the_models_gradient(programs):
+    # By z, through both of them, as in a search.
+    model, read = programs
+    z = uniform(3, model.architecture.z_dim)
+
+    def slope(generate, discriminate):
+        return quickly(jax.grad(lambda z: jnp.sum(discriminate(generate(z)))))(z)
+
+    expected = slope(model.generate, model.discriminate)
+    assert_close(slope(read["generator"], read["discriminator"]), expected, 1e-5)
+
+
+@written
+def test_at_full_size_the_encoder_is_exported_too(programs):
+    model, read = programs
+    assert ("encoder" in read) == (model.encoder is not None)
+    if model.encoder is not None:
+        image, mask = uniform(3, 64, 64, 3), jnp.round(uniform(3, 64, 64, 1) ** 2)
+        expected = quickly(model.encode)(image, mask)
+        assert_close(quickly(read["encoder"])(image, mask), expected, 1e-5)
 
 
 @written

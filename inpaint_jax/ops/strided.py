@@ -15,6 +15,7 @@ once, with `prepare_conv` and `prepare_conv_transpose`.
 """
 
 import jax
+import jax.export
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -195,9 +196,13 @@ def _aligned_phase_kernel(kernel):
 
 
 def _saves_products(kernel, batch):
-    """Whether Winograd's form is the faster one on CPU; measured."""
+    """Whether Winograd's form is the faster one on CPU; measured.
+
+    A batch whose size is not known, as in a program for any size, may be one image.
+    """
     k, narrow = kernel.shape[0], min(kernel.shape[2:]) < _WIDE
-    return k <= _LARGEST and not narrow and batch >= _BATCH[k >= 5]
+    known = 1 if jax.export.is_symbolic_dim(batch) else batch
+    return k <= _LARGEST and not narrow and known >= _BATCH[k >= 5]
 
 
 def _check(kernel):

@@ -6,6 +6,7 @@ import inspect
 import hypothesis
 import hypothesis.strategies as st
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -132,6 +133,30 @@ def test_kernels_are_prepared_where_that_pays(name, k, batch, channels, fast):
 
 
 @pytest.mark.parametrize("name", PAIRS)
+def test_one_program_serves_a_batch_of_any_size(name):
+    # Between few channels, between many, and with a kernel that was prepared for many.
+    ours, plain = PAIRS[name]
+    few, few_kernel = inputs((3, 4, 6, 3), 5, 2)
+    many, many_kernel = inputs((3, 4, 6, strided._WIDE), 4, strided._WIDE)
+    prepared = getattr(strided, f"prepare_{name}")(many_kernel, batch=64)
+    assert isinstance(prepared, tuple)
+
+    @jax.jit
+    def forms(few, many):
+        return ours(few, few_kernel), ours(many, many_kernel), ours(many, prepared)
+
+    (batch,) = jax.export.symbolic_shape("batch")
+    unknown = [
+        jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype) for x in (few, many)
+    ]
+    program = jax.export.export(forms, platforms=("cpu", "cuda", "tpu"))(*unknown)
+    expected = plain(few, few_kernel), *[plain(many, many_kernel)] * 2
+    for actual, wanted in zip(program.call(few, many), expected, strict=True):
+        assert_close(actual, wanted, 1e-5)
+    assert program.vjp().out_avals[0].shape == (batch, *few.shape[1:])
+
+
+@pytest.mark.parametrize("name", PAIRS)
 def test_odd_sizes_can_be_doubled_but_not_halved(name):
     x, kernel = inputs((2, 5, 7, 3), 5, 2)
     ours, plain = PAIRS[name]
@@ -213,3 +238,38 @@ def test_cells_are_ordered_row_column_channel():
             first = 3 * (2 * (row % 2) + column % 2)
             expected[:, row // 2, column // 2, first : first + 3] = x[:, row, column]
     np.testing.assert_array_equal(strided.space_to_depth(jnp.asarray(x)), expected)
+
+
+@pytest.mark.parametrize(
+    ("k", "batch", "winograd"),
+    [(4, 3, False), (4, 32, True), (5, 3, False), (5, 8, True)],
+)
+def test_a_gradient_penalty_equals_that_of_the_plain_form(k, batch, winograd):
+    # From few channels, between many of them, to one logit: as in a discriminator.
+    wide = strided._WIDE
+    x, first = inputs((batch, 16, 12, 3), k, wide)
+    _, second = inputs((batch, 8, 6, wide), k, wide + 2, seed=1)
+    assert strided._saves_products(second, batch) == winograd
+    to_logit = cotangent(jnp.zeros((4, 3, wide + 2)))
+
+    def penalty(convolve):
+        def logits(kernels, x):
+            x = jax.nn.leaky_relu(convolve(x, kernels[0]), 0.2)
+            return jnp.sum(jnp.sin(convolve(x, kernels[1])) * to_logit[None], (1, 2, 3))
+
+        def mean_square_slope(kernels):
+            slope = jax.grad(lambda x: jnp.sum(logits(kernels, x)))(x)
+            return jnp.mean(jnp.sum(slope**2, (1, 2, 3)))
+
+        return jax.value_and_grad(mean_square_slope)
+
+    # Compiled without optimising, which would take longer than all the rest.
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def both(kernels):
+        return penalty(strided.conv)(kernels), penalty(plain_conv)(kernels)
+
+    (value, slopes), (plain_value, plain_slopes) = both((first, second))
+    np.testing.assert_allclose(value, plain_value, rtol=1e-4)
+    for found, expected in zip(slopes, plain_slopes, strict=True):
+        assert float(jnp.abs(expected).max()) > 1.0
+        assert_close(found, expected, 1e-4)

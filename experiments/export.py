@@ -1,0 +1,44 @@
+"""Writes the networks of a model as programs that need only JAX, weights inside.
+
+python -m experiments.export --output=programs
+python -m experiments.export --checkpoint=runs/mine --output=programs
+
+They are `.stablehlo` files, see `inpaint_jax.frozen`: any batch size, CPU, GPU or TPU,
+with a gradient. `experiments.train --export` writes the same at the end of a training.
+"""
+
+from absl import flags
+
+from experiments import application
+from inpaint_jax import frozen, weights
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "release", 'The model: a --run_dir, a release folder or "release".'
+)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder to write the programs to.")
+
+_TAKES = {
+    "generator": "z [batch, {z}] in [-1, 1] to images [batch, {size}, {size}, 3]",
+    "discriminator": "images [batch, {size}, {size}, 3] in [-1, 1] to logits [batch]",
+    "encoder": "images and masks [batch, {size}, {size}, 1], 1 = known, to z",
+}
+
+
+def main() -> int:
+    """Exports one model; returns the exit code."""
+    output = application.given(_OUTPUT)
+    frozen.check_available()
+    model = weights.load(_CHECKPOINT.value)
+    a = model.architecture
+    for path in frozen.export(output, model):
+        takes = _TAKES[path.stem].format(z=a.z_dim, size=a.image_size)
+        print(f"wrote {path}: {takes}")
+    print(
+        "each is loaded by "
+        'jax.export.deserialize(bytearray(open(FILE, "rb").read())).call'
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    application.run(main)
