@@ -412,7 +412,9 @@ def _ce(job: _Job) -> _Done:
     architecture = context_encoder.Architecture(
         image_size=options.image_size, features=options.features(40)
     )
-    recipe = completer_training.Recipe(critic_features=options.features(32))
+    recipe = completer_training.Recipe(
+        lambda_global=0.0001, critic_features=options.features(32)
+    )
     return _feed_forward(job, "ce", architecture, recipe)
 
 
