@@ -34,9 +34,11 @@ class Counts(NamedTuple):
 
 FULL = Counts(500, 5000)
 # Real faces must outnumber the 128 dimensions of an embedding, or their covariance is
-# singular and hides what the samples lack. With Gaussians whose samples are truly 3.0
-# times the floor `frechet_ratio` gave 1.8 for (60, 300) faces, 2.3 for (100, 500), 2.6
-# for (130, 1000) and 2.8 for these. With 200 faces a share of 85 % is known to 5 %.
+# singular and hides what the samples lack: of the release, 5.2 times the floor away
+# with `FULL`, `frechet_ratio` says 3.0 by 60 real faces, 4.5 by 100 or 130, and 4.1 to
+# 5.1 by 200 to 400 (with 300 to 600 others; means of 3 draws). By fewer than 200 a
+# share of 85 % is not known to 5 % either; a thousand others make a floor that is that
+# of the real faces, and not their own.
 LEAST = Counts(200, 1000)
 
 

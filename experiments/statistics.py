@@ -75,7 +75,8 @@ def jackknife(
             kept = list(everything)
             kept[i] = np.arange(count) % groups != group
             values.append(statistic(*kept) if groups > 1 else math.nan)
-        variance += (groups - 1) * float(np.var(values))
+        known = all(map(math.isfinite, values))
+        variance += (groups - 1) * float(np.var(values)) if known else math.nan
     half = _STUDENT * math.sqrt(variance) if math.isfinite(variance) else math.nan
     return {"value": float(value), "low": value - half, "high": value + half}
 

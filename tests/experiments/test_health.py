@@ -126,7 +126,7 @@ def test_nothing_is_passed_by_a_generator_that_draws_a_picture_or_two(
     kind, why, tmp_path
 ):
     portrait = data.frame(files.read_picture(PORTRAIT), crop=128, size=64)
-    picture = pixels.from_bytes(jnp.asarray(portrait))
+    picture = pixels.from_bytes(jnp.asarray(portrait))[None]
 
     def generate(z):
         first = z[:, 0, None, None, None]
@@ -135,7 +135,7 @@ def test_nothing_is_passed_by_a_generator_that_draws_a_picture_or_two(
             "nearly one": 0.02 * first,
             "two": (first > 0).astype(z.dtype),
         }[kind]
-        return picture * (1.0 - other) + jnp.flip(picture, axis=1) * other
+        return picture * (1.0 - other) + jnp.flip(picture, axis=2) * other
 
     collapsed = model()
     collapsed.generate = generate
