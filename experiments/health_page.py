@@ -13,7 +13,7 @@ from experiments import curves, reporting
 _FACE, _COLUMNS, _MARGIN = 96, 8, 24  # the first and the last in pixels
 _GRID = _COLUMNS * (_FACE + 2) + 2
 _LINE, _CAPTION = 24, 26
-_PASSED, _FAILED = (30, 120, 50), (190, 40, 30)
+_PASSED, _UNSURE, _FAILED = (30, 120, 50), (160, 100, 0), (190, 40, 30)
 
 _Faces = UInt8[np.ndarray, "count height width 3"]
 
@@ -33,7 +33,7 @@ def draw(
       charts: the curves to draw in one frame each.
     """
     lines = [
-        line
+        (line, _colour(sentence))
         for sentence in health["verdict"]
         for line in textwrap.wrap(sentence, 180, subsequent_indent="    ")
     ]
@@ -45,9 +45,8 @@ def draw(
     title = f"{judged} for searching: {_name(health['model'])}"
     pen.text((_MARGIN, _MARGIN), title, colour, ImageFont.load_default(size=26))
     font = ImageFont.load_default(size=17)
-    for i, line in enumerate(lines):
-        place = (_MARGIN, _MARGIN + 38 + i * _LINE)
-        pen.text(place, line, _FAILED if "FAILED" in line else curves.INK, font)
+    for i, (line, ink) in enumerate(lines):
+        pen.text((_MARGIN, _MARGIN + 38 + i * _LINE), line, ink, font)
 
     left, right = _MARGIN, 2 * _MARGIN + _GRID
     pen.text((left, top), "Samples", curves.INK, font)
@@ -62,6 +61,12 @@ def draw(
             chart = curves.chart(chosen, width=_GRID, height=height - 6)
             page.paste(chart, (right, below + i * height))
     return np.asarray(page)
+
+
+def _colour(sentence):
+    if sentence.startswith(("FAILED", "not judged")):
+        return _FAILED
+    return _UNSURE if sentence.startswith("passed,") else curves.INK
 
 
 def _grid(images):

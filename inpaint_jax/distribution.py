@@ -4,6 +4,8 @@ A generator's samples are compared with real images as a whole, which says nothi
 any single one of them.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,8 +32,11 @@ def frechet(
       reference: the same of the set to compare with.
 
     Returns:
-      |m - m'|^2 + trace(C + C' - 2 (C C')^(1/2)), at least 0.
+      |m - m'|^2 + trace(C + C' - 2 (C C')^(1/2)), at least 0; NaN if a feature is not
+      finite.
     """
+    if not (np.all(np.isfinite(features)) and np.all(np.isfinite(reference))):
+        return math.nan
     mean, covariance = _gaussian(features)
     reference_mean, reference_covariance = _gaussian(reference)
     values, vectors = np.linalg.eigh(covariance)
@@ -60,19 +65,50 @@ def diversity(
     Returns:
       A scalar from 0 to 2.
     """
-    images, count = jnp.asarray(images), len(images)
+    chosen = random_pairs(key, len(images), pairs=pairs)
+    return jnp.mean(dissimilarity(images, chosen))
+
+
+def random_pairs(
+    key: types.PRNGKey, count: int, *, pairs: int
+) -> Int[Array, "pairs 2"]:
+    """Draws pairs of different images.
+
+    Args:
+      key: of the pairs.
+      count: of the images, at least 2.
+      pairs: how many; each ordered pair is as likely as any other.
+
+    Returns:
+      Two indices a pair, never the same.
+    """
     if count < 2:
         raise ValueError(f"diversity needs at least 2 images, got {count}")
     key_first, key_step = jax.random.split(key)
     first = jax.random.randint(key_first, (pairs,), 0, count)
     second = (first + jax.random.randint(key_step, (pairs,), 1, count)) % count
+    return jnp.stack([first, second], axis=1)
 
-    def dissimilarity(pair):
+
+def dissimilarity(
+    images: types.ImageBytes, chosen: Int[Array, "pairs 2"]
+) -> Float[Array, " pairs"]:
+    """Computes how unlike the images of each pair are.
+
+    Args:
+      images: RGB bytes, `[count, H, W, 3]`.
+      chosen: two indices a pair, see `random_pairs`.
+
+    Returns:
+      1 - SSIM: 0 for copies, at most 2.
+    """
+    images = jnp.asarray(images)
+
+    def unlike(pair):
         one, other = pixels.from_bytes(images[pair])[:, None]
         return 1.0 - metrics.ssim(one, other)[0]
 
-    chosen = jnp.stack([first, second], axis=1)
-    return jnp.mean(jax.lax.map(dissimilarity, chosen, batch_size=_PAIRS_AT_ONCE))
+    return jax.lax.map(unlike, chosen, batch_size=_PAIRS_AT_ONCE)
 
 
 def nearest(

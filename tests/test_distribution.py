@@ -64,6 +64,41 @@ def test_one_row_has_no_covariance():
         distribution.frechet(np.ones((1, 3)), np.ones((4, 3)))
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_has_no_distance(bad):
+    x, y = features(20, 8, 0), features(20, 8, 1)
+    x[3, 4] = bad
+    assert np.isnan(distribution.frechet(x, y)) and np.isnan(distribution.frechet(y, x))
+
+
+def test_frechet_from_a_constant_is_spread_and_shift():
+    # A Gaussian without spread: |m - m'|^2 + trace(C') is left.
+    y = features(50, 6, 0)
+    expected = np.sum((y.mean(0) - 2.0) ** 2) + np.trace(np.cov(y, rowvar=False))
+    np.testing.assert_allclose(
+        distribution.frechet(np.full((30, 6), 2.0), y), expected, rtol=1e-9
+    )
+
+
+def test_a_pair_has_two_different_images_and_all_pairs_come(key):
+    pairs = np.asarray(distribution.random_pairs(key, 4, pairs=500))
+    assert {tuple(pair) for pair in pairs.tolist()} == {
+        (i, j) for i in range(4) for j in range(4) if i != j
+    }
+
+
+def test_dissimilarity_of_pairs_agrees_with_a_loop():
+    images = pictures(5)
+    chosen = jnp.array([[0, 1], [3, 2], [4, 4]])
+    expected = [
+        1 - metrics.ssim(*pixels.from_bytes(images[list(pair)])[:, None])[0]
+        for pair in chosen.tolist()
+    ]
+    found = distribution.dissimilarity(images, chosen)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found[2], 0.0, atol=1e-5)
+
+
 def test_diversity_of_two_images_is_one_minus_their_ssim(key):
     images = pictures(2)
     one, other = pixels.from_bytes(images)[:, None]

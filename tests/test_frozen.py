@@ -180,7 +180,7 @@ def quickly(function):
 def assert_close(actual, expected, tolerance):
     assert actual.shape == expected.shape
     scale = float(jnp.abs(expected).max())
-    assert scale > 1e-2
+    assert scale > 1e-4
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * scale)
 
 

@@ -52,7 +52,7 @@ def test_it_says_what_it_wrote_and_what_that_takes(exported):
 def test_the_printed_way_loads_the_models_networks(exported, release):
     def load(name):
         file = exported[1] / f"{name}.stablehlo"
-        return jax.export.deserialize(bytearray(open(file, "rb").read())).call
+        return jax.export.deserialize(bytearray(file.read_bytes())).call
 
     model = weights.load(release)
     image, mask = jnp.full((3, 16, 16, 3), 0.3), jnp.ones((3, 16, 16, 1))

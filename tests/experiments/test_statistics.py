@@ -34,3 +34,45 @@ def test_holm_corrects_by_how_many_are_not_smaller():
     found = statistics.holm(np.array([0.5, 0.01, 0.025, 0.02]))
     np.testing.assert_allclose(found, [0.5, 0.04, 0.06, 0.06])
     assert statistics.holm(np.array([0.6, 0.7])).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("hits", "count"), [(0, 5), (5, 5), (1, 1), (3, 40), (457, 500)]
+)
+def test_the_interval_of_a_share_is_wilsons(hits, count):
+    found = statistics.share(np.arange(count) < hits)
+    expected = scipy.stats.binomtest(hits, count).proportion_ci(method="wilson")
+    assert found["value"] == hits / count
+    np.testing.assert_allclose([found["low"], found["high"]], expected, atol=1e-6)
+
+
+def test_the_jackknife_of_a_mean_is_students_interval():
+    x = np.random.default_rng(0).normal(3.0, 2.0, 20)  # each group is one row
+    found = statistics.jackknife(lambda kept: float(np.mean(x[kept])), [20])
+    expected = scipy.stats.t.interval(0.95, 19, np.mean(x), scipy.stats.sem(x))
+    assert found["value"] == np.mean(x)
+    np.testing.assert_allclose([found["low"], found["high"]], expected, rtol=1e-6)
+
+
+def test_variances_of_independent_sets_add_up():
+    rng = np.random.default_rng(1)
+    sets = rng.normal(size=60), rng.normal(2.0, 3.0, 100)
+
+    def half(statistic, *counts):
+        found = statistics.jackknife(statistic, counts)
+        return found["high"] - found["value"]
+
+    both = half(lambda *kept: mean(sets[0], kept[0]) - mean(sets[1], kept[1]), 60, 100)
+    alone = [half(lambda kept, x=x: mean(x, kept), len(x)) for x in sets]
+    assert both == pytest.approx(np.hypot(*alone))
+
+
+def mean(x, kept):
+    return float(np.mean(x[kept]))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("value", "count"), [(np.nan, 40), (np.inf, 40), (2.0, 1)])
+def test_what_has_no_value_has_no_interval(value, count):
+    found = statistics.jackknife(lambda kept: value, [count])
+    assert np.isnan(found["low"]) and np.isnan(found["high"])
