@@ -1,39 +1,73 @@
-"""One function with two forms: which of them runs is known when it is compiled."""
+"""A bilinear function with two forms: which runs is known when it is compiled."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
+Bilinear = Callable[[jax.Array, jax.Array], jax.Array]
+"""(a, b) -> c, linear in a and in b, as a convolution is."""
 
-def choose(
-    *, cpu: Callable[..., Any], default: Callable[..., Any]
-) -> Callable[..., Any]:
+
+def choose(*, cpu: Bilinear, default: Bilinear) -> Bilinear:
     """Returns a function that runs one form on CPU and another elsewhere.
 
-    Its derivatives, of any order in reverse mode, are those of the form that runs.
-    JAX's own derivative of `lax.platform_dependent` would keep what either form needs.
+    It is differentiated by rule, any number of times in reverse mode, and every
+    derivative is one of three functions again: the product itself, what it pulls back
+    to a, and what it pulls back to b. JAX's own derivative of such a derivative would
+    be the same numbers in a form that no library runs well: of a strided convolution,
+    one with an image for its kernel.
 
     Args:
-      cpu: the form for CPU, a function of arrays.
+      cpu: the form for CPU.
       default: the form for all other platforms; must compute the same.
     """
 
     @jax.custom_vjp
-    def run(*arguments):
-        return lax.platform_dependent(*arguments, cpu=cpu, default=default)
+    def product(a, b):
+        return lax.platform_dependent(a, b, cpu=cpu, default=default)
 
-    def forward(*arguments):
-        return run(*arguments), arguments
+    @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+    def to_first(like, c, b):
+        forms = (functools.partial(_to_first, form, like) for form in (cpu, default))
+        return lax.platform_dependent(c, b, **dict(zip(_NAMES, forms, strict=True)))
 
-    def backward(arguments, cotangent):
-        pull = choose(cpu=_pullback(cpu), default=_pullback(default))
-        return pull(cotangent, *arguments)
+    @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+    def to_second(like, a, c):
+        forms = (functools.partial(_to_second, form, like) for form in (cpu, default))
+        return lax.platform_dependent(a, c, **dict(zip(_NAMES, forms, strict=True)))
 
-    run.defvjp(forward, backward)
-    return run
+    product.defvjp(
+        lambda a, b: (product(a, b), (a, b)),
+        lambda ab, c: (
+            to_first(_like(ab[0]), c, ab[1]),
+            to_second(_like(ab[1]), ab[0], c),
+        ),
+    )
+    to_first.defvjp(
+        lambda like, c, b: (to_first(like, c, b), (c, b)),
+        lambda like, cb, a: (product(a, cb[1]), to_second(_like(cb[1]), a, cb[0])),
+    )
+    to_second.defvjp(
+        lambda like, a, c: (to_second(like, a, c), (a, c)),
+        lambda like, ac, b: (to_first(_like(ac[0]), ac[1], b), product(ac[0], b)),
+    )
+    return product
 
 
-def _pullback(form):
-    return lambda cotangent, *arguments: jax.vjp(form, *arguments)[1](cotangent)
+_NAMES = ("cpu", "default")
+
+
+def _like(x: jax.Array) -> tuple[Any, Any]:
+    return x.shape, x.dtype
+
+
+def _to_first(form, like, c, b):
+    return jax.vjp(lambda a: form(a, b), jnp.zeros(*like))[1](c)[0]
+
+
+def _to_second(form, like, a, c):
+    return jax.vjp(lambda b: form(a, b), jnp.zeros(*like))[1](c)[0]
