@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import labelling, stepping, training
+from experiments import labelling, options, stepping, training
 from experiments.options import option
 from inpaint_jax import (
     checkpoints,
@@ -97,12 +97,6 @@ class Settings:
     start_from: str
     recipe: Recipe = Recipe()
 
-    def stored(self) -> dict[str, Any]:
-        """Returns all options by the names of their flags, as JSON values."""
-        found = dataclasses.asdict(self)
-        found |= found.pop("recipe")
-        return found | {"train_masks": list(self.recipe.train_masks)}
-
 
 Judge = Callable[[feed_forward.FeedForward], float]
 """A trained network -> score, the lower the better."""
@@ -148,8 +142,8 @@ def run(
         optax.adam(settings.discriminator_rate, b1=settings.beta1),
     )
     key_init, key_steps, key_shown = jax.random.split(jax.random.key(settings.seed), 3)
-    options: Any = {"players": players, "rules": rules}
-    state = jax.jit(functools.partial(completer_fitting.init, **options))(key_init)
+    static: Any = {"players": players, "rules": rules}
+    state = jax.jit(functools.partial(completer_fitting.init, **static))(key_init)
     trained = feed_forward.FeedForward(architecture, settings.crop, {}, {})
     if settings.start_from:
         start = _start(settings.start_from, trained)
@@ -168,7 +162,7 @@ def run(
         rows = [list(np.asarray(row)) for row in redraw(state.completer)]
         training.write_samples(run_dir, step, rows)
 
-    step = functools.partial(completer_fitting.train_step, **options)
+    step = functools.partial(completer_fitting.train_step, **static)
 
     def advance(key, state, images, progress):
         return step(key, state, images, parser, progress)
@@ -226,15 +220,15 @@ def run_parser(
     )
     network = architecture.network()
     optimizer = optax.adam(settings.generator_rate)
-    options: Any = {"parser": network, "optimizer": optimizer}
+    static: Any = {"parser": network, "optimizer": optimizer}
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
     trained = feed_forward.FeedForward(architecture, settings.crop, {}, {})
     return _train(
         key_steps,
-        jax.jit(functools.partial(parser_fitting.init, **options))(key_init),
+        jax.jit(functools.partial(parser_fitting.init, **static))(key_init),
         faces,
         (parts,),
-        functools.partial(parser_fitting.train_step, **options),
+        functools.partial(parser_fitting.train_step, **static),
         store=store,
         run_dir=run_dir,
         schedule=schedule,
@@ -266,7 +260,7 @@ def _train(
         "model": network.model,
         "architecture": dataclasses.asdict(network.architecture),
         "crop": settings.crop,
-        "settings": {**settings.stored(), "steps": schedule.steps},
+        "settings": {**options.stored(settings), "steps": schedule.steps},
         "pictures": faces.digest,
     }
     resumed = training.resume(store, state, meta=meta, steps=schedule.steps)
@@ -274,10 +268,6 @@ def _train(
 
     def networks(state):
         return {network.model: variables(state)}
-
-    def score(networks):
-        trained = dataclasses.replace(network, variables=networks[network.model])
-        return judge(trained)
 
     state = training.run(
         key,
@@ -295,12 +285,16 @@ def _train(
         advance=advance,
         networks=networks,
         show=show,
-        judge=None if judge is None else score,
+        judge=None if judge is None else functools.partial(_score, judge, network),
         began=began,
         name=network.model,
     )
     source = {"path": str(run_dir), "step": int(state.step)}
     return dataclasses.replace(network, variables=variables(state), source=source)
+
+
+def _score(judge, network, networks):
+    return judge(dataclasses.replace(network, variables=networks[network.model]))
 
 
 def _start(path, network):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import reporting, stepping, training
+from experiments import options, reporting, stepping, training
 from experiments.options import option
 from inpaint_jax import (
     adversarial,
@@ -175,12 +175,6 @@ class Settings:
             rate if with_encoder else None,
         )
 
-    def stored(self) -> dict[str, Any]:
-        """Returns all options by the names of their flags, as JSON values."""
-        found = dataclasses.asdict(self)
-        found |= found.pop("recipe")
-        return found | {"augment": list(self.recipe.augment)}
-
 
 Judge = Callable[[Callable[..., Any], dict[str, Any]], float]
 """(draw, networks) -> score, the lower the better; draw: (variables, z) -> bytes."""
@@ -227,7 +221,7 @@ def run(
         "crop": settings.crop,
         "encodes": settings.encodes,
         "prior": rules.prior,
-        "settings": settings.stored(),
+        "settings": options.stored(settings),
         "pictures": faces.digest,
     }
     resumed = training.resume(store, state, meta=meta, steps=schedule.steps)

@@ -52,6 +52,18 @@ def read(options: type[_Options]) -> _Options:
     return options(**{f.name: _read(f) for f in dataclasses.fields(options)})  # pyright: ignore[reportArgumentType]
 
 
+def stored(options: Any) -> dict[str, Any]:
+    """Returns all fields by name as JSON values, those of nested dataclasses too."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= stored(value)
+        else:
+            found[field.name] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
 def _define(field, module):
     about, kind = field.metadata, type(field.default)
     common: dict[str, Any] = {"module_name": module}

@@ -19,6 +19,7 @@ from experiments import (
     gan_training,
     options,
     release_files,
+    release_networks,
     release_plan,
     training,
 )
@@ -97,7 +98,7 @@ def main() -> int:
             application.given(_LABELS), faces, validation, crop=_CROP.value
         )
         return 0
-    asked = release_plan.Options(
+    wanted = release_networks.Wanted(
         data=application.given(_DATA),
         minutes=_MINUTES.value,
         image_size=_SIZE.value,
@@ -113,7 +114,7 @@ def main() -> int:
     output_dir = files.make_directory(_OUTPUT.value)
     application.write_effective_flags(run_dir, "experiments.release")
     release_plan.run(
-        asked,
+        wanted,
         faces,
         validation,
         landmarks,

@@ -22,7 +22,7 @@ from inpaint_jax.landmarks import host, labels
 
 DESCRIPTION = "release.json"
 _LOGS = "logs.zip"
-_ASSETS = pathlib.Path(data.__file__).parent / "assets"
+ASSETS = pathlib.Path(data.__file__).parent / "assets"
 # Folder of each release in the package, and the networks in it.
 RELEASES = {
     "dcgan": ("generator", "discriminator", "encoder"),
@@ -171,11 +171,12 @@ def write_logs(output_dir: pathlib.Path, run_dir: pathlib.Path) -> None:
                 archive.write(sheet, f"{log.parent.name}/{sheet.name}")
 
 
-def install(output_dir: str) -> list[str]:
+def install(output_dir: str, *, assets: pathlib.Path = ASSETS) -> list[str]:
     """Puts the networks of a release into the package, in place of those there.
 
     Args:
       output_dir: where `experiments.release` wrote.
+      assets: where the package keeps its networks.
 
     Returns:
       A sentence for each folder that was written.
@@ -193,7 +194,7 @@ def install(output_dir: str) -> list[str]:
         for name in names:
             if not (source / f"{name}.safetensors").is_file():
                 raise InputError(f"--install={output_dir}: {name}.safetensors is gone.")
-        target = files.make_directory(_ASSETS / folder)
+        target = files.make_directory(assets / folder)
         for name in names:
             with files.replacing(target / f"{name}.safetensors") as temporary:
                 shutil.copyfile(source / f"{name}.safetensors", temporary)

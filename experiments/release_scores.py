@@ -39,11 +39,16 @@ def of_samples(
       z_dim: length of z.
       predictor: whose last hidden layer is the embedding.
     """
-    see = jax.jit(predictor.features)
+    side = predictor.architecture.image_size
+
+    @jax.jit
+    def see(images):
+        image = pixels.from_bytes(images)
+        shape = (len(image), side, side, 3)
+        return predictor.features(jax.image.resize(image, shape, "linear"))
 
     def embed(images):
-        blocks = _blocks(images)
-        return np.concatenate([np.asarray(see(pixels.from_bytes(b))) for b in blocks])
+        return np.concatenate([np.asarray(see(block)) for block in _blocks(images)])
 
     real = embed(faces.images)
     z = adversarial.sample_z(jax.random.key(0), len(real), z_dim)

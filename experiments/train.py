@@ -269,9 +269,7 @@ def _provenance(settings, model, faces):
         "command": application.command(
             "experiments.train", without=("run_dir", "export", "sample_every")
         ),
-        "settings": settings.stored()
-        if hasattr(settings, "stored")
-        else dataclasses.asdict(settings),
+        "settings": options.stored(settings),
         "steps": model.source["step"],
         "images": len(faces.images),
         "environment": reporting.environment(),

@@ -1,0 +1,179 @@
+"""One command trains all networks by the clock, survives kills, and needs no dlib."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from experiments import release_files, release_plan
+from inpaint_jax import feed_forward, landmark_predictor, weights
+from inpaint_jax.errors import InputError
+from tests import drawn
+from tests.experiments import launcher
+
+SIZE = 16
+FILES = {
+    *("generator.safetensors", "discriminator.safetensors", "encoder.safetensors"),
+    *("net.safetensors", "ce.safetensors", "gfc.safetensors"),
+    *("release.json", "logs.zip"),
+}
+
+
+@pytest.fixture(scope="module")
+def environment(environment):
+    """Nothing here runs for long: to optimise a program would take longer."""
+    return environment | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """Flags that name faces of noise, and labels as --labels_only writes them."""
+    folder = tmp_path_factory.mktemp("material")
+    arrays = {"landmark_model_sha256": "none"}
+    rng = np.random.default_rng(0)
+    for name, count in (("faces", 24), ("validation", 9)):
+        np.save(folder / f"{name}.npy", drawn.noise(count, SIZE, SIZE, 3, seed=count))
+        width = len(str(count))
+        arrays[f"{name}_names"] = np.array([f"{i:0{width}d}" for i in range(count)])
+        arrays[name] = rng.uniform(2, 14, (count, 68, 2)).astype(np.float32)
+    np.savez(folder / "labels.npz", **arrays)
+    return (
+        f"--data=array:{folder}/faces.npy",
+        f"--validation=array:{folder}/validation.npy",
+        f"--labels={folder}/labels.npz",
+        f"--image_size={SIZE}",
+        "--width=0.05",
+        "--batch_size=16",
+    )
+
+
+def places(folder):
+    return f"--run_dir={folder}/run", f"--output_dir={folder}/out"
+
+
+RECIPE = ("--adversarial_loss=relativistic", "--augment=colour,cutout")
+
+
+def kill_when(is_time, command, environment):
+    process = subprocess.Popen(
+        command, cwd=launcher.ROOT, env=environment, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 300.0
+    while not is_time() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    return process.wait()
+
+
+@pytest.fixture(scope="module")
+def released(environment, material, tmp_path_factory):
+    """A whole release, killed twice, trained where dlib cannot be imported."""
+    folder = tmp_path_factory.mktemp("released")
+    (folder / "dlib.py").write_text("raise ImportError('no dlib here')")
+    path = os.pathsep.join([str(folder), environment.get("PYTHONPATH", "")])
+    without_dlib = environment | {"PYTHONPATH": path}
+    flags = (*material, *places(folder), *RECIPE, "--minutes=0.2")
+    command = [sys.executable, "-m", "experiments.release", *flags]
+    for is_time in (
+        lambda: list(folder.glob("run/generator/checkpoints/[0-9]*")),
+        lambda: (folder / "out" / "encoder.safetensors").is_file(),
+    ):
+        assert kill_when(is_time, command, without_dlib) == -signal.SIGKILL
+    done = launcher.python_m(without_dlib, "experiments.release", *flags)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def read(folder):
+    return json.loads((folder / "out" / "release.json").read_text())
+
+
+def test_killed_twice_it_ends_with_all_networks_in_eight_files(released):
+    folder, done = released
+    assert {path.name for path in (folder / "out").iterdir()} == FILES
+    assert list(read(folder)["networks"]) == list(release_plan.SHARES)
+    assert "done: " + ", ".join(release_plan.SHARES) in done.stdout
+
+
+def test_what_is_written_says_how_it_was_made(released):
+    found = read(released[0])
+    for about in found["networks"].values():
+        assert about["steps"] >= 1 and about["seconds"] > 0
+        assert about["images_seen"] == 16 * about["steps"]
+        assert about["images"] == 24 and "experiments.release" in about["command"]
+    settings = found["networks"]["generator"]["settings"]
+    assert settings["adversarial_loss"] == "relativistic"
+    assert settings["augment"] == ["colour", "cutout"]
+
+
+def test_each_network_can_be_installed_and_read(released, tmp_path):
+    said = release_files.install(str(released[0] / "out"), assets=tmp_path)
+    assert len(said) == len(release_files.RELEASES)
+    model = weights.load(tmp_path / "dcgan")
+    assert model.encodes == "damaged faces" and model.architecture.image_size == SIZE
+    assert landmark_predictor.load(tmp_path / "landmark_net").spread > 0
+    for name in ("ce", "gfc"):
+        assert feed_forward.load(tmp_path / name, model=name).crop == 128
+
+
+def test_started_again_it_trains_nothing(released, environment, material):
+    folder, _ = released
+    before = {p.name: p.stat().st_mtime_ns for p in (folder / "out").iterdir()}
+    done = launcher.python_m(
+        environment,
+        "experiments.release",
+        *material,
+        *places(folder),
+        *RECIPE,
+    )
+    assert done.returncode == 0 and "compiling" not in done.stdout
+    assert before == {p.name: p.stat().st_mtime_ns for p in (folder / "out").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--labels=/nowhere.npz",), ("--labels=/nowhere.npz", "--labels_only")),
+        (("--only=gfc",), ("parser", "train it first")),
+        (("--only=nose",), ("--only=nose", "gfc")),
+        (("--minutes=nan",), ("--minutes=nan",)),
+        (("--install=/nowhere",), ("--install=/nowhere",)),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(
+    environment, material, tmp_path, flags, words
+):
+    done = launcher.python_m(
+        environment, "experiments.release", *material, *places(tmp_path), *flags
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ") and all(w in done.stderr for w in words)
+
+
+def test_labels_of_other_faces_are_refused(material, tmp_path):
+    path = material[2].partition("=")[2]
+    shutil.copy(path, tmp_path / "labels.npz")
+
+    class Other:
+        names = ("a", "b")
+
+    with pytest.raises(InputError, match="other faces"):
+        release_files.read_labels(str(tmp_path / "labels.npz"), Other, Other)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("left", [600.0, 200.0])
+def test_the_time_is_shared_out_and_no_more_than_it(left):
+    missing, total = list(release_plan.SHARES), 0.0
+    while missing:
+        seconds = release_plan.seconds_of_the_first(missing, left - total)
+        assert seconds >= 20.0
+        total += seconds + 6.0
+        missing.pop(0)
+    assert total == pytest.approx(left)
