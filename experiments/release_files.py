@@ -4,13 +4,15 @@ What comes out is flat, so that it can be fetched from anywhere: a `.safetensors
 network, `release.json` with all descriptions, and `logs.zip`.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -132,9 +134,10 @@ def add(
             if source.is_file():
                 with files.replacing(output_dir / source.name) as target:
                     shutil.copyfile(source, target)
-    release = read(output_dir)
-    release.setdefault("releases", {})[folder] = description
-    files.write_json(output_dir / DESCRIPTION, release)
+    with _alone(output_dir):
+        release = read(output_dir)
+        release.setdefault("releases", {})[folder] = description
+        files.write_json(output_dir / DESCRIPTION, release)
 
 
 def describe(
@@ -152,15 +155,17 @@ def describe(
       about: what is to be known of it.
       options: of the release.
     """
-    release = read(output_dir)
-    networks = {**release.get("networks", {}), name: about}
-    release |= {"networks": networks, "options": options}
-    files.write_json(output_dir / DESCRIPTION, release)
+    with _alone(output_dir):
+        release = read(output_dir)
+        networks = {**release.get("networks", {}), name: about}
+        release |= {"networks": networks, "options": options}
+        files.write_json(output_dir / DESCRIPTION, release)
 
 
 def write_logs(output_dir: pathlib.Path, run_dir: pathlib.Path) -> None:
     """Writes the logs and the last sheets of all networks into one archive."""
     with (
+        _alone(output_dir),
         files.replacing(output_dir / _LOGS) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
@@ -169,6 +174,17 @@ def write_logs(output_dir: pathlib.Path, run_dir: pathlib.Path) -> None:
             sheets = sorted(log.parent.glob("samples/*.png"))
             for sheet in sheets[-2:]:
                 archive.write(sheet, f"{log.parent.name}/{sheet.name}")
+
+
+@contextlib.contextmanager
+def _alone(output_dir: pathlib.Path) -> Iterator[None]:
+    """Keeps another process, that trains other networks, from writing meanwhile."""
+    folder = os.open(output_dir, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def install(output_dir: str, *, assets: pathlib.Path = ASSETS) -> list[str]:

@@ -1,11 +1,13 @@
 """One command trains all networks by the clock, survives kills, and needs no dlib."""
 
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -177,3 +179,20 @@ def test_the_time_is_shared_out_and_no_more_than_it(left):
         total += seconds + 6.0
         missing.pop(0)
     assert total == pytest.approx(left)
+
+
+def test_two_processes_may_write_one_release(tmp_path):
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    writer = threading.Thread(
+        target=release_files.describe,
+        args=(tmp_path, "ce", {"seconds": 1.0}),
+        kwargs={"options": {}},
+    )
+    writer.start()
+    writer.join(timeout=0.3)
+    assert writer.is_alive() and not (tmp_path / "release.json").exists()
+    os.close(folder)
+    writer.join()
+    release_files.describe(tmp_path, "gfc", {"seconds": 2.0}, options={})
+    assert list(release_files.read(tmp_path)["networks"]) == ["ce", "gfc"]
