@@ -118,6 +118,7 @@ def run(
     *,
     judge: Judge | None = None,
     began: float | None = None,
+    accepted: Callable[[], None] | None = None,
 ) -> feed_forward.FeedForward:
     """Trains CE or GFC from where the store stands to the last step.
 
@@ -130,6 +131,7 @@ def run(
       schedule: of the run.
       judge: scores each checkpoint, so that the best one is kept.
       began: see `training.run`.
+      accepted: see `training.run`.
 
     Returns:
       The trained network.
@@ -188,6 +190,7 @@ def run(
         show=show,
         judge=judge,
         began=began,
+        accepted=accepted,
     )
 
 
@@ -201,6 +204,7 @@ def run_parser(
     *,
     points: np.ndarray | None = None,
     began: float | None = None,
+    accepted: Callable[[], None] | None = None,
 ) -> feed_forward.FeedForward:
     """Trains the parser on what landmarks of the faces outline; see `run`.
 
@@ -213,6 +217,7 @@ def run_parser(
       schedule: as in `run`.
       points: the landmarks, `[count, 68, 2]` in pixels; by default those of dlib.
       began: as in `run`.
+      accepted: as in `run`.
     """
     if points is None:
         predictor = host.Predictor(None)
@@ -242,6 +247,7 @@ def run_parser(
         network=trained,
         variables=lambda state: state.variables,
         began=began,
+        accepted=accepted,
     )
 
 
@@ -261,6 +267,7 @@ def _train(
     show=None,
     judge=None,
     began=None,
+    accepted=None,
 ):
     meta = {
         "model": network.model,
@@ -297,6 +304,7 @@ def _train(
         show=show,
         judge=None if judge is None else score,
         began=began,
+        accepted=accepted,
         name=network.model,
     )
     source = {"path": str(run_dir), "step": int(state.step)}

@@ -150,7 +150,10 @@ def test_effective_flags_name_every_setting(undisturbed, pictures):
     lines = (run_dir / "effective.flags").read_text().splitlines()
     assert lines[0].startswith("# python -m experiments.train")
     assert f"--data=array:{pictures}" in lines
-    for expected in ("--seed=0", "--features=4", "--beta1=0.5", "--augment"):
+    for expected in (
+        *("--seed=0", "--features=4", "--beta1=0.5", "--average_images=44000.0"),
+        *("--augment=brightness,translation", "--flip"),
+    ):
         assert expected in lines
 
 
