@@ -282,10 +282,6 @@ def _train(
     def networks(state):
         return {network.model: variables(state)}
 
-    def score(networks):
-        trained = dataclasses.replace(network, variables=networks[network.model])
-        return judge(trained)
-
     state = training.run(
         key,
         resumed,
@@ -302,13 +298,18 @@ def _train(
         advance=advance,
         networks=networks,
         show=show,
-        judge=None if judge is None else score,
+        judge=None if judge is None else functools.partial(_score, judge, network),
         began=began,
         accepted=accepted,
         name=network.model,
     )
     source = {"path": str(run_dir), "step": int(state.step)}
     return dataclasses.replace(network, variables=variables(state), source=source)
+
+
+def _score(judge, network, networks):
+    trained = dataclasses.replace(network, variables=networks[network.model])
+    return judge(trained)
 
 
 def _start(path, network):
