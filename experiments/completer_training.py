@@ -112,6 +112,7 @@ def run(
     *,
     judge: Judge | None = None,
     began: float | None = None,
+    accepted: Callable[[], None] | None = None,
 ) -> feed_forward.FeedForward:
     """Trains CE or GFC from where the store stands to the last step.
 
@@ -124,6 +125,7 @@ def run(
       schedule: of the run.
       judge: scores each checkpoint, so that the best one is kept.
       began: see `training.run`.
+      accepted: see `training.run`.
 
     Returns:
       The trained network.
@@ -182,6 +184,7 @@ def run(
         show=show,
         judge=judge,
         began=began,
+        accepted=accepted,
     )
 
 
@@ -195,6 +198,7 @@ def run_parser(
     *,
     points: np.ndarray | None = None,
     began: float | None = None,
+    accepted: Callable[[], None] | None = None,
 ) -> feed_forward.FeedForward:
     """Trains the parser on what landmarks of the faces outline; see `run`.
 
@@ -207,6 +211,7 @@ def run_parser(
       schedule: as in `run`.
       points: the landmarks, `[count, 68, 2]` in pixels; by default those of dlib.
       began: as in `run`.
+      accepted: as in `run`.
     """
     if points is None:
         predictor = host.Predictor(None)
@@ -236,6 +241,7 @@ def run_parser(
         network=trained,
         variables=lambda state: state.variables,
         began=began,
+        accepted=accepted,
     )
 
 
@@ -255,6 +261,7 @@ def _train(
     show=None,
     judge=None,
     began=None,
+    accepted=None,
 ):
     meta = {
         "model": network.model,
@@ -287,6 +294,7 @@ def _train(
         show=show,
         judge=None if judge is None else functools.partial(_score, judge, network),
         began=began,
+        accepted=accepted,
         name=network.model,
     )
     source = {"path": str(run_dir), "step": int(state.step)}

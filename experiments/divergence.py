@@ -39,8 +39,9 @@ def check(
       InputError: a value is NaN or infinite, larger than any that a training has that
         goes well, or far from its median.
     """
+    lines = earlier[-_LINES:]
     for name, value in values.items():
-        reason = _reason(value, [line[name] for line in earlier if name in line])
+        reason = _reason(value, [line[name] for line in lines if name in line])
         if reason is not None:
             raise InputError(
                 f"{name} is {value:.4g} at step {step}{reason}: training diverged; "
@@ -54,7 +55,6 @@ def _reason(value, before):
         return ""
     if abs(value) > LARGEST:
         return f" (at most {LARGEST:g} in a training that goes well)"
-    before = before[-_LINES:]
     if len(before) < _ENOUGH or abs(value) <= HARMLESS:
         return None
     median = float(np.median(np.abs(before)))

@@ -39,6 +39,7 @@ def run(
     *,
     judge: Callable[[dict[str, Any]], float] | None = None,
     began: float | None = None,
+    accepted: Callable[[], None] | None = None,
 ) -> weights.Model:
     """Trains from where the store stands to the last step.
 
@@ -51,6 +52,7 @@ def run(
       schedule: of the run.
       judge: see `training.run`.
       began: see `training.run`.
+      accepted: see `training.run`.
 
     Returns:
       The model with its new encoder.
@@ -114,7 +116,9 @@ def run(
         show=show,
         judge=judge,
         began=began,
+        accepted=accepted,
         name="encoder",
+        rates="--generator_rate",
     )
     return dataclasses.replace(
         model,

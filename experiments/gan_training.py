@@ -191,6 +191,7 @@ def run(
     start: weights.Model | None = None,
     judge: Judge | None = None,
     began: float | None = None,
+    accepted: Callable[[], None] | None = None,
 ) -> weights.Model:
     """Trains from where the store stands to the last step.
 
@@ -204,6 +205,7 @@ def run(
       start: networks to start from in place of fresh ones.
       judge: scores each checkpoint, so that the best one is kept.
       began: see `training.run`.
+      accepted: see `training.run`.
 
     Returns:
       The averaged generator, the discriminator, and the encoder if there is one.
@@ -271,6 +273,7 @@ def run(
         show=show,
         judge=None if judge is None else functools.partial(judge, draw),
         began=began,
+        accepted=accepted,
         name="generator",
     )
     return weights.Model(

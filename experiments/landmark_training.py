@@ -42,6 +42,7 @@ def run(
     *,
     judge: Callable[[dict[str, Any]], float] | None = None,
     began: float | None = None,
+    accepted: Callable[[], None] | None = None,
 ) -> landmark_predictor.LandmarkPredictor:
     """Runs training from where the store stands to the last step.
 
@@ -55,6 +56,7 @@ def run(
       schedule: of the run.
       judge: see `training.run`.
       began: see `training.run`.
+      accepted: see `training.run`.
 
     Returns:
       The trained net.
@@ -92,7 +94,9 @@ def run(
         networks=lambda state: {"net": state.variables},
         judge=judge,
         began=began,
+        accepted=accepted,
         name="landmark net",
+        rates="--learning_rate",
     )
     return landmark_predictor.LandmarkPredictor(
         architecture=architecture,

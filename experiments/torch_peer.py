@@ -166,7 +166,7 @@ def game(
         real = torch.where(mirror, real.flip(3), real)
         fake = generator(2.0 * torch.rand(len(real), a.z_dim) - 1.0)
         real_logits, fake_logits = discriminator(view(real)), discriminator(view(fake))
-        toward_real = loss(real_logits, rules.real_label) + loss(fake_logits, 0.0)
+        toward_real = loss(real_logits, rules.game.real_label) + loss(fake_logits, 0.0)
         gradients = (
             torch.autograd.grad(loss(fake_logits, 1.0), g, retain_graph=True),
             torch.autograd.grad(toward_real, d),
@@ -175,9 +175,10 @@ def game(
             for p, its_gradient in zip(params, gradient, strict=True):
                 p.grad = its_gradient
             adam.step()
+        decay = 0.5 ** (len(real) / rules.average_images)
         with torch.no_grad():
             for old, new in zip(average, g, strict=True):
-                old.lerp_(new, 1.0 - rules.average_decay)
+                old.lerp_(new, 1.0 - decay)
         return toward_real.item()
 
     return step

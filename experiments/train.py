@@ -7,6 +7,7 @@ python -m experiments.train --pack=faces.zip --data=folder:faces
 """
 
 import dataclasses
+import functools
 import os
 from typing import Any
 
@@ -130,7 +131,7 @@ _MINUTES = flags.DEFINE_float(
     None,
     "After which training ends, if not by --steps; compilation and the time before a "
     "resumption count.",
-    0.0,
+    0.01,
 )
 
 
@@ -165,7 +166,6 @@ def _train_gan():
             crop=settings.crop,
             z_dim=architecture.z_dim,
         )
-    application.write_effective_flags(run_dir, "experiments.train")
     with checkpoints.opened(run_dir) as store:
         model = gan_training.run(
             store,
@@ -176,6 +176,7 @@ def _train_gan():
             _schedule(),
             start=start,
             judge=judge,
+            accepted=_keeping_flags(run_dir),
         )
     return _finish(model, settings, faces)
 
@@ -192,10 +193,15 @@ def _train_encoder():
     )
     run_dir = files.make_directory(application.given(_RUN_DIR))
     faces = _load_data(model.crop, model.architecture)
-    application.write_effective_flags(run_dir, "experiments.train")
     with checkpoints.opened(run_dir) as store:
         trained = encoder_training.run(
-            store, run_dir, faces, model, settings, _schedule()
+            store,
+            run_dir,
+            faces,
+            model,
+            settings,
+            _schedule(),
+            accepted=_keeping_flags(run_dir),
         )
     return _finish(trained, settings, faces)
 
@@ -227,9 +233,16 @@ def _train_feed_forward(model):
     train = completer_training.run
     if model == "parser":
         train = completer_training.run_parser
-    application.write_effective_flags(run_dir, "experiments.train")
     with checkpoints.opened(run_dir) as store:
-        trained = train(store, run_dir, faces, architecture, settings, _schedule())
+        trained = train(
+            store,
+            run_dir,
+            faces,
+            architecture,
+            settings,
+            _schedule(),
+            accepted=_keeping_flags(run_dir),
+        )
     if _EXPORT.value:
         provenance = _provenance(settings, trained, faces)
         feed_forward.export(_EXPORT.value, trained, provenance=provenance)
@@ -310,6 +323,12 @@ def _check_health(path):
     print("\n".join(found["verdict"]))
     print(f"{'fit' if found['fit'] else 'not fit'} for searching")
     return 1 if faces.skipped or (known and known.skipped) else 0
+
+
+def _keeping_flags(run_dir):
+    return functools.partial(
+        application.write_effective_flags, run_dir, "experiments.train"
+    )
 
 
 def _schedule():

@@ -6,6 +6,7 @@ python -m experiments.train_landmarks --model=cascade --data=xml:faces.xml \
 """
 
 import dataclasses
+import functools
 
 import jax
 from absl import flags
@@ -91,10 +92,19 @@ def main() -> int:
         settings.data, crop=settings.crop, size=architecture.image_size
     )
     truth = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
-    application.write_effective_flags(run_dir, "experiments.train_landmarks")
+    keep_flags = functools.partial(
+        application.write_effective_flags, run_dir, "experiments.train_landmarks"
+    )
     with checkpoints.opened(run_dir) as store:
         net = landmark_training.run(
-            store, run_dir, faces, truth, architecture, settings, _schedule()
+            store,
+            run_dir,
+            faces,
+            truth,
+            architecture,
+            settings,
+            _schedule(),
+            accepted=keep_flags,
         )
     if _EXPORT.value:
         _export(_EXPORT.value, net, settings, predictor, images=len(faces.images))

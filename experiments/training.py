@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from experiments import progress, reporting, stepping
+from experiments import divergence, progress, reporting, stepping
 from inpaint_jax import checkpoints, data, files, runtime
 from inpaint_jax.errors import InputError
 
@@ -138,7 +138,9 @@ def run(
     show: Callable[[int, Any], None] | None = None,
     judge: Callable[[dict[str, Any]], float] | None = None,
     began: float | None = None,
+    accepted: Callable[[], None] | None = None,
     name: str = "training",
+    rates: str = "--generator_rate or --discriminator_rate",
 ) -> Any:
     """Trains to the last step, or until its time is over.
 
@@ -156,15 +158,19 @@ def run(
       judge: networks -> score, the lower the better; called at each checkpoint. The
         best of them is kept beside the run, in `best`, as a run of its own.
       began: when the time of this run began, by `time.monotonic`; by default now.
+      accepted: called once, before the first step; a run that is refused is as it was.
       name: of what is trained, as the lines call it that are printed.
+      rates: flags to lower if it diverges.
 
     Returns:
       The last state.
 
     Raises:
-      InputError: a metric or a weight is no longer finite.
+      InputError: a metric or a weight ran away, see `divergence.check`.
     """
     began = (time.monotonic() if began is None else began) - start.spent
+    if accepted is not None:
+        accepted()
     log = reporting.JsonLines(
         os.path.join(run_dir, "metrics.jsonl"), resume_after=start.first
     )
@@ -175,7 +181,8 @@ def run(
     batches = data.prefetch(rows.batches(start.first), depth=schedule.log_every)
     step, waited, saved, rate = start.first, 0.0, time.monotonic(), 0.0
     since: list[dict[str, np.ndarray]] = []
-    last = step >= schedule.steps
+    lines: list[dict[str, float]] = []
+    last = schedule.progress(step, start.spent) >= 1.0
     if not last:
         tells.say("compiling")
     while not last:
@@ -190,28 +197,32 @@ def run(
         since.append(told)
         rate = count / (time.monotonic() - asked)
         for i in range(count):
-            check_finite({n: float(v[i]) for n, v in told.items()}, step + i + 1)
+            values = {n: float(v[i]) for n, v in told.items()}
+            divergence.check(values, step + i + 1, earlier=lines, rates=rates)
         step += count
         now = time.monotonic()
         done = schedule.progress(step, now - began)
         last = done >= 1.0
-        if step % schedule.log_every == 0 or last:
+        by_time = schedule.save_seconds
+        due = last or (by_time is not None and now - saved >= by_time)
+        saves = due or (by_time is None and step % schedule.save_every == 0)
+        shows = due or (by_time is None and step % schedule.show_every == 0)
+        # Also at a checkpoint: who goes on from there knows only what comes then.
+        if saves or step % schedule.log_every == 0:
             values = {n: float(np.mean(v)) for n, v in _joined(since).items()}
             since = []
+            lines.append(values)
             # What of that time the device stood still because no data was there.
             share = waited / max(now - began - start.spent, 1e-9)
             spent = round(now - began, 1)
             log.append(step=step, seconds=spent, **values, data_share=share)
             tells.update(step, done, values, last=last)
-        by_time = schedule.save_seconds
-        due = by_time is not None and now - saved >= by_time
-        every = by_time is None and step % schedule.show_every == 0
-        if show is not None and (every or due or last):
+        if show is not None and shows:
             show(step, state)
-        if last or due or (by_time is None and step % schedule.save_every == 0):
+        if saves:
             saved = time.monotonic()
             model = networks(state)
-            _check_weights(model, step)
+            _check_weights(model, step, rates)
             kept = {**meta, "seconds": saved - began}
             store.save(step, state=state, model=model, meta=kept)
             if judge is not None:
@@ -259,20 +270,6 @@ def write_samples(
     files.write_picture(folder / f"step_{step:07d}.png", reporting.sheet(rows))
 
 
-def check_finite(values: dict[str, float], step: int) -> None:
-    """Stops a run that diverged.
-
-    Raises:
-      InputError: one of the values is NaN or infinite.
-    """
-    for name, value in values.items():
-        if not np.isfinite(value):
-            raise InputError(
-                f"{name} is {value} at step {step}: training diverged; lower its "
-                "learning rate. The last checkpoint is intact."
-            )
-
-
 def _keep_if_best(run_dir, step, state, model, meta):
     folder = os.path.join(run_dir, "best")
     with checkpoints.opened(folder, keep=1) as store:
@@ -281,11 +278,11 @@ def _keep_if_best(run_dir, step, state, model, meta):
             store.save(step, state=state, model=model, meta=meta)
 
 
-def _check_weights(networks, step):
+def _check_weights(networks, step, rates):
     for name, variables in networks.items():
-        finite = all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(variables))
-        largest = 0.0 if finite else float("nan")
-        check_finite({f"a weight of the {name}": largest}, step)
+        largest = [float(jnp.abs(x).max()) for x in jax.tree.leaves(variables)]
+        value = float(np.max(largest, initial=0.0))
+        divergence.check({f"a weight of the {name}": value}, step, rates=rates)
 
 
 def _check_same(found, meta):

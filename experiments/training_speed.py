@@ -16,14 +16,15 @@ import jax
 import numpy as np
 import optax
 
-from experiments import torch_peer, training
-from inpaint_jax import adversarial
+from experiments import stepping, torch_peer
+from inpaint_jax import adversarial, judging, redrawing
 from inpaint_jax.models import dcgan
 from inpaint_jax.ops import strided
 
 _RATE_G, _RATE_D, _BETA1 = 2e-4, 1e-4, 0.5
 _RULES = adversarial.Rules(
-    real_label=0.9, augment=True, lambda_reconstruction=100.0, lambda_latent=20.0
+    game=judging.Rules(real_label=0.9, augment=("brightness", "translation")),
+    redraw=redrawing.Rules(weight=100.0, latent_weight=20.0),
 )
 _FACES = 8500
 
@@ -158,7 +159,7 @@ def _game(key, a, *, encoder):
 
 
 def _waiting(step, faces, batch_size, steps):
-    batches = training.batches(faces, batch_size=batch_size, seed=0, first=0)
+    batches = stepping.Rows((faces,), batch_size, 0, on_device=False).batches(0)
     started, waited = time.perf_counter(), 0.0
     for _ in range(steps):
         asked = time.perf_counter()

@@ -99,10 +99,11 @@ def steps_of(run_dir):
     return [line["step"] for line in lines_of(run_dir)]
 
 
-def last_state(run_dir):
+def last_state(run_dir, *, encodes=True):
     rate = optax.adam(1e-4)
+    encoder = (TINY.encoder(), rate) if encodes else ()
     players = adversarial.Players(
-        TINY.generator(), TINY.discriminator(), rate, rate, TINY.encoder(), rate
+        TINY.generator(), TINY.discriminator(), rate, rate, *encoder
     )
     template = jax.eval_shape(
         lambda: adversarial.init(jax.random.key(0), players=players)
@@ -150,7 +151,10 @@ def test_effective_flags_name_every_setting(undisturbed, pictures):
     lines = (run_dir / "effective.flags").read_text().splitlines()
     assert lines[0].startswith("# python -m experiments.train")
     assert f"--data=array:{pictures}" in lines
-    for expected in ("--seed=0", "--features=4", "--beta1=0.5", "--augment"):
+    for expected in (
+        *("--seed=0", "--features=4", "--beta1=0.5", "--average_images=44000.0"),
+        *("--augment=brightness,translation", "--flip"),
+    ):
         assert expected in lines
 
 
@@ -455,6 +459,48 @@ def test_a_search_starts_where_the_encoder_says(encoder_run, undisturbed, launch
     assert inpaint(encoder_run / "release").code == 0
     # The encoder that is trained beside G knows whole faces only.
     assert_refused(inpaint(undisturbed[1]), "--init=mixed", "whole faces")
+
+
+def test_a_training_that_diverges_stops_with_exit_code_2(train, few, tmp_path):
+    run_dir = tmp_path / "run"
+    rates = ("--generator_rate=1e3", "--lambda_reconstruction=0")
+    outcome = train(*few, f"--run_dir={run_dir}", "--steps=30", *rates)
+    assert_refused(outcome, " at step ", "training diverged", "--generator_rate")
+    assert all(line["discriminator_loss"] <= 1e5 for line in lines_of(run_dir))
+
+
+def test_a_run_goes_on_when_its_pictures_have_moved(
+    undisturbed, train, usual, pictures, tmp_path
+):
+    run_dir = pathlib.Path(shutil.copytree(undisturbed[1], tmp_path / "run"))
+    moved = shutil.copy(pictures, tmp_path / "moved.npy")
+    flags = (*usual, f"--run_dir={run_dir}")
+    outcome = train(*flags, f"--data=array:{moved}")
+    assert outcome.code == 0, outcome.err
+    assert f"--data=array:{moved}" in (run_dir / "effective.flags").read_text()
+    outcome = train(*flags, f"--data=array:{moved}[1:]")
+    assert_refused(outcome, "--data=", "holds other pictures")
+
+
+def test_the_thesiss_training_ends_after_its_minutes(train, few, tmp_path):
+    run_dir = tmp_path / "run"
+    flags = ("--flagfile=experiments/flags/train_thesis.flags", *few, "--kernel_size=4")
+    outcome = train(*flags, f"--run_dir={run_dir}", "--steps=1000000", "--minutes=0.01")
+    assert outcome.code == 0, outcome.err
+    assert "(100%)" in outcome.out and "done after step" in outcome.out
+    model = weights.load(run_dir)
+    assert model.prior == "normal" and model.encoder is None
+    settings = checkpoints.read_meta(run_dir)[1]["settings"]
+    assert settings["augment"] == [] and settings["beta1"] == 0.0
+    assert (settings["flip"], settings["adversarial_loss"]) == (False, "saturating")
+    # Without an average, what is stored is G as it is.
+    _, state = last_state(run_dir, encodes=False)
+    for a, b in zip(
+        jax.tree.leaves(model.generator["params"]),
+        jax.tree.leaves(state.generator["params"]),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_two_devices_train_like_one(undisturbed, train, environment, few, tmp_path):

@@ -117,7 +117,7 @@ def errors_of(run_dir):
 
 
 def last_state(run_dir):
-    optimizer = optax.adamw(optax.constant_schedule(1.0))
+    optimizer = optax.adamw(1.0)
     template = jax.eval_shape(
         lambda: landmark_fitting.init(
             jax.random.key(0),
