@@ -111,7 +111,8 @@ def main() -> int:
     )
     landmarks = release_files.read_labels(application.given(_LABELS), faces, validation)
     run_dir = files.make_directory(_RUN_DIR.value)
-    output_dir = files.make_directory(_OUTPUT.value)
+    output_dir = pathlib.Path(files.make_directory(_OUTPUT.value))
+    release_plan.check_same(wanted, output_dir)
     application.write_effective_flags(run_dir, "experiments.release")
     release_plan.run(
         wanted,
@@ -119,7 +120,7 @@ def main() -> int:
         validation,
         landmarks,
         run_dir=run_dir,
-        output_dir=pathlib.Path(output_dir),
+        output_dir=output_dir,
         only=only,
         began=began,
         command=application.command(

@@ -62,13 +62,8 @@ def run(
       only: names of `SHARES`.
       began: when the time began, by `now`.
       command: that repeats this.
-
-    Raises:
-      InputError: the release in `output_dir` was begun with other options.
     """
-    stored = release_files.read(output_dir)
-    _check_same(stored, wanted, output_dir)
-    finished = stored.get("networks", {})
+    finished = release_files.read(output_dir).get("networks", {})
     # What another process trains beside this one takes none of its time.
     spent = sum(finished[name]["seconds"] for name in only if name in finished)
     ends = began + 60.0 * wanted.minutes - spent
@@ -117,8 +112,17 @@ def seconds_of_the_first(missing: list[str], left: float) -> float:
     return _COMPILATION + shares[0] / sum(shares) * training
 
 
-def _check_same(stored, wanted, output_dir):
-    before = stored.get("options", {})
+def check_same(wanted: Wanted, output_dir: pathlib.Path) -> None:
+    """Refuses to go on with a release of other networks.
+
+    Args:
+      wanted: what the networks are to be.
+      output_dir: folder of the release.
+
+    Raises:
+      InputError: it was begun with other options.
+    """
+    before = release_files.read(output_dir).get("options", {})
     for name, value in options.stored(wanted).items():
         # The same pictures may lie elsewhere now; each training looks at that itself.
         alike = name in ("minutes", "data") or before.get(name, value) == value
