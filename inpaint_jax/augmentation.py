@@ -112,8 +112,8 @@ CHANGES: dict[str, Change] = {
 def random_view(
     key: types.PRNGKey,
     image: types.Image,
-    probability: Float[Array, ""] | float = 1.0,
     *,
+    probability: Float[Array, ""] | float = 1.0,
     changes: Sequence[str] = ("brightness", "translation"),
 ) -> types.Image:
     """Changes each image at random, with a gradient.
