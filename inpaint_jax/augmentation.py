@@ -92,7 +92,8 @@ def cutout(key: types.PRNGKey, image: types.Image) -> types.Image:
     """
     batch, height, width, _ = image.shape
     centre = jax.random.uniform(key, (2, batch, 1))
-    rows, columns = jnp.arange(height)[None], jnp.arange(width)[None]
+    # Of the middles of pixels.
+    rows, columns = (jnp.arange(0.5, size)[None] for size in (height, width))
     near_rows = jnp.abs(rows - centre[0] * height) < height / 4
     near_columns = jnp.abs(columns - centre[1] * width) < width / 4
     covered = near_rows[:, :, None, None] & near_columns[:, None, :, None]
@@ -112,8 +113,8 @@ CHANGES: dict[str, Change] = {
 def random_view(
     key: types.PRNGKey,
     image: types.Image,
-    probability: Float[Array, ""] | float = 1.0,
     *,
+    probability: Float[Array, ""] | float = 1.0,
     changes: Sequence[str] = ("brightness", "translation"),
 ) -> types.Image:
     """Changes each image at random, with a gradient.

@@ -92,9 +92,11 @@ def judge(
       penalised: whether the penalties count in this step.
     """
     key_real, key_fake = jax.random.split(key)
-    view = functools.partial(augmentation.random_view, changes=rules.augment)
-    seen_real = view(key_real, real, probability)
-    seen_fake, back = jax.vjp(lambda image: view(key_fake, image, probability), fake)
+    view = functools.partial(
+        augmentation.random_view, probability=probability, changes=rules.augment
+    )
+    seen_real = view(key_real, real)
+    seen_fake, back = jax.vjp(functools.partial(view, key_fake), fake)
 
     def run(params, image):
         return network.apply(

@@ -1,7 +1,8 @@
 """Names for the arrays that travel through the library, with their shapes.
 
 Images are float32, NHWC, RGB in [-1, 1] unless a name says bytes. A mask is 1 where
-the pixel is known and 0 in the hole. z is the latent vector, uniform on [-1, 1].
+the pixel is known and 0 in the hole. z is the latent vector, drawn from the prior:
+uniform on [-1, 1], or normal.
 """
 
 from collections.abc import Callable, Mapping

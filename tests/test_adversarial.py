@@ -1,5 +1,6 @@
 """A training step equals a plain two-pass one, and training gets somewhere."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from inpaint_jax import adversarial, augmentation, losses
+from inpaint_jax import adversarial, augmentation, judging, losses, redrawing
 from inpaint_jax.models import dcgan
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
@@ -17,12 +18,18 @@ SMALL = dcgan.Architecture(image_size=16, features=4, z_dim=6, kernel_size=4)
 BATCH = 5
 # So large that rounding of the moved parameters does not hide the gradient.
 RATE = 100.0
-OPTIONS = {
-    "usual": {},
-    "saturating": {"saturating": True},
-    "real_label": {"real_label": 0.7},
-    "augment": {"saturating": True, "real_label": 0.9, "augment": True},
+VIEWS = ("brightness", "translation")
+GAMES = {
+    "usual": judging.Rules(),
+    "saturating": judging.Rules(loss="saturating"),
+    "real_label": judging.Rules(real_label=0.7),
+    "augment": judging.Rules(loss="saturating", real_label=0.9, augment=VIEWS),
+    "relativistic": judging.Rules(loss="relativistic"),
 }
+RULES = {name: adversarial.Rules(game=game) for name, game in GAMES.items()}
+RULES["normal"] = adversarial.Rules(prior="normal")
+TARGET = 0.6
+RULES["adaptive"] = adversarial.Rules(augment_target=TARGET, augment_probability=0.8)
 
 
 def players(generator_optimizer, discriminator_optimizer):
@@ -83,12 +90,10 @@ def state(fresh):
 
 @jax.jit
 def step_with_each(key, state, images):
-    """One step for each of OPTIONS; in one program, as that compiles faster."""
+    """One step for each of RULES; in one program, as that compiles faster."""
     return {
-        name: adversarial.train_step(
-            key, state, images, players=PLAYERS, rules=adversarial.Rules(**options)
-        )
-        for name, options in OPTIONS.items()
+        name: adversarial.train_step(key, state, images, players=PLAYERS, rules=rules)
+        for name, rules in RULES.items()
     }
 
 
@@ -98,7 +103,7 @@ def steps(state, images):
         return step_with_each(jax.random.key(2), state, images)
 
 
-def two_pass(key, state, images, *, saturating=False, real_label=1.0, augment=False):
+def two_pass(key, state, images, game):
     """Gradients, statistics and losses by the book: one pass of G and D per player."""
     key_z, key_flip, key_views, _ = jax.random.split(key, 4)
     key_real, key_fake = jax.random.split(key_views)
@@ -111,7 +116,7 @@ def two_pass(key, state, images, *, saturating=False, real_label=1.0, augment=Fa
         return SMALL.generator().apply(variables, z, train=True, mutable="batch_stats")
 
     def judge(params, image, key):
-        if augment:
+        if game.augment:
             image = augmentation.random_view(key, image)
         variables = {**state.discriminator, "params": params}
         return SMALL.discriminator().apply(
@@ -122,7 +127,10 @@ def two_pass(key, state, images, *, saturating=False, real_label=1.0, augment=Fa
         fake, updated = generate(params)
         logits, _ = judge(state.discriminator["params"], fake, key_fake)
         probability = jax.nn.sigmoid(logits)
-        if saturating:
+        if game.loss == "relativistic":
+            others, _ = judge(state.discriminator["params"], real, key_real)
+            each = -jnp.log(jax.nn.sigmoid(logits - others))
+        elif game.loss == "saturating":
             each = jnp.log(jax.nn.sigmoid(-logits))  # log(1 - probability), exactly
         else:
             each = -jnp.log(probability)
@@ -133,11 +141,14 @@ def two_pass(key, state, images, *, saturating=False, real_label=1.0, augment=Fa
         real_logits, real_updated = judge(params, real, key_real)
         fake_logits, fake_updated = judge(params, fake, key_fake)
         real_probability = jax.nn.sigmoid(real_logits)
-        each = (
-            -real_label * jnp.log(real_probability)
-            - (1.0 - real_label) * jnp.log(jax.nn.sigmoid(-real_logits))
-            - jnp.log(jax.nn.sigmoid(-fake_logits))
-        )
+        if game.loss == "relativistic":
+            each = -jnp.log(jax.nn.sigmoid(real_logits - fake_logits))
+        else:
+            each = (
+                -game.real_label * jnp.log(real_probability)
+                - (1.0 - game.real_label) * jnp.log(jax.nn.sigmoid(-real_logits))
+                - jnp.log(jax.nn.sigmoid(-fake_logits))
+            )
         more = (each, real_updated, fake_updated, real_logits, fake_logits)
         return jnp.mean(each), more
 
@@ -152,15 +163,15 @@ def plain(state, images):
     @jax.jit
     def both(key, state, images):
         return {
-            name: two_pass(key, state, images, **OPTIONS[name])
-            for name in ("usual", "augment")
+            name: two_pass(key, state, images, GAMES[name])
+            for name in ("usual", "augment", "relativistic")
         }
 
     with jax.numpy_dtype_promotion("standard"):
         return both(jax.random.key(2), state, images)
 
 
-@pytest.mark.parametrize("name", ["usual", "augment"])
+@pytest.mark.parametrize("name", ["usual", "augment", "relativistic"])
 def test_gradients_equal_those_of_two_passes(name, state, steps, plain):
     (generator, _), (discriminator, _) = plain[name]
     moved, _ = steps[name]
@@ -175,14 +186,20 @@ def test_gradients_equal_those_of_two_passes(name, state, steps, plain):
         assert_trees_close(revealed, gradient, 2e-4)
 
 
-@pytest.mark.parametrize("name", ["usual", "augment"])
+@pytest.mark.parametrize("name", ["usual", "augment", "relativistic"])
 def test_info_holds_the_losses_and_shares_of_the_batch(name, steps, plain):
     (_, (generator_loss, _)), (_, (discriminator_loss, *_, real, fake)) = plain[name]
     _, info = steps[name]
     np.testing.assert_allclose(info.generator_loss, generator_loss, rtol=1e-4)
     np.testing.assert_allclose(info.discriminator_loss, discriminator_loss, rtol=1e-4)
-    np.testing.assert_allclose(info.real_share, np.mean(np.asarray(real) > 0))
-    np.testing.assert_allclose(info.fake_share, np.mean(np.asarray(fake) > 0))
+    real, fake = np.asarray(real), np.asarray(fake)
+    # A relativistic D tells each real image from one generated image.
+    told, looks_real = real > 0, fake > 0
+    if name == "relativistic":
+        told, looks_real = real > fake, fake > real.mean()
+    np.testing.assert_allclose(info.real_share, np.mean(told))
+    np.testing.assert_allclose(info.fake_share, np.mean(looks_real))
+    assert info.slope == 0.0
 
 
 def test_statistics_move_to_those_of_the_batch(state, steps, plain):
@@ -207,6 +224,15 @@ def test_the_running_mean_remembers_nine_tenths(state, steps):
     moved, _ = steps["usual"]
     key_z = jax.random.split(jax.random.key(2), 4)[0]
     z = adversarial.sample_z(key_z, BATCH, SMALL.z_dim)
+    mean, var = first_layer_statistics(state.generator["params"], z)
+    stats = moved.generator["batch_stats"]["BatchNorm_0"]
+    np.testing.assert_allclose(stats["mean"], 0.1 * mean, atol=1e-6)
+    np.testing.assert_allclose(stats["var"], 0.9 + 0.1 * var, atol=1e-6)
+
+
+def test_z_is_drawn_as_the_prior_says(state, steps):
+    moved, _ = steps["normal"]
+    z = jax.random.normal(jax.random.split(jax.random.key(2), 4)[0], (BATCH, 6))
     mean, var = first_layer_statistics(state.generator["params"], z)
     stats = moved.generator["batch_stats"]["BatchNorm_0"]
     np.testing.assert_allclose(stats["mean"], 0.1 * mean, atol=1e-6)
@@ -259,8 +285,15 @@ def test_real_label_changes_only_the_discriminators_gradient(steps, plain):
 
 @pytest.mark.parametrize(
     ("step", "decay"),
-    # The lesser of 0.999 and (1 + step) / (10 + step).
-    [(0, 0.1), (8, 0.5), (90, 0.91), (8990, 8991 / 9000), (100_000, 0.999)],
+    # The half-life is the lesser of 50 000 images and a twentieth of those seen.
+    [
+        (0, 0.5**20),
+        (9, 0.25),
+        (19, 0.5),
+        (1999, 0.5**0.01),
+        (199_999, 0.5**1e-4),
+        (10_000_000, 0.5**1e-4),
+    ],
 )
 def test_average_warms_up_and_then_decays(step, decay, state, images):
     average = jax.tree.map(lambda leaf: leaf + 1.0, state.generator["params"])
@@ -292,6 +325,15 @@ def test_z_is_uniform_on_minus_one_to_one(key):
     # Four standard errors of the mean and of the variance 1/3.
     assert abs(z.mean()) < 4 * (1 / 3 / z.size) ** 0.5
     assert abs(z.var() - 1 / 3) < 4 * (4 / 45 / z.size) ** 0.5
+
+
+def test_z_may_be_normal(key):
+    z = np.asarray(adversarial.sample_z(key, 500, 6, prior="normal"))
+    assert z.shape == (500, 6) and z.dtype == np.float32
+    # Four standard errors of the mean, the variance and the fourth moment.
+    assert abs(z.mean()) < 4 * (1 / z.size) ** 0.5
+    assert abs(z.var() - 1) < 4 * (2 / z.size) ** 0.5
+    assert abs((z**4).mean() - 3) < 4 * (96 / z.size) ** 0.5
 
 
 def test_averaged_generator_has_the_statistics_of_a_large_batch(state):
@@ -373,30 +415,34 @@ def test_each_player_can_be_trained_against_the_other(fresh):
 
 # With an encoder beside the two.
 
-LAMBDAS = {"lambda_reconstruction": 3.0, "lambda_latent": 0.7}
+REDRAW = redrawing.Rules(weight=3.0, features=0.4, latent_weight=0.7)
 
 
 @pytest.fixture(scope="module")
 def three(images):
-    """State, next state and info of a step with an encoder."""
+    """A step with an encoder: before, after, info; after one without features."""
     rate = optax.sgd(RATE)
     each = PLAYERS._replace(encoder=SMALL.encoder(), encoder_optimizer=rate)
-    rules = adversarial.Rules(**LAMBDAS)
+    weights = REDRAW.features, 0.0
+    each_redraw = [dataclasses.replace(REDRAW, features=weight) for weight in weights]
+    rules, without_features = (adversarial.Rules(redraw=r) for r in each_redraw)
 
     @jax.jit
     def both(key, images):
         state = adversarial.init(jax.random.key(1), players=each)
-        moved = adversarial.train_step(key, state, images, players=each, rules=rules)
-        return state, *moved
+        step = functools.partial(adversarial.train_step, players=each)
+        moved = step(key, state, images, rules=rules)
+        other, _ = step(key, state, images, rules=without_features)
+        return state, *moved, other
 
     with jax.numpy_dtype_promotion("standard"):
         return both(jax.random.key(2), images)
 
 
 @pytest.fixture(scope="module")
-def redrawing(three, images):
+def redrawn(three, images):
     """Gradients of one sum of losses, G and E drawn by the book."""
-    state, _, _ = three
+    state, *_ = three
 
     @jax.jit
     def gradients(key, images):
@@ -424,9 +470,23 @@ def redrawing(three, images):
                 state.discriminator, drawn[:BATCH], train=True, mutable="batch_stats"
             )
             error = jnp.mean((drawn[BATCH:] - real) ** 2, axis=(1, 2, 3))
+            judge = functools.partial(
+                SMALL.discriminator().apply, state.discriminator, train=False
+            )
+            pairs = zip(
+                judge(drawn[BATCH:], features=True),
+                judge(real, features=True),
+                strict=True,
+            )
+            features = sum(
+                jnp.abs(found - wanted).mean(axis=(1, 2, 3)) / jnp.abs(wanted).mean()
+                for found, wanted in pairs
+            )
+            features /= SMALL.levels
             match = losses.latent_match(key_match, code, z)
             fooled = -jnp.log(jax.nn.sigmoid(logits))
-            return jnp.mean(fooled + 3.0 * error + 0.7 * match), (error, match)
+            each = fooled + 3.0 * (error + 0.4 * features) + 0.7 * match
+            return jnp.mean(each), (error, features, match)
 
         return jax.grad(objective, argnums=(0, 1), has_aux=True)(
             state.generator["params"], state.encoder["params"]
@@ -436,9 +496,9 @@ def redrawing(three, images):
         return gradients(jax.random.key(2), images)
 
 
-def test_generator_and_encoder_follow_the_sum_of_their_losses(three, redrawing):
-    state, moved, _ = three
-    gradients, _ = redrawing
+def test_generator_and_encoder_follow_the_sum_of_their_losses(three, redrawn):
+    state, moved, *_ = three
+    gradients, _ = redrawn
     for name, gradient in zip(("generator", "encoder"), gradients, strict=True):
         before, after = getattr(state, name), getattr(moved, name)
         assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(gradient)) > 1e-3
@@ -449,17 +509,28 @@ def test_generator_and_encoder_follow_the_sum_of_their_losses(three, redrawing):
         assert not leaves_equal(before["batch_stats"], after["batch_stats"])
 
 
-def test_info_tells_how_well_real_images_are_redrawn(three, redrawing):
-    _, _, info = three
-    _, (error, match) = redrawing
+def test_info_tells_how_well_real_images_are_redrawn(three, redrawn):
+    _, _, info, _ = three
+    _, (error, features, match) = redrawn
     np.testing.assert_allclose(info.reconstruction, error, rtol=1e-4)
+    # The library divides by a little more than the size of the features, which is small
+    # in a fresh D.
+    np.testing.assert_allclose(info.features, features, rtol=1e-3)
     np.testing.assert_allclose(info.latent_match, match, rtol=1e-4)
+
+
+def test_the_discriminator_does_not_learn_from_its_features(three):
+    _, moved, _, without = three
+    assert leaves_equal(moved.discriminator, without.discriminator)
+    assert not leaves_equal(moved.encoder["params"], without.encoder["params"])
+    assert not leaves_equal(moved.generator["params"], without.generator["params"])
 
 
 def test_without_an_encoder_there_is_nothing_to_redraw(steps):
     moved, info = steps["usual"]
     assert jax.tree.leaves(moved.encoder) == []
     np.testing.assert_array_equal(info.reconstruction, np.zeros(BATCH))
+    np.testing.assert_array_equal(info.features, np.zeros(BATCH))
     np.testing.assert_array_equal(info.latent_match, np.zeros(BATCH))
 
 
@@ -473,7 +544,7 @@ def test_generator_learns_to_redraw_what_the_encoder_sees(images):
         SMALL.encoder(),
         rate,
     )
-    rules = adversarial.Rules(lambda_reconstruction=100.0)
+    rules = adversarial.Rules(redraw=redrawing.Rules(weight=100.0))
 
     @jax.jit
     def train(key):
@@ -490,3 +561,180 @@ def test_generator_learns_to_redraw_what_the_encoder_sees(images):
     info = train(jax.random.key(6))
     error = np.asarray(info.reconstruction).mean(axis=1)
     assert error[-20:].mean() < 0.8 * error[:5].mean()
+
+
+# What a training keeps up to date as it goes on.
+
+
+def with_bias(state, bias):
+    """The state with another bias of D's logits."""
+    params = state.discriminator["params"]
+    last = {**params["to_logit"], "bias": jnp.full(1, bias, jnp.float32)}
+    moved = {**state.discriminator, "params": {**params, "to_logit": last}}
+    return state._replace(discriminator=moved)
+
+
+@pytest.mark.parametrize(
+    ("bias", "before", "after"),
+    # All real images are told from generated ones, or none; 100 000 from 0 to 1.
+    [
+        (1e4, 0.3, 0.3 + BATCH / 100_000),
+        (-1e4, 0.3, 0.3 - BATCH / 100_000),
+        (1e4, 0.8, 0.8),
+        (-1e4, 0.0, 0.0),
+        (-1e4, BATCH / 200_000, 0.0),
+    ],
+)
+def test_augmentation_follows_what_discriminator_has_learnt_by_heart(
+    bias, before, after, state, images
+):
+    probability = jnp.asarray(before, jnp.float32)
+    begin = with_bias(state, bias)._replace(augment_probability=probability)
+    steps = step_with_each(jax.random.key(2), begin, images)
+    moved, info = steps["adaptive"]
+    assert info.real_share == (bias > 0)
+    assert info.augment_probability == np.float32(before)
+    np.testing.assert_allclose(moved.augment_probability, after, atol=1e-7)
+    # Without a target it stays.
+    assert steps["usual"][0].augment_probability == np.float32(before)
+
+
+def test_augmentation_begins_where_the_rules_say():
+    for target, expected in ((0.0, 0.7), (TARGET, 0.0)):
+        rules = adversarial.Rules(augment_target=target, augment_probability=0.7)
+        begin = jax.jit(
+            lambda rules=rules: (
+                adversarial.init(
+                    jax.random.key(0), players=PLAYERS, rules=rules
+                ).augment_probability
+            )
+        )()
+        assert begin == np.float32(expected)
+
+
+def test_the_real_logit_is_remembered(state, images, steps, plain):
+    start = state._replace(real_logit=jnp.asarray(2.0, jnp.float32))
+    moved = step_with_each(jax.random.key(2), start, images)["relativistic"][0]
+    real = np.asarray(plain["relativistic"][1][1][3])
+    expected = 0.99 * 2.0 + 0.01 * real.mean()
+    np.testing.assert_allclose(moved.real_logit, expected, rtol=1e-5)
+
+
+def test_a_search_sees_the_average_real_image_at_logit_zero(state, images):
+    real = jnp.asarray(images, jnp.float32) / 127.5 - 1.0
+    judge = jax.jit(functools.partial(SMALL.discriminator().apply, train=False))
+    logits = judge(state.discriminator, real)
+    known = state._replace(real_logit=jnp.mean(logits))
+    assert abs(known.real_logit) > 0.01
+    fixed = adversarial.fixed_discriminator(known, rules=RULES["relativistic"])
+    found = np.asarray(judge(fixed, real))
+    assert abs(found.mean()) < 1e-5
+    np.testing.assert_allclose(found - found[0], logits - logits[0], atol=1e-5)
+    # The logits of a D that learns by cross entropy have a zero of their own.
+    for name in ("usual", "saturating"):
+        same = adversarial.fixed_discriminator(known, rules=RULES[name])
+        assert leaves_equal(same, state.discriminator)
+
+
+# Without BatchNorm, with penalties, as a training goes on.
+
+SMOOTH = dataclasses.replace(SMALL, generator_norm="none", discriminator_norm="none")
+SMOOTH_PLAYERS = PLAYERS._replace(
+    generator=SMOOTH.generator(), discriminator=SMOOTH.discriminator()
+)
+PENALISED = judging.Rules(real_penalty=0.4, fake_penalty=0.2, penalty_every=3)
+SMOOTH_RULES = {
+    "plain": adversarial.Rules(final_rate=0.1),
+    "penalised": adversarial.Rules(game=PENALISED, final_penalty=0.25),
+}
+
+
+@pytest.fixture(scope="module")
+def smooth(images):
+    """The start, and {name: (state, info)} as a function of step and progress."""
+
+    @jax.jit
+    def advance(state, step, progress):
+        start = state._replace(step=step)
+        return {
+            name: adversarial.train_step(
+                jax.random.key(2),
+                start,
+                images,
+                progress,
+                players=SMOOTH_PLAYERS,
+                rules=rules,
+            )
+            for name, rules in SMOOTH_RULES.items()
+        }
+
+    init = functools.partial(adversarial.init, players=SMOOTH_PLAYERS)
+    with jax.numpy_dtype_promotion("standard"):
+        start = jax.jit(init)(jax.random.key(1))
+
+        def run(step, progress):
+            return advance(start, jnp.asarray(step, jnp.int32), np.float32(progress))
+
+        return start, functools.lru_cache(run)
+
+
+def moves(before, after):
+    return jax.tree.map(lambda old, new: new - old, before["params"], after["params"])
+
+
+@pytest.mark.parametrize(("progress", "rate"), [(0.5, 0.55), (1.0, 0.1)])
+def test_rates_fall_as_the_training_goes_on(progress, rate, smooth):
+    start, run = smooth
+    first, later = (run(0, p)["plain"][0] for p in (0.0, progress))
+    for name in ("generator", "discriminator"):
+        before = getattr(start, name)
+        largest, found = (moves(before, getattr(s, name)) for s in (first, later))
+        expected = jax.tree.map(lambda leaf: rate * leaf, largest)
+        assert_trees_close(found, expected, 1e-4)
+
+
+def penalty_of(smooth, step, progress):
+    """How a step's penalty moves D, G's moves being the same."""
+    start, run = smooth
+    plain, penalised = run(0, 0.0)["plain"][0], run(step, progress)["penalised"][0]
+    if progress == 0.0:
+        assert leaves_equal(plain.generator, penalised.generator)
+    return jax.tree.map(
+        lambda a, b: a - b,
+        moves(start.discriminator, penalised.discriminator),
+        moves(start.discriminator, plain.discriminator),
+    )
+
+
+def test_penalties_fall_as_the_training_goes_on(smooth):
+    first, half, last = (penalty_of(smooth, 0, p) for p in (0.0, 0.5, 1.0))
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(first)) > 1e-3
+    for found, share in ((half, 0.625), (last, 0.25)):
+        expected = jax.tree.map(lambda leaf, share=share: share * leaf, first)
+        assert_trees_close(found, expected, 1e-3)
+
+
+def test_penalties_count_in_every_third_step(smooth):
+    _, run = smooth
+    first = penalty_of(smooth, 0, 0.0)
+    for step in range(1, 6):
+        found, info = penalty_of(smooth, step, 0.0), run(step, 0.0)["penalised"][1]
+        if step % 3:
+            assert info.slope == 0.0
+            assert all(
+                (np.asarray(leaf) == 0.0).all() for leaf in jax.tree.leaves(found)
+            )
+        else:
+            assert info.slope > 0.0
+            assert leaves_equal(found, first)
+
+
+def test_without_batch_norm_there_are_params_only(smooth):
+    start, run = smooth
+    moved, _ = run(0, 0.0)["penalised"]
+    for state in (start, moved):
+        assert set(state.generator) == set(state.discriminator) == {"params"}
+    settled = adversarial.averaged_generator(
+        jax.random.key(0), moved, generator=SMOOTH.generator()
+    )
+    assert set(settled) == {"params"} and leaves_equal(settled["params"], moved.average)

@@ -49,11 +49,17 @@ def start():
 
 
 @pytest.fixture(scope="module")
-def stepped(start, images):
+def advance(start, images):
+    """The state and info after a step, by how much of the training is over."""
     step = functools.partial(completer_fitting.train_step, players=PLAYERS, rules=RULES)
     parser = jax.tree_util.Partial(parse, jnp.asarray(COLOURS))
+    return functools.partial(jax.jit(step), KEY, start, images, parser)
+
+
+@pytest.fixture(scope="module")
+def stepped(advance):
     with jax.numpy_dtype_promotion("standard"):
-        return jax.jit(step)(KEY, start, images, parser)
+        return advance(0.0)
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +146,25 @@ def test_the_critics_learn_to_tell_completed_from_real(start, stepped, by_the_bo
     for name, gradient in by_the_book[1].items():
         before, after = start.critics[name], state.critics[name]
         close(moved(before["params"], after["params"]), gradient)
+
+
+@pytest.mark.parametrize(("progress", "rate"), [(0.5, 0.5), (1.0, 0.0)])
+def test_only_the_completers_rate_falls_as_the_training_goes_on(
+    progress, rate, start, stepped, advance
+):
+    (first, _), (state, _) = stepped, advance(progress)
+    before = start.completer["params"]
+    largest = moved(before, first.completer["params"])
+    scale = max(np.abs(leaf).max() for leaf in jax.tree.leaves(largest))
+    for found, most in zip(
+        *map(jax.tree.leaves, (moved(before, state.completer["params"]), largest)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, rate * most, atol=1e-4 * scale)
+    for one, other in zip(
+        *map(jax.tree.leaves, (state.critics, first.critics)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_step_tells_about_each_image(stepped):

@@ -17,7 +17,7 @@ LAYERS = {
     2: {
         *{"ops", "models", "landmarks", "losses", "masks", "latent", "blending"},
         *{"metrics", "augmentation", "data", "sources", "checkpoints", "archives"},
-        *{"landmark_losses", "estimators", "distribution", "baselines"},
+        *{"landmark_losses", "estimators", "distribution", "baselines", "descent"},
     },
     3: {
         *{"objective", "adversarial", "encoding", "inversion", "landmark_fitting"},
@@ -27,6 +27,8 @@ LAYERS = {
             "completer_fitting",
             "parser_fitting",
             "packing",
+            "judging",
+            "redrawing",
         },
     },
     4: {"completion", "weights", "landmark_predictor", "feed_forward"},
@@ -41,12 +43,25 @@ SAME_LAYER = {
     ("metrics", "landmarks"),
     ("distribution", "metrics"),
     ("baselines", "blending"),
+    ("adversarial", "judging"),
+    ("adversarial", "redrawing"),
 }
 HEAVY = ("dlib", "tensorflow", "tensorflow_datasets", "matplotlib")
 # Parameters with a default that may be given by position.
 POSITIONAL_DEFAULTS = {
     "metrics.psnr(region)",
     "landmarks.host.Predictor.__init__(path)",
+    # How much of a training is over comes last, after a batch of any length.
+    *{
+        f"{name}.train_step(progress)"
+        for name in (
+            "adversarial",
+            "completer_fitting",
+            "encoding",
+            "landmark_fitting",
+            "parser_fitting",
+        )
+    },
 }
 
 

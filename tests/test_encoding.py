@@ -41,7 +41,8 @@ def start():
 
 
 @pytest.fixture(scope="module")
-def stepped(start, images):
+def advance(start, images):
+    """The state and info after a step, by how much of the training is over."""
     step = functools.partial(
         encoding.train_step,
         encoder=ENCODER,
@@ -49,8 +50,13 @@ def stepped(start, images):
         optimizer=optax.sgd(1.0),
         window=5,
     )
+    return functools.partial(jax.jit(step), jax.random.key(2), start, images)
+
+
+@pytest.fixture(scope="module")
+def stepped(advance):
     with jax.numpy_dtype_promotion("standard"):
-        return jax.jit(step)(jax.random.key(2), start, images)
+        return advance(0.0)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +100,21 @@ def test_step_follows_the_error_of_the_face_and_of_the_context(
     ):
         np.testing.assert_allclose(old - new, slope, atol=1e-5)
     assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(gradient)) > 1e-3
+
+
+@pytest.mark.parametrize(("progress", "rate"), [(0.5, 0.5), (1.0, 0.0)])
+def test_steps_grow_smaller_as_the_training_goes_on(
+    progress, rate, start, advance, by_the_book
+):
+    moved, _ = advance(progress)
+    for old, new, slope in zip(
+        *map(
+            jax.tree.leaves,
+            (start.variables["params"], moved.variables["params"], by_the_book[0]),
+        ),
+        strict=True,
+    ):
+        np.testing.assert_allclose(old - new, rate * slope, atol=1e-5)
 
 
 def test_info_holds_both_terms_for_each_face(stepped, by_the_book):

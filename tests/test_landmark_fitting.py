@@ -138,6 +138,7 @@ def test_parts_of_a_pixel_move_along(painted, viewed):
 BATCH = 30
 TINY = landmark_net.Architecture(image_size=16, features=4, hidden=8)
 RATE = 0.02
+WARM = 0.025  # share of the training after which the rate is highest
 # Its first step is that of plain gradient descent.
 OPTIONS = {"architecture": TINY, "optimizer": optax.sgd(RATE, momentum=0.9)}
 
@@ -213,7 +214,7 @@ def steps(fresh, faces, advance):
     image, truth = view(key_view, images / np.float32(127.5) - 1, landmarks)
     mask = masks.sample(key_mask, BATCH, (16, 16))
     expected = by_the_book(fresh, image, truth, mask)
-    return advance(key, fresh, *faces), expected
+    return advance(key, fresh, *faces, WARM), expected
 
 
 def assert_trees_close(found, expected, tolerance):
@@ -233,6 +234,26 @@ def test_a_step_descends_likelihood_and_distance(fresh, steps):
     assert_trees_close(moved, gradient, 1e-4)
 
 
+@pytest.mark.parametrize(
+    ("progress", "rate"),
+    [(0.0, 0.0), (WARM / 2, 0.5), ((1 + WARM) / 2, 0.5), (1.0, 0.0)],
+)
+def test_steps_grow_and_grow_smaller_again(
+    progress, rate, fresh, faces, steps, advance
+):
+    (_, _), (gradient, *_) = steps
+    state, _ = advance(jax.random.key(5), fresh, *faces, progress)
+    moved = jax.tree.map(
+        lambda one, other: (np.asarray(one) - np.asarray(other)) / RATE,
+        *(x.variables["params"] for x in (fresh, state)),
+    )
+    expected = jax.tree.map(lambda leaf: rate * leaf, gradient)
+    if rate:
+        assert_trees_close(moved, expected, 2e-4)
+    else:
+        assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(moved)) < 1e-4
+
+
 def test_a_step_updates_the_statistics_and_counts_itself(fresh, steps):
     (state, _), (*_, statistics) = steps
     assert_trees_close(state.variables["batch_stats"], statistics, 1e-5)
@@ -250,7 +271,7 @@ def test_a_step_tells_likelihood_and_error_of_each_face(steps):
 def test_training_finds_the_faces(fresh, faces, advance):
     state, errors = fresh, []
     for step in range(90):
-        state, info = advance(jax.random.key(step), state, *faces)
+        state, info = advance(jax.random.key(step), state, *faces, WARM)
         errors.append(float(info.error.mean()))
     # The mean shape is 2.3 px off: so far is a square of 6 px from its middle.
     assert 1.8 < errors[0] < 2.8

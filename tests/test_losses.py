@@ -55,6 +55,8 @@ def test_generator_and_prior(loss):
         (lambda x: losses.discriminator(x, 0 * x), [-1, 0]),
         (lambda x: losses.discriminator(x, 0 * x, real_label=0.75), [-0.75, 0.25]),
         (lambda x: losses.discriminator(0 * x, x), [0, 1]),
+        (lambda x: losses.relativistic(x, 0 * x), [-1, 0]),
+        (lambda x: losses.relativistic(0 * x, x), [0, 1]),
     ],
 )
 def test_certain_logits_leave_finite_losses_and_gradients(loss, slope):
@@ -62,6 +64,52 @@ def test_certain_logits_leave_finite_losses_and_gradients(loss, slope):
     assert np.isfinite(loss(x)).all()
     gradient = jax.grad(lambda x: jnp.sum(loss(x)))(x)
     np.testing.assert_allclose(gradient, slope, atol=1e-6)
+
+
+def test_relativistic_compares_a_pair():
+    got = losses.relativistic(floats(REAL), floats(FAKE))
+    expected = -np.log(sigmoid(REAL - FAKE))
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+    # Logits have no zero of their own.
+    shifted = losses.relativistic(floats(REAL) + 3.0, floats(FAKE) + 3.0)
+    np.testing.assert_allclose(got, shifted, rtol=1e-5, atol=1e-6)
+
+
+def test_gradient_penalty_is_the_squared_slope_at_each_image():
+    rng = np.random.default_rng(4)
+    image, kernel = rng.normal(size=(3, 4, 5, 3)), rng.normal(size=(2, 4, 5, 3))
+
+    def logit(x):
+        first, second = (np.sum(k * x) for k in kernel)
+        return np.sin(first) + 0.1 * second**2
+
+    def slope(x):
+        """By central differences."""
+        step = 1e-5
+        squares = 0.0
+        for index in np.ndindex(x.shape):
+            off = np.zeros_like(x)
+            off[index] = step
+            squares += ((logit(x + off) - logit(x - off)) / (2 * step)) ** 2
+        return squares
+
+    def discriminate(x):
+        first, second = jnp.einsum("bhwc,khwc->kb", x, floats(kernel))
+        return jnp.sin(first) + 0.1 * second**2
+
+    got = losses.gradient_penalty(discriminate, floats(image))
+    np.testing.assert_allclose(got, [slope(x) for x in image], rtol=1e-3)
+
+
+def test_gradient_penalty_has_a_gradient_by_what_it_penalises():
+    image = floats(np.random.default_rng(5).normal(size=(2, 3, 3, 3)))
+    kernel = floats(np.random.default_rng(6).normal(size=(3, 3, 3)))
+
+    def penalty(kernel):
+        discriminate = lambda x: jnp.tanh(jnp.einsum("bhwc,hwc->b", x, kernel))
+        return jnp.sum(losses.gradient_penalty(discriminate, image))
+
+    check_grads(penalty, (0.2 * kernel,), 1, ["rev"], atol=1e-2, rtol=1e-2, eps=1e-2)
 
 
 def context_inputs(seed=0):

@@ -33,13 +33,14 @@ def trained():
         infos = []
         for i in range(40):
             key = jax.random.fold_in(jax.random.key(1), i)
-            state, info = step(key, state, images.astype(np.uint8), parts)
+            state, info = step(key, state, images.astype(np.uint8), parts, 0.0)
             infos.append(jax.tree.map(np.asarray, info))
-    return state, infos
+        last, _ = step(key, state, images.astype(np.uint8), parts, 1.0)
+    return state, infos, last
 
 
 def test_it_learns_which_pixel_is_which_part(trained):
-    state, infos = trained
+    state, infos, _ = trained
     assert int(state.step) == 40
     # A third of the pixels are the square; guessing background leaves these wrong.
     assert infos[0].entropy.mean() > 1.0
@@ -48,6 +49,16 @@ def test_it_learns_which_pixel_is_which_part(trained):
 
 
 def test_a_step_tells_about_each_image(trained):
-    _, infos = trained
+    _, infos, _ = trained
     for values in infos[0]:
         assert values.shape == (BATCH,) and np.isfinite(values).all()
+
+
+def test_the_last_step_moves_nothing(trained):
+    state, _, last = trained
+    assert int(last.step) == int(state.step) + 1
+    for old, new in zip(
+        *map(jax.tree.leaves, (state.variables["params"], last.variables["params"])),
+        strict=True,
+    ):
+        np.testing.assert_allclose(old, new, atol=1e-7)

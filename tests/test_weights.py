@@ -108,6 +108,33 @@ def test_source_names_the_files_by_hash(release, tmp_path):
     assert changed["discriminator"] == source["sha256"]["discriminator"]
 
 
+@pytest.mark.parametrize("prior", ["uniform", "normal"])
+def test_a_model_remembers_how_z_was_drawn(prior, tmp_path):
+    model = dataclasses.replace(tiny_model(), prior=prior)
+    weights.export(tmp_path / "drawn", model, provenance={})
+    assert weights.load(tmp_path / "drawn").prior == prior
+
+
+def test_the_prior_is_uniform_unless_told_and_of_a_known_kind(release):
+    file = release / "model.json"
+    description = json.loads(file.read_text())
+    file.write_text(json.dumps(without(description, "prior")))
+    assert weights.load(release).prior == "uniform"
+    file.write_text(json.dumps({**description, "prior": "cauchy"}))
+    assert "model.json" in refusal(release)
+
+
+def test_networks_without_batch_norm_make_the_round_trip(tmp_path, key):
+    bare = dataclasses.replace(TINY, generator_norm="none", discriminator_norm="none")
+    model = weights.Model(bare, 108, **random_variables(bare), source={})
+    weights.export(tmp_path / "bare", model, provenance={})
+    loaded = weights.load(tmp_path / "bare")
+    assert loaded.architecture == bare
+    assert set(loaded.generator) == set(loaded.discriminator) == {"params"}
+    z = adversarial.sample_z(key, 3, TINY.z_dim)
+    np.testing.assert_allclose(loaded.generate(z), model.generate(z), atol=5e-3)
+
+
 def test_description_holds_the_provenance(release):
     description = json.loads((release / "model.json").read_text())
     assert description["provenance"] == {"data": "noise"}

@@ -15,6 +15,14 @@ SMALL = dcgan.Architecture(image_size=16, features=4, z_dim=6)
 OTHER = dcgan.Architecture(
     image_size=16, features=3, z_dim=5, kernel_size=4, activation="leaky_relu"
 )
+BARE = dcgan.Architecture(
+    image_size=16,
+    features=6,
+    z_dim=12,
+    activation="leaky_relu",
+    generator_norm="none",
+    discriminator_norm="none",
+)
 GOLDEN_PIXELS = [-0.100634, 0.076067, 0.265033]
 GOLDEN_LOGITS = [0.182124, 0.232717]
 LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -92,7 +100,9 @@ def plain_generator(architecture, variables, z, train):
     x = x.reshape(len(z), 4, 4, -1)
     names = [f"Conv_{i}" for i in range(architecture.levels - 1)] + ["to_image"]
     for i, name in enumerate(names):
-        x = activate(plain_norm(x, f"BatchNorm_{i}", variables, train))
+        if architecture.generator_norm == "batch":
+            x = plain_norm(x, f"BatchNorm_{i}", variables, train)
+        x = activate(x)
         kernel, bias = params[name]["kernel"], params[name]["bias"][None, None, None]
         x = lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=LAYOUT)
         x = x + bias
@@ -108,7 +118,7 @@ def plain_discriminator(architecture, variables, image, train):
             x, kernel, (2, 2), "SAME", dimension_numbers=LAYOUT
         )
         x = x + bias
-        if i > 0:
+        if i > 0 and architecture.discriminator_norm == "batch":
             x = plain_norm(x, f"BatchNorm_{i - 1}", variables, train)
         x = leaky(x)
     x = x.reshape(len(image), -1)
@@ -204,7 +214,7 @@ def test_initial_weights_are_normal_with_deviation_0_02(key):
                 assert leaf.size < 2000 or np.abs(leaf).max() > 0.06, path
 
 
-@pytest.mark.parametrize("architecture", [SMALL, OTHER])
+@pytest.mark.parametrize("architecture", [SMALL, OTHER, BARE])
 def test_networks_equal_plain_ones(architecture):
     g, d = (formula_variables(s) for s in shapes(architecture))
     z, image = formula_inputs(architecture, 3)
@@ -327,7 +337,118 @@ def test_architecture_refuses_other_activations(activation):
         dcgan.Architecture(activation=activation)
 
 
+@pytest.mark.parametrize("name", ["generator_norm", "discriminator_norm"])
+@pytest.mark.parametrize("value", ["layer", "Batch", ""])
+def test_architecture_refuses_other_norms(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        dcgan.Architecture(**{name: value})
+
+
+# Networks without BatchNorm.
+
+
+def test_each_network_has_a_norm_of_its_own():
+    for name, changed, other in (("generator", 0, 1), ("discriminator", 1, 0)):
+        bare = dcgan.Architecture(16, 4, 6, **{f"{name}_norm": "none"})
+        assert shapes(bare)[other] == shapes(SMALL)[other]
+        expected = {
+            path: shape
+            for path, shape in shapes(SMALL)[changed].items()
+            if "BatchNorm" not in path
+        }
+        assert shapes(bare)[changed] == expected
+
+
+@pytest.fixture(scope="module")
+def bare():
+    """Fresh networks, a batch, and what each layer puts out."""
+    a = dcgan.Architecture(
+        image_size=32,
+        features=16,
+        kernel_size=4,
+        z_dim=64,
+        generator_norm="none",
+        discriminator_norm="none",
+    )
+    generator, discriminator = a.generator(), a.discriminator()
+    rng = np.random.default_rng(0)
+    z = jnp.asarray(rng.normal(size=(8, 64)), jnp.float32)
+    image = jnp.asarray(rng.normal(size=(8, 32, 32, 3)), jnp.float32)
+
+    @jax.jit
+    def run(key, z, image):
+        g = generator.init(key, z, train=False)
+        d = discriminator.init(key, image, train=False)
+        drawn, seen = generator.apply(
+            g, z, train=True, capture_intermediates=True, mutable=["intermediates"]
+        )
+        calls = seen["intermediates"]
+        # Row 1 stays, the others change.
+        other = jnp.where(jnp.arange(8)[:, None] == 1, z, -2.0 * z)
+        other_image = jnp.where(
+            jnp.arange(8)[:, None, None, None] == 1, image, -2.0 * image
+        )
+        judge = lambda image: discriminator.apply(d, image, train=True)
+        return {
+            "g": {
+                name: call["__call__"][0]
+                for name, call in calls.items()
+                if name[0] != "_"
+            },
+            "d": discriminator.apply(d, image, train=True, features=True),
+            "images": (drawn, generator.apply(g, other, train=True)),
+            "logits": (judge(image), judge(other_image)),
+        }
+
+    with jax.numpy_dtype_promotion("standard"):
+        return run(jax.random.key(0), z, image)
+
+
+def size(x):
+    return float(np.sqrt(np.mean(np.asarray(x) ** 2)))
+
+
+def test_first_weights_without_batch_norm_keep_the_size_of_what_they_pass_on(bare):
+    generated = bare["g"]
+    layers = ["project", "Conv_0", "Conv_1", "to_image"]
+    # z has size 1. What comes before an activation is 2**0.5 times as large as after.
+    sizes = [2**0.5, *(size(generated[name]) for name in layers)]
+    assert all(0.5 < value / 2**0.5 < 2.0 for value in sizes), sizes
+    sizes = [1.0, *map(size, bare["d"])]
+    assert len(sizes) == 4
+    assert all(0.5 < value < 2.0 for value in sizes), sizes
+
+
+@pytest.mark.parametrize("name", ["images", "logits"])
+def test_rows_are_alone_without_batch_norm_even_with_train(name, bare):
+    before, after = map(np.asarray, bare[name])
+    np.testing.assert_allclose(after[1], before[1], rtol=1e-5, atol=1e-6)
+    others = np.arange(8) != 1
+    assert (np.abs(after - before).reshape(8, -1).max(axis=1)[others] > 1e-4).all()
+
+
 # The encoder, and what can be changed in a network.
+
+
+@pytest.mark.parametrize("architecture", [SMALL, BARE])
+def test_features_are_what_leads_to_the_logit(architecture):
+    d = formula_variables(shapes(architecture)[1])
+    _, image = formula_inputs(architecture, 3)
+    judge = jax.jit(
+        lambda d, image, **options: architecture.discriminator().apply(
+            d, image, train=False, **options
+        ),
+        static_argnames="features",
+    )
+    first, last = judge(d, image, features=True)
+    a = architecture
+    assert first.shape == (3, 8, 8, a.features)
+    assert last.shape == (3, 4, 4, a.deepest)
+    kernel, bias = (d["params"]["to_logit"][name] for name in ("kernel", "bias"))
+    logits = (last.reshape(3, -1) @ kernel)[:, 0] + bias
+    np.testing.assert_allclose(judge(d, image), logits, rtol=1e-5, atol=1e-5)
+    # After the activation: what is negative is small.
+    assert first.min() < 0 < first.max() and -first.min() < 0.5 * first.max()
 
 
 @pytest.fixture(scope="module")

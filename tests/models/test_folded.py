@@ -12,6 +12,7 @@ from inpaint_jax.models import dcgan, folded
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 BATCH = 3
+BARE = {"discriminator_norm": "none"}
 
 
 @functools.cache
@@ -45,6 +46,9 @@ def latents(batch=BATCH):
         (64, {"kernel_size": 5}),
         (BATCH, {"kernel_size": 4, "activation": "leaky_relu"}),
         (BATCH, {"kernel_size": 5, "spectral_norm": True}),
+        (BATCH, {"kernel_size": 4, "generator_norm": "none"}),
+        (BATCH, {"kernel_size": 4, "generator_norm": "none", **BARE}),
+        (BATCH, {"kernel_size": 4, "spectral_norm": True, **BARE}),
     ],
 )
 def test_folded_networks_equal_the_networks(batch, changes):

@@ -79,6 +79,19 @@ def assert_equal(one, other):
 # The network.
 
 
+def test_features_are_what_the_points_are_read_from(variables, faces):
+    see = functools.partial(TINY.network().apply, train=False, features=True)
+    seen = np.asarray(jax.jit(see)(variables, *faces))
+    assert seen.shape == (BATCH, TINY.hidden)
+    assert seen.min() == 0.0 and seen.std() > 0.01
+    last = variables["params"]["to_points"]
+    expected = seen @ np.asarray(last["kernel"]) + np.asarray(last["bias"])
+    points, _ = place(variables, *faces)
+    np.testing.assert_allclose(
+        points, SIZE * expected.reshape(BATCH, -1, 2), rtol=1e-4, atol=1e-3
+    )
+
+
 def plain_norm(x, variables, *names):
     params, stats = (
         functools.reduce(dict.get, names, variables[group])
