@@ -255,8 +255,7 @@ def train_step(
         average=_averaged(state, moved["generator"]["params"], real.shape[0], rules),
         moments=moments,
         augment_probability=probability,
-        real_logit=_LOGIT_DECAY * state.real_logit
-        + (1.0 - _LOGIT_DECAY) * jnp.mean(judged.real_logits),
+        real_logit=_towards(state, jnp.mean(judged.real_logits)),
     )
     info = GANInfo(
         generator_loss=judged.generator_loss,
@@ -348,6 +347,12 @@ def _told_apart(state, judged, rules):
     change = step * margin.shape[0] / _ADAPTATION_IMAGES
     probability = state.augment_probability + change
     return jnp.clip(probability, 0.0, rules.augment_probability), share
+
+
+def _towards(state, real_logit):
+    # The first steps count alike, so that the average does not remember its start.
+    share = jnp.maximum(1.0 - _LOGIT_DECAY, 1.0 / (state.step + 1.0))
+    return state.real_logit + share * (real_logit - state.real_logit)
 
 
 def _averaged(state, params, batch, rules):

@@ -612,11 +612,14 @@ def test_augmentation_begins_where_the_rules_say():
         assert begin == np.float32(expected)
 
 
-def test_the_real_logit_is_remembered(state, images, steps, plain):
-    start = state._replace(real_logit=jnp.asarray(2.0, jnp.float32))
+@pytest.mark.parametrize(("step", "share"), [(0, 1.0), (3, 0.25), (5000, 0.01)])
+def test_the_real_logit_is_remembered(state, images, plain, step, share):
+    start = state._replace(
+        real_logit=jnp.asarray(2.0, jnp.float32), step=jnp.asarray(step, jnp.int32)
+    )
     moved = step_with_each(jax.random.key(2), start, images)["relativistic"][0]
     real = np.asarray(plain["relativistic"][1][1][3])
-    expected = 0.99 * 2.0 + 0.01 * real.mean()
+    expected = (1.0 - share) * 2.0 + share * real.mean()
     np.testing.assert_allclose(moved.real_logit, expected, rtol=1e-5)
 
 

@@ -29,6 +29,8 @@ INITIAL = nn.initializers.normal(stddev=0.02)
 # 2015).
 KEEPS_SIZE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 KEEPS_SIZE_UP = nn.initializers.variance_scaling(8.0, "fan_in", "normal")
+# A third as large as would keep the size: fresh images lie where tanh is not flat.
+INSIDE_TANH = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 BATCH_NORM_EPSILON = 1e-5
 _LEAK = 0.2
 
@@ -328,7 +330,8 @@ def expand(
     for level in reversed(range(1, architecture.levels)):
         conv = Conv(architecture.features << (level - 1), **options)
         x = normalised(conv(x, train=train))
-    return Conv(channels_out, name="to_image", **options)(x, train=train)
+    last = {**options, "initial": INITIAL if norm == "batch" else INSIDE_TANH}
+    return Conv(channels_out, name="to_image", **last)(x, train=train)
 
 
 def _unit(x: jax.Array) -> jax.Array:

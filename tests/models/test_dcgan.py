@@ -412,8 +412,10 @@ def test_first_weights_without_batch_norm_keep_the_size_of_what_they_pass_on(bar
     generated = bare["g"]
     layers = ["project", "Conv_0", "Conv_1", "to_image"]
     # z has size 1. What comes before an activation is 2**0.5 times as large as after.
-    sizes = [2**0.5, *(size(generated[name]) for name in layers)]
+    *sizes, last = [2**0.5, *(size(generated[name]) for name in layers)]
     assert all(0.5 < value / 2**0.5 < 2.0 for value in sizes), sizes
+    # Before tanh, which is nearly straight up to there.
+    assert 0.25 < last < 1.0
     sizes = [1.0, *map(size, bare["d"])]
     assert len(sizes) == 4
     assert all(0.5 < value < 2.0 for value in sizes), sizes

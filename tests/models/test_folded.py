@@ -46,7 +46,6 @@ def latents(batch=BATCH):
         (64, {"kernel_size": 5}),
         (BATCH, {"kernel_size": 4, "activation": "leaky_relu"}),
         (BATCH, {"kernel_size": 5, "spectral_norm": True}),
-        (BATCH, {"kernel_size": 4, "generator_norm": "none"}),
         (BATCH, {"kernel_size": 4, "generator_norm": "none", **BARE}),
         (BATCH, {"kernel_size": 4, "spectral_norm": True, **BARE}),
     ],
