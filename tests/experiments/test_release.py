@@ -59,7 +59,7 @@ def places(folder):
     return f"--run_dir={folder}/run", f"--output_dir={folder}/out"
 
 
-RECIPE = ("--adversarial_loss=relativistic", "--augment=colour,cutout")
+RECIPE = "--flagfile=experiments/flags/release.flags"
 
 
 def kill_when(is_time, command, environment):
@@ -81,7 +81,7 @@ def released(environment, material, tmp_path_factory):
     (folder / "dlib.py").write_text("raise ImportError('no dlib here')")
     path = os.pathsep.join([str(folder), environment.get("PYTHONPATH", "")])
     without_dlib = environment | {"PYTHONPATH": path}
-    flags = (*material, *places(folder), *RECIPE, "--minutes=0.2")
+    flags = (RECIPE, *material, *places(folder), "--minutes=0.2")
     command = [sys.executable, "-m", "experiments.release", *flags]
     for is_time in (
         lambda: list(folder.glob("run/generator/checkpoints/[0-9]*")),
@@ -112,7 +112,7 @@ def test_what_is_written_says_how_it_was_made(released):
         assert about["images"] == 24 and "experiments.release" in about["command"]
     settings = found["networks"]["generator"]["settings"]
     assert settings["adversarial_loss"] == "relativistic"
-    assert settings["augment"] == ["colour", "cutout"]
+    assert settings["augment"] == ["colour", "translation", "cutout"]
 
 
 def test_each_network_can_be_installed_and_read(released, tmp_path):
@@ -131,9 +131,9 @@ def test_started_again_it_trains_nothing(released, environment, material):
     done = launcher.python_m(
         environment,
         "experiments.release",
+        RECIPE,
         *material,
         *places(folder),
-        *RECIPE,
     )
     assert done.returncode == 0 and "compiling" not in done.stdout
     assert before == {p.name: p.stat().st_mtime_ns for p in (folder / "out").iterdir()}
