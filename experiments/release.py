@@ -25,6 +25,7 @@ from experiments import (
 )
 from inpaint_jax import files
 from inpaint_jax.errors import InputError
+from inpaint_jax.models import dcgan
 
 _DATA = flags.DEFINE_string("data", None, "Faces to learn from, see experiments.train.")
 _VALIDATION = flags.DEFINE_string(
@@ -37,7 +38,7 @@ _LABELS_ONLY = flags.DEFINE_bool(
     "labels_only", False, "Train nothing, but label the faces with dlib into --labels."
 )
 _MINUTES = flags.DEFINE_float(
-    "minutes", 10.0, "For all networks, compilation and writing included.", 0.0
+    "minutes", 10.0, "For all networks, compilation and writing included.", 0.01
 )
 _RUN_DIR = flags.DEFINE_string(
     "run_dir", "runs/release", "Folder of checkpoints, from which it goes on."
@@ -91,6 +92,10 @@ def main() -> int:
                 f"--only={name}: no such network; give some of "
                 f"{', '.join(release_plan.SHARES)}."
             )
+    try:
+        dcgan.Architecture(image_size=_SIZE.value)
+    except ValueError as error:
+        raise InputError(f"--{error}.") from error
     began = release_plan.now()
     faces, validation = _load(_DATA), _load(_VALIDATION)
     if _LABELS_ONLY.value:
@@ -109,7 +114,9 @@ def main() -> int:
         precision=_PRECISION.value or release_plan.usual_precision(),
         recipe=options.read(gan_training.Recipe),
     )
-    landmarks = release_files.read_labels(application.given(_LABELS), faces, validation)
+    landmarks = release_files.read_labels(
+        application.given(_LABELS), faces, validation, crop=_CROP.value
+    )
     run_dir = files.make_directory(_RUN_DIR.value)
     output_dir = pathlib.Path(files.make_directory(_OUTPUT.value))
     release_plan.check_same(wanted, output_dir)

@@ -53,7 +53,11 @@ def label(path: str, faces: data.Faces, validation: data.Faces, *, crop: int) ->
       crop: side of their crop in CelebA pixels.
     """
     predictor = host.Predictor(None)
-    arrays: dict[str, Any] = {"landmark_model_sha256": predictor.sha256}
+    arrays: dict[str, Any] = {
+        "landmark_model_sha256": predictor.sha256,
+        "size": faces.images.shape[1],
+        "crop": crop,
+    }
     for name, part in (("faces", faces), ("validation", validation)):
         print(f"labelling {len(part.images)} faces", flush=True)
         found = labels.label(predictor, part.images, crop=crop, nudged=True)
@@ -63,36 +67,54 @@ def label(path: str, faces: data.Faces, validation: data.Faces, *, crop: int) ->
     print(f"wrote {path}")
 
 
-def read_labels(path: str, faces: data.Faces, validation: data.Faces) -> Landmarks:
+def read_labels(
+    path: str, faces: data.Faces, validation: data.Faces, *, crop: int
+) -> Landmarks:
     """Reads what `label` wrote.
 
     Args:
       path: the .npz.
-      faces: whose names must be those that were labelled, in their order.
+      faces: some or all of those that were labelled, known by their names.
       validation: the same.
+      crop: side of their crop in CelebA pixels.
 
     Raises:
-      InputError: it cannot be read, or is of other faces.
+      InputError: it cannot be read, or is of other faces, or of another size or crop.
     """
-    found = []
-    for name, part in (("faces", faces), ("validation", validation)):
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                names, points = stored[f"{name}_names"], stored[name]
-        except Exception as error:
-            # The parsers of zip files and headers fail with BadZipFile and many others.
-            raise InputError(
-                f"--labels={path}: cannot be read ({reason(error)}); make it with "
-                "--labels_only."
-            ) from error
-        if points.shape != (len(part.names), 68, 2) or list(names) != list(part.names):
-            raise InputError(
-                f"--labels={path}: has landmarks of {len(points)} other {name} than "
-                f"the {len(part.names)} that were read; make it anew with "
-                "--labels_only."
-            )
-        found.append(np.asarray(points, np.float32))
-    return Landmarks(*found)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            made = {name: int(stored[name]) for name in ("size", "crop")}
+            named = {
+                part: (list(stored[f"{part}_names"]), stored[part])
+                for part in ("faces", "validation")
+            }
+    except Exception as error:
+        # The parsers of zip files and headers fail with BadZipFile and many others.
+        raise InputError(
+            f"--labels={path}: cannot be read ({reason(error)}); make it with "
+            "--labels_only."
+        ) from error
+    asked = {"size": faces.images.shape[1], "crop": crop}
+    if made != asked:
+        raise InputError(
+            f"--labels={path}: made for faces of {made}, but these are of {asked}; "
+            "make it anew with --labels_only."
+        )
+    return Landmarks(
+        _of(path, faces, *named["faces"]), _of(path, validation, *named["validation"])
+    )
+
+
+def _of(path, part, names, points):
+    place = {name: i for i, name in enumerate(names)}
+    missing = [name for name in part.names if name not in place]
+    if missing or points.shape != (len(names), 68, 2):
+        raise InputError(
+            f"--labels={path}: has no landmarks of {len(missing)} of the "
+            f"{len(part.names)} faces, as {(missing or part.names)[0]}; make it anew "
+            "with --labels_only."
+        )
+    return np.asarray(points[[place[name] for name in part.names]], np.float32)
 
 
 def read(output_dir: str | os.PathLike[str]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments import release_files, release_plan
-from inpaint_jax import feed_forward, landmark_predictor, weights
+from inpaint_jax import data, feed_forward, landmark_predictor, weights
 from inpaint_jax.errors import InputError
 from tests import drawn
 from tests.experiments import launcher
@@ -37,7 +36,7 @@ def environment(environment):
 def material(tmp_path_factory):
     """Flags that name faces of noise, and labels as --labels_only writes them."""
     folder = tmp_path_factory.mktemp("material")
-    arrays = {"landmark_model_sha256": "none"}
+    arrays = {"landmark_model_sha256": "none", "size": SIZE, "crop": 128}
     rng = np.random.default_rng(0)
     for name, count in (("faces", 24), ("validation", 9)):
         np.save(folder / f"{name}.npy", drawn.noise(count, SIZE, SIZE, 3, seed=count))
@@ -145,6 +144,7 @@ def test_started_again_it_trains_nothing(released, environment, material):
         (("--labels=/nowhere.npz",), ("--labels=/nowhere.npz", "--labels_only")),
         (("--only=gfc",), ("parser", "train it first")),
         (("--only=nose",), ("--only=nose", "gfc")),
+        (("--image_size=60",), ("image_size", "60")),
         (("--minutes=nan",), ("--minutes=nan",)),
         (("--install=/nowhere",), ("--install=/nowhere",)),
     ],
@@ -159,15 +159,32 @@ def test_bad_input_is_refused_in_a_sentence(
     assert done.stderr.startswith("error: ") and all(w in done.stderr for w in words)
 
 
-def test_labels_of_other_faces_are_refused(material, tmp_path):
+def faces_named(*names, size=SIZE):
+    return data.Faces(drawn.noise(len(names), size, size, 3), names, ())
+
+
+def test_labels_go_to_the_faces_of_their_names(material):
     path = material[2].partition("=")[2]
-    shutil.copy(path, tmp_path / "labels.npz")
+    found = release_files.read_labels(
+        path, faces_named("07", "03"), faces_named("8"), crop=128
+    )
+    with np.load(path) as stored:
+        np.testing.assert_array_equal(found.faces, stored["faces"][[7, 3]])
+        np.testing.assert_array_equal(found.validation, stored["validation"][[8]])
 
-    class Other:
-        names = ("a", "b")
 
-    with pytest.raises(InputError, match="other faces"):
-        release_files.read_labels(str(tmp_path / "labels.npz"), Other, Other)  # pyright: ignore[reportArgumentType]
+@pytest.mark.parametrize(
+    ("faces", "crop", "words"),
+    [
+        (faces_named("07", "x"), 128, "no landmarks of 1 of the 2 faces, as x"),
+        (faces_named("07", size=8), 128, "'size': 8"),
+        (faces_named("07"), 108, "'crop': 108"),
+    ],
+)
+def test_labels_of_other_faces_are_refused(material, faces, crop, words):
+    path = material[2].partition("=")[2]
+    with pytest.raises(InputError, match=words):
+        release_files.read_labels(path, faces, faces, crop=crop)
 
 
 @pytest.mark.parametrize("left", [600.0, 200.0])
