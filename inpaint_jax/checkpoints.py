@@ -23,6 +23,7 @@ from inpaint_jax.errors import InputError, reason
 
 _FOLDER = "checkpoints"
 _REMOVED = ".removed"
+_UNFINISHED = ".orbax-checkpoint-tmp"  # of Orbax
 _ITEMS = ("state", "model", "meta")
 
 
@@ -132,11 +133,12 @@ def opened(run_dir: str | os.PathLike[str], *, keep: int = 2) -> Iterator[Store]
                 f"--run_dir={run_dir}: another process is training there; wait for it "
                 "or give another folder."
             ) from error
-        for leftover in directory.glob(f"*{_REMOVED}"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        options = ocp.CheckpointManagerOptions(
-            cleanup_tmp_directories=True, enable_async_checkpointing=False
-        )
+        for name in (_REMOVED, _UNFINISHED):
+            for leftover in directory.glob(f"*{name}*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+        # Orbax would remove what is unfinished in a thread, which complains on stderr
+        # where the process ends before it.
+        options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
         with ocp.CheckpointManager(directory, options=options) as manager:
             yield Store(manager, directory, keep)
 

@@ -148,6 +148,13 @@ def test_incomplete_checkpoints_are_ignored(run_dir):
     assert_same_bits(state, state_at(20))
 
 
+def test_what_is_unfinished_is_gone_before_the_run_goes_on(run_dir):
+    unfinished = run_dir / "checkpoints" / "50.orbax-checkpoint-tmp-1"
+    (unfinished / "state").mkdir(parents=True)
+    with checkpoints.opened(run_dir):
+        assert not unfinished.exists()  # at once: no thread may outlive a refusal
+
+
 def test_a_folder_in_the_way_of_a_checkpoint_is_named(run_dir):
     (run_dir / "checkpoints" / "30").mkdir()
     with checkpoints.opened(run_dir) as store:

@@ -21,7 +21,7 @@ from tests.experiments import launcher
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAG_FILES = sorted((ROOT / "experiments" / "flags").glob("*.flags"))
-OTHERS = ("train_", "ablation")  # files of other applications begin like this
+OTHERS = ("train_", "ablation", "release")  # files of other applications begin like this
 SEARCHES = [path for path in FLAG_FILES if not path.name.startswith(OTHERS)]
 TINY = dcgan.Architecture(image_size=64, features=2, z_dim=8, kernel_size=4)
 QUICK = ("--landmark_term=none", "--restarts=2", "--iterations=2", "--chunk=1")
@@ -387,8 +387,8 @@ def test_flag_files_open_with_what_they_are(path):
     application = "inpaint"
     if path.name.startswith("train_"):
         application = "train_landmarks" if "landmarks" in path.name else "train"
-    elif path.name.startswith("ablation"):
-        application = "ablation"
+    elif path.name.startswith(("ablation", "release")):
+        application = path.stem
     named = f"python -m experiments.{application} --flagfile=experiments/flags/"
     assert any(line.startswith(f"# {named}{path.name}") for line in lines)
     assert all(line.startswith(("#", "--")) for line in lines if line)
