@@ -13,6 +13,7 @@ from experiments import (
     ablation_table,
     application,
     cases,
+    guides,
     searches,
 )
 from inpaint_jax import files, weights
@@ -44,9 +45,7 @@ def main() -> int:
     run = _from_flags()
     prepared = ablation_run.prepare(run)
     plans = ablation_run.agree(run, prepared)
-    application.write_effective_flags(
-        run.output, "experiments.ablation", "experiments.searches", "experiments.guides"
-    )
+    application.write_effective_flags(run.output, searches, guides)
     ablation_run.search(run, plans)
     ablation_run.write(run, prepared, plans)
     return 0

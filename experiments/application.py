@@ -4,6 +4,7 @@ import math
 import os
 import shlex
 import sys
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,36 +52,33 @@ def run(main: Callable[[], int]) -> None:
 
 
 def write_effective_flags(
-    directory: str | os.PathLike[str], module: str, *others: str
+    directory: str | os.PathLike[str], *others: types.ModuleType
 ) -> None:
-    """Writes the flags of one application so that `--flagfile` repeats the run.
+    """Writes the flags of the application so that `--flagfile` repeats the run.
 
     Args:
       directory: where to write `effective.flags`.
-      module: name of the application's module.
-      *others: modules whose flags belong to it too.
+      *others: modules whose flags belong to the application too.
     """
-    lines = [f"# python -m {module} --flagfile=effective.flags"]
-    known = _flags_of(module, *others)
+    lines = [f"# python -m {_name()} --flagfile=effective.flags"]
+    known = _flags_of(*others)
     lines += [flag.serialize() for flag in known if flag.value is not None]
     text = "\n".join(lines) + "\n"
     files.write_text(os.path.join(directory, "effective.flags"), text)
 
 
-def command(module: str, *others: str, without: Sequence[str]) -> str:
+def command(*, without: Sequence[str]) -> str:
     """Returns the command line that repeats a run, defaults left out.
 
     Args:
-      module: name of the application's module.
-      *others: modules whose flags belong to it too.
       without: names of flags that do not belong to what is repeated, as folders.
     """
     changed = [
         shlex.quote(flag.serialize())
-        for flag in _flags_of(module, *others)
+        for flag in _flags_of()
         if flag.value != flag.default and flag.name not in without
     ]
-    return " ".join([f"python -m {module}", *changed])
+    return " ".join([f"python -m {_name()}", *changed])
 
 
 def given(flag: flags.FlagHolder[str | None]) -> str:
@@ -114,10 +112,17 @@ def check_numbers(*holders: flags.FlagHolder[Any]) -> None:
             )
 
 
+def _name():
+    """The application as `python -m` knows it."""
+    spec = sys.modules["__main__"].__spec__
+    assert spec is not None, "applications are started by python -m"
+    return spec.name
+
+
 def _flags_of(*modules):
     # Run with -m, a module owns its flags under the name of its file.
-    owners = flags.FLAGS.flags_by_module_dict()
-    owned = [flag for name in (sys.argv[0], *modules) for flag in owners.get(name, ())]
+    owners = (sys.argv[0], _name(), *modules)
+    owned = [f for owner in owners for f in flags.FLAGS.get_flags_for_module(owner)]
     return sorted(dict.fromkeys(owned), key=lambda flag: flag.name)
 
 

@@ -40,7 +40,7 @@ def main() -> int:
         crop=_CROP.value,
     )
     provenance = {
-        "command": application.command("experiments.convert", without=("output",)),
+        "command": application.command(without=("output",)),
         "converted": model.source,
         "environment": reporting.environment(),
     }

@@ -22,6 +22,7 @@ from experiments import (
     cases,
     evaluation_figures,
     evaluation_tables,
+    guides,
     protocols,
     records,
     reporting,
@@ -88,8 +89,7 @@ def main() -> int:
     _agree(plan, used)
     application.write_effective_flags(
         plan.output,
-        *("experiments.evaluate", "experiments.searches", "experiments.guides"),
-        "experiments.systems",
+        *(searches, guides, systems),
     )
     table = records.Table(plan.output / "scores.csv", columns=COLUMNS, keys=KEYS)
     for block in tqdm.tqdm(_blocks(plan, used, table), unit="block", disable=None):

@@ -19,7 +19,6 @@ from jaxtyping import UInt8
 from experiments import application, cases, guides, reporting, searches
 from inpaint_jax import (
     completion,
-    data,
     files,
     masks,
     metrics,
@@ -30,7 +29,7 @@ from inpaint_jax import (
 )
 from inpaint_jax.errors import InputError
 
-_PORTRAIT = pathlib.Path(data.__file__).parent / "assets" / "portrait.png"
+_PORTRAIT = files.ASSETS / "portrait.png"
 _SHOWN_RESTARTS = 4
 
 _IMAGES = flags.DEFINE_string(
@@ -109,9 +108,7 @@ def main() -> int:
     compiled = searches.prepare(
         model, settings, guide.loss(), images=min(_TOGETHER.value, len(inputs))
     )
-    application.write_effective_flags(
-        output, "experiments.inpaint", "experiments.searches", "experiments.guides"
-    )
+    application.write_effective_flags(output, searches, guides)
     for earlier in ("report.json", "grid.png"):
         (output / earlier).unlink(missing_ok=True)
     trace = reporting.JsonLines(output / "trace.jsonl")

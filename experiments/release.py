@@ -120,7 +120,7 @@ def main() -> int:
     run_dir = files.make_directory(_RUN_DIR.value)
     output_dir = pathlib.Path(files.make_directory(_OUTPUT.value))
     release_plan.check_same(wanted, output_dir)
-    application.write_effective_flags(run_dir, "experiments.release")
+    application.write_effective_flags(run_dir)
     release_plan.run(
         wanted,
         faces,
@@ -130,9 +130,7 @@ def main() -> int:
         output_dir=output_dir,
         only=only,
         began=began,
-        command=application.command(
-            "experiments.release", without=("run_dir", "output_dir", "labels")
-        ),
+        command=application.command(without=("run_dir", "output_dir", "labels")),
     )
     return 1 if faces.skipped or validation.skipped else 0
 

@@ -24,7 +24,6 @@ from inpaint_jax.landmarks import host, labels
 
 DESCRIPTION = "release.json"
 _LOGS = "logs.zip"
-ASSETS = pathlib.Path(data.__file__).parent / "assets"
 # Folder of each release in the package, and the networks in it.
 RELEASES = {
     "dcgan": ("generator", "discriminator", "encoder"),
@@ -209,7 +208,7 @@ def _alone(output_dir: pathlib.Path) -> Iterator[None]:
         os.close(folder)
 
 
-def install(output_dir: str, *, assets: pathlib.Path = ASSETS) -> list[str]:
+def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str]:
     """Puts the networks of a release into the package, in place of those there.
 
     Args:

@@ -6,6 +6,7 @@ to all searches alike, so that they have one budget.
 
 import dataclasses
 import functools
+import importlib.resources
 import inspect
 import pathlib
 import time
@@ -28,7 +29,7 @@ GFC = flags.DEFINE_string("gfc", "release", "The same of --model=gfc.")
 BANK = flags.DEFINE_string(
     "bank", None, "Of nn: the training faces, as --data of experiments.train."
 )
-_FLAG_FILES = pathlib.Path(__file__).parent / "flags"
+_FLAG_FILES = pathlib.Path(str(importlib.resources.files("experiments") / "flags"))
 _SEARCHES = {"si": "si_paper", "landmark": "landmark", "thesis": "thesis"}
 _STEPS = 8
 LEARNED, LOCAL = (*_SEARCHES, "ce", "gfc"), ("tv", "lr", "pm", "nn", "mean")

@@ -279,9 +279,7 @@ def _finish(model, settings, faces):
 
 def _provenance(settings, model, faces):
     return {
-        "command": application.command(
-            "experiments.train", without=("run_dir", "export", "sample_every")
-        ),
+        "command": application.command(without=("run_dir", "export", "sample_every")),
         "settings": options.stored(settings),
         "steps": model.source["step"],
         "images": len(faces.images),
@@ -326,9 +324,7 @@ def _check_health(path):
 
 
 def _keeping_flags(run_dir):
-    return functools.partial(
-        application.write_effective_flags, run_dir, "experiments.train"
-    )
+    return functools.partial(application.write_effective_flags, run_dir)
 
 
 def _schedule():

@@ -92,9 +92,7 @@ def main() -> int:
         settings.data, crop=settings.crop, size=architecture.image_size
     )
     truth = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
-    keep_flags = functools.partial(
-        application.write_effective_flags, run_dir, "experiments.train_landmarks"
-    )
+    keep_flags = functools.partial(application.write_effective_flags, run_dir)
     with checkpoints.opened(run_dir) as store:
         net = landmark_training.run(
             store,
@@ -118,9 +116,7 @@ def _schedule():
 
 
 def _train_cascade(run_dir):
-    application.write_effective_flags(
-        run_dir, "experiments.train_landmarks", "experiments.tree_cascade"
-    )
+    application.write_effective_flags(run_dir, tree_cascade)
     report = tree_cascade.run(
         application.given(_DATA),
         run_dir,
@@ -163,9 +159,7 @@ def _export(directory, net, settings, predictor, *, images):
         spread = landmark_check.fitted_spread(key, net, faces, truth.landmarks)
         net = dataclasses.replace(net, spread=spread)
     provenance = {
-        "command": application.command(
-            "experiments.train_landmarks", without=("run_dir", "export")
-        ),
+        "command": application.command(without=("run_dir", "export")),
         "settings": dataclasses.asdict(settings),
         "images": images,
         "landmark_model_sha256": predictor.sha256,

@@ -1,6 +1,7 @@
 """Files on disk: written whole or not at all, pictures read without surprises."""
 
 import contextlib
+import importlib.resources
 import io
 import json
 import os
@@ -15,6 +16,9 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from inpaint_jax.errors import InputError
+
+ASSETS = pathlib.Path(str(importlib.resources.files("inpaint_jax") / "assets"))
+"""The folder of what comes with the package: trained networks and a portrait."""
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _FORMATS = ("PNG", "JPEG", "WEBP")

@@ -23,7 +23,6 @@ from inpaint_jax import checkpoints, files, types
 from inpaint_jax.errors import InputError, reason
 
 _DESCRIPTION = "model.json"
-_RELEASES = pathlib.Path(__file__).parent / "assets"
 
 
 class Loaded(NamedTuple):
@@ -59,7 +58,7 @@ def load(
       InputError: nothing usable is there, it does not fit its own description, or it
         holds NaN or infinite weights.
     """
-    path = _RELEASES / name if str(path) == "release" else pathlib.Path(path)
+    path = files.ASSETS / name if str(path) == "release" else pathlib.Path(path)
     if checkpoints.is_run(path):
         loaded = _from_run(path, templates)
     elif (path / _DESCRIPTION).is_file():

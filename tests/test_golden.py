@@ -5,7 +5,6 @@ and again: that is the plain form. Sums are rounded differently, nothing else di
 """
 
 import functools
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ from PIL import Image
 from inpaint_jax import (
     blending,
     completion,
+    files,
     latent,
     masks,
     metrics,
@@ -32,7 +32,7 @@ RESTARTS, ITERATIONS = 2, 50
 SETTINGS = completion.Settings(
     restarts=RESTARTS, iterations=ITERATIONS, decay=True, chunk=25
 )
-PORTRAIT = pathlib.Path(completion.__file__).parent / "assets" / "portrait.png"
+PORTRAIT = files.ASSETS / "portrait.png"
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from inpaint_jax import checkpoints, releases
+from inpaint_jax import checkpoints, files, releases
 from inpaint_jax.errors import InputError
 
 WIDTHS = {"small": 2, "large": 5}
@@ -139,7 +139,7 @@ def test_an_unknown_folder_names_who_makes_such_runs(tmp_path):
 
 
 def test_release_stands_for_the_folder_of_that_name(monkeypatch, release):
-    monkeypatch.setattr(releases, "_RELEASES", release.parent)
+    monkeypatch.setattr(files, "ASSETS", release.parent)
     found = releases.load("release", name="toy", trainer="", templates=templates)
     assert_equal(found.networks, load(release).networks)
     with pytest.raises(InputError, match="other: neither"):

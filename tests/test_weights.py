@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +16,7 @@ from inpaint_jax.models import dcgan
 from tests import drawn
 
 TINY = dcgan.Architecture(image_size=16, features=2, z_dim=4, kernel_size=4)
-RELEASE = pathlib.Path(weights.__file__).parent / "assets" / "dcgan"
+RELEASE = files.ASSETS / "dcgan"
 
 
 def random_variables(architecture, *, seed=0):

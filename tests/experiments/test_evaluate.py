@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from inpaint_jax import data, feed_forward, files, weights
+from inpaint_jax import feed_forward, files, weights
 from inpaint_jax.models import context_encoder, dcgan
 from tests import drawn
 
@@ -32,8 +32,7 @@ def bench(tmp_path_factory):
     )
     feed_forward.export(folder / "ce", network, provenance={})
     (folder / "faces").mkdir()
-    assets = files.pathlib.Path(data.__file__).parent / "assets"
-    portrait = (assets / "portrait.png").read_bytes()
+    portrait = (files.ASSETS / "portrait.png").read_bytes()
     (folder / "faces" / "portrait.png").write_bytes(portrait)
     files.write_picture(folder / "faces" / "noise.png", drawn.noise(64, 64, 3))
     return folder

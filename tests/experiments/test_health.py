@@ -1,7 +1,6 @@
 """A generator's health: the figures, the bounds, and what may be seen on the page."""
 
 import json
-import pathlib
 import re
 import types
 
@@ -11,14 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import inpaint_jax
 from experiments import curves, health, health_page, health_scores, reconstruction
 from inpaint_jax import data, files, pixels
 from inpaint_jax.errors import InputError
 from tests import drawn
 
 SIDE = 16
-PORTRAIT = pathlib.Path(inpaint_jax.__file__).parent / "assets" / "portrait.png"
+PORTRAIT = files.ASSETS / "portrait.png"
 MAGENTA = np.array([255, 0, 255], np.uint8)  # of all faces that are real
 FEW = health_scores.Counts(2, 2)
 

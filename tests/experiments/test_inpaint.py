@@ -21,7 +21,7 @@ from tests.experiments import launcher
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAG_FILES = sorted((ROOT / "experiments" / "flags").glob("*.flags"))
-OTHERS = ("train_", "ablation", "release")  # files of other applications begin like this
+OTHERS = ("train_", "ablation", "release")  # files of other applications
 SEARCHES = [path for path in FLAG_FILES if not path.name.startswith(OTHERS)]
 TINY = dcgan.Architecture(image_size=64, features=2, z_dim=8, kernel_size=4)
 QUICK = ("--landmark_term=none", "--restarts=2", "--iterations=2", "--chunk=1")

@@ -1,13 +1,11 @@
 """Columns equal what dlib and NumPy say by hand, whatever the size of a block."""
 
 import itertools
-import pathlib
 
 import numpy as np
 import pytest
 from scipy import stats
 
-import inpaint_jax
 from experiments import scoring
 from inpaint_jax import data, files
 from inpaint_jax.errors import InputError
@@ -16,7 +14,7 @@ from inpaint_jax.landmarks.shape_model import ShapeModel
 
 pytest.importorskip("dlib")
 
-PORTRAIT = pathlib.Path(inpaint_jax.__file__).parent / "assets" / "portrait.png"
+PORTRAIT = files.ASSETS / "portrait.png"
 CROP, SIZE = 128, 64
 PIXELS = ("psnr", "psnr_hole", "ssim", "ssim_hole", "l1_hole", "seam")
 

@@ -1,17 +1,15 @@
 """The names of the points agree with what dlib finds on a face and its mirror image."""
 
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
-import inpaint_jax
+from inpaint_jax import files
 from inpaint_jax.landmarks import annotation, host
 
-PORTRAIT = pathlib.Path(inpaint_jax.__file__).parent / "assets" / "portrait.png"
+PORTRAIT = files.ASSETS / "portrait.png"
 PARTS = {
     "jaw": annotation.JAW,
     "right brow": annotation.RIGHT_BROW,

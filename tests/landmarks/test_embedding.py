@@ -1,18 +1,15 @@
 """The constant chip gives what dlib's own chips give, in one process and in several."""
 
-import pathlib
-
 import dlib
 import numpy as np
 import pytest
 from PIL import Image
 
-import inpaint_jax
 from inpaint_jax import data, files
 from inpaint_jax.errors import InputError
 from inpaint_jax.landmarks import embedding, host
 
-PORTRAIT = pathlib.Path(inpaint_jax.__file__).parent / "assets" / "portrait.png"
+PORTRAIT = files.ASSETS / "portrait.png"
 LEFT, TOP, SIDE = 32 - 53 / 2, 32 - 29 / 2, 108 / 2
 
 

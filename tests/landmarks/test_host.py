@@ -19,7 +19,7 @@ from inpaint_jax.landmarks import host, model_file
 
 SIDE = 64
 BOX = (9, 23, 54, 68)
-PORTRAIT = pathlib.Path(inpaint_jax.__file__).parent / "assets" / "portrait.png"
+PORTRAIT = files.ASSETS / "portrait.png"
 
 
 def faces(count, seed=0):

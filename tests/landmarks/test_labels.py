@@ -1,15 +1,12 @@
 """Labels are dlib's points, averaged over the boxes around the one that was found."""
 
-import pathlib
-
 import numpy as np
 import pytest
 
-import inpaint_jax
 from inpaint_jax import data, files
 from inpaint_jax.landmarks import host, labels
 
-PORTRAIT = pathlib.Path(inpaint_jax.__file__).parent / "assets" / "portrait.png"
+PORTRAIT = files.ASSETS / "portrait.png"
 SIDE, CROP = 64, 128
 
 
