@@ -8,16 +8,12 @@ Killed, the same command goes on where it was.
 
 from absl import flags
 
-from experiments import (
-    ablation_run,
-    ablation_table,
-    application,
-    cases,
-    guides,
-    searches,
-)
-from inpaint_jax import files, weights
+from experiments.common import application, cases
+from experiments.evaluation import ablation_run, ablation_table
+from experiments.search import guides, searches
 from inpaint_jax.errors import InputError
+from inpaint_jax.io import files
+from inpaint_jax.pretrained import weights
 
 _IMAGES = flags.DEFINE_string("images", None, "Undamaged faces, as in inpaint.")
 _LIMIT = flags.DEFINE_integer("limit", None, "The first so many of them only.", 1)

@@ -16,24 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments import (
-    application,
-    landmark_gradients,
-    reporting,
-    search_speed,
-    training_speed,
-)
-from inpaint_jax import (
-    adversarial,
-    blending,
-    files,
-    landmark_predictor,
-    masks,
-    pixels,
-    weights,
-)
-from inpaint_jax.landmarks import cascade, host
+from experiments.benchmarks import search_speed, training_speed
+from experiments.common import application, reporting
+from experiments.training import landmark_gradients
+from inpaint_jax.images import blending, framing, masks, pixels
+from inpaint_jax.io import files
+from inpaint_jax.landmarks import dlib_host
+from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.models import dcgan
+from inpaint_jax.pretrained import landmark_predictor, weights
+from inpaint_jax.training import train_gan
 
 _SUITES = ["search", "growth", "train", "landmarks", "blend"]
 _SUITE = flags.DEFINE_enum(
@@ -128,22 +120,22 @@ def _landmarks(key, a, ceilings):
     """What places landmarks, on faces of the released generator."""
     del a, ceilings
     batch, generator = _BATCH.value, weights.load("release")
-    z = adversarial.sample_z(key, batch, generator.architecture.z_dim)
+    z = train_gan.sample_z(key, batch, generator.architecture.z_dim)
     image = jax.block_until_ready(jax.jit(generator.generate)(z))
     size = image.shape[1]
-    box = np.array([host.aligned_box(crop=generator.crop, size=size)], np.int32)
+    box = np.array([framing.aligned_box(crop=generator.crop, size=size)], np.int32)
     box = box.repeat(batch, axis=0)
-    predictor = host.Predictor()
+    predictor = dlib_host.Predictor()
     model = jax.tree.map(jnp.asarray, predictor.model)
     bytes_seen = np.asarray(pixels.to_bytes(image))
     net = landmark_predictor.load("release")
-    soft = functools.partial(cascade.predict_soft, temperature=4.0)
+    soft = functools.partial(prediction.predict_soft, temperature=4.0)
 
     def soft_distance(image, model, box):
         return jnp.sum(jnp.abs(soft(model, image, box)))
 
     exact, soft_gradient = (
-        jax.jit(cascade.predict),
+        jax.jit(prediction.predict),
         jax.jit(jax.value_and_grad(soft_distance)),
     )
     known = jnp.ones((batch, size, size, 1))

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import application, statistics
-from inpaint_jax import files
+from experiments.common import application, statistics
 from inpaint_jax.errors import InputError
+from inpaint_jax.io import files
 
 _BASELINE = flags.DEFINE_string("baseline", None, "An --output_dir of inpaint.")
 _OTHERS = flags.DEFINE_list("others", [], "More of them, of the same images.")

@@ -12,8 +12,8 @@ thirds of its numbers lay in training; --start=normal draws them so and clips th
 
 from absl import flags
 
-from experiments import application, reporting
-from inpaint_jax import torch_weights, weights
+from experiments.common import application, reporting
+from inpaint_jax.pretrained import pytorch, weights
 
 _GENERATOR = flags.DEFINE_string(
     "generator", None, "Safetensors file with the generator's state dict."
@@ -34,7 +34,7 @@ _CROP = flags.DEFINE_integer(
 def main() -> int:
     """Converts one pair of networks; returns the exit code."""
     output = application.given(_OUTPUT)
-    model = torch_weights.read(
+    model = pytorch.read(
         application.given(_GENERATOR),
         application.given(_DISCRIMINATOR),
         crop=_CROP.value,

@@ -17,21 +17,18 @@ import numpy as np
 import tqdm
 from absl import flags
 
-from experiments import (
-    application,
-    cases,
+from experiments.common import application, cases, protocols, records, reporting
+from experiments.evaluation import (
     evaluation_figures,
     evaluation_tables,
-    guides,
-    protocols,
-    records,
-    reporting,
     scoring,
-    searches,
     systems,
 )
-from inpaint_jax import files, masks, sources, weights
+from experiments.search import guides, searches
 from inpaint_jax.errors import InputError
+from inpaint_jax.images import masks
+from inpaint_jax.io import files, sources
+from inpaint_jax.pretrained import weights
 
 _IMAGES = flags.DEFINE_string(
     "images",

@@ -9,8 +9,8 @@ with a gradient. `experiments.train --export` writes the same at the end of a tr
 
 from absl import flags
 
-from experiments import application
-from inpaint_jax import frozen, weights
+from experiments.common import application
+from inpaint_jax.pretrained import stablehlo, weights
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "release", 'The model: a --run_dir, a release folder or "release".'
@@ -27,10 +27,10 @@ _TAKES = {
 def main() -> int:
     """Exports one model; returns the exit code."""
     output = application.given(_OUTPUT)
-    frozen.check_available()
+    stablehlo.check_available()
     model = weights.load(_CHECKPOINT.value)
     a = model.architecture
-    for path in frozen.export(output, model):
+    for path in stablehlo.export(output, model):
         takes = _TAKES[path.stem].format(z=a.z_dim, size=a.image_size)
         print(f"wrote {path}: {takes}")
     print(

@@ -16,18 +16,15 @@ import tqdm
 from absl import flags
 from jaxtyping import UInt8
 
-from experiments import application, cases, guides, reporting, searches
-from inpaint_jax import (
-    completion,
-    files,
-    masks,
-    metrics,
-    pixels,
-    runtime,
-    types,
-    weights,
-)
+from experiments.common import application, cases, reporting
+from experiments.search import guides, searches
+from inpaint_jax import runtime, types
 from inpaint_jax.errors import InputError
+from inpaint_jax.evaluation import metrics
+from inpaint_jax.images import masks, pixels
+from inpaint_jax.io import files
+from inpaint_jax.pretrained import weights
+from inpaint_jax.search import completion
 
 _PORTRAIT = files.ASSETS / "portrait.png"
 _SHOWN_RESTARTS = 4

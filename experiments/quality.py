@@ -12,16 +12,14 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import (
-    application,
-    cases,
-    guides,
-    quality_curves,
-    reporting,
-    searches,
-)
-from inpaint_jax import blending, completion, files, masks, metrics, pixels, weights
+from experiments.common import application, cases, reporting
+from experiments.search import guides, quality_curves, searches
 from inpaint_jax.errors import InputError
+from inpaint_jax.evaluation import metrics
+from inpaint_jax.images import blending, masks, pixels
+from inpaint_jax.io import files
+from inpaint_jax.pretrained import weights
+from inpaint_jax.search import completion
 
 _IMAGES = flags.DEFINE_string("images", None, "Undamaged faces, as in inpaint.")
 _MASK = flags.DEFINE_string("mask", "centre", f"One of {', '.join(masks.MASKS)}.")

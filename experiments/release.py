@@ -14,17 +14,16 @@ import pathlib
 
 from absl import flags
 
-from experiments import (
-    application,
+from experiments.common import application, options
+from experiments.training import (
     gan_training,
-    options,
     release_files,
     release_networks,
     release_plan,
     training,
 )
-from inpaint_jax import files
 from inpaint_jax.errors import InputError
+from inpaint_jax.io import files
 from inpaint_jax.models import dcgan
 
 _DATA = flags.DEFINE_string("data", None, "Faces to learn from, see experiments.train.")

@@ -9,9 +9,9 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from experiments import application
-from inpaint_jax import files
+from experiments.common import application
 from inpaint_jax.errors import InputError
+from inpaint_jax.io import files
 
 _BASELINE = flags.DEFINE_string(
     "baseline", None, "An --output_dir of experiments.inpaint."

@@ -14,20 +14,20 @@ from typing import Any
 import jax
 from absl import flags
 
-from experiments import (
-    application,
+from experiments.common import application, options, reporting
+from experiments.training import (
     completer_training,
     encoder_training,
     gan_training,
     health,
-    options,
     reconstruction,
-    reporting,
     training,
 )
-from inpaint_jax import checkpoints, feed_forward, files, frozen, packing, weights
 from inpaint_jax.errors import InputError
+from inpaint_jax.io import checkpoints, files
 from inpaint_jax.models import dcgan
+from inpaint_jax.pretrained import feed_forward, stablehlo, weights
+from inpaint_jax.training import packing
 
 _MODEL = flags.DEFINE_enum(
     "model",
@@ -147,7 +147,7 @@ def main() -> int:
     if _CHECK.value:
         return _check_health(_CHECK.value)
     if _EXPORT.value:
-        frozen.check_available()  # now, and not after hours of training
+        stablehlo.check_available()  # now, and not after hours of training
     if _MODEL.value in feed_forward.ARCHITECTURES:
         return _train_feed_forward(_MODEL.value)
     return _train_encoder() if _MODEL.value == "encoder" else _train_gan()
@@ -272,7 +272,7 @@ def _finish(model, settings, faces):
     if _EXPORT.value:
         provenance = _provenance(settings, model, faces)
         weights.export(_EXPORT.value, model, provenance=provenance)
-        frozen.export(_EXPORT.value, model)
+        stablehlo.export(_EXPORT.value, model)
         print(f"wrote {_EXPORT.value}")
     return 1 if faces.skipped else 0
 

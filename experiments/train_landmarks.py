@@ -11,23 +11,19 @@ import functools
 import jax
 from absl import flags
 
-from experiments import (
-    application,
+from experiments.common import application, reporting
+from experiments.training import (
     labelling,
     landmark_check,
     landmark_training,
-    reporting,
     training,
     tree_cascade,
 )
-from inpaint_jax import (
-    checkpoints,
-    files,
-    landmark_predictor,
-)
 from inpaint_jax.errors import InputError
-from inpaint_jax.landmarks import host, labels
+from inpaint_jax.io import checkpoints, files
+from inpaint_jax.landmarks import dlib_host, labels
 from inpaint_jax.models import landmark_net
+from inpaint_jax.pretrained import landmark_predictor
 
 _MODEL = flags.DEFINE_enum(
     "model", "net", ["net", "cascade"], "net: for damaged faces; cascade: thesis 2.4."
@@ -87,7 +83,7 @@ def main() -> int:
     if _MODEL.value == "cascade":
         return _train_cascade(run_dir)
     architecture, settings = _from_flags()
-    predictor = host.Predictor(_LANDMARK_MODEL.value)
+    predictor = dlib_host.Predictor(_LANDMARK_MODEL.value)
     faces = training.load(
         settings.data, crop=settings.crop, size=architecture.image_size
     )
@@ -135,7 +131,7 @@ def _train_cascade(run_dir):
 def _check(path, run_dir):
     net = landmark_predictor.load(path)
     size = net.architecture.image_size
-    predictor = host.Predictor(_LANDMARK_MODEL.value)
+    predictor = dlib_host.Predictor(_LANDMARK_MODEL.value)
     known = training.load(application.given(_DATA), crop=net.crop, size=size)
     truth = labelling.landmarks(run_dir, predictor, known, crop=net.crop)
     faces = training.load(application.given(_CHECK_DATA), crop=net.crop, size=size)

@@ -8,7 +8,8 @@ from jaxtyping import install_import_hook
 
 install_import_hook("inpaint_jax", "beartype.beartype")
 
-from inpaint_jax import files, runtime  # noqa: E402
+from inpaint_jax import runtime  # noqa: E402
+from inpaint_jax.io import files  # noqa: E402
 from tests import drawn  # noqa: E402
 
 runtime.configure()

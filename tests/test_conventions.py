@@ -10,57 +10,21 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "inpaint_jax"
 NAME = PACKAGE.name
-# A module imports from lower layers only; within layer 1, where nothing else is, it may
-# import any other. A package (models, ops, landmarks) may import its own modules.
-LAYERS = {
-    1: {"types", "errors", "pixels", "files", "runtime"},
-    2: {
-        *{"ops", "models", "landmarks", "losses", "masks", "latent", "blending"},
-        *{"metrics", "augmentation", "data", "sources", "checkpoints", "archives"},
-        *{"landmark_losses", "estimators", "distribution", "baselines", "descent"},
-    },
-    3: {
-        *{"objective", "adversarial", "encoding", "inversion", "landmark_fitting"},
-        *{
-            "landmark_term",
-            "releases",
-            "completer_fitting",
-            "parser_fitting",
-            "packing",
-            "judging",
-            "redrawing",
-        },
-    },
-    4: {"completion", "weights", "landmark_predictor", "feed_forward"},
-    5: {"frozen", "torch_weights"},
-}
-LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
-SAME_LAYER = {
-    ("models", "ops"),
-    ("data", "sources"),
-    ("sources", "archives"),
-    ("landmark_losses", "landmarks"),
-    ("metrics", "landmarks"),
-    ("distribution", "metrics"),
-    ("baselines", "blending"),
-    ("adversarial", "judging"),
-    ("adversarial", "redrawing"),
-}
+# A folder, or a module at the root, imports from itself and from what stands before it.
+LAYERS = [
+    *("errors", "types", "runtime"),
+    *("ops", "images", "io", "models", "landmarks", "losses"),
+    *("evaluation", "baselines", "pretrained", "training", "search"),
+]
 HEAVY = ("dlib", "tensorflow", "tensorflow_datasets", "matplotlib")
 # Parameters with a default that may be given by position.
 POSITIONAL_DEFAULTS = {
-    "metrics.psnr(region)",
-    "landmarks.host.Predictor.__init__(path)",
+    "evaluation.metrics.psnr(region)",
+    "landmarks.dlib_host.Predictor.__init__(path)",
     # How much of a training is over comes last, after a batch of any length.
     *{
-        f"{name}.train_step(progress)"
-        for name in (
-            "adversarial",
-            "completer_fitting",
-            "encoding",
-            "landmark_fitting",
-            "parser_fitting",
-        )
+        f"training.train_{name}.train_step(progress)"
+        for name in ("gan", "completer", "encoder", "landmark_net", "parser")
     },
 }
 
@@ -89,17 +53,12 @@ def imported(tree):
 
 def forbidden_imports(name, tree):
     own = name.split(".")[0]
+    lower = LAYERS[: LAYERS.index(own) + 1] if own else LAYERS
     for full in imported(tree):
         root, *rest = full.split(".")
         if root in ("", "experiments", "tests"):
             yield full
-        if root != NAME or not rest or not own or rest[0] == own:
-            continue
-        theirs = LAYER_OF.get(rest[0], 1)  # 1: `__version__` and the like
-        allowed = (
-            theirs < LAYER_OF.get(own, 0) or theirs == 1 or (own, rest[0]) in SAME_LAYER
-        )
-        if not allowed:
+        if root == NAME and rest and rest[0] in LAYERS and rest[0] not in lower:
             yield full
 
 
@@ -190,7 +149,7 @@ def over_library(rule):
 
 def test_every_module_has_its_layer():
     top = {name.split(".")[0] for name in sources()} - {""}
-    assert top == set(LAYER_OF)
+    assert top == set(LAYERS)
 
 
 def test_modules_import_lower_layers_only():
@@ -200,7 +159,7 @@ def test_modules_import_lower_layers_only():
 
 def test_only_the_host_module_imports_dlib():
     assert [n for n, tree in sources().items() if imports_dlib(tree)] == [
-        "landmarks.host"
+        "landmarks.dlib_host"
     ]
 
 
@@ -241,22 +200,25 @@ def test_options_are_keyword_only():
 
 
 def test_only_pixels_knows_the_range_of_bytes():
-    assert set(over_library(byte_literals)) == {"pixels"}
+    assert set(over_library(byte_literals)) == {"images.pixels"}
 
 
 @pytest.mark.parametrize(
     ("rule", "source"),
     [
-        (functools.partial(forbidden_imports, "masks"), "from inpaint_jax import data"),
-        (functools.partial(forbidden_imports, "ops.x"), "import inpaint_jax.models.d"),
-        (functools.partial(forbidden_imports, "weights"), "from . import files"),
         (
-            functools.partial(forbidden_imports, "files"),
+            functools.partial(forbidden_imports, "images.masks"),
+            "from inpaint_jax.io import data",
+        ),
+        (functools.partial(forbidden_imports, "ops.x"), "import inpaint_jax.models.d"),
+        (functools.partial(forbidden_imports, "search.x"), "from . import files"),
+        (
+            functools.partial(forbidden_imports, "io.files"),
             "from experiments import train",
         ),
         (
-            functools.partial(forbidden_imports, "pixels"),
-            "def f():\n  from inpaint_jax.masks import centre",
+            functools.partial(forbidden_imports, "errors"),
+            "def f():\n  from inpaint_jax.images.masks import centre",
         ),
         (without_docstring, "'''Module.'''\ndef f(): pass"),
         (without_docstring, "'''Module.'''\nclass A:\n  '''A.'''\n  def f(self): 1"),

@@ -23,7 +23,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from inpaint_jax import blending, types
+from inpaint_jax import types
+from inpaint_jax.images import blending
 
 _BETA = 0.5  # penalty; the published programs' 0.05 for bytes would be 6.4 here
 _INNER_TOLERANCE = 1e-4

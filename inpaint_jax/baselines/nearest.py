@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, UInt8
 
-from inpaint_jax import blending, pixels, types
+from inpaint_jax import types
+from inpaint_jax.images import blending, pixels
 
 Bank = UInt8[np.ndarray, "count height width 3"]
 Blend = Callable[[types.Image, types.Image, types.Mask], types.Image]

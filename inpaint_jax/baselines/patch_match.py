@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from inpaint_jax import blending, types
+from inpaint_jax import types
+from inpaint_jax.images import blending
 
 Patches = Float[Array, "rows columns values"]
 Field = Int[Array, "rows columns 2"]

@@ -18,14 +18,12 @@ from PIL import Image
 
 from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
-from inpaint_jax.landmarks import host
+from inpaint_jax.images import framing
+from inpaint_jax.landmarks import dlib_host
 
 DIMENSIONS = 128
 _CHIP_SIDE = 150
 _MODEL_FILE = "dlib_face_recognition_resnet_model_v1.dat"
-# Median of the chips that dlib cuts (padding 0.25) from 286 aligned CelebA pictures:
-# edges in CelebA pixels from the centre of the picture.
-_ALIGNED_CHIP = (-53.0, -29.0, 55.0, 79.0)
 _BLOCK = 32
 
 
@@ -42,7 +40,7 @@ class Network:
         Raises:
           InputError: dlib or the model is missing or damaged.
         """
-        dlib = host.import_dlib()
+        dlib = dlib_host.import_dlib()
         self.path = find_model()
         try:
             self._model = dlib.face_recognition_model_v1(str(self.path))
@@ -58,7 +56,7 @@ class Network:
 
         Args:
           images: RGB bytes of aligned faces.
-          crop: side of the images in CelebA pixels, see `data.frame`.
+          crop: side of the images in CelebA pixels, see `framing.frame`.
 
         Returns:
           One row an image; the same image always gives the same numbers.
@@ -80,7 +78,7 @@ def embed(
 
     Args:
       images: RGB bytes of aligned faces.
-      crop: side of the images in CelebA pixels, see `data.frame`.
+      crop: side of the images in CelebA pixels, see `framing.frame`.
       jobs: number of processes; by default one for each available core. With 1, or for
         few images, all is done in this process.
 
@@ -115,8 +113,7 @@ def chip(
       The chip, black where it reaches beyond the image (its lower end does for crops
       below 158), as dlib leaves it.
     """
-    size = image.shape[0]
-    edges = tuple(size / 2 + edge * size / crop for edge in _ALIGNED_CHIP)
+    edges = framing.aligned_chip(crop=crop, size=image.shape[0])
     cut = Image.fromarray(np.ascontiguousarray(image)).transform(
         (_CHIP_SIDE, _CHIP_SIDE),
         Image.Transform.EXTENT,
@@ -132,7 +129,7 @@ def find_model() -> pathlib.Path:
     Raises:
       InputError: it is not installed.
     """
-    file = host.packaged_model(_MODEL_FILE)
+    file = dlib_host.packaged_model(_MODEL_FILE)
     if file is not None:
         return file
     raise InputError(

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-from inpaint_jax import files, pixels
 from inpaint_jax.errors import InputError
+from inpaint_jax.images import pixels
+from inpaint_jax.io import files
 
 _MAX_XML_MIB = 64
 _FARTHEST = 1_000_000

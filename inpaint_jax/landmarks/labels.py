@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from inpaint_jax import runtime
-from inpaint_jax.landmarks import host
+from inpaint_jax.landmarks import dlib_host
 
 # dlib answers in whole pixels, and its answer depends on how the box happens to lie.
 # The mean over boxes that lie a pixel off, or are a pixel larger or smaller, is free of
@@ -40,7 +40,7 @@ class Labels(NamedTuple):
 
 
 def label(
-    predictor: host.Predictor,
+    predictor: dlib_host.Predictor,
     images: UInt8[np.ndarray, "count height width 3"],
     *,
     crop: int,
@@ -51,7 +51,7 @@ def label(
     Args:
       predictor: dlib's model.
       images: RGB bytes, undamaged.
-      crop: side of the crop in CelebA pixels, see `host.aligned_box`.
+      crop: side of the crop in CelebA pixels, see `framing.aligned_box`.
       nudged: average over seven boxes a pixel apart, to learn from; otherwise dlib's
         own points in one box, whole pixels, to be measured by.
 
@@ -60,7 +60,7 @@ def label(
     """
     box, detected = _boxes(images, crop)
     nudges = _NUDGES if nudged else _NUDGES[:1]
-    total = np.zeros((len(images), host.POINTS, 2), np.float32)
+    total = np.zeros((len(images), dlib_host.POINTS, 2), np.float32)
     for right, down, grown in nudges:
         change = [right - grown, down - grown, right + grown, down + grown]
         total += predictor.predict(images, box + np.array(change, np.int32))[0]
@@ -73,8 +73,8 @@ def _boxes(images, crop):
 
     def find(image):
         if not hasattr(own, "detector"):
-            own.detector = host.Detector()
-        return host.face_box(own.detector, image, crop=crop)
+            own.detector = dlib_host.Detector()
+        return dlib_host.face_box(own.detector, image, crop=crop)
 
     with concurrent.futures.ThreadPoolExecutor(runtime.available_cores()) as pool:
         found = list(pool.map(find, images))

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from inpaint_jax import files
 from inpaint_jax.errors import InputError
-from inpaint_jax.landmarks import host, labelled_faces
+from inpaint_jax.io import files
+from inpaint_jax.landmarks import dlib_host, labelled_faces
 
 # dlib draws pairs of pixels until chance accepts one (eq. 8); with fewer pixels or a
 # shorter distance that would take for ever.
@@ -105,7 +105,7 @@ def train(
     Raises:
       InputError: dlib is not installed, or the file cannot be written.
     """
-    dlib = host.import_dlib()
+    dlib = dlib_host.import_dlib()
     detections = [[] for _ in faces.images]
     rows = zip(faces.image_index, faces.boxes, faces.landmarks, strict=True)
     for index, box, points in rows:
@@ -140,7 +140,7 @@ def errors(
     Raises:
       InputError: dlib is not installed, or the file is no such model.
     """
-    dlib = host.import_dlib()
+    dlib = dlib_host.import_dlib()
     try:
         return _errors(dlib, faces, path)
     except (RuntimeError, ValueError) as error:

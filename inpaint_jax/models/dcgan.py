@@ -14,7 +14,7 @@ own, as a search needs.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -33,6 +33,9 @@ KEEPS_SIZE_UP = nn.initializers.variance_scaling(8.0, "fan_in", "normal")
 INSIDE_TANH = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 BATCH_NORM_EPSILON = 1e-5
 _LEAK = 0.2
+
+Prior = Literal["uniform", "normal"]
+"""How z is drawn in training: on [-1, 1], or from N(0, 1)."""
 
 DType = Any
 """A floating-point type, as jnp.float32 or jnp.bfloat16."""

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inpaint_jax import blending
 from inpaint_jax.baselines import nearest
+from inpaint_jax.images import blending
 from tests import drawn
 
 SIDE, COUNT = 32, 30

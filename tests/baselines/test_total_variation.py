@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from skimage import restoration
 
-from inpaint_jax import files
 from inpaint_jax.baselines import total_variation
+from inpaint_jax.io import files
 
 SIDE = 12
 TOLERANCE = 1e-4

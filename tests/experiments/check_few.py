@@ -2,7 +2,9 @@
 
 import functools
 
-from experiments import application, health, health_scores, reconstruction, train
+from experiments import train
+from experiments.common import application
+from experiments.training import health, health_scores, reconstruction
 
 if __name__ == "__main__":
     few = health_scores.Counts(2, 2)

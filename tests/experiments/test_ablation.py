@@ -14,17 +14,13 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments import (
-    ablation_run,
-    ablation_table,
-    budgets,
-    cases,
-    methods,
-    scoring,
-)
-from inpaint_jax import files, weights
+from experiments.common import cases
+from experiments.evaluation import ablation_run, ablation_table, scoring
+from experiments.search import budgets, methods
 from inpaint_jax.errors import InputError
+from inpaint_jax.io import files
 from inpaint_jax.models import dcgan
+from inpaint_jax.pretrained import weights
 from tests import drawn
 
 FLAGS = pathlib.Path(__file__).parents[2] / "experiments/flags/ablation.flags"

@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import quality_curves, search_speed, training_speed
+from experiments.benchmarks import search_speed, training_speed
+from experiments.search import quality_curves
 from inpaint_jax.models import dcgan
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from inpaint_jax import torch_weights, weights
+from inpaint_jax.pretrained import pytorch, weights
 from tests.experiments import launcher
 
 
@@ -66,9 +66,7 @@ def test_the_release_holds_both_networks(converted, files):
     assert f"wrote {folder}: 16 x 16" in done.stdout and "normal" in done.stdout
     model = weights.load(folder)
     assert model.crop == 108
-    read = torch_weights.read(
-        files / "G.safetensors", files / "D.safetensors", crop=108
-    )
+    read = pytorch.read(files / "G.safetensors", files / "D.safetensors", crop=108)
     assert model.architecture == read.architecture
     for name, expected in read.networks.items():
         jax.tree.map(

@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from inpaint_jax import feed_forward, files, weights
+from inpaint_jax.io import files
 from inpaint_jax.models import context_encoder, dcgan
+from inpaint_jax.pretrained import feed_forward, weights
 from tests import drawn
 
 pytest.importorskip("dlib")

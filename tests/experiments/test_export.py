@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inpaint_jax import weights
 from inpaint_jax.models import dcgan
+from inpaint_jax.pretrained import weights
 from tests import drawn
 
 TINY = dcgan.Architecture(image_size=16, features=4, z_dim=3, kernel_size=4)

@@ -6,8 +6,9 @@ import pathlib
 import pytest
 from absl import flags
 
-from experiments import guides, inpaint, searches
-from inpaint_jax import completion, landmark_term
+from experiments import inpaint
+from experiments.search import guides, searches
+from inpaint_jax.search import completion, landmark_term
 
 FLAGS = pathlib.Path(__file__).parents[2] / "experiments" / "flags"
 INPAINT = {

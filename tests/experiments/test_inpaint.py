@@ -15,8 +15,10 @@ import pytest
 import safetensors.numpy
 from PIL import Image
 
-from inpaint_jax import data, files, masks, weights
+from inpaint_jax.images import framing, masks
+from inpaint_jax.io import files
 from inpaint_jax.models import dcgan
+from inpaint_jax.pretrained import weights
 from tests.experiments import launcher
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -189,7 +191,7 @@ def variants(base, both, bench):
 
 def framed(bench, name):
     picture = files.read_picture(bench / "faces" / f"{name}.png")
-    return data.frame(picture, crop=128, size=64)
+    return framing.frame(picture, crop=128, size=64)
 
 
 def written(outcome, name):

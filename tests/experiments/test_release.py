@@ -12,9 +12,10 @@ import time
 import numpy as np
 import pytest
 
-from experiments import release_files, release_plan
-from inpaint_jax import data, feed_forward, landmark_predictor, weights
+from experiments.training import release_files, release_plan
 from inpaint_jax.errors import InputError
+from inpaint_jax.io import data
+from inpaint_jax.pretrained import feed_forward, landmark_predictor, weights
 from tests import drawn
 from tests.experiments import launcher
 

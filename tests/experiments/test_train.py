@@ -17,8 +17,10 @@ import numpy as np
 import optax
 import pytest
 
-from inpaint_jax import adversarial, checkpoints, files, weights
+from inpaint_jax.io import checkpoints, files
 from inpaint_jax.models import dcgan
+from inpaint_jax.pretrained import weights
+from inpaint_jax.training import train_gan
 from tests.experiments import launcher
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -102,11 +104,11 @@ def steps_of(run_dir):
 def last_state(run_dir, *, encodes=True):
     rate = optax.adam(1e-4)
     encoder = (TINY.encoder(), rate) if encodes else ()
-    players = adversarial.Players(
+    players = train_gan.Players(
         TINY.generator(), TINY.discriminator(), rate, rate, *encoder
     )
     template = jax.eval_shape(
-        lambda: adversarial.init(jax.random.key(0), players=players)
+        lambda: train_gan.init(jax.random.key(0), players=players)
     )
     with checkpoints.opened(run_dir) as store:
         step, state, _ = store.latest(template)
@@ -163,7 +165,7 @@ def test_export_writes_a_release_of_the_run(undisturbed):
     exported, trained = weights.load(release), weights.load(run_dir)
     assert exported.architecture == trained.architecture == TINY
     assert exported.crop == trained.crop == 128
-    z = adversarial.sample_z(jax.random.key(1), 4, TINY.z_dim)
+    z = train_gan.sample_z(jax.random.key(1), 4, TINY.z_dim)
     image = trained.generate(z)
     assert bool(jnp.isfinite(image).all()) and float(jnp.std(image)) > 1e-3
     np.testing.assert_allclose(exported.generate(z), image, atol=2e-3)

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from inpaint_jax import feed_forward, files
+from inpaint_jax.io import files
+from inpaint_jax.pretrained import feed_forward
 from tests import drawn
 from tests.experiments import launcher
 

@@ -19,9 +19,12 @@ import numpy as np
 import optax
 import pytest
 
-from inpaint_jax import checkpoints, landmark_fitting, landmark_predictor
-from inpaint_jax.landmarks import annotation, host, model_file, shape_model
+from inpaint_jax.io import checkpoints
+from inpaint_jax.landmarks import annotation, dlib_host
+from inpaint_jax.landmarks.cascade import model_file, shape_model
 from inpaint_jax.models import landmark_net
+from inpaint_jax.pretrained import landmark_predictor
+from inpaint_jax.training import train_landmark_net
 from tests.experiments import launcher
 
 pytestmark = pytest.mark.skipif(
@@ -65,7 +68,7 @@ def usual(tmp_path_factory):
 
 def toy_model(rng):
     """A model of one split: the brighter of two pixels decides how wide the face is."""
-    initial = rng.uniform(0, 1, (1, host.POINTS, 2)).astype(np.float32)
+    initial = rng.uniform(0, 1, (1, dlib_host.POINTS, 2)).astype(np.float32)
     return shape_model.ShapeModel(
         initial=initial[0],
         first=np.array([[[0]]], np.int32),
@@ -119,9 +122,9 @@ def errors_of(run_dir):
 def last_state(run_dir):
     optimizer = optax.adamw(1.0)
     template = jax.eval_shape(
-        lambda: landmark_fitting.init(
+        lambda: train_landmark_net.init(
             jax.random.key(0),
-            jnp.zeros((host.POINTS, 2)),
+            jnp.zeros((dlib_host.POINTS, 2)),
             architecture=TINY,
             optimizer=optimizer,
         )
@@ -154,7 +157,7 @@ def test_training_starts_at_the_mean_of_the_labels(undisturbed):
     _, run_dir, _ = undisturbed
     with np.load(run_dir / "labels.npz") as stored:
         landmarks = stored["landmarks"]
-    assert landmarks.shape == (PICTURES, host.POINTS, 2)
+    assert landmarks.shape == (PICTURES, dlib_host.POINTS, 2)
     mirrored = landmarks[:, annotation.MIRRORED] * [-1, 1] + [15, 0]
     views = np.concatenate([landmarks, mirrored])
     off = np.linalg.norm(views - landmarks.mean(axis=0), axis=-1).mean(axis=1)

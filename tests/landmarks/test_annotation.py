@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inpaint_jax import files
-from inpaint_jax.landmarks import annotation, host
+from inpaint_jax.io import files
+from inpaint_jax.landmarks import annotation, dlib_host
 
 PORTRAIT = files.ASSETS / "portrait.png"
 PARTS = {
@@ -25,7 +25,7 @@ PARTS = {
 def portrait():
     """A picture and the box of its face."""
     image = np.asarray(Image.open(PORTRAIT).convert("RGB"))
-    return image, host.Detector().boxes(image)[0]
+    return image, dlib_host.Detector().boxes(image)[0]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def face(portrait):
         (left, top, right, bottom),
         (width - 1 - right, top, width - 1 - left, bottom),
     ]
-    points, status = host.Predictor().predict(
+    points, status = dlib_host.Predictor().predict(
         np.stack([image, image[:, ::-1]]), np.asarray(boxes)
     )
     assert not status.any()
@@ -101,7 +101,7 @@ def test_the_five_points_are_the_corners_of_the_eyes_and_the_base_of_the_nose(
     portrait, face
 ):
     image, box = (x[None] for x in portrait)
-    (five,), _ = host.Predictor(points=5).predict(image, box)
+    (five,), _ = dlib_host.Predictor(points=5).predict(image, box)
     # The same places among the 68: left eye, right eye, nose.
     off = np.linalg.norm(five[:, None] - np.asarray(face[0][0]), axis=-1)
     eye = float(annotation.eye_distance(face[0])[0])

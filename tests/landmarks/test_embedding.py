@@ -5,16 +5,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inpaint_jax import data, files
 from inpaint_jax.errors import InputError
-from inpaint_jax.landmarks import embedding, host
+from inpaint_jax.images import framing
+from inpaint_jax.io import files
+from inpaint_jax.landmarks import dlib_host, embedding
 
 PORTRAIT = files.ASSETS / "portrait.png"
 LEFT, TOP, SIDE = 32 - 53 / 2, 32 - 29 / 2, 108 / 2
 
 
 def portrait(crop=128):
-    return data.frame(files.read_picture(PORTRAIT), crop=crop, size=64)
+    return framing.frame(files.read_picture(PORTRAIT), crop=crop, size=64)
 
 
 def by_dlib(network, detector, predictor, image):
@@ -76,11 +77,11 @@ def test_no_image_gives_no_row():
 
 @pytest.mark.faces
 def test_constant_chip_agrees_with_dlibs_own_on_real_faces(faces_folder):
-    detector = host.Detector()
+    detector = dlib_host.Detector()
     model = dlib.face_recognition_model_v1(str(embedding.find_model()))
-    predictor = dlib.shape_predictor(str(host.find_model(None)))
+    predictor = dlib.shape_predictor(str(dlib_host.find_model(None)))
     paths = sorted(faces_folder.iterdir())[9000:9024]
-    images = [data.frame(files.read_picture(p), crop=128, size=64) for p in paths]
+    images = [framing.frame(files.read_picture(p), crop=128, size=64) for p in paths]
     images = [image for image in images if len(detector.boxes(image)) == 1]
     expected = np.stack([by_dlib(model, detector, predictor, x) for x in images])
     got = embedding.embed(np.stack(images), crop=128, jobs=1)
@@ -91,7 +92,7 @@ def test_constant_chip_agrees_with_dlibs_own_on_real_faces(faces_folder):
 
 
 def test_model_that_is_not_installed(monkeypatch):
-    monkeypatch.setattr(host, "_MODEL_PACKAGE", "no_such_package")
+    monkeypatch.setattr(dlib_host, "_MODEL_PACKAGE", "no_such_package")
     with pytest.raises(InputError, match="pip install"):
         embedding.Network()
 
@@ -108,6 +109,6 @@ def test_without_dlib(monkeypatch):
     def missing(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(host.importlib, "import_module", missing)
+    monkeypatch.setattr(dlib_host.importlib, "import_module", missing)
     with pytest.raises(InputError, match="pip install"):
         embedding.Network()

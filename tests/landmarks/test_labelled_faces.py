@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from inpaint_jax import masks, pixels
 from inpaint_jax.errors import InputError
+from inpaint_jax.images import masks, pixels
 from inpaint_jax.landmarks import labelled_faces
 
 PART = "<part name='{}' x='{}' y='{}'/>"

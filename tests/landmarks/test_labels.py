@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from inpaint_jax import data, files
-from inpaint_jax.landmarks import host, labels
+from inpaint_jax.images import framing
+from inpaint_jax.io import files
+from inpaint_jax.landmarks import dlib_host, labels
 
 PORTRAIT = files.ASSETS / "portrait.png"
 SIDE, CROP = 64, 128
@@ -13,33 +14,33 @@ SIDE, CROP = 64, 128
 @pytest.fixture(scope="module")
 def images():
     """A face, noise in which there is none, and the same face a little lower."""
-    face = data.frame(files.read_picture(PORTRAIT), crop=CROP, size=SIDE)
+    face = framing.frame(files.read_picture(PORTRAIT), crop=CROP, size=SIDE)
     noise = np.random.default_rng(0).integers(0, 256, face.shape, dtype=np.uint8)
     return np.stack([face, noise, np.roll(face, 8, axis=0)])
 
 
 @pytest.fixture(scope="module")
 def predictor(toy_model):
-    return host.Predictor(str(toy_model))
+    return dlib_host.Predictor(str(toy_model))
 
 
 @pytest.fixture(scope="module")
 def detector():
-    return host.Detector()
+    return dlib_host.Detector()
 
 
 @pytest.fixture(autouse=True)
 def one_detector(monkeypatch, detector):
     """One for all threads: to load it takes longer than all that is done here."""
-    monkeypatch.setattr(host, "Detector", lambda: detector)
+    monkeypatch.setattr(dlib_host, "Detector", lambda: detector)
 
 
 @pytest.fixture(scope="module")
 def expected_boxes(images, detector):
-    return [host.face_box(detector, image, crop=CROP) for image in images]
+    return [dlib_host.face_box(detector, image, crop=CROP) for image in images]
 
 
-class Corners(host.Predictor):
+class Corners(dlib_host.Predictor):
     """Places every point between the corners of the box, in whole pixels as dlib."""
 
     def __init__(self):
@@ -48,7 +49,7 @@ class Corners(host.Predictor):
     def predict(self, images, boxes):
         self.boxes.append(boxes)
         middle = (boxes[:, :2] + boxes[:, 2:]) // 2
-        points = np.tile(middle[:, None], (1, host.POINTS, 1)).astype(np.float32)
+        points = np.tile(middle[:, None], (1, dlib_host.POINTS, 1)).astype(np.float32)
         return points, np.zeros(len(images), np.int32)
 
 
@@ -82,7 +83,7 @@ def test_nudged_labels_are_the_mean_over_seven_boxes(predictor, images, expected
 def test_a_face_that_is_not_found_gets_the_aligned_box(images):
     found = labels.label(Corners(), images, crop=CROP, nudged=False)
     np.testing.assert_array_equal(found.detected, [True, False, True])
-    aligned = host.aligned_box(crop=CROP, size=SIDE)
+    aligned = framing.aligned_box(crop=CROP, size=SIDE)
     np.testing.assert_array_equal(found.box[1], aligned)
     # The box follows the face down, in the detector's own steps of 4 to 5 pixels.
     assert (found.box[2] - found.box[0])[[1, 3]].min() >= 4
@@ -91,7 +92,9 @@ def test_a_face_that_is_not_found_gets_the_aligned_box(images):
 @pytest.mark.parametrize("crop", [108, 178])
 def test_the_aligned_box_is_that_of_the_crop(images, crop):
     found = labels.label(Corners(), images[1:2], crop=crop, nudged=True)
-    np.testing.assert_array_equal(found.box, [host.aligned_box(crop=crop, size=SIDE)])
+    np.testing.assert_array_equal(
+        found.box, [framing.aligned_box(crop=crop, size=SIDE)]
+    )
 
 
 def test_the_nudges_leave_the_middle_where_it_is(images):

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inpaint_jax import feed_forward
 from inpaint_jax.models import context_encoder, face_completion
+from inpaint_jax.pretrained import feed_forward
 from tests import drawn
 
 SIZE = 16

@@ -1,0 +1,182 @@
+"""How fast training is: images a second, use of the processor, waiting for data.
+
+The rules are those of `flags/train_release.flags`. The same game is played with XLA's
+own strided convolutions and in another framework, if that is asked for.
+"""
+
+import functools
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import jax
+import numpy as np
+import optax
+
+from experiments.benchmarks import torch_peer
+from experiments.training import stepping
+from inpaint_jax.models import dcgan
+from inpaint_jax.ops import strided
+from inpaint_jax.training import judging, redrawing, train_gan
+
+_RATE_G, _RATE_D, _BETA1 = 2e-4, 1e-4, 0.5
+_RULES = train_gan.Rules(
+    game=judging.Rules(real_label=0.9, augment=("brightness", "translation")),
+    redraw=redrawing.Rules(weight=100.0, latent_weight=20.0),
+)
+_FACES = 8500
+
+
+def steps(
+    key: jax.Array, a: dcgan.Architecture, *, batch_size: int, peers: list[str]
+) -> dict[str, Callable[[], Any]]:
+    """Returns whole training steps on noise, each a function without arguments.
+
+    Args:
+      key: of the weights and of the steps.
+      a: the architecture.
+      batch_size: images of a step.
+      peers: "plain" and "torch", if these are to be compared with.
+
+    Raises:
+      InputError: see `torch_peer.load`.
+    """
+    images = _noise(a, batch_size)
+    games: dict[str, Callable[..., Any]] = {
+        "train_step": _game(key, a, encoder=False),
+        "train_step_with_encoder": _game(key, a, encoder=True),
+    }
+    if "plain" in peers:
+        games["plain"] = in_plain_form(_game(key, a, encoder=False), images)
+    if "torch" in peers:
+        games["torch"] = torch_peer.game(
+            a, _RULES, rates=(_RATE_G, _RATE_D), beta1=_BETA1
+        )
+    return {name: functools.partial(game, images) for name, game in games.items()}
+
+
+def waiting(
+    key: jax.Array, a: dcgan.Architecture, *, batch_size: int, count: int
+) -> dict[str, Any]:
+    """Measures which share of its time training waits for data.
+
+    Args:
+      key: as in `steps`.
+      a: the architecture.
+      batch_size: images of a step.
+      count: of steps from each source.
+
+    Returns:
+      For "memory" and for "cache", a file that no one has read yet: "share" and
+      "images_per_s".
+    """
+    step, faces = _game(key, a, encoder=False), _noise(a, max(_FACES, batch_size))
+    step(faces[:batch_size])
+    return {
+        "memory": _waiting(step, faces, batch_size, count),
+        "cache": _waiting_for_file(step, faces, batch_size, count),
+    }
+
+
+def in_plain_form(run: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """Compiles a function with XLA's own strided convolutions, by its first call."""
+    with mock.patch.multiple(
+        strided, conv=strided.plain_conv, conv_transpose=strided.plain_conv_transpose
+    ):
+        jax.block_until_ready(run(*arguments))
+    return run
+
+
+def step_flops(a: dcgan.Architecture, *, encoder: bool) -> int:
+    """Counts the floating-point operations of a training step, for each real image.
+
+    Two for each multiply-add of the convolutions and dense layers, k x k taps for each
+    pixel of the smaller side, forward and for the gradients to weights and inputs that
+    the step needs. What an implementation computes beyond that does not count.
+
+    Args:
+      a: the architecture.
+      encoder: whether E plays too.
+    """
+    last = 16 * a.features << (a.levels - 1)
+    project, up = a.z_dim * last, sum(convolutions(a, outer=3))
+    down = sum(convolutions(a, outer=3)) + last
+    # D sees real and generated images and learns from both, and G learns through it; a
+    # gradient to the pixels is only needed there.
+    judging = 7 * down - 2 * convolutions(a, outer=3)[0]
+    if not encoder:
+        return 2 * (judging + 3 * up + 2 * project)
+    encoding = (
+        3 * (sum(convolutions(a, outer=4)) + last * a.z_dim)
+        - convolutions(a, outer=4)[0]
+    )
+    return 2 * (judging + 2 * 3 * (up + project) + encoding)
+
+
+def convolutions(a: dcgan.Architecture, *, outer: int) -> list[int]:
+    """Counts the multiply-adds of each stride-2 layer, forward, for one image.
+
+    Args:
+      a: the architecture.
+      outer: channels at the image's side: 3, and for E one more.
+    """
+    channels = [a.features << level for level in range(a.levels)]
+    sides = [a.image_size >> (level + 1) for level in range(a.levels)]
+    pairs = zip([outer, *channels], channels, sides, strict=False)
+    return [side**2 * a.kernel_size**2 * n * m for n, m, side in pairs]
+
+
+def _noise(a, count):
+    shape = (count, a.image_size, a.image_size, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def _game(key, a, *, encoder):
+    """A function that takes one step on the images given to it."""
+    rate = optax.adam(_RATE_G, b1=_BETA1)
+    players = train_gan.Players(
+        a.generator(),
+        a.discriminator(),
+        rate,
+        optax.adam(_RATE_D, b1=_BETA1),
+        a.encoder() if encoder else None,
+        rate if encoder else None,
+    )
+    state = jax.jit(functools.partial(train_gan.init, players=players))(key)
+    advance = jax.jit(
+        functools.partial(train_gan.train_step, players=players, rules=_RULES),
+        donate_argnums=1,
+    )
+
+    def step(images):
+        nonlocal state
+        state, info = advance(jax.random.fold_in(key, state.step), state, images)
+        return info
+
+    return step
+
+
+def _waiting(step, faces, batch_size, steps):
+    batches = stepping.Rows((faces,), batch_size, 0, on_device=False).batches(0)
+    started, waited = time.perf_counter(), 0.0
+    for _ in range(steps):
+        asked = time.perf_counter()
+        (images,) = next(batches)
+        waited += time.perf_counter() - asked
+        jax.block_until_ready(step(images))
+    elapsed = time.perf_counter() - started
+    return {"share": waited / elapsed, "images_per_s": steps * batch_size / elapsed}
+
+
+def _waiting_for_file(step, faces, batch_size, steps):
+    with tempfile.NamedTemporaryFile(suffix=".npy") as file:
+        np.save(file, faces)
+        file.flush()
+        os.fsync(file.fileno())
+        # Otherwise what was just written would be read from memory.
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        mapped = np.load(file.name, mmap_mode="r")
+        return _waiting(step, mapped, batch_size, steps)

@@ -1,0 +1,1 @@
+"""What all applications share: flags, errors, reports, progress."""

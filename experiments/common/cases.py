@@ -1,0 +1,178 @@
+"""What is to be completed: pictures from disk, framed, each with its mask and key."""
+
+import os
+import pathlib
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from inpaint_jax import types
+from inpaint_jax.errors import InputError
+from inpaint_jax.images import framing, masks
+from inpaint_jax.io import files, sources
+from inpaint_jax.search import completion
+
+
+class Hole(NamedTuple):
+    """What --mask says: a named mask, or which pixels of a file are hole."""
+
+    name: str
+    make: masks.MakeMask | None
+    pixels: Bool[np.ndarray, "height width"] | None
+
+
+class Case(NamedTuple):
+    """One input: the framed picture and what is known of it.
+
+    Attributes:
+      name: stem of the output file.
+      picture: uint8 `[H, W, 3]`, framed; nothing of its hole reaches the search.
+      original: what it was before the damage, to score the result, if that is known.
+      crop: side of the frame in CelebA pixels.
+      mask: `[1, H, W, 1]`, 1 = known.
+      key: of its starting points.
+    """
+
+    name: str
+    picture: UInt8[np.ndarray, "height width 3"]
+    original: UInt8[np.ndarray, "height width 3"] | None
+    crop: int
+    mask: types.Mask
+    key: types.PRNGKey
+
+
+def list_inputs(images: str, *, mask: str, output: pathlib.Path) -> list[pathlib.Path]:
+    """Finds the pictures to complete.
+
+    Args:
+      images: a picture, or a folder with an optional `[start:stop]`.
+      mask: name or file of the mask.
+      output: folder of the results.
+
+    Returns:
+      Paths of pictures, sorted.
+
+    Raises:
+      InputError: there are none, two of them would be written to one file, or a result
+        would take the place of a picture or of the mask.
+    """
+    path, part = sources.split_slice(images)
+    if os.path.isdir(path):
+        inputs = sources.list_pictures(path)[part]
+        if not inputs:
+            raise InputError(f"--images={images}: this slice is empty.")
+    elif os.path.isfile(path) and part == slice(None):
+        inputs = [pathlib.Path(path)]
+    else:
+        raise InputError(
+            f"--images={images}: no such file or folder; give a picture, or a "
+            "folder with or without a [start:stop]."
+        )
+    _check_outputs(inputs, mask, output)
+    return inputs
+
+
+def _check_outputs(inputs, mask, output):
+    written = {"grid": "the grid of this run"}
+    written |= {f"{p.stem}_landmarks": f"the landmarks of {p.stem}" for p in inputs}
+    for path in inputs:
+        if path.stem in written:
+            raise InputError(
+                f"--images={path}: would be written as {path.stem}.png, like "
+                f"{written[path.stem]}; rename it."
+            )
+        written[path.stem] = str(path)
+    outputs = {(output / f"{stem}.png").resolve() for stem in written}
+    for path in (*inputs, pathlib.Path(mask)):
+        if path.resolve() in outputs:
+            raise InputError(
+                f"--output_dir={output}: {path} would be overwritten by a result; give "
+                "another folder."
+            )
+
+
+def read_hole(name: str, *, hole_is_white: bool) -> Hole:
+    """Finds a mask by its name or reads it from a file.
+
+    Args:
+      name: of a mask (`masks.named`) or of a picture that marks the hole.
+      hole_is_white: whether white marks it, or black.
+
+    Raises:
+      InputError: there is neither, or the picture has one colour only.
+    """
+    try:
+        return Hole(*masks.named(name), None)
+    except InputError:
+        if not os.path.isfile(name):
+            raise
+    grey = files.read_stencil(name)
+    mask = masks.from_stencil(
+        grey, name=name, shape=grey.shape, hole_is_white=hole_is_white
+    )
+    return Hole(name, None, np.asarray(mask)[..., 0] == 0)
+
+
+def read(
+    path: pathlib.Path,
+    hole: Hole,
+    *,
+    crop: int,
+    size: int,
+    seed: int,
+    original_known: bool | None,
+) -> Case:
+    """Reads one picture and lays the mask over it.
+
+    Args:
+      path: of the picture.
+      hole: from `read_hole`; a file's must have the picture's size or the model's.
+      crop: side of the frame in CelebA pixels.
+      size: of the model's images.
+      seed: of mask and starting points; the picture's name is folded in.
+      original_known: whether the picture is undamaged; None: if the mask is a named
+        one, for a mask file most often comes with a damaged picture.
+
+    Raises:
+      InputError: the picture cannot be read, or the mask does not fit it.
+    """
+    photo = files.read_picture(path)
+    picture = original = framing.frame(photo, crop=crop, size=size)
+    key = completion.image_key(jax.random.key(seed), path.name)
+    key_mask, key_start = jax.random.split(key)
+    if hole.make is not None:
+        mask = hole.make(key_mask, (size, size))
+    elif hole.pixels is not None and hole.pixels.shape == photo.shape[:2]:
+        picture, mask = _frame_with_hole(photo, hole, crop, size)
+    else:
+        mask = _mask_of(hole.pixels, hole.name, size)
+    if original_known is None:
+        original_known = hole.make is not None
+    return Case(
+        name=path.stem,
+        picture=picture,
+        original=original if original_known else None,
+        crop=crop,
+        mask=mask[None],
+        key=key_start,
+    )
+
+
+def _frame_with_hole(photo, hole, crop, size):
+    # Scaling mixes neighbours. The hole is emptied first, so that nothing of it can
+    # reach a known pixel, and every pixel that any of it falls into is hole.
+    empty = np.where(hole.pixels[..., None], photo[~hole.pixels].mean(axis=0), photo)
+    stencil = np.repeat(_grey(hole.pixels)[..., None], 3, axis=-1)
+    framed = framing.frame(stencil, crop=crop, size=size)[..., 0] > 0
+    picture = framing.frame(empty.astype(np.uint8), crop=crop, size=size)
+    return picture, _mask_of(framed, hole.name, size)
+
+
+def _grey(hole_pixels):
+    return np.where(hole_pixels, np.uint8(255), np.uint8(0))
+
+
+def _mask_of(hole_pixels, name, size):
+    return masks.from_stencil(_grey(hole_pixels), name=name, shape=(size, size))

@@ -1,0 +1,130 @@
+"""What runs leave behind for a reader: logs, picture sheets, versions."""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import UInt8
+
+from inpaint_jax import runtime
+from inpaint_jax.errors import InputError
+from inpaint_jax.io import files
+
+
+class JsonLines:
+    """A log of one JSON object a line, that a resumed run continues without a seam."""
+
+    def __init__(self, path: str | os.PathLike[str], *, resume_after: int = -1):
+        """Opens the log.
+
+        Args:
+          path: the file.
+          resume_after: lines with a larger "step" are dropped: they were written
+            after the checkpoint that the run goes on from.
+        """
+        self._path = pathlib.Path(path)
+        kept = _lines_until(self._path, resume_after)
+        files.write_text(self._path, "".join(line + "\n" for line in kept))
+
+    def append(self, **values: Any) -> None:
+        """Adds one line.
+
+        Raises:
+          InputError: it cannot be written.
+        """
+        line = json.dumps(files.finite(values), allow_nan=False) + "\n"
+        try:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise InputError(
+                f"{self._path}: cannot be written ({error.strerror}); free some space."
+            ) from error
+
+
+def sheet(
+    rows: list[list[UInt8[np.ndarray, "height width 3"]]], *, enlarge: int = 1
+) -> UInt8[np.ndarray, "sheet_height sheet_width 3"]:
+    """Lays pictures of one size out in rows on white, with a gap of two pixels.
+
+    Args:
+      rows: pictures; shorter rows are filled up with white.
+      enlarge: whole-number scale, without smoothing.
+
+    Returns:
+      One picture.
+    """
+    height, width = rows[0][0].shape[:2]
+    columns = max(len(row) for row in rows)
+    canvas = np.full(
+        (len(rows) * (height + 2) + 2, columns * (width + 2) + 2, 3), 255, np.uint8
+    )
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            top, left = 2 + i * (height + 2), 2 + j * (width + 2)
+            canvas[top : top + height, left : left + width] = picture
+    return canvas.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+
+
+def in_rows(
+    images: UInt8[np.ndarray, "count height width 3"], columns: int = 8
+) -> list[list[UInt8[np.ndarray, "height width 3"]]]:
+    """Arranges pictures in rows for a `sheet`."""
+    return [list(images[i : i + columns]) for i in range(0, len(images), columns)]
+
+
+def environment() -> dict[str, Any]:
+    """Returns the versions and the device that a result depends on."""
+    packages = ("inpaint-jax", "jax", "jaxlib", "flax", "optax", "numpy", "pillow")
+    optional = ("dlib-bin", "dlib")
+    versions = {name: _version(name) for name in packages}
+    versions |= {name: v for name in optional if (v := _version(name)) is not None}
+    device = jax.devices()[0]
+    return {
+        "versions": versions,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "device": f"{device.platform}: {device.device_kind}",
+        "cores": runtime.available_cores(),
+    }
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit():
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=pathlib.Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
+def _lines_until(path, step):
+    if step < 0 or not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    try:
+        # What follows the last line break was cut off in the middle.
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        return [line for line in lines if json.loads(line)["step"] <= step]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: not the log of a run; move it away or give another folder."
+        ) from error

@@ -1,0 +1,1 @@
+"""All methods under one protocol: scores, tables, figures, the ablation."""

@@ -1,0 +1,1 @@
+"""Searches as flags ask for them: settings, landmark targets, budgets."""

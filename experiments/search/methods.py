@@ -1,0 +1,196 @@
+"""Searches as lists of flags say them, so that several live in one process."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from absl import flags
+from absl.testing import flagsaver
+from jaxtyping import Bool, Float, Int, UInt8
+
+from experiments.common import cases
+from experiments.search import guides, searches
+from inpaint_jax.errors import InputError
+from inpaint_jax.images import pixels
+from inpaint_jax.pretrained import weights
+from inpaint_jax.search import completion
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A search with all that it needs, ready for any image.
+
+    Attributes:
+      name: for tables.
+      settings: of the search.
+      guide: of the landmarks.
+      blend: how the hole is put in, see `completion.finish`.
+      compiled: the search.
+      warm: how many images at once there are compiled programs for.
+    """
+
+    name: str
+    settings: completion.Settings
+    guide: guides.Guides
+    blend: str
+    compiled: completion.Search
+    warm: set[int] = dataclasses.field(default_factory=set, compare=False)
+
+
+class Completed(NamedTuple):
+    """What a method made of some images.
+
+    Attributes:
+      images: the bytes that would be written. Where the search diverged the hole has
+        the mean colour of what is known.
+      seconds: of search and blending, compilation and finding the target apart. Images
+        that were searched for together share it evenly.
+      iterations: steps taken.
+      loss: eq. 20 of the best restart; NaN where the search diverged.
+      failed: whether it diverged.
+    """
+
+    images: UInt8[np.ndarray, "images height width 3"]
+    seconds: Float[np.ndarray, " images"]
+    iterations: Int[np.ndarray, " images"]
+    loss: Float[np.ndarray, " images"]
+    failed: Bool[np.ndarray, " images"]
+
+
+def read(
+    name: str, arguments: Sequence[str], model: weights.Model, *, images: int
+) -> Method:
+    """Prepares the search that flags ask for; the process's own stay as they are.
+
+    Args:
+      name: of the method.
+      arguments: flags of experiments.searches and experiments.guides, but for
+        --checkpoint, and flag files of them; what they leave out is as the process's
+        flags say.
+      model: the networks.
+      images: how many will be searched for together.
+
+    Raises:
+      InputError: a flag is unknown, has a wrong value, or belongs to no search.
+    """
+    try:
+        with _flags(arguments):
+            settings = searches.settings()
+            guide = guides.from_flags(
+                size=model.architecture.image_size, crop=model.crop
+            )
+            compiled = searches.prepare(model, settings, guide.loss(), images=images)
+            return Method(name, settings, guide, searches.BLEND.value, compiled)
+    except (flags.Error, InputError) as error:
+        raise InputError(f"method {name}: {error}") from error
+
+
+def complete(
+    method: Method, inputs: Sequence[cases.Case], *, at_once: int
+) -> Completed:
+    """Completes images by a method.
+
+    Args:
+      method: from `read`.
+      inputs: the images.
+      at_once: how many are searched for as one program.
+
+    Returns:
+      The images in the same order.
+    """
+    found = []
+    for first in range(0, len(inputs), at_once):
+        group = inputs[first : first + at_once]
+        scenes = [method.guide.scene(case)[0] for case in group]
+        found += _complete(method, group, scenes, at_once)
+    images, *columns = zip(*found, strict=True)
+    seconds, iterations, loss = map(np.asarray, columns)
+    return Completed(np.stack(images), seconds, iterations, loss, np.isnan(loss))
+
+
+def search(
+    method: Method,
+    inputs: Sequence[cases.Case],
+    scenes: Sequence[completion.Scene],
+    *,
+    at_once: int,
+) -> list[completion.Progress]:
+    """Returns the end of the search for each of some images, in one program.
+
+    Args:
+      method: from `read`.
+      inputs: at most `at_once` images.
+      scenes: what the search knows of them.
+      at_once: how many the program holds.
+    """
+    last = [None] * len(inputs)
+    keys = [case.key for case in inputs]
+    for reports in searches.together(keys, scenes, method.compiled, at_once=at_once):
+        last = [now or before for now, before in zip(reports, last, strict=True)]
+    return [progress for progress in last if progress is not None]
+
+
+def with_stages(method: Method, stages: tuple[tuple[int, int], ...]) -> Method:
+    """Returns a search by the same programs, and at the same rates, for other steps.
+
+    Args:
+      method: from `read`.
+      stages: (restarts, steps), see `completion.Settings.stages`.
+    """
+    settings = dataclasses.replace(method.settings, restart_schedule=stages)
+    compiled = method.compiled._replace(settings=settings)
+    return dataclasses.replace(method, compiled=compiled)
+
+
+@contextlib.contextmanager
+def _flags(arguments: Sequence[str]) -> Iterator[None]:
+    """Sets flags of a search, and refuses all others, until the context is left."""
+    known = flags.FlagValues()
+    for module in (searches, guides):
+        for flag in flags.FLAGS.get_flags_for_module(module):
+            if flag.name != searches.CHECKPOINT.name:
+                known[flag.name] = flag  # the same object as in flags.FLAGS
+    with flagsaver.flagsaver():
+        _, *unknown = known(["", *arguments])
+        if unknown:
+            raise InputError(f"{unknown[0]}: unknown argument; flags start with --.")
+        yield
+
+
+def _complete(method, group, scenes, at_once):
+    """Yields the bytes, seconds, iterations and loss of images of one program."""
+    if at_once not in method.warm:
+        first, *_ = search(_shortened(method), group, scenes, at_once=at_once)
+        _finish(method, first, group[0], scenes[0])
+        method.warm.add(at_once)
+    started = time.perf_counter()
+    found = search(method, group, scenes, at_once=at_once)
+    seconds = (time.perf_counter() - started) / at_once
+    for case, scene, last in zip(group, scenes, found, strict=True):
+        started = time.perf_counter()
+        image, loss = _finish(method, last, case, scene)
+        blending = time.perf_counter() - started
+        yield image, seconds + blending, last.iteration, loss
+
+
+def _shortened(method):
+    """The same programs, each run once: a whole chunk of every stage, and its rest."""
+    chunk = method.settings.chunk
+    stages = method.settings.stages
+    return with_stages(
+        method, tuple((size, min(n, chunk + n % chunk)) for size, n in stages)
+    )
+
+
+def _finish(method, last, case, scene):
+    if not np.isfinite(last.best_loss).any():
+        known = np.asarray(case.mask[0] > 0)
+        colour = case.picture.mean(axis=(0, 1), where=known).round()
+        return np.where(known, case.picture, colour.astype(np.uint8)), np.nan
+    result = completion.finish(
+        last, scene, compiled=method.compiled, blend=method.blend
+    )
+    return np.asarray(pixels.to_bytes(result.completed[0])), float(result.score[0])

@@ -1,0 +1,325 @@
+"""Trains the networks that complete a face in one pass, and the parser of GFC."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.common import options
+from experiments.common.options import option
+from experiments.training import labelling, stepping, training
+from inpaint_jax.errors import InputError
+from inpaint_jax.images import masks, pixels
+from inpaint_jax.io import checkpoints, data
+from inpaint_jax.landmarks import dlib_host, parsing
+from inpaint_jax.models import dcgan
+from inpaint_jax.pretrained import feed_forward
+from inpaint_jax.training import train_completer, train_parser
+
+_SHOWN = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How CE and GFC are trained; each field is a flag."""
+
+    train_masks: tuple[str, ...] = option(
+        tuple(masks.MASKS),
+        "Of ce and gfc: what they learn to complete; only centre is the original CE.",
+        of=tuple(masks.MASKS),
+    )
+    overlap: int = option(
+        4,
+        "Pixels around the hole that count ten times; 0: all pixels count alike.",
+        least=0,
+    )
+    lambda_global: float = option(
+        0.0002, "Weight of the critic of the whole image; 0: none.", least=0.0
+    )
+    lambda_local: float = option(
+        0.0, "Weight of the critic of the hole; 0: none.", least=0.0
+    )
+    lambda_parsing: float = option(
+        0.0, "Weight of --parser's cross entropy; 0: none.", least=0.0
+    )
+    parser: str = option(
+        "", "Of gfc: the --run_dir of experiments.train --model=parser."
+    )
+    critic_features: int = option(
+        32, "Channels of the critics next to the image.", least=1
+    )
+
+    def __post_init__(self):
+        """Refuses a parser without a weight, and a weight without a parser.
+
+        Raises:
+          InputError: so it is.
+        """
+        if (self.lambda_parsing > 0) != bool(self.parser):
+            raise InputError(
+                f"--lambda_parsing={self.lambda_parsing:g} and --parser={self.parser}: "
+                "give both or neither; experiments.train --model=parser makes a parser."
+            )
+
+    def rules(self) -> train_completer.Rules:
+        """Returns what a completer minimises."""
+        return train_completer.Rules(
+            families=self.train_masks,
+            overlap=self.overlap,
+            lambda_global=self.lambda_global,
+            lambda_local=self.lambda_local,
+            lambda_parsing=self.lambda_parsing,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What decides the weights that come out; stored with every checkpoint."""
+
+    data: str
+    seed: int
+    batch_size: int
+    crop: int
+    generator_rate: float
+    discriminator_rate: float
+    beta1: float
+    start_from: str
+    recipe: Recipe = Recipe()
+
+
+Judge = Callable[[feed_forward.FeedForward], float]
+"""A trained network -> score, the lower the better."""
+
+
+def run(
+    store: checkpoints.Store,
+    run_dir: str | os.PathLike[str],
+    faces: data.Faces,
+    architecture: Any,
+    settings: Settings,
+    schedule: training.Schedule,
+    *,
+    judge: Judge | None = None,
+    began: float | None = None,
+    accepted: Callable[[], None] | None = None,
+) -> feed_forward.FeedForward:
+    """Trains CE or GFC from where the store stands to the last step.
+
+    Args:
+      store: open checkpoints of the run.
+      run_dir: where logs and sheets go.
+      faces: what to learn from.
+      architecture: of CE or GFC.
+      settings: of the training.
+      schedule: of the run.
+      judge: scores each checkpoint, so that the best one is kept.
+      began: see `training.run`.
+      accepted: see `training.run`.
+
+    Returns:
+      The trained network.
+    """
+    parser = _parser(settings, architecture.image_size)
+    rules, network = settings.recipe.rules(), architecture.network()
+    critic = dcgan.Architecture(
+        image_size=architecture.image_size,
+        features=settings.recipe.critic_features,
+        kernel_size=4,
+    )
+    players = train_completer.Players(
+        network,
+        critic.discriminator(),
+        optax.adam(settings.generator_rate, b1=settings.beta1),
+        optax.adam(settings.discriminator_rate, b1=settings.beta1),
+    )
+    key_init, key_steps, key_shown = jax.random.split(jax.random.key(settings.seed), 3)
+    static: Any = {"players": players, "rules": rules}
+    state = jax.jit(functools.partial(train_completer.init, **static))(key_init)
+    trained = feed_forward.FeedForward(architecture, settings.crop, {}, {})
+    if settings.start_from:
+        start = _start(settings.start_from, trained)
+        state = state._replace(completer=jax.tree.map(jnp.array, start.variables))
+    size = architecture.image_size
+    shown = pixels.from_bytes(jnp.asarray(faces.images[:_SHOWN]))
+    mask = masks.sample(key_shown, len(shown), (size, size), families=rules.families)
+
+    @jax.jit
+    def redraw(variables):
+        drawn = network.apply(variables, shown, mask, train=False)
+        whole = jnp.where(mask > 0, shown, drawn)
+        return [pixels.to_bytes(x) for x in (shown * mask, whole, shown)]
+
+    def show(step, state):
+        rows = [list(np.asarray(row)) for row in redraw(state.completer)]
+        training.write_samples(run_dir, step, rows)
+
+    step = functools.partial(train_completer.train_step, **static)
+
+    def advance(key, state, images, progress):
+        return step(key, state, images, parser, progress)
+
+    return _train(
+        key_steps,
+        state,
+        faces,
+        (),
+        advance,
+        store=store,
+        run_dir=run_dir,
+        schedule=schedule,
+        settings=settings,
+        network=trained,
+        variables=lambda state: state.completer,
+        show=show,
+        judge=judge,
+        began=began,
+        accepted=accepted,
+    )
+
+
+def run_parser(
+    store: checkpoints.Store,
+    run_dir: pathlib.Path,
+    faces: data.Faces,
+    architecture: Any,
+    settings: Settings,
+    schedule: training.Schedule,
+    *,
+    points: np.ndarray | None = None,
+    began: float | None = None,
+    accepted: Callable[[], None] | None = None,
+) -> feed_forward.FeedForward:
+    """Trains the parser on what landmarks of the faces outline; see `run`.
+
+    Args:
+      store: as in `run`.
+      run_dir: as in `run`.
+      faces: as in `run`.
+      architecture: of the parser.
+      settings: as in `run`.
+      schedule: as in `run`.
+      points: the landmarks, `[count, 68, 2]` in pixels; by default those of dlib.
+      began: as in `run`.
+      accepted: as in `run`.
+    """
+    if points is None:
+        predictor = dlib_host.Predictor(None)
+        points = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
+    parse = jax.jit(functools.partial(parsing.parse, size=architecture.image_size))
+    parts = np.concatenate(
+        [
+            np.asarray(parse(jnp.asarray(block, jnp.float32)), np.uint8)
+            for block in np.array_split(points, len(points) // 100 + 1)
+        ]
+    )
+    network = architecture.network()
+    optimizer = optax.adam(settings.generator_rate)
+    static: Any = {"parser": network, "optimizer": optimizer}
+    key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
+    trained = feed_forward.FeedForward(architecture, settings.crop, {}, {})
+    return _train(
+        key_steps,
+        jax.jit(functools.partial(train_parser.init, **static))(key_init),
+        faces,
+        (parts,),
+        functools.partial(train_parser.train_step, **static),
+        store=store,
+        run_dir=run_dir,
+        schedule=schedule,
+        settings=settings,
+        network=trained,
+        variables=lambda state: state.variables,
+        began=began,
+        accepted=accepted,
+    )
+
+
+def _train(
+    key,
+    state,
+    faces,
+    others,
+    advance,
+    *,
+    store,
+    run_dir,
+    schedule,
+    settings,
+    network,
+    variables,
+    show=None,
+    judge=None,
+    began=None,
+    accepted=None,
+):
+    meta = {
+        "model": network.model,
+        "architecture": dataclasses.asdict(network.architecture),
+        "crop": settings.crop,
+        "settings": {**options.stored(settings), "steps": schedule.steps},
+        "pictures": faces.digest,
+    }
+    resumed = training.resume(store, state, meta=meta, steps=schedule.steps)
+    arrays = (faces.images, *others)
+
+    def networks(state):
+        return {network.model: variables(state)}
+
+    state = training.run(
+        key,
+        resumed,
+        stepping.Rows(
+            arrays,
+            settings.batch_size,
+            settings.seed,
+            on_device=stepping.fits_on_device(*arrays),
+        ),
+        schedule=schedule,
+        store=store,
+        run_dir=run_dir,
+        meta=meta,
+        advance=advance,
+        networks=networks,
+        show=show,
+        judge=None if judge is None else functools.partial(_score, judge, network),
+        began=began,
+        accepted=accepted,
+        name=network.model,
+    )
+    source = {"path": str(run_dir), "step": int(state.step)}
+    return dataclasses.replace(network, variables=variables(state), source=source)
+
+
+def _score(judge, network, networks):
+    return judge(dataclasses.replace(network, variables=networks[network.model]))
+
+
+def _start(path, network):
+    start = feed_forward.load(path, model=network.model)
+    if start.architecture != network.architecture:
+        raise InputError(
+            f"--start_from={path}: is {start.architecture}, but the flags say "
+            f"{network.architecture}; give the same."
+        )
+    return start
+
+
+def _parser(settings, size):
+    if not settings.recipe.parser:
+        return None
+    parser = feed_forward.load(settings.recipe.parser, model="parser")
+    found = parser.architecture.image_size, parser.crop
+    if found != (size, settings.crop):
+        raise InputError(
+            f"--parser={settings.recipe.parser}: was trained on images of {found[0]} "
+            f"pixels and crops of {found[1]}, the faces here have {size} and "
+            f"{settings.crop}."
+        )
+    return parser.apply

@@ -1,0 +1,152 @@
+"""Says whether a generator is fit to be searched: faces, all kinds of them, and new."""
+
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import UInt8
+
+from experiments.common import curves, reporting
+from experiments.training import health_page, health_scores, health_verdict
+from inpaint_jax.errors import InputError
+from inpaint_jax.evaluation import distribution
+from inpaint_jax.images import pixels
+from inpaint_jax.io import data, files
+from inpaint_jax.pretrained import weights
+from inpaint_jax.training import train_gan
+
+_CHARTS = (
+    ("generator_loss", "discriminator_loss"),
+    ("real_share", "fake_share"),
+    ("reconstruction",),
+)
+
+_Faces = UInt8[np.ndarray, "count height width 3"]
+
+
+def check(
+    key: jax.Array,
+    model: weights.Model,
+    faces: data.Faces,
+    known: data.Faces | None,
+    *,
+    run_dir: str | os.PathLike[str],
+    log: str | os.PathLike[str] | None = None,
+    reconstruction: dict[str, Any] | None = None,
+    least: health_scores.Counts = health_scores.LEAST,
+) -> dict[str, Any]:
+    """Scores a generator's samples against real faces, and writes what it found.
+
+    Writes `health.json`; one page, `health.png`, without any real face on it;
+    `neighbours.png`, the samples that are most like a real face, above those faces; and
+    `redrawn.png`, real faces above what the generator makes of them.
+
+    Args:
+      key: of the samples and pairs.
+      model: with the generator and the discriminator.
+      faces: real faces that it was not trained on; the last 500 are used.
+      known: faces that it was trained on, up to 5000 are used; without them the rest
+        of `faces` takes their place, and memorisation is not judged.
+      run_dir: folder to write to.
+      log: `metrics.jsonl` of the training, to draw on the page.
+      reconstruction: how well real faces are redrawn, for `health.json`: what
+        `reconstruction.score` returns; its "pairs" are left out there.
+      least: below how many faces there is no verdict.
+
+    Returns:
+      What `health.json` holds; "verdict" are sentences, and "fit" is their sum.
+
+    Raises:
+      InputError: there are too few faces, or `log` is no log.
+    """
+    directory = files.make_directory(run_dir)
+    charts = [] if log is None else _charts(log)
+    real, reference = choose(faces, known, least=least)
+    key_z, key_ends, key_pairs = jax.random.split(key, 3)
+    z_dim = model.architecture.z_dim
+    samples = _draw(model, train_gan.sample_z(key_z, len(reference), z_dim))
+    scores = health_scores.measure(key_pairs, model, samples, real, reference)
+    if reconstruction is not None:
+        pairs = reconstruction["pairs"]
+        rows = [list(pairs[:, 0]), list(pairs[:, 1])]
+        files.write_picture(directory / "redrawn.png", reporting.sheet(rows, enlarge=2))
+        scores["reconstruction"] = {
+            name: value for name, value in reconstruction.items() if name != "pairs"
+        }
+    verdict, fit = health_verdict.judge(scores, trained_on_reference=known is not None)
+    health = {"fit": fit, "verdict": verdict, **scores}
+    health |= {"model": model.source, **reporting.environment()}
+    between = _draw(model, _paths(key_ends, z_dim))
+    page = health_page.draw(health, samples[:64], between, charts)
+    files.write_picture(directory / "health.png", page)
+    neighbours = _neighbours(samples[: health_scores.FULL.real], reference)
+    files.write_picture(directory / "neighbours.png", neighbours)
+    files.write_json(directory / "health.json", health)
+    return health
+
+
+def choose(
+    faces: data.Faces,
+    known: data.Faces | None,
+    *,
+    least: health_scores.Counts = health_scores.LEAST,
+    most: health_scores.Counts = health_scores.FULL,
+) -> tuple[_Faces, _Faces]:
+    """Chooses real faces, and the reference faces that they are compared with.
+
+    Args:
+      faces: as in `check`.
+      known: as in `check`.
+      least: as in `check`.
+      most: how many are used.
+
+    Returns:
+      The last of `faces`, and some of `known`, spread over all of it. Without `known`
+      at most half of `faces` are real, or as few as leave enough others, and the
+      others are the reference.
+
+    Raises:
+      InputError: there are too few of one of them.
+    """
+    images = faces.images
+    if known:
+        count, rest = min(most.real, len(images)), known.images
+    else:
+        spared = max(least.real, len(images) - least.reference)
+        count = min(most.real, len(images) // 2, spared)
+        rest = images[: len(images) - count]
+    if count < least.real or len(rest) < least.reference:
+        raise InputError(
+            f"--data: {len(images)} pictures and --train_data: "
+            f"{len(known.images) if known else 0} are too few to judge a generator; "
+            f"give at least {least.real} and {least.reference}, or "
+            f"{least.real + least.reference} in --data alone."
+        )
+    spread = np.linspace(0, len(rest) - 1, min(most.reference, len(rest)))
+    return images[len(images) - count :], rest[np.round(spread).astype(int)]
+
+
+def _draw(model, z) -> _Faces:
+    return health_scores.batched(
+        jax.jit(lambda z: pixels.to_bytes(model.generate(z))), z
+    )
+
+
+def _paths(key, z_dim):
+    """Four straight ways of 8 steps through latent space, one below the other."""
+    ends = np.asarray(train_gan.sample_z(key, 8, z_dim)).reshape(4, 2, 1, z_dim)
+    steps = np.linspace(0.0, 1.0, 8, dtype=np.float32)[:, None]
+    return ((1.0 - steps) * ends[:, 0] + steps * ends[:, 1]).reshape(-1, z_dim)
+
+
+def _neighbours(samples, reference):
+    index, gap = map(np.asarray, distribution.nearest(samples, reference))
+    closest = np.argsort(gap)[:8]
+    rows = [list(samples[closest]), list(reference[index[closest]])]
+    return reporting.sheet(rows, enlarge=2)
+
+
+def _charts(log):
+    found = [curves.read(log, names=names) for names in _CHARTS]
+    return [chart for chart in found if chart]

@@ -1,0 +1,191 @@
+"""How well the landmark net sees what is hidden, beside three simpler guesses."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from inpaint_jax.images import masks, pixels
+from inpaint_jax.io import data
+from inpaint_jax.landmarks import annotation, dlib_host, labels
+from inpaint_jax.landmarks.cascade import prediction
+from inpaint_jax.models import landmark_net
+from inpaint_jax.pretrained import landmark_predictor
+
+MASKS = ("centre", "left", "right", "random80")
+_BATCH = 100
+_PENALTIES = (1e1, 1e2, 1e3, 1e4)
+
+Masks = Float[Array, "count height width 1"]
+Points = Float[np.ndarray, "count 68 2"]
+
+
+def check(
+    key: jax.Array,
+    predictor: landmark_predictor.LandmarkPredictor,
+    dlib_predictor: dlib_host.Predictor,
+    faces: data.Faces,
+    *,
+    known: tuple[data.Faces, Points],
+) -> dict[str, Any]:
+    """Measures the net and its rivals on faces that it was not trained on.
+
+    The truth is dlib's on the undamaged face, in whole pixels; errors are over the
+    distance between the eyes.
+
+    Args:
+      key: of the masks.
+      predictor: the net.
+      dlib_predictor: dlib's 68-point model.
+      faces: to measure on.
+      known: faces with points, from which the rivals learn.
+
+    Returns:
+      {mask: {guess: {"all", "hidden", "visible"}}} as "nme", and "within": the share
+      of points inside the net's ellipses of one and two standard deviations.
+    """
+    crop = predictor.crop
+    truth = labels.label(dlib_predictor, faces.images, crop=crop, nudged=False)
+    model = jax.tree.map(jnp.asarray, dlib_predictor.model)
+    images, train_images = (_floats(f.images) for f in (faces, known[0]))
+    errors, within = {}, {}
+    for number, name in enumerate(MASKS):
+        key_test, key_train = jax.random.split(jax.random.fold_in(key, number))
+        mask = _masks(key_test, name, images)
+        train_mask = _masks(key_train, name, train_images)
+        points, whitening = _predicted(predictor, images, mask)
+        mean = np.broadcast_to(known[1].mean(axis=0), points.shape)
+        guesses = {
+            "net": points,
+            "dlib_on_damaged": _dlib_on_damaged(model, images, mask, crop),
+            "mean_shape": mean,
+            "ridge": _ridge(train_images, train_mask, known[1], images, mask),
+        }
+        hidden = _is_hidden(truth.landmarks, mask)
+        errors[name] = {
+            guess: _nme(points, truth.landmarks, hidden)
+            for guess, points in guesses.items()
+        }
+        radius = _radius(points, whitening, truth.landmarks)
+        within[name] = {
+            part: [float(np.mean(radius[where] <= sigma)) for sigma in (1.0, 2.0)]
+            for part, where in _parts(hidden).items()
+        }
+    return {
+        "nme": errors,
+        "within": within,
+        "faces": len(images),
+        "detected": float(truth.detected.mean()),
+        "learned_from": len(train_images),
+    }
+
+
+def fitted_spread(
+    key: jax.Array,
+    predictor: landmark_predictor.LandmarkPredictor,
+    faces: data.Faces,
+    truth: Points,
+) -> float:
+    """Fits the factor on all ellipses so that half of the points lie where half should.
+
+    Args:
+      key: of the masks, of all families in turn.
+      predictor: the net, with a spread of 1.
+      faces: that it was not trained on.
+      truth: their points.
+    """
+    images = _floats(faces.images)
+    radii = []
+    for number, name in enumerate(MASKS):
+        mask = _masks(jax.random.fold_in(key, number), name, images)
+        points, whitening = _predicted(predictor, images, mask)
+        radii.append(_radius(points, whitening, truth))
+    # P(|u| < r) = 1 - (1 + r) exp(-r) of the density that the net is trained with.
+    half = 1.67835 / landmark_net.LAPLACE_DEVIATION
+    return float(np.median(np.stack(radii)) / half)
+
+
+def _floats(images):
+    return np.asarray(pixels.from_bytes(images))
+
+
+def _masks(key, name, images) -> Masks:
+    make = masks.named(name)[1]
+    keys = jax.random.split(key, len(images))
+    return jax.vmap(lambda key: make(key, images.shape[1:3]))(keys)
+
+
+def _in_batches(function, *arrays):
+    count = len(arrays[0])
+    parts = [
+        jax.tree.map(np.asarray, function(*(a[i : i + _BATCH] for a in arrays)))
+        for i in range(0, count, _BATCH)
+    ]
+    return jax.tree.map(lambda *each: np.concatenate(each), *parts)
+
+
+def _predicted(predictor, images, mask):
+    return _in_batches(jax.jit(predictor.predict), images, mask)
+
+
+def _dlib_on_damaged(model, images, mask, crop):
+    damaged = np.asarray(pixels.to_bytes(mask * images))
+    detector = dlib_host.Detector()
+    boxes = [dlib_host.face_box(detector, image, crop=crop)[0] for image in damaged]
+    place = jax.jit(lambda image, box: prediction.predict(model, image, box))
+    box = np.stack(boxes).astype(np.int32)
+    return np.floor(_in_batches(place, _floats(damaged), box) + 0.5)
+
+
+def _ridge(train_images, train_mask, train_points, images, mask):
+    """Linear regression from visible grey levels, hidden ones at the mean face's."""
+    grey = _grey(train_images)
+    mean, points_mean = grey.mean(axis=0), train_points.mean(axis=0)
+    visible = np.asarray(train_mask).reshape(grey.shape)
+    x = (grey - mean) * visible
+    y = (train_points - points_mean).reshape(len(x), -1)
+    part = len(x) - len(x) // 10
+    held = slice(part, None)
+    gram, moment = x[:part].T @ x[:part], x[:part].T @ y[:part]
+    # The penalty is chosen on a tenth of the faces that is held back.
+    scale = np.trace(gram) / len(gram) * 1e-3
+    best = min(
+        (_solved(gram, moment, scale * p) for p in _PENALTIES),
+        key=lambda w: float(np.mean((x[held] @ w - y[held]) ** 2)),
+    )
+    seen = _grey(images) - mean
+    seen = seen * np.asarray(mask).reshape(seen.shape)
+    return points_mean + (seen @ best).reshape(len(images), -1, 2)
+
+
+def _grey(images):
+    return np.asarray(pixels.grey(jnp.asarray(images))).reshape(len(images), -1)
+
+
+def _solved(gram, moment, penalty):
+    identity = np.eye(len(gram), dtype=gram.dtype)
+    return np.linalg.solve(gram + np.float32(penalty) * identity, moment)
+
+
+def _is_hidden(points, mask):
+    height, width = mask.shape[1:3]
+    x = np.clip(np.round(points[..., 0]), 0, width - 1).astype(int)
+    y = np.clip(np.round(points[..., 1]), 0, height - 1).astype(int)
+    return np.asarray(mask)[np.arange(len(mask))[:, None], y, x, 0] == 0
+
+
+def _parts(hidden):
+    return {"all": np.ones_like(hidden), "hidden": hidden, "visible": ~hidden}
+
+
+def _nme(points, truth, hidden):
+    unit = np.asarray(annotation.eye_distance(jnp.asarray(truth)))
+    error = np.linalg.norm(points - truth, axis=-1) / unit[:, None]
+    return {part: float(error[where].mean()) for part, where in _parts(hidden).items()}
+
+
+def _radius(points, whitening, truth):
+    u = landmark_net.whiten(jnp.asarray(truth - points), jnp.asarray(whitening))
+    return np.linalg.norm(np.asarray(u), axis=-1)

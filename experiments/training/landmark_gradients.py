@@ -1,0 +1,88 @@
+"""How good the gradients of the landmark terms are, at random points of z."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from inpaint_jax.images import masks
+from inpaint_jax.landmarks import dlib_host
+from inpaint_jax.pretrained import landmark_predictor, weights
+from inpaint_jax.search import completion, landmark_term
+from inpaint_jax.training import train_gan
+
+_RESTARTS = 16
+_PAIRS = (4, 16, 64, 256)
+_STEP = 0.02
+
+
+def measure(key: jax.Array) -> dict[str, Any]:
+    """Compares the gradients to z of the released generator under a centre mask.
+
+    Args:
+      key: of the face that is completed and of 16 points z.
+
+    Returns:
+      "norm": mean length of the gradient of step, soft and net; "finite_differences":
+      for soft and net, the slope along the gradient over its length (1 if it is right);
+      "cosine": {estimator: {evaluations: mean cosine to the gradient of soft}}.
+    """
+    key_face, key_z, key_draw = jax.random.split(key, 3)
+    scene, model, cascade, place = _scene(key_face)
+    generate = model.generate
+    z = train_gan.sample_z(key_z, _RESTARTS, model.architecture.z_dim)
+
+    def score(settings, z, draw=key_draw):
+        loss = landmark_term.LandmarkTerm(settings, cascade, place)
+        return loss(draw, z, generate(z), scene, generate)
+
+    def gradient(settings):
+        return jax.jit(jax.grad(lambda z: jnp.sum(score(settings, z))))(z)
+
+    smooth = {
+        term: landmark_term.Settings(term=term, threshold=0.0)
+        for term in ("soft", "net")
+    }
+    gradients = {term: gradient(settings) for term, settings in smooth.items()}
+    gradients["step"] = gradient(landmark_term.Settings(term="step", threshold=3.0))
+    found: dict[str, Any] = {
+        "norm": {t: float(jnp.mean(_length(g))) for t, g in gradients.items()},
+        "finite_differences": {},
+        "cosine": {},
+    }
+    for term, settings in smooth.items():
+        value = jax.jit(functools.partial(score, settings))
+        unit = gradients[term] / _length(gradients[term])[:, None]
+        slope = (value(z + _STEP * unit) - value(z - _STEP * unit)) / (2 * _STEP)
+        ratio = np.asarray(slope / _length(gradients[term]))
+        found["finite_differences"][term] = float(np.median(ratio))
+    for name in ("spsa", "es"):
+        found["cosine"][name] = {}
+        for pairs in _PAIRS:
+            estimated = gradient(
+                landmark_term.Settings(
+                    term="step", threshold=3.0, gradient=name, pairs=pairs
+                )
+            )
+            cosine = jnp.sum(estimated * gradients["soft"], axis=1)
+            cosine /= jnp.maximum(_length(estimated), 1e-9) * _length(gradients["soft"])
+            found["cosine"][name][1 + 2 * pairs] = float(jnp.mean(cosine))
+    return found
+
+
+def _scene(key):
+    model = weights.load("release")
+    net = landmark_predictor.load("release")
+    cascade = jax.tree.map(jnp.asarray, dlib_host.Predictor().model)
+    face = model.generate(train_gan.sample_z(key, 1, model.architecture.z_dim))
+    height, width = face.shape[1:3]
+    mask = masks.centre(key, (height, width))[None]
+    points, whitening = net.predict(face, mask)
+    target = landmark_term.target_of_net(points, whitening, cascade)
+    return completion.Scene(face * mask, mask, target), model, cascade, net.place
+
+
+def _length(rows):
+    return jnp.sqrt(jnp.sum(rows**2, axis=1))

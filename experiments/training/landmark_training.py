@@ -1,0 +1,120 @@
+"""Trains the landmark net on faces with known points."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.training import stepping, training
+from inpaint_jax.errors import InputError
+from inpaint_jax.io import checkpoints, data
+from inpaint_jax.models import landmark_net
+from inpaint_jax.pretrained import landmark_predictor
+from inpaint_jax.training import train_landmark_net
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What decides the weights that come out; stored with every checkpoint."""
+
+    data: str
+    start_from: str | None
+    seed: int
+    steps: int
+    batch_size: int
+    crop: int
+    learning_rate: float
+    weight_decay: float
+
+
+def run(
+    store: checkpoints.Store,
+    run_dir: os.PathLike[str],
+    faces: data.Faces,
+    truth: np.ndarray,
+    architecture: landmark_net.Architecture,
+    settings: Settings,
+    schedule: training.Schedule,
+    *,
+    judge: Callable[[dict[str, Any]], float] | None = None,
+    began: float | None = None,
+    accepted: Callable[[], None] | None = None,
+) -> landmark_predictor.LandmarkPredictor:
+    """Runs training from where the store stands to the last step.
+
+    Args:
+      store: open checkpoints of the run.
+      run_dir: where logs go.
+      faces: what to learn from.
+      truth: their landmarks, `[count, 68, 2]`.
+      architecture: of the net.
+      settings: of the training.
+      schedule: of the run.
+      judge: see `training.run`.
+      began: see `training.run`.
+      accepted: see `training.run`.
+
+    Returns:
+      The trained net.
+    """
+    optimizer = optax.adamw(settings.learning_rate, weight_decay=settings.weight_decay)
+    options = {"architecture": architecture, "optimizer": optimizer}
+    key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
+    mean = jnp.asarray(truth.mean(axis=0))
+    state = jax.jit(functools.partial(train_landmark_net.init, **options))(
+        key_init, mean
+    )
+    if settings.start_from:
+        start = landmark_predictor.load(settings.start_from)
+        _check_same(start, architecture, settings)
+        state = state._replace(variables=start.variables)
+    meta = {
+        "architecture": dataclasses.asdict(architecture),
+        "crop": settings.crop,
+        "settings": dataclasses.asdict(settings),
+        "pictures": faces.digest,
+    }
+    resumed = training.resume(store, state, meta=meta, steps=schedule.steps)
+    state: Any = training.run(
+        key_steps,
+        resumed,
+        stepping.Rows(
+            (faces.images, truth),
+            settings.batch_size,
+            settings.seed,
+            on_device=stepping.fits_on_device(faces.images, truth),
+        ),
+        schedule=schedule,
+        store=store,
+        run_dir=run_dir,
+        meta=meta,
+        advance=functools.partial(train_landmark_net.train_step, **options),
+        networks=lambda state: {"net": state.variables},
+        judge=judge,
+        began=began,
+        accepted=accepted,
+        name="landmark net",
+        rates="--learning_rate",
+    )
+    return landmark_predictor.LandmarkPredictor(
+        architecture=architecture,
+        crop=settings.crop,
+        variables=state.variables,
+        spread=1.0,
+        source={"path": str(run_dir), "step": int(state.step)},
+    )
+
+
+def _check_same(start, architecture, settings):
+    if (start.architecture, start.crop) != (architecture, settings.crop):
+        raise InputError(
+            f"--start_from={settings.start_from}: is {start.architecture} for crops of "
+            f"{start.crop}, but the flags say {architecture} and {settings.crop}; give "
+            "the same."
+        )

@@ -1,0 +1,240 @@
+"""The files of a release in the making: labels that go in, networks that come out.
+
+What comes out is flat, so that it can be fetched from anywhere: a `.safetensors` file a
+network, `release.json` with all descriptions, and `logs.zip`.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from inpaint_jax.errors import InputError, reason
+from inpaint_jax.io import data, files
+from inpaint_jax.landmarks import dlib_host, labels
+
+DESCRIPTION = "release.json"
+_LOGS = "logs.zip"
+# Folder of each release in the package, and the networks in it.
+RELEASES = {
+    "dcgan": ("generator", "discriminator", "encoder"),
+    "landmark_net": ("net",),
+    "ce": ("ce",),
+    "gfc": ("gfc",),
+}
+
+Points = Float[np.ndarray, "count 68 2"]
+
+
+class Landmarks(NamedTuple):
+    """Landmarks of the faces to learn from, and of those to validate on."""
+
+    faces: Points
+    validation: Points
+
+
+def label(path: str, faces: data.Faces, validation: data.Faces, *, crop: int) -> None:
+    """Labels all faces with dlib and writes the file that `read_labels` reads.
+
+    Args:
+      path: the .npz to write.
+      faces: to learn from.
+      validation: to validate on.
+      crop: side of their crop in CelebA pixels.
+    """
+    predictor = dlib_host.Predictor(None)
+    arrays: dict[str, Any] = {
+        "landmark_model_sha256": predictor.sha256,
+        "size": faces.images.shape[1],
+        "crop": crop,
+    }
+    for name, part in (("faces", faces), ("validation", validation)):
+        print(f"labelling {len(part.images)} faces", flush=True)
+        found = labels.label(predictor, part.images, crop=crop, nudged=True)
+        arrays |= {f"{name}_names": np.array(part.names), name: found.landmarks}
+    with files.replacing(path) as temporary, open(temporary, "wb") as stream:
+        np.savez(stream, **arrays)
+    print(f"wrote {path}")
+
+
+def read_labels(
+    path: str, faces: data.Faces, validation: data.Faces, *, crop: int
+) -> Landmarks:
+    """Reads what `label` wrote.
+
+    Args:
+      path: the .npz.
+      faces: some or all of those that were labelled, known by their names.
+      validation: the same.
+      crop: side of their crop in CelebA pixels.
+
+    Raises:
+      InputError: it cannot be read, or is of other faces, or of another size or crop.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            made = {name: int(stored[name]) for name in ("size", "crop")}
+            named = {
+                part: (list(stored[f"{part}_names"]), stored[part])
+                for part in ("faces", "validation")
+            }
+    except Exception as error:
+        # The parsers of zip files and headers fail with BadZipFile and many others.
+        raise InputError(
+            f"--labels={path}: cannot be read ({reason(error)}); make it with "
+            "--labels_only."
+        ) from error
+    asked = {"size": faces.images.shape[1], "crop": crop}
+    if made != asked:
+        raise InputError(
+            f"--labels={path}: made for faces of {made}, but these are of {asked}; "
+            "make it anew with --labels_only."
+        )
+    return Landmarks(
+        _of(path, faces, *named["faces"]), _of(path, validation, *named["validation"])
+    )
+
+
+def _of(path, part, names, points):
+    place = {name: i for i, name in enumerate(names)}
+    missing = [name for name in part.names if name not in place]
+    if missing or points.shape != (len(names), 68, 2):
+        raise InputError(
+            f"--labels={path}: has no landmarks of {len(missing)} of the "
+            f"{len(part.names)} faces, as {(missing or part.names)[0]}; make it anew "
+            "with --labels_only."
+        )
+    return np.asarray(points[[place[name] for name in part.names]], np.float32)
+
+
+def read(output_dir: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads what is written about a release in the making; {} before there is any.
+
+    Raises:
+      InputError: the file is damaged.
+    """
+    path = pathlib.Path(output_dir) / DESCRIPTION
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({reason(error)}); give another --output_dir."
+        ) from error
+
+
+def add(
+    output_dir: pathlib.Path,
+    folder: str,
+    export: Callable[[str], None],
+) -> None:
+    """Adds networks to a release in the making; each file is written whole or not.
+
+    Args:
+      output_dir: of the release.
+      folder: of `RELEASES`, that the networks belong to.
+      export: writes them, and their description, into a folder.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        export(temporary)
+        description = json.loads(
+            (pathlib.Path(temporary) / "model.json").read_text(encoding="utf-8")
+        )
+        for name in RELEASES[folder]:
+            source = pathlib.Path(temporary) / f"{name}.safetensors"
+            if source.is_file():
+                with files.replacing(output_dir / source.name) as target:
+                    shutil.copyfile(source, target)
+    with _alone(output_dir):
+        release = read(output_dir)
+        release.setdefault("releases", {})[folder] = description
+        files.write_json(output_dir / DESCRIPTION, release)
+
+
+def describe(
+    output_dir: pathlib.Path,
+    name: str,
+    about: dict[str, Any],
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Writes down that a network is finished.
+
+    Args:
+      output_dir: of the release.
+      name: of the network.
+      about: what is to be known of it.
+      options: of the release.
+    """
+    with _alone(output_dir):
+        release = read(output_dir)
+        networks = {**release.get("networks", {}), name: about}
+        release |= {"networks": networks, "options": options}
+        files.write_json(output_dir / DESCRIPTION, release)
+
+
+def write_logs(output_dir: pathlib.Path, run_dir: pathlib.Path) -> None:
+    """Writes the logs and the last sheets of all networks into one archive."""
+    with (
+        _alone(output_dir),
+        files.replacing(output_dir / _LOGS) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for log in sorted(run_dir.glob("*/metrics.jsonl")):
+            archive.write(log, f"{log.parent.name}/metrics.jsonl")
+            sheets = sorted(log.parent.glob("samples/*.png"))
+            for sheet in sheets[-2:]:
+                archive.write(sheet, f"{log.parent.name}/{sheet.name}")
+
+
+@contextlib.contextmanager
+def _alone(output_dir: pathlib.Path) -> Iterator[None]:
+    """Keeps another process, that trains other networks, from writing meanwhile."""
+    folder = os.open(output_dir, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str]:
+    """Puts the networks of a release into the package, in place of those there.
+
+    Args:
+      output_dir: where `experiments.release` wrote.
+      assets: where the package keeps its networks.
+
+    Returns:
+      A sentence for each folder that was written.
+
+    Raises:
+      InputError: it is no release, or a file is missing.
+    """
+    source = pathlib.Path(output_dir)
+    found = read(source).get("releases", {})
+    if not found:
+        raise InputError(f"--install={output_dir}: no finished network is in it.")
+    said = []
+    for folder, description in found.items():
+        names = list(description["sha256"])
+        for name in names:
+            if not (source / f"{name}.safetensors").is_file():
+                raise InputError(f"--install={output_dir}: {name}.safetensors is gone.")
+        target = files.make_directory(assets / folder)
+        for name in names:
+            with files.replacing(target / f"{name}.safetensors") as temporary:
+                shutil.copyfile(source / f"{name}.safetensors", temporary)
+        files.write_json(target / "model.json", description)
+        said.append(f"wrote {', '.join(names)} into {folder}")
+    return said

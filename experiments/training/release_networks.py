@@ -1,0 +1,342 @@
+"""The networks of a release: how large each is, and how it is trained.
+
+None of it needs dlib, and each network is chosen among its checkpoints by its score on
+the validation faces.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from experiments.common import options
+from experiments.training import (
+    completer_training,
+    encoder_training,
+    gan_training,
+    landmark_check,
+    landmark_training,
+    release_files,
+    release_scores,
+    training,
+)
+from inpaint_jax.errors import InputError
+from inpaint_jax.io import checkpoints, data
+from inpaint_jax.models import context_encoder, dcgan, face_completion, landmark_net
+from inpaint_jax.pretrained import feed_forward, landmark_predictor, weights
+
+_ENDLESS = 1_000_000_000
+# Checkpoints of one network.
+_CHECKPOINTS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What decides the networks that come out.
+
+    Attributes:
+      data: source of the faces.
+      minutes: for all networks.
+      image_size: height and width.
+      crop: side of the crop in CelebA pixels.
+      width: of all networks, as a share of the release's numbers of channels.
+      batch_size: images a step.
+      seed: of everything.
+      precision: of the convolutions of G, D and E.
+      recipe: of these three.
+    """
+
+    data: str
+    minutes: float
+    image_size: int
+    crop: int
+    width: float
+    batch_size: int
+    seed: int
+    precision: str
+    recipe: gan_training.Recipe
+
+    def features(self, count: int) -> int:
+        """Returns a number of channels, made wider or narrower."""
+        return max(2, round(self.width * count))
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What each network's training needs; `seconds` is that network's time."""
+
+    wanted: Wanted
+    faces: data.Faces
+    validation: data.Faces
+    landmarks: release_files.Landmarks
+    run_dir: pathlib.Path
+    output_dir: pathlib.Path
+    provenance: dict[str, Any]
+    began: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def schedule(self) -> training.Schedule:
+        """Until the time is over."""
+        return training.Schedule(
+            steps=_ENDLESS,
+            log_every=50,
+            save_every=_ENDLESS,
+            show_every=_ENDLESS,
+            seconds=self.seconds,
+            save_seconds=self.seconds / _CHECKPOINTS,
+        )
+
+    def folder(self, name: str) -> pathlib.Path:
+        """Folder of one network's checkpoints."""
+        return self.run_dir / name
+
+    def best(self, name: str) -> pathlib.Path:
+        """Folder of one network's best checkpoint.
+
+        Raises:
+          InputError: it was not trained yet.
+        """
+        folder = self.folder(name) / "best"
+        if not checkpoints.is_run(folder):
+            raise InputError(
+                f"--only: {name} is missing in {self.run_dir}; train it first."
+            )
+        return folder
+
+    def about(self, settings: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
+        """Provenance of one network."""
+        step, meta = checkpoints.read_meta(path)
+        return {
+            **self.provenance,
+            "settings": settings,
+            "steps": step,
+            "images_seen": step * self.wanted.batch_size,
+            "seconds": round(meta["seconds"], 1),
+            "validation_score": meta.get("score"),
+        }
+
+
+class Done(NamedTuple):
+    """A trained network: its folder in the release, None if it is no part of it."""
+
+    folder: str | None
+    export: Callable[[str], None]
+    about: dict[str, Any]
+
+
+def _generator(job: Job) -> Done:
+    wanted = job.wanted
+    architecture = dcgan.Architecture(
+        image_size=wanted.image_size,
+        features=wanted.features(64),
+        z_dim=256,
+        kernel_size=5,
+        discriminator_norm="none",
+    )
+    settings = gan_training.Settings(
+        data=wanted.data,
+        seed=wanted.seed,
+        batch_size=wanted.batch_size,
+        crop=wanted.crop,
+        generator_rate=4e-4,
+        discriminator_rate=4e-4,
+        beta1=0.0,
+        precision=wanted.precision,
+        start_from="",
+        recipe=wanted.recipe,
+    )
+    judge = release_scores.of_samples(
+        job.validation,
+        z_dim=architecture.z_dim,
+        predictor=landmark_predictor.load("release"),
+    )
+    folder = job.folder("generator")
+    with checkpoints.opened(folder) as store:
+        gan_training.run(
+            store,
+            folder,
+            job.faces,
+            architecture,
+            settings,
+            job.schedule,
+            judge=judge,
+            began=job.began,
+        )
+    return _model(job, "generator", options.stored(settings))
+
+
+def _encoder(job: Job) -> Done:
+    model = weights.load(job.best("generator"))
+    settings = encoder_training.Settings(
+        data=job.wanted.data,
+        seed=job.wanted.seed,
+        batch_size=job.wanted.batch_size,
+        generator_rate=5e-4,
+        beta1=0.5,
+        checkpoint=str(model.source),
+    )
+    folder = job.folder("encoder")
+    with checkpoints.opened(folder) as store:
+        encoder_training.run(
+            store,
+            folder,
+            job.faces,
+            model,
+            settings,
+            job.schedule,
+            judge=release_scores.of_guesses(job.validation, model),
+            began=job.began,
+        )
+    return _model(job, "encoder", options.stored(settings))
+
+
+def _model(job, name, settings):
+    best = job.best(name)
+    about = job.about(settings, best)
+    model = weights.load(best)
+    provenance = {"generator": _generators_provenance(job, name), name: about}
+    export = functools.partial(weights.export, model=model, provenance=provenance)
+    return Done("dcgan", export, about)
+
+
+def _generators_provenance(job, name):
+    if name == "generator":
+        return {}
+    stored = release_files.read(job.output_dir).get("networks", {})
+    return stored.get("generator", {})
+
+
+def _landmarks(job: Job) -> Done:
+    wanted = job.wanted
+    architecture = landmark_net.Architecture(
+        image_size=wanted.image_size,
+        features=wanted.features(36),
+        hidden=wanted.features(256),
+    )
+    settings = landmark_training.Settings(
+        data=wanted.data,
+        start_from=None,
+        seed=wanted.seed,
+        steps=0,
+        batch_size=wanted.batch_size,
+        crop=wanted.crop,
+        learning_rate=2e-3,
+        weight_decay=0.05,
+    )
+    folder = job.folder("landmarks")
+    with checkpoints.opened(folder) as store:
+        landmark_training.run(
+            store,
+            folder,
+            job.faces,
+            job.landmarks.faces,
+            architecture,
+            settings,
+            job.schedule,
+            judge=release_scores.of_landmarks(
+                job.validation, job.landmarks.validation, architecture
+            ),
+            began=job.began,
+        )
+    best = job.best("landmarks")
+    about = job.about(options.stored(settings), best)
+    net = landmark_predictor.load(best)
+    spread = landmark_check.fitted_spread(
+        jax.random.key(wanted.seed), net, job.validation, job.landmarks.validation
+    )
+    net = dataclasses.replace(net, spread=spread)
+    export = functools.partial(
+        landmark_predictor.export, predictor=net, provenance=about
+    )
+    return Done("landmark_net", export, about)
+
+
+def _feed_forward(
+    job: Job,
+    name: str,
+    architecture: feed_forward.Architecture,
+    recipe: completer_training.Recipe | None = None,
+) -> Done:
+    wanted = job.wanted
+    settings = completer_training.Settings(
+        data=wanted.data,
+        seed=wanted.seed,
+        batch_size=wanted.batch_size,
+        crop=wanted.crop,
+        generator_rate=1e-3,
+        discriminator_rate=1e-4,
+        beta1=0.5,
+        start_from="",
+        recipe=recipe or completer_training.Recipe(),
+    )
+    folder = job.folder(name)
+    schedule, began = job.schedule, job.began
+    with checkpoints.opened(folder) as store:
+        place = (store, folder, job.faces, architecture, settings, schedule)
+        if name == "parser":
+            completer_training.run_parser(
+                *place, points=job.landmarks.faces, began=began
+            )
+        else:
+            judge = release_scores.of_completion(job.validation)
+            completer_training.run(*place, judge=judge, began=began)
+    best = folder if name == "parser" else job.best(name)
+    about = job.about(options.stored(settings), best)
+    network = feed_forward.load(best, model=name)
+    export = functools.partial(feed_forward.export, network=network, provenance=about)
+    return Done(None if name == "parser" else name, export, about)
+
+
+def _parser(job: Job) -> Done:
+    wanted = job.wanted
+    architecture = face_completion.ParserArchitecture(
+        image_size=wanted.image_size, features=wanted.features(16)
+    )
+    return _feed_forward(job, "parser", architecture)
+
+
+def _ce(job: Job) -> Done:
+    wanted = job.wanted
+    architecture = context_encoder.Architecture(
+        image_size=wanted.image_size, features=wanted.features(40)
+    )
+    recipe = completer_training.Recipe(
+        lambda_global=0.0001, critic_features=wanted.features(32)
+    )
+    return _feed_forward(job, "ce", architecture, recipe)
+
+
+def _gfc(job: Job) -> Done:
+    wanted = job.wanted
+    architecture = face_completion.Architecture(
+        image_size=wanted.image_size,
+        features=wanted.features(32),
+        bottleneck=wanted.features(192),
+    )
+    parser = job.folder("parser")
+    if not checkpoints.is_run(parser):
+        raise InputError(f"--only: parser is missing in {job.run_dir}; train it first.")
+    recipe = completer_training.Recipe(
+        overlap=0,
+        lambda_global=0.0001,
+        lambda_local=0.0001,
+        lambda_parsing=0.002,
+        parser=str(parser),
+        critic_features=wanted.features(32),
+    )
+    return _feed_forward(job, "gfc", architecture, recipe)
+
+
+NETWORKS: dict[str, Callable[[Job], Done]] = {
+    "generator": _generator,
+    "encoder": _encoder,
+    "landmarks": _landmarks,
+    "parser": _parser,
+    "ce": _ce,
+    "gfc": _gfc,
+}
+"""Networks in the order in which they are trained."""

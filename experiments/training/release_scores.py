@@ -1,0 +1,135 @@
+"""Scores on validation faces by which a release's checkpoints are chosen; no dlib."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from inpaint_jax import losses
+from inpaint_jax.evaluation import distribution
+from inpaint_jax.images import masks, pixels
+from inpaint_jax.io import data
+from inpaint_jax.landmarks import annotation
+from inpaint_jax.models import landmark_net
+from inpaint_jax.pretrained import feed_forward, landmark_predictor, weights
+from inpaint_jax.training import train_gan
+
+_BATCH = 100
+_MASKS = ("centre", "left", "right", "random80")
+
+Score = Callable[[dict[str, Any]], float]
+"""Networks -> score, the lower the better."""
+
+
+def of_samples(
+    faces: data.Faces, *, z_dim: int, predictor: landmark_predictor.LandmarkPredictor
+) -> Callable[[Callable[..., Any], dict[str, Any]], float]:
+    """Scores G by the Frechet distance of what a landmark net sees in its samples.
+
+    Args:
+      faces: real ones, as many as samples are drawn.
+      z_dim: length of z.
+      predictor: whose last hidden layer is the embedding.
+    """
+    side = predictor.architecture.image_size
+
+    @jax.jit
+    def see(images):
+        image = pixels.from_bytes(images)
+        shape = (len(image), side, side, 3)
+        return predictor.features(jax.image.resize(image, shape, "linear"))
+
+    def embed(images):
+        return np.concatenate([np.asarray(see(block)) for block in _blocks(images)])
+
+    real = embed(faces.images)
+    z = train_gan.sample_z(jax.random.key(0), len(real), z_dim)
+
+    def score(draw, networks):
+        samples = [np.asarray(draw(networks["generator"], part)) for part in _blocks(z)]
+        return distribution.frechet(embed(np.concatenate(samples)), real)
+
+    return score
+
+
+def of_guesses(faces: data.Faces, model: weights.Model, *, window: int = 21) -> Score:
+    """Scores the damaged faces' encoder by what it is trained to make small.
+
+    Args:
+      faces: undamaged.
+      model: with G.
+      window: of the context weights.
+    """
+    image, mask = _damaged(faces)
+
+    @jax.jit
+    def error(variables, image, mask):
+        z: Any = model.architecture.encoder().apply(variables, image, mask, train=False)
+        generated = model.generate(z)
+        around = masks.context_weights(mask, window=window)
+        whole = jnp.mean(jnp.abs(generated - image), axis=(1, 2, 3))
+        return whole + losses.image.context(generated, image, around, normalised=True)
+
+    return lambda networks: _mean(error, networks["encoder"], image, mask)
+
+
+def of_landmarks(
+    faces: data.Faces,
+    landmarks: Float[np.ndarray, "count points 2"],
+    architecture: landmark_net.Architecture,
+) -> Score:
+    """Scores a landmark net by its error over the distance between the eyes."""
+    image, mask = _damaged(faces)
+    truth = jnp.tile(jnp.asarray(landmarks), (len(_MASKS), 1, 1))
+    unit = annotation.eye_distance(truth)
+
+    @jax.jit
+    def error(variables, image, mask, truth, unit):
+        points, _ = architecture.network().apply(variables, image, mask, train=False)  # pyright: ignore[reportGeneralTypeIssues]
+        distance = jnp.linalg.norm(points - truth, axis=-1)
+        return jnp.mean(distance, axis=1) / unit
+
+    return lambda networks: _mean(error, networks["net"], image, mask, truth, unit)
+
+
+def of_completion(
+    faces: data.Faces,
+) -> Callable[[feed_forward.FeedForward], float]:
+    """Scores CE and GFC by the PSNR of the holes, negative."""
+    image, mask = _damaged(faces)
+
+    @jax.jit
+    def negative_psnr(apply, image, mask):
+        hole = 1.0 - mask
+        error = jnp.sum(hole * (apply(image, mask) - image) ** 2, axis=(1, 2, 3))
+        error = error / (3.0 * jnp.sum(hole, axis=(1, 2, 3)))
+        return 10.0 * jnp.log10(error / 4.0)
+
+    return lambda network: _mean(negative_psnr, network.apply, image, mask)
+
+
+def _damaged(
+    faces,
+) -> tuple[Float[Array, "count height width 3"], Float[Array, "count height width 1"]]:
+    """All faces under each of the thesis's masks in turn."""
+    image = jnp.asarray(pixels.from_bytes(faces.images))
+    count, height, width, _ = image.shape
+    drawn = [
+        jax.vmap(lambda key, name=name: masks.MASKS[name](key, (height, width)))(
+            jax.random.split(jax.random.key(number), count)
+        )
+        for number, name in enumerate(_MASKS)
+    ]
+    return jnp.tile(image, (len(_MASKS), 1, 1, 1)), jnp.concatenate(drawn)
+
+
+def _mean(function, variables, *arrays):
+    parts = zip(*(_blocks(array) for array in arrays), strict=True)
+    return float(np.mean(np.concatenate([function(variables, *p) for p in parts])))
+
+
+def _blocks(array):
+    return [array[i : i + _BATCH] for i in range(0, len(array), _BATCH)]

@@ -1,0 +1,1 @@
+"""Images: bytes and floats, masks, framing, blending, augmentation."""

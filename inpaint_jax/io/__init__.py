@@ -1,0 +1,1 @@
+"""What is on disk: files, sources of pictures, sets of faces, checkpoints."""

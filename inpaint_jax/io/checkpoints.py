@@ -1,0 +1,257 @@
+"""Checkpoints of training runs: Orbax behind three functions.
+
+A checkpoint holds `state` (all that training needs to go on), `model` (only what a
+search needs) and `meta` (a JSON dict: architecture, settings). One process at a time
+may write to a folder; the lock goes away with the process, however that ends.
+"""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_manager
+
+from inpaint_jax.errors import InputError, reason
+from inpaint_jax.io import files
+
+_FOLDER = "checkpoints"
+_REMOVED = ".removed"
+_UNFINISHED = ".orbax-checkpoint-tmp"  # of Orbax
+_ITEMS = ("state", "model", "meta")
+
+
+class Store:
+    """The checkpoints of one training run, open for writing; see `opened`."""
+
+    def __init__(
+        self, manager: ocp.CheckpointManager, directory: pathlib.Path, keep: int
+    ):
+        """Wraps an open manager; use `opened`."""
+        self._manager = manager
+        self._directory = directory
+        self._keep = keep
+
+    def save(self, step: int, *, state: Any, model: Any, meta: dict[str, Any]) -> None:
+        """Writes a checkpoint and waits until it is complete.
+
+        Args:
+          step: number of training steps taken.
+          state: tree of arrays.
+          model: tree of arrays.
+          meta: JSON values.
+
+        Raises:
+          InputError: it could not be written.
+        """
+        newest = max(self._complete_steps(), default=-1)
+        if step <= newest:
+            raise InputError(
+                f"{self._directory}: checkpoint {step} was refused because {newest} is "
+                "there; give another --run_dir."
+            )
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state),
+                    model=ocp.args.StandardSave(model),
+                    meta=ocp.args.JsonSave(meta),
+                ),
+                force=True,
+            )
+        except checkpoint_manager.StepAlreadyExistsError as error:
+            raise InputError(
+                f"{self._directory}/{step}: in the way of a checkpoint, and none "
+                "itself; remove it."
+            ) from error
+        except (OSError, ValueError) as error:
+            # TensorStore reports a full disk as a ValueError.
+            raise InputError(
+                f"{self._directory}: checkpoint {step} cannot be written "
+                f"({reason(error)}); earlier checkpoints are untouched."
+            ) from error
+        for old in sorted(self._complete_steps())[: -self._keep]:
+            _remove(self._directory / str(old))
+        self._manager.reload()
+
+    def latest(self, template: Any) -> tuple[int, Any, dict[str, Any]] | None:
+        """Reads the state to go on from.
+
+        Args:
+          template: tree of arrays or shapes that the state must match.
+
+        Returns:
+          (step, state, meta) of the newest complete checkpoint, or None.
+
+        Raises:
+          InputError: the newest checkpoint is damaged or of another architecture.
+        """
+        step = max(self._complete_steps(), default=None)
+        if step is None:
+            return None
+        state, meta = _restore(self._manager, step, "state", template)
+        return step, state, meta
+
+    def meta(self) -> dict[str, Any] | None:
+        """Reads the meta of the newest complete checkpoint, or None."""
+        step = max(self._complete_steps(), default=None)
+        if step is None:
+            return None
+        return _read(self._manager, step, meta=ocp.args.JsonRestore())["meta"]
+
+    def _complete_steps(self):
+        return _complete_steps(self._manager, self._directory)
+
+
+@contextlib.contextmanager
+def opened(run_dir: str | os.PathLike[str], *, keep: int = 2) -> Iterator[Store]:
+    """Opens a run's checkpoints for writing.
+
+    Args:
+      run_dir: folder of the run; created if need be.
+      keep: how many of the newest checkpoints to keep.
+
+    Yields:
+      The store. It is closed, with everything written, when the block ends.
+
+    Raises:
+      InputError: the folder cannot be written, or another process writes to it.
+    """
+    directory = files.make_directory(pathlib.Path(run_dir).absolute() / _FOLDER)
+    with open(directory / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"--run_dir={run_dir}: another process is training there; wait for it "
+                "or give another folder."
+            ) from error
+        for name in (_REMOVED, _UNFINISHED):
+            for leftover in directory.glob(f"*{name}*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+        # Orbax would remove what is unfinished in a thread, which complains on stderr
+        # where the process ends before it.
+        options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
+        with ocp.CheckpointManager(directory, options=options) as manager:
+            yield Store(manager, directory, keep)
+
+
+def is_run(path: str | os.PathLike[str]) -> bool:
+    """Tells whether a folder holds the checkpoints of a training run."""
+    return (pathlib.Path(path) / _FOLDER).is_dir()
+
+
+def read_meta(run_dir: str | os.PathLike[str]) -> tuple[int, dict[str, Any]]:
+    """Reads the newest complete checkpoint's step and meta.
+
+    Raises:
+      InputError: there is none.
+    """
+    if is_run(run_dir):
+        with _reading(run_dir) as (manager, directory):
+            step = max(_complete_steps(manager, directory), default=None)
+            if step is not None:
+                return step, _read(manager, step, meta=ocp.args.JsonRestore())["meta"]
+    raise InputError(
+        f"{run_dir}: no complete checkpoint; train longer or give another."
+    )
+
+
+def read_model(run_dir: str | os.PathLike[str], step: int, template: Any) -> Any:
+    """Reads the `model` item of one checkpoint.
+
+    Args:
+      run_dir: folder of the run.
+      step: as `read_meta` gives it.
+      template: tree of arrays or shapes that it must match.
+
+    Raises:
+      InputError: it is damaged or of another architecture.
+    """
+    with _reading(run_dir) as (manager, _):
+        return _restore(manager, step, "model", template)[0]
+
+
+@contextlib.contextmanager
+def _reading(run_dir):
+    directory = pathlib.Path(run_dir).absolute() / _FOLDER
+    options = ocp.CheckpointManagerOptions(create=False, read_only=True)
+    with ocp.CheckpointManager(directory, options=options) as manager:
+        yield manager, directory
+
+
+def _restore(manager, step, item, template):
+    # Orbax gives back whatever shape was stored, and casts types, without a word.
+    found, wanted = _stored_shapes(manager, step, item), _shapes(template)
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            raise InputError(
+                f"{manager.directory}/{step}: {name} is {found.get(name, 'missing')}, "
+                f"but this architecture has {wanted.get(name, 'nothing')}; give the "
+                "flags it was trained with or another folder."
+            )
+    # NumPy targets restore on any devices, whatever devices the run was saved on.
+    target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), template)
+    restored = _read(
+        manager,
+        step,
+        **{item: ocp.args.StandardRestore(target)},
+        meta=ocp.args.JsonRestore(),
+    )
+    return restored[item], restored["meta"]
+
+
+def _read(manager, step, **items):
+    with _damage_reported(manager, step):
+        return manager.restore(step, args=ocp.args.Composite(**items))
+
+
+def _stored_shapes(manager, step, item):
+    with _damage_reported(manager, step):
+        folder = manager.directory / str(step) / item
+        return _shapes(ocp.StandardCheckpointHandler().metadata(folder).tree)
+
+
+@contextlib.contextmanager
+def _damage_reported(manager, step):
+    try:
+        yield
+    except Exception as error:
+        # What a damaged file raises depends on where the damage is.
+        raise InputError(
+            f"{manager.directory}/{step}: damaged ({reason(error)}); remove this "
+            "checkpoint or give another folder."
+        ) from error
+
+
+def _shapes(tree):
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): (
+            f"{leaf.dtype} {list(leaf.shape)}"
+        )
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+        if hasattr(leaf, "shape")
+    }
+
+
+def _remove(directory):
+    # Under another name first: a process that is killed while it deletes must not
+    # leave what looks like a checkpoint.
+    doomed = directory.with_name(directory.name + _REMOVED)
+    directory.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _complete_steps(manager, directory):
+    return [step for step in manager.all_steps() if _is_complete(directory / str(step))]
+
+
+def _is_complete(step_directory):
+    return all((step_directory / item).is_dir() for item in _ITEMS)

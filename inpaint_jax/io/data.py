@@ -1,0 +1,265 @@
+"""Faces for training: how pictures are framed, kept, and in which order they come.
+
+Pictures with the proportions of aligned CelebA pictures (178 x 218, at any scale) are
+cropped around the face, the side of the crop given in CelebA pixels; any other picture
+is cropped to its central square.
+"""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from inpaint_jax import runtime
+from inpaint_jax.errors import InputError, reason
+from inpaint_jax.images import framing
+from inpaint_jax.io import files, sources
+
+_Item = TypeVar("_Item")
+
+_HASHED_AT_ONCE = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Faces:
+    """Framed pictures.
+
+    Attributes:
+      images: uint8 `[count, size, size, 3]`, in memory or mapped from a cache file.
+      names: one name per picture, in the same order.
+      skipped: one sentence for each entry that could not be read.
+      repeated: `NAME is NAME` for each entry that was left out because its framed
+        picture is, byte for byte, that of an earlier one.
+    """
+
+    images: UInt8[np.ndarray, "count size size 3"]
+    names: tuple[str, ...]
+    skipped: tuple[str, ...]
+    repeated: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of shape and pictures, in hex: the same wherever they are kept."""
+        found = hashlib.sha256(repr(self.images.shape).encode())
+        for start in range(0, len(self.images), _HASHED_AT_ONCE):
+            found.update(self.images[start : start + _HASHED_AT_ONCE].tobytes())
+        return found.hexdigest()
+
+
+def load(
+    source: str,
+    *,
+    crop: int,
+    size: int,
+    data_dir: str | None = None,
+    cache: str | os.PathLike[str] | None = None,
+) -> Faces:
+    """Reads and frames all pictures of one or several sources.
+
+    Args:
+      source: see `sources`; several are joined by commas.
+      crop: as in `framing.frame`.
+      size: as in `framing.frame`.
+      data_dir: see `sources.open_source`.
+      cache: .npy file for the framed pictures: written if it is not there, and
+        otherwise mapped into memory in place of reading the source.
+
+    Returns:
+      The faces, one source after the other, each in its order. Pictures that cannot be
+      read, or whose crop would be enlarged more than twice, are left out and listed in
+      `skipped`, and those that were there before in `repeated`. Of several sources
+      each name begins with the source's path.
+
+    Raises:
+      InputError: a source cannot be understood or holds no usable picture, or the
+        cache is not one of this source, crop and size.
+    """
+    if cache is None:
+        return _read_all(source, crop, size, data_dir)
+    asked = {"source": source, "crop": crop, "size": size}
+    if not os.path.exists(cache):
+        _write_cache(cache, asked, _read_all(source, crop, size, data_dir))
+    return _open_cache(cache, asked)
+
+
+def batches(
+    count: int, *, batch_size: int, seed: int, first_step: int
+) -> Iterator[Int[np.ndarray, " batch"]]:
+    """Yields which pictures make up each shuffled batch, for ever, from any step on.
+
+    The order depends on the seed and the epoch alone, so that a run that is resumed at
+    a step sees what an undisturbed one would have seen.
+
+    Args:
+      count: number of pictures.
+      batch_size: at most `count`; the last incomplete batch of an epoch is dropped.
+      seed: of the shuffles.
+      first_step: step of the first batch that is yielded.
+
+    Yields:
+      Indices, ascending.
+
+    Raises:
+      InputError: there are fewer pictures than one batch takes.
+    """
+    per_epoch = count // batch_size
+    if per_epoch == 0:
+        raise InputError(
+            f"--batch_size={batch_size}: only {count} pictures; give at most {count}."
+        )
+    step = first_step
+    while True:
+        epoch, place = divmod(step, per_epoch)
+        order = np.random.default_rng((seed, epoch)).permutation(count)
+        for start in range(place * batch_size, per_epoch * batch_size, batch_size):
+            yield np.sort(order[start : start + batch_size])
+            step += 1
+
+
+def prefetch(items: Iterator[_Item], *, depth: int = 2) -> Iterator[_Item]:
+    """Prepares the next items in a thread while the last one is being used.
+
+    Args:
+      items: what to draw from; it is drawn from in that thread only.
+      depth: how many items wait at most, beside the one that is being prepared.
+
+    Yields:
+      The items, in their order. An error of `items` is raised where its item would
+      have come.
+    """
+    ready: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=depth)
+    stopped = threading.Event()
+
+    def put(entry):
+        while not stopped.is_set():
+            try:
+                ready.put(entry, timeout=0.1)
+                return
+            except queue.Full:
+                pass
+
+    def draw():
+        try:
+            for item in items:
+                put((True, item))
+                if stopped.is_set():
+                    return
+            put((False, None))
+        except BaseException as error:  # noqa: B036 - raised again by the consumer
+            put((False, error))
+
+    thread = threading.Thread(target=draw, daemon=True)
+    thread.start()
+    try:
+        while True:
+            there, item = ready.get()
+            if there:
+                yield item
+            elif item is None:
+                return
+            else:
+                raise item
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _read_all(source, crop, size, data_dir):
+    parts = sources.split_sources(source)
+    # All of them first: the reading may take long.
+    opened = [sources.open_source(part, data_dir=data_dir) for part in parts]
+    images, names, skipped, repeated = [], [], [], []
+    place_of = {}
+    for part, (entries, read) in zip(parts, opened, strict=True):
+        if len(parts) > 1:
+            entries = [f"{sources.path_of(part)}/{name}" for name in entries]
+        results = _framed(entries, read, crop, size)
+        bad = [result for result in results if isinstance(result, str)]
+        if len(bad) == len(results):
+            raise InputError(
+                f"{part}: none of its {len(bad)} pictures can be used ({bad[0]})"
+            )
+        skipped += bad
+        for name, result in zip(entries, results, strict=True):
+            if isinstance(result, str):
+                continue
+            content = hashlib.sha256(result.tobytes()).digest()
+            place = place_of.setdefault(content, len(images))
+            if place < len(images):
+                repeated.append(f"{name} is {names[place]}")
+            else:
+                images.append(result)
+                names.append(name)
+    return Faces(np.stack(images), tuple(names), tuple(skipped), tuple(repeated))
+
+
+def _framed(names, read, crop, size):
+    """Returns for each entry its framed picture, or why there is none."""
+
+    def framed(index: int) -> UInt8[np.ndarray, "size size 3"] | str:
+        try:
+            picture = read(index)
+        except InputError as error:
+            return str(error)
+        height, width = picture.shape[:2]
+        side = framing.crop_side(height, width, crop=crop)
+        if 2 * side < size:
+            return (
+                f"{names[index]}: too small; its crop of {side} x {side} pixels would "
+                f"be enlarged more than twice to {size} x {size}."
+            )
+        return framing.frame(picture, crop=crop, size=size)
+
+    with concurrent.futures.ThreadPoolExecutor(runtime.available_cores()) as pool:
+        return list(pool.map(framed, range(len(names))))
+
+
+def _beside(cache):
+    return pathlib.Path(f"{cache}.json")
+
+
+def _write_cache(cache, asked, faces):
+    # The pictures last: where they are, the description is whole.
+    described = {
+        **asked,
+        "names": faces.names,
+        "skipped": faces.skipped,
+        "repeated": faces.repeated,
+    }
+    files.write_json(_beside(cache), described)
+    with files.replacing(cache) as temporary, open(temporary, "wb") as file:
+        np.save(file, faces.images)
+
+
+def _open_cache(cache, asked):
+    try:
+        found = json.loads(_beside(cache).read_text(encoding="utf-8"))
+        images = np.lib.format.open_memmap(cache, mode="r")
+        names, skipped = tuple(found["names"]), tuple(found["skipped"])
+        repeated = tuple(found.get("repeated", ()))  # unknown to older caches
+        size = found["size"]
+        sound = images.dtype == np.uint8 and images.shape == (len(names), size, size, 3)
+    except Exception as error:
+        # The parsers of the two files fail with EOFError and many others.
+        raise InputError(
+            f"--cache={cache}: damaged or no cache of this program ({reason(error)}); "
+            "remove it or give another name."
+        ) from error
+    for name, value in asked.items():
+        if found.get(name) != value:
+            raise InputError(
+                f"--cache={cache}: made with {name} {found.get(name)}, not {value}; "
+                "remove it or give another name."
+            )
+    if not sound:
+        raise InputError(f"--cache={cache}: damaged; remove it.")
+    return Faces(images, names, skipped, repeated)

@@ -1,0 +1,185 @@
+"""Where pictures come from: folders, archives, array files, tensorflow-datasets.
+
+A source is written `folder:DIR`, `zip:FILE`, `array:FILE` or `tfds:NAME`, optionally
+with a slice of its sorted entries: `folder:faces[:8500]`. Where several may be given,
+commas join them: `folder:faces[:8500],zip:more.zip`. Nothing is read before it is asked
+for.
+"""
+
+import os
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from inpaint_jax.errors import InputError, reason
+from inpaint_jax.io import archives, files
+
+ReadPicture = Callable[[int], UInt8[np.ndarray, "height width 3"]]
+"""Entry number -> RGB bytes; raises InputError where it cannot be read."""
+
+_KINDS = ("folder", "zip", "array", "tfds")
+
+
+def open_source(
+    source: str, *, data_dir: str | None = None
+) -> tuple[Sequence[str], ReadPicture]:
+    """Resolves a source into entry names and a function that reads one entry.
+
+    Args:
+      source: one `folder:DIR`, `zip:FILE`, `array:FILE` or `tfds:NAME`, with an
+        optional slice.
+      data_dir: where tensorflow-datasets keeps its sets; by default where it always
+        does.
+
+    Raises:
+      InputError: the kind is unknown, or there is nothing there.
+    """
+    kind, colon, rest = source.partition(":")
+    openers = {
+        "folder": _open_folder,
+        "zip": archives.open_archive,
+        "array": _open_array,
+        "tfds": lambda name: _open_tfds(name, data_dir),
+    }
+    if not colon or kind not in openers:
+        raise InputError(
+            f"--data={source}: unknown kind of source; give folder:DIR, zip:FILE, "
+            "array:FILE or tfds:NAME."
+        )
+    path, part = split_slice(rest)
+    names, read = openers[kind](path)
+    chosen = range(len(names))[part]
+    if not chosen:
+        raise InputError(f"{source}: this slice of {len(names)} pictures is empty.")
+    return [names[i] for i in chosen], lambda index: read(chosen[index])
+
+
+def split_sources(text: str) -> list[str]:
+    """Splits sources that commas join.
+
+    A comma belongs to a path unless a kind and its colon follow: `folder:a,b` is one
+    source, `folder:a,zip:b` are two.
+    """
+    return re.split(rf",(?=(?:{'|'.join(_KINDS)}):)", text)
+
+
+def path_of(source: str) -> str:
+    """Returns a source without its kind and slice."""
+    return split_slice(source.partition(":")[2])[0]
+
+
+def split_slice(text: str) -> tuple[str, slice]:
+    """Splits `PATH[START:STOP]` into the path and the slice (all, if there is none)."""
+    match = re.fullmatch(r"(.*)\[(-?\d*):(-?\d*)\]", text)
+    if match is None:
+        return text, slice(None)
+    path, start, stop = match.groups()
+    return path, slice(int(start) if start else None, int(stop) if stop else None)
+
+
+def list_pictures(directory: str) -> list[pathlib.Path]:
+    """Returns a folder's pictures, subfolders included, sorted by path.
+
+    Raises:
+      InputError: there is no such folder or no picture in it.
+    """
+    root = pathlib.Path(directory)
+    if not root.is_dir():
+        raise InputError(f"{directory}: no such folder; give a folder of pictures.")
+    paths = sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in files.PICTURE_SUFFIXES and path.is_file()
+    )
+    if not paths:
+        raise InputError(
+            f"{directory}: no picture in this folder; expected "
+            f"{', '.join(files.PICTURE_SUFFIXES)} files."
+        )
+    return paths
+
+
+def _open_folder(path):
+    paths = list_pictures(path)
+    return [str(p.relative_to(path)) for p in paths], lambda i: files.read_picture(
+        paths[i]
+    )
+
+
+def _open_array(path):
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file; give a .npy or .npz of RGB bytes.")
+    try:
+        array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(array, np.lib.npyio.NpzFile):
+            array = array[array.files[0]]
+    except Exception as error:
+        # The parsers of zip files and headers fail with BadZipFile and many others.
+        raise InputError(
+            f"{path}: not a readable .npy or .npz ({reason(error)})."
+        ) from error
+    known = array.dtype == np.uint8 and array.ndim == 4 and array.shape[-1] == 3
+    if not known or 0 in array.shape[1:]:
+        raise InputError(
+            f"{path}: {array.dtype} {list(array.shape)}; expected uint8 "
+            "[count, height, width, 3]."
+        )
+    width = len(str(len(array)))
+    names = [f"{i:0{width}d}" for i in range(len(array))]
+    return names, lambda i: np.asarray(array[i])
+
+
+def _open_tfds(path, data_dir):
+    try:
+        import tensorflow_datasets as tfds  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise InputError(
+            f"--data=tfds:{path}: tensorflow-datasets is not installed; run "
+            "pip install 'inpaint-jax[data]'."
+        ) from error
+    name, _, split = path.partition("/")
+    where = "" if data_dir is None else f" in --data_dir={data_dir}"
+    options = {} if data_dir is None else {"data_dir": data_dir}
+    try:
+        rows = tfds.data_source(name, split=split or "train", download=False, **options)
+    except tfds.core.DatasetNotFoundError as error:
+        raise InputError(
+            f"--data=tfds:{path}: tensorflow-datasets knows no such set{where}; give "
+            "celeb_a."
+        ) from error
+    except Exception as error:
+        # A set that is not there fails in six ways, a damaged one in more.
+        raise InputError(
+            f"--data=tfds:{path}: no such set or split is prepared as array_record"
+            f"{where} ({reason(error)}); prepare it with "
+            f"{_preparation(name, data_dir)}, or download and unpack the aligned "
+            "pictures by hand and give folder:DIR."
+        ) from error
+    width = len(str(len(rows)))
+    names = [f"{i + 1:0{width}d}" for i in range(len(rows))]
+
+    def read(index):
+        try:
+            # Its declared type admits sequences; the rows of a set are dictionaries.
+            row: Any = rows[index]
+            picture = np.asarray(row.get("image"))
+        except Exception as error:
+            # What a damaged record or picture raises depends on where the damage is.
+            raise InputError(f"{names[index]}: damaged ({reason(error)}).") from error
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
+            raise InputError(f"{names[index]}: a row without an RGB 'image'.")
+        return picture
+
+    return names, read
+
+
+def _preparation(name, data_dir):
+    where = "" if data_dir is None else f", data_dir={data_dir!r}"
+    return (
+        f"tfds.builder({name!r}{where})"
+        ".download_and_prepare(file_format='array_record')"
+    )

@@ -1,0 +1,155 @@
+"""dlib's landmark cascade inside the graph (Kazemi and Sullivan 2014; thesis 2.4).
+
+Each level of the cascade reads the image at a few hundred places that move with the
+current shape, lets its trees compare pairs of them, and adds what the reached leaves
+say to the shape (eq. 1). `predict` gives dlib's own points, and no gradient: the places
+are rounded and the comparisons are steps. `predict_soft` reads between pixels and goes
+both ways at every split.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from inpaint_jax import types
+from inpaint_jax.images import pixels
+from inpaint_jax.landmarks.cascade import double_float as df
+from inpaint_jax.landmarks.cascade import sampling, similarity, trees
+from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
+
+Boxes = Int[Array, "batch 4"]
+Landmarks = Float[Array, "batch points 2"]
+
+_MAX_EXTENT = 4095
+
+
+def predict(model: ShapeModel, image: types.Image, box: Boxes) -> Landmarks:
+    """Places the landmarks where dlib places them; has no gradient.
+
+    One thing is left to chance: where a pixel or point lies on a half to the last bit,
+    dlib's float64 errors decide how it is rounded. Here halves go up.
+
+    Args:
+      model: the cascade.
+      image: `[batch, H, W, 3]`; seen by dlib as bytes.
+      box: of each face, (left, top, right, bottom), inclusive, in pixels.
+
+    Returns:
+      Points (x, y) in pixels, before `round_as_dlib`; NaN for an image that is not
+      finite and for a box that does not touch the image or is not from 2 to 4096
+      pixels wide and high.
+    """
+    model = jax.tree.map(jnp.asarray, model)
+    grey = pixels.grey_as_bytes(jax.lax.stop_gradient(image))
+    corner, extent = _corner_and_extent(box)
+    leaves = model.leaves.reshape(-1, 2 * model.points)
+    count, splits = model.first.shape[1:]
+
+    def advance(shape, level):
+        fitted = similarity.fit_exactly(model.initial, _points(shape))
+        place = _feature_places(model, level, shape, fitted)
+        scaled = df.product(place, extent)
+        value = sampling.at_pixels(grey, df.nearest(scaled) + corner)
+        leaf = trees.reached(value, *_tables(model, level))
+        tree = level * count + jnp.arange(count, dtype=jnp.int32)
+        return trees.add_leaves(
+            shape, leaves, leaf + (splits + 1) * tree[:, None]
+        ), None
+
+    scaled = df.product(_run(advance, model, len(box)), extent)
+    # Rounded down to float32: to nearest, a point just below a half could reach it.
+    point = df.rounded_down(df.add(scaled, df.pair(corner)))
+    return _landmarks(point, _is_valid(image, box))
+
+
+def predict_soft(
+    model: ShapeModel, image: types.Image, box: Boxes, *, temperature: float
+) -> Landmarks:
+    """Places the landmarks by a smooth cascade, which has a gradient in reverse mode.
+
+    Feature pixels are read where they lie, between whole pixels, and a split sends a
+    face both ways, left with weight sigmoid(difference / temperature).
+
+    Args:
+      model: the cascade.
+      image: `[batch, H, W, 3]`.
+      box: as in `predict`.
+      temperature: in grey levels, above 0; towards 0 the splits become steps.
+
+    Returns:
+      As `predict`.
+    """
+    model = jax.tree.map(jnp.asarray, model)
+    valid = _is_valid(image, box)
+    # What is not finite is replaced before it is read: its gradient would be NaN.
+    grey = pixels.grey(jnp.where(valid[:, None, None, None], image, 0.0))
+    corners = sampling.corners(jax.lax.stop_gradient(grey))
+    soft = jnp.float32(temperature)
+    corner, extent = _corner_and_extent(box)
+    leaves = model.leaves.reshape(model.leaves.shape[0], -1, 2 * model.points)
+
+    def advance(shape, level):
+        fitted = similarity.fit(model.initial, _points(shape))
+        place = _feature_places(model, level, shape, fitted)
+        value = sampling.between_pixels(grey, corners, extent * place + corner)
+        moved = trees.soft_sum(value, _tables(model, level), leaves, level, soft)
+        return shape + moved, None
+
+    return _landmarks(extent * _run(advance, model, len(box)) + corner, valid)
+
+
+def round_as_dlib(landmarks: Landmarks) -> Landmarks:
+    """Rounds points to whole pixels as dlib does, halves upwards."""
+    return df.nearest(df.pair(landmarks))
+
+
+def _run(advance, model, batch):
+    """Takes the shapes through all levels; returns [points, 2, batch] in the box."""
+    levels = jnp.arange(model.first.shape[0], dtype=jnp.int32)
+    start = jnp.broadcast_to(model.initial.reshape(1, -1), (batch, 2 * model.points))
+    shape, _ = jax.lax.scan(advance, start, levels)
+    return _batch_last(_points(shape))
+
+
+def _landmarks(point, valid):
+    return jnp.where(valid[:, None, None], point.transpose(2, 0, 1), jnp.nan)
+
+
+def _points(shape):
+    return shape.reshape(shape.shape[0], -1, 2)
+
+
+def _batch_last(points):
+    return points.transpose(1, 2, 0)
+
+
+def _corner_and_extent(box):
+    sides = box.astype(jnp.float32).T
+    return sides[None, :2], sides[None, 2:] - sides[None, :2]
+
+
+def _tables(model, level):
+    return model.first[level], model.second[level], model.threshold[level]
+
+
+def _feature_places(model, level, shape, fitted):
+    """Where the feature pixels lie in the unit square of the box, [features, 2, b]."""
+    a, b = fitted
+    x, y = model.offset[level, :, :1], model.offset[level, :, 1:]
+    turned = jnp.stack(
+        [
+            df.rounded_product(a[None], x) - df.rounded_product(b[None], y),
+            df.rounded_product(b[None], x) + df.rounded_product(a[None], y),
+        ],
+        axis=1,
+    )
+    return turned + _batch_last(_points(shape))[model.anchor[level]]
+
+
+def _is_valid(image, box):
+    height, width = image.shape[1:3]
+    left, top, right, bottom = box.T
+    touches = (right >= 0) & (bottom >= 0) & (left < width) & (top < height)
+    extent = jnp.stack([right - left, bottom - top])
+    sensible = jnp.all((extent > 0) & (extent <= _MAX_EXTENT), axis=0)
+    return touches & sensible & jnp.all(jnp.isfinite(image), axis=(1, 2, 3))

@@ -1,0 +1,280 @@
+"""dlib's face detector and its predictors of 68 or 5 points, on the host.
+
+dlib sees bytes and returns whole pixels; nothing here has a gradient. It is loaded when
+a `Detector` or a `Predictor` is made, so that importing the library does not need it.
+The predictor always returns points, wherever the box lies: points are no evidence that
+there is a face.
+"""
+
+import importlib
+import importlib.util
+import os
+import pathlib
+import threading
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int, Int32, UInt8
+from PIL import Image
+
+from inpaint_jax import runtime
+from inpaint_jax.errors import InputError
+from inpaint_jax.images import framing, pixels
+from inpaint_jax.landmarks.cascade import model_file
+from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
+
+POINTS = 68
+_ENLARGE = 4
+_MODEL_PACKAGE = "face_recognition_models"
+_MODEL_FILE = "shape_predictor_{points}_face_landmarks.dat"
+
+BatchBytes = UInt8[np.ndarray, "batch height width 3"]
+BatchBoxes = Int[np.ndarray, "batch 4"]
+
+
+class Detector:
+    """Finds frontal faces with dlib's HOG detector."""
+
+    def __init__(self):
+        """Loads the detector.
+
+        Raises:
+          InputError: dlib is not installed.
+        """
+        # dlib's detector changes its own state: one thread at a time.
+        self._lock = threading.Lock()
+        self._detector = import_dlib().get_frontal_face_detector()
+
+    def boxes(
+        self, image: UInt8[np.ndarray, "height width 3"]
+    ) -> Int[np.ndarray, "faces 4"]:
+        """Returns the boxes of all faces in one picture.
+
+        The detector needs faces of about 80 pixels, so the picture is enlarged four
+        times first.
+
+        Args:
+          image: RGB bytes, about the size of a face.
+
+        Returns:
+          (left, top, right, bottom), inclusive, in pixels of `image`.
+        """
+        height, width = image.shape[:2]
+        size = (_ENLARGE * width, _ENLARGE * height)
+        large = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
+        with self._lock:
+            found = self._detector(np.asarray(large), 0)
+        corners = [(b.left(), b.top(), b.right(), b.bottom()) for b in found]
+        boxes = np.asarray(corners, np.float64).reshape(-1, 4) / _ENLARGE
+        return np.round(boxes).astype(np.int32)
+
+
+class Predictor:
+    """Places points in a given box with dlib's tree cascade.
+
+    Attributes:
+      path: the model's file.
+      sha256: hash of its content.
+      model: its content.
+    """
+
+    def __init__(self, path: str | None = None, *, points: int = POINTS):
+        """Loads the model.
+
+        Args:
+          path: a dlib model; by default that of the installed package
+            `face_recognition_models` (research use only).
+          points: how many it must place; the package has a model of 68 and one of 5.
+
+        Raises:
+          InputError: dlib or the model is missing, or the file is no such model.
+        """
+        dlib = import_dlib()
+        file = find_model(path, points=points)
+        self.path = str(file)
+        self._dlib = dlib
+        # dlib trusts every number in a file and can crash on a damaged one, so that it
+        # gets none that was not checked before.
+        self.model, self.sha256 = read_model(file, points=points)
+        try:
+            self._predictor = dlib.shape_predictor(str(file))
+        except (RuntimeError, OSError) as error:
+            raise InputError(
+                f"--landmark_model={file}: not a dlib shape predictor ({error})."
+            ) from error
+
+    def predict(
+        self, images: BatchBytes, boxes: BatchBoxes
+    ) -> tuple[Float32[np.ndarray, "batch points 2"], Int32[np.ndarray, " batch"]]:
+        """Places the points in each image.
+
+        Args:
+          images: RGB bytes.
+          boxes: (left, top, right, bottom), inclusive, one for each image.
+
+        Returns:
+          Points (x, y) in pixels, and a status: 0, or 1 where dlib failed and the
+          points are NaN.
+        """
+        points = np.full((len(images), self.model.points, 2), np.nan, np.float32)
+        status = np.ones(len(images), np.int32)
+        for i, (image, box) in enumerate(zip(images, boxes, strict=True)):
+            try:
+                rectangle = self._dlib.rectangle(*(int(side) for side in box))
+                parts = self._predictor(np.ascontiguousarray(image), rectangle).parts()
+                points[i] = [(part.x, part.y) for part in parts]
+                status[i] = 0
+            except (RuntimeError, ValueError):
+                continue
+        return points, status
+
+
+def face_box(
+    detector: Detector, image: UInt8[np.ndarray, "height width 3"], *, crop: int
+) -> tuple[Int[np.ndarray, "4"], str]:
+    """Finds the one box that a whole search uses for an image.
+
+    Args:
+      detector: of faces.
+      image: RGB bytes as they are known, the hole filled with anything.
+      crop: side of the crop in CelebA pixels.
+
+    Returns:
+      The box, and where it is from: "detected" if there is exactly one face, otherwise
+      "aligned", where faces lie in the aligned set.
+    """
+    boxes = detector.boxes(image)
+    if len(boxes) == 1:
+        return boxes[0], "detected"
+    return np.asarray(
+        framing.aligned_box(crop=crop, size=image.shape[0]), np.int32
+    ), "aligned"
+
+
+def predict_in_graph(
+    predictor: Predictor,
+    image: Float[Array, "*batch height width 3"],
+    box: Int[Array, "*batch 4"],
+) -> tuple[Float[Array, "*batch points 2"], Int[Array, "*batch"]]:
+    """Calls dlib from inside a compiled program, with an explicit zero gradient.
+
+    Args:
+      predictor: dlib's model.
+      image: in [-1, 1]; turned into bytes before it leaves the device.
+      box: (left, top, right, bottom), inclusive, one for each image.
+
+    Returns:
+      As `Predictor.predict`.
+
+    Raises:
+      RuntimeError: on CPU, if `runtime.configure` was not called: the callback could
+        then wait for ever.
+    """
+    if not runtime.callbacks_are_safe():
+        raise RuntimeError(
+            "call inpaint_jax.runtime.configure() before the first JAX operation"
+        )
+
+    def on_host(image: Any, box: Any):
+        # NumPy only, and never an exception: either would be undefined inside XLA.
+        image, box = np.asarray(image), np.asarray(box)
+        lead = image.shape[:-3]
+        points, status = predictor.predict(
+            image.reshape(-1, *image.shape[-3:]), box.reshape(-1, 4)
+        )
+        return points.reshape(*lead, *points.shape[1:]), status.reshape(lead)
+
+    @jax.custom_jvp
+    def call(image, box):
+        lead = image.shape[:-3]
+        shapes = (
+            jax.ShapeDtypeStruct((*lead, predictor.model.points, 2), jnp.float32),
+            jax.ShapeDtypeStruct(lead, jnp.int32),
+        )
+        return jax.pure_callback(
+            on_host, shapes, pixels.to_bytes(image), box, vmap_method="broadcast_all"
+        )
+
+    @call.defjvp
+    def _(primals, tangents):
+        del tangents
+        points, status = call(*primals)
+        zero = np.zeros(status.shape, jax.dtypes.float0)
+        return (points, status), (jnp.zeros_like(points), zero)
+
+    return call(image, box)
+
+
+def import_dlib() -> Any:
+    """Imports dlib.
+
+    Raises:
+      InputError: it is not installed.
+    """
+    try:
+        return importlib.import_module("dlib")
+    except ImportError as error:
+        raise InputError(
+            "dlib is not installed; run pip install 'inpaint-jax[landmarks]', or leave "
+            "the landmarks out (--landmark_term=none)."
+        ) from error
+
+
+def read_model(file: pathlib.Path, *, points: int = POINTS) -> tuple[ShapeModel, str]:
+    """Reads a model, without dlib.
+
+    Args:
+      file: as `find_model` gives it.
+      points: how many it must place.
+
+    Returns:
+      The model, and the file's sha256.
+
+    Raises:
+      InputError: it is damaged, or has another number of points.
+    """
+    model, sha256 = model_file.load_with_hash(file)
+    if model.points != points:
+        raise InputError(
+            f"--landmark_model={file}: has {model.points} points; give a model of "
+            f"{points}."
+        )
+    return model, sha256
+
+
+def find_model(path: str | None, *, points: int = POINTS) -> pathlib.Path:
+    """Returns the file of a model.
+
+    Args:
+      path: of a model; by default that of the installed package
+        `face_recognition_models` (research use only).
+      points: how many the package's model places, 68 or 5.
+
+    Raises:
+      InputError: there is none.
+    """
+    if path:
+        if not os.path.isfile(path):
+            raise InputError(f"--landmark_model={path}: no such file.")
+        return pathlib.Path(path)
+    file = packaged_model(_MODEL_FILE.format(points=points))
+    if file is not None:
+        return file
+    raise InputError(
+        f"no landmark model of {points} points; run pip install "
+        "'inpaint-jax[landmarks]', give --landmark_model=FILE, or use "
+        "--landmark_term=none."
+    )
+
+
+def packaged_model(name: str) -> pathlib.Path | None:
+    """Returns a model file of the package `face_recognition_models`, if it is there."""
+    # The package cannot be imported without pkg_resources; only its files are wanted.
+    spec = importlib.util.find_spec(_MODEL_PACKAGE)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        file = pathlib.Path(folder) / "models" / name
+        if file.is_file():
+            return file
+    return None

@@ -1,0 +1,1 @@
+"""Trained networks, from releases and training runs, and as other formats."""

@@ -1,0 +1,45 @@
+"""The z of an undamaged face: how well G can draw it, the ceiling of a completion."""
+
+import jax.numpy as jnp
+import optax
+
+from inpaint_jax import types
+from inpaint_jax.search import latent
+
+
+def invert(
+    key: types.PRNGKey,
+    image: types.Image,
+    z: types.Latent,
+    *,
+    generate: types.Generate,
+    iterations: int = 300,
+    learning_rate: float = 0.05,
+) -> tuple[types.Latent, types.PerExample]:
+    """Searches for the z whose G(z) has the least squared error to each image.
+
+    Args:
+      key: of the search; nothing is drawn from it here.
+      image: `[batch, H, W, 3]` in [-1, 1].
+      z: where each search starts, `[batch, z_dim]`.
+      generate: G with its weights.
+      iterations: steps of Adam, whose rate falls to nothing along half a cosine.
+      learning_rate: at the start.
+
+    Returns:
+      The best z of each image, and its mean squared error, `[batch]`.
+    """
+    rate = optax.cosine_decay_schedule(learning_rate, iterations)
+    optimizer = optax.adam(rate)
+
+    def objective(key, z):
+        del key
+        return jnp.mean((generate(z) - image) ** 2, axis=(1, 2, 3)), None
+
+    state, _ = latent.solve(
+        latent.init(key, z, optimizer=optimizer),
+        objective=objective,
+        optimizer=optimizer,
+        iterations=iterations,
+    )
+    return state.best_z, state.best_loss

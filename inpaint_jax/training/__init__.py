@@ -1,0 +1,1 @@
+"""Training steps of all networks: state in, state out."""

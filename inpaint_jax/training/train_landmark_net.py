@@ -1,0 +1,173 @@
+"""Training of the landmark net: faces with known points, damaged in every way."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from inpaint_jax import types
+from inpaint_jax.images import masks, pixels
+from inpaint_jax.landmarks import annotation
+from inpaint_jax.models import landmark_net
+from inpaint_jax.training import descent
+
+_MAX_SHIFT = 1
+_WARM = 0.025  # share of the training in which the rate rises
+_MAX_CONTRAST, _MAX_BRIGHTNESS = 0.1, 0.1
+
+
+class FitState(NamedTuple):
+    """Exactly what the next training step needs.
+
+    Attributes:
+      step: number of steps taken, int32 scalar.
+      variables: {"params", "batch_stats"} of the net.
+      moments: state of the optimizer.
+    """
+
+    step: Int[Array, ""]
+    variables: types.Variables
+    moments: Any
+
+
+class FitInfo(NamedTuple):
+    """What a step tells about itself; never fed back.
+
+    Attributes:
+      likelihood: negative log-likelihood of the points, mean over each face, `[batch]`.
+      error: distance from the labels in pixels, mean over each face, `[batch]`.
+    """
+
+    likelihood: types.PerExample
+    error: types.PerExample
+
+
+def init(
+    key: types.PRNGKey,
+    mean: Float[Array, "points 2"],
+    *,
+    architecture: landmark_net.Architecture,
+    optimizer: optax.GradientTransformation,
+) -> FitState:
+    """Returns a net that places the mean shape in every face.
+
+    Args:
+      key: of the initial weights.
+      mean: mean of the labels, in pixels.
+      architecture: of the net.
+      optimizer: of its weights.
+    """
+    size = architecture.image_size
+    image, mask = jnp.zeros((1, size, size, 3)), jnp.zeros((1, size, size, 1))
+    variables = architecture.network().init(key, image, mask, train=False)
+    place = {**variables["params"]["to_points"], "bias": mean.reshape(-1) / size}
+    params = {**variables["params"], "to_points": place}
+    return FitState(
+        step=jnp.zeros((), jnp.int32),
+        variables={"params": params, "batch_stats": variables["batch_stats"]},
+        moments=optimizer.init(params),
+    )
+
+
+def train_step(
+    key: types.PRNGKey,
+    state: FitState,
+    images: types.ImageBytes,
+    landmarks: landmark_net.Landmarks,
+    progress: descent.Progress = _WARM,
+    *,
+    architecture: landmark_net.Architecture,
+    optimizer: optax.GradientTransformation,
+) -> tuple[FitState, FitInfo]:
+    """Moves the weights once.
+
+    The loss is the likelihood, which teaches the net how sure to be, and the plain
+    distance, without which it would neglect the points that are hard to see.
+
+    Args:
+      key: of the views and the masks.
+      state: where training is.
+      images: undamaged faces, uint8 `[batch, H, W, 3]`.
+      landmarks: their points in pixels.
+      progress: how much of the training is over; the rate rises, then falls to 0.
+      architecture: of the net.
+      optimizer: of its weights.
+
+    Returns:
+      The next state, and what happened.
+    """
+    key_view, key_mask = jax.random.split(key)
+    image, truth = random_view(key_view, pixels.from_bytes(images), landmarks)
+    batch, height, width, _ = image.shape
+    mask = masks.sample(key_mask, batch, (height, width))
+
+    def objective(params):
+        (points, whitening), updated = architecture.network().apply(
+            {**state.variables, "params": params},
+            image,
+            mask,
+            train=True,
+            mutable=["batch_stats"],
+        )
+        info = FitInfo(
+            likelihood=jnp.mean(
+                landmark_net.negative_log_likelihood(points, whitening, truth), axis=1
+            ),
+            error=jnp.mean(_distance(points, truth), axis=1),
+        )
+        return jnp.mean(info.likelihood + info.error), (info, updated["batch_stats"])
+
+    params = state.variables["params"]
+    gradient, (info, stats) = jax.grad(objective, has_aux=True)(params)
+    rate = descent.warm_cosine(progress, warm=_WARM)
+    moved, moments = descent.move(optimizer, params, gradient, state.moments, rate=rate)
+    next_state = FitState(
+        step=state.step + 1,
+        variables={"params": moved, "batch_stats": stats},
+        moments=moments,
+    )
+    return next_state, info
+
+
+def random_view(
+    key: types.PRNGKey, image: types.Image, landmarks: landmark_net.Landmarks
+) -> tuple[types.Image, landmark_net.Landmarks]:
+    """Changes each face a little, and its points with it.
+
+    Args:
+      key: of the changes.
+      image: `[batch, H, W, 3]`.
+      landmarks: in pixels.
+
+    Returns:
+      Image and points, mirrored half of the time, moved by up to 1 px at 64 px, with
+      other contrast and brightness.
+    """
+    batch, height, width, _ = image.shape
+    key_mirror, key_shift, key_light = jax.random.split(key, 3)
+    flip = jax.random.bernoulli(key_mirror, shape=(batch, 1, 1))
+    image = jnp.where(flip[..., None], image[:, :, ::-1], image)
+    mirrored = annotation.mirror(landmarks, width=width)
+    landmarks = jnp.where(flip, mirrored, landmarks)
+
+    reach = _MAX_SHIFT * height // 64
+    corner = jax.random.randint(key_shift, (batch, 2), 0, 2 * reach + 1)
+    around = ((0, 0), (reach, reach), (reach, reach), (0, 0))
+    padded = jnp.pad(image, around, mode="edge")
+
+    def window(padded, corner):
+        start = (corner[0], corner[1], 0)
+        return jax.lax.dynamic_slice(padded, start, (height, width, 3))
+
+    image = jax.vmap(window)(padded, corner)
+    moved = (reach - corner[:, None, ::-1]).astype(jnp.float32)
+    light = jax.random.uniform(key_light, (2, batch, 1, 1, 1), minval=-1.0)
+    contrast, brightness = 1.0 + _MAX_CONTRAST * light[0], _MAX_BRIGHTNESS * light[1]
+    return contrast * image + brightness, landmarks + moved
+
+
+def _distance(a, b):
+    # The norm has no gradient at 0, which a little inside the root takes care of.
+    return jnp.sqrt(jnp.sum((a - b) ** 2, axis=-1) + 1e-6)

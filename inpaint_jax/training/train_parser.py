@@ -1,0 +1,117 @@
+"""Training of the parser that face completion (Li et al. 2017) is judged by."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, UInt8
+
+from inpaint_jax import types
+from inpaint_jax.images import pixels
+from inpaint_jax.models import face_completion
+from inpaint_jax.training import descent
+
+
+class ParserState(NamedTuple):
+    """Exactly what the next training step needs.
+
+    Attributes:
+      step: number of steps taken, int32 scalar.
+      variables: {"params", "batch_stats"} of the parser.
+      moments: state of the optimizer.
+    """
+
+    step: Int[Array, ""]
+    variables: types.Variables
+    moments: Any
+
+
+class ParserInfo(NamedTuple):
+    """What a step tells about itself; never fed back.
+
+    Attributes:
+      entropy: cross entropy, mean over the pixels, `[batch]`.
+      wrong: share of pixels given to another part, `[batch]`.
+    """
+
+    entropy: types.PerExample
+    wrong: types.PerExample
+
+
+def init(
+    key: types.PRNGKey,
+    *,
+    parser: face_completion.Parser,
+    optimizer: optax.GradientTransformation,
+) -> ParserState:
+    """Returns a parser that has learnt nothing.
+
+    Args:
+      key: of the initial weights.
+      parser: the network.
+      optimizer: of its weights.
+    """
+    size = parser.architecture.image_size
+    variables = parser.init(key, jnp.zeros((1, size, size, 3)), train=False)
+    moments = optimizer.init(variables["params"])
+    return ParserState(jnp.zeros((), jnp.int32), variables, moments)
+
+
+def train_step(
+    key: types.PRNGKey,
+    state: ParserState,
+    images: types.ImageBytes,
+    parsing: UInt8[Array, "batch height width"],
+    progress: descent.Progress = 0.0,
+    *,
+    parser: face_completion.Parser,
+    optimizer: optax.GradientTransformation,
+) -> tuple[ParserState, ParserInfo]:
+    """Moves the parser once.
+
+    Args:
+      key: of the flips; no part has a side, so the parsing is flipped as it is.
+      state: where training is.
+      images: whole faces, uint8 `[batch, H, W, 3]`.
+      parsing: their parts, see `landmarks.parsing`.
+      progress: how much of the training is over; the rate falls to 0 with it.
+      parser: the network.
+      optimizer: of its weights.
+
+    Returns:
+      The next state, and what happened.
+    """
+    mirror = jax.random.bernoulli(key, shape=(images.shape[0], 1, 1))
+    image = pixels.from_bytes(images)
+    image = jnp.where(mirror[..., None], image[:, :, ::-1], image)
+    truth = jnp.where(mirror, parsing[:, :, ::-1], parsing).astype(jnp.int32)
+
+    def objective(params):
+        logits, updated = parser.apply(
+            {**state.variables, "params": params},
+            image,
+            train=True,
+            mutable=["batch_stats"],
+        )
+        entropy = optax.softmax_cross_entropy_with_integer_labels(logits, truth)
+        info = ParserInfo(
+            entropy=jnp.mean(entropy, axis=(1, 2)), wrong=_share(logits, truth)
+        )
+        return jnp.mean(info.entropy), (info, updated["batch_stats"])
+
+    params = state.variables["params"]
+    gradient, (info, stats) = jax.grad(objective, has_aux=True)(params)
+    params, moments = descent.move(
+        optimizer, params, gradient, state.moments, rate=descent.cosine(progress)
+    )
+    variables = {"params": params, "batch_stats": stats}
+    return ParserState(state.step + 1, variables, moments), info
+
+
+def _share(
+    logits: Float[Array, "batch height width classes"],
+    truth: Int[Array, "batch height width"],
+) -> types.PerExample:
+    wrong = jnp.argmax(logits, axis=-1) != truth
+    return jnp.mean(wrong.astype(jnp.float32), axis=(1, 2))

@@ -1,0 +1,51 @@
+"""Logs continue without a seam, sheets put pictures where they belong."""
+
+import json
+
+import numpy as np
+
+from experiments.common import reporting
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_log_drops_what_was_written_after_the_checkpoint(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    log = reporting.JsonLines(path)
+    for step in (10, 20, 30):
+        log.append(step=step, loss=step / 10)
+    with open(path, "a") as file:
+        file.write('{"step": 40, "lo')
+    log = reporting.JsonLines(path, resume_after=20)
+    log.append(step=30, loss=float("nan"))
+    assert read(path) == [
+        {"step": 10, "loss": 1.0},
+        {"step": 20, "loss": 2.0},
+        {"step": 30, "loss": None},
+    ]
+
+
+def test_a_new_log_starts_empty(tmp_path):
+    path = tmp_path / "trace.jsonl"
+    reporting.JsonLines(path).append(step=1)
+    reporting.JsonLines(path)
+    assert read(path) == []
+
+
+def test_sheet_places_pictures_and_leaves_the_rest_white():
+    a, b, c = (np.full((3, 4, 3), value, np.uint8) for value in (10, 20, 30))
+    sheet = reporting.sheet([[a, b], [c]])
+    assert sheet.shape == (2 * 5 + 2, 2 * 6 + 2, 3)
+    assert (sheet[2:5, 2:6] == 10).all() and (sheet[2:5, 8:12] == 20).all()
+    assert (sheet[7:10, 2:6] == 30).all() and (sheet[7:10, 8:12] == 255).all()
+    assert (sheet[:2] == 255).all() and (sheet[5:7] == 255).all()
+    large = reporting.sheet([[a, b], [c]], enlarge=3)
+    np.testing.assert_array_equal(large[::3, ::3], sheet)
+
+
+def test_environment_names_versions_and_device():
+    environment = reporting.environment()
+    assert environment["versions"]["jax"] and environment["device"]
+    json.dumps(environment, allow_nan=False)

@@ -1,0 +1,94 @@
+"""Pairs are formed, averaged and left out as the table says."""
+
+import numpy as np
+import pytest
+
+from experiments.evaluation import ablation_table
+
+SEEDS, IMAGES = 2, 20
+COLUMNS = (*ablation_table.METRICS, "loss", "seconds", "faces_found")
+
+
+def scores():
+    """Faces differ a lot; "better" changes all alike, "same" changes them by chance."""
+    rng = np.random.default_rng(0)
+    faces = {c: rng.normal(5.0, 2.0, (SEEDS, IMAGES)) for c in COLUMNS}
+    rng = np.random.default_rng(1)
+    return {
+        ("none", "centre"): faces,
+        ("better", "centre"): {
+            c: v + rng.normal(-0.5, 0.1, v.shape) for c, v in faces.items()
+        },
+        ("same", "centre"): {
+            c: v + rng.normal(0.0, 0.1, v.shape) for c, v in faces.items()
+        },
+    }
+
+
+def budgets(found):
+    names = dict.fromkeys(name for name, _ in found)
+    plan = {"restarts": 4, "iterations": 9, "step_seconds": 0.01}
+    plan |= {"planned_seconds": 0.09}
+    return {name: plan | {"label": name, "flags": f"--{name}=1"} for name in names}
+
+
+def markdown(found):
+    return ablation_table.markdown(
+        found, ablation_table.compare(found), budgets(found), equal="time"
+    )
+
+
+def test_a_difference_is_the_mean_over_faces_of_means_over_seeds():
+    found = scores()
+    values, baseline = (found[n, "centre"]["nme"] for n in ("better", "none"))
+    values[0, 3] = np.nan  # one seed of a face
+    values[:, 7] = np.nan  # a whole face
+    got = ablation_table.compare(found)["better", "centre", "nme"]
+    of_face = np.nanmean((values - baseline)[:, np.arange(IMAGES) != 7], axis=0)
+    assert got.images == IMAGES - 1
+    assert got.difference == pytest.approx(of_face.mean())
+    assert got.mean == pytest.approx(np.nanmean(values))
+    error = of_face.std() / np.sqrt(len(of_face))
+    assert got.low == pytest.approx(got.difference - 1.96 * error, abs=0.4 * error)
+
+
+def test_p_is_corrected_over_variants_and_masks_of_one_metric():
+    got = ablation_table.compare(scores())
+    # 20 of 20 faces fell; two comparisons.
+    assert got["better", "centre", "nme"].p == pytest.approx(2 * 2 / 2**20)
+
+
+def test_only_real_differences_are_real():
+    got = ablation_table.compare(scores())
+    for metric in ablation_table.METRICS:
+        assert got["better", "centre", metric].real
+        assert not got["same", "centre", metric].real
+
+
+def test_a_metric_without_a_number_claims_nothing():
+    found = scores()
+    found["better", "centre"]["nme"][:] = np.nan
+    got = ablation_table.compare(found)["better", "centre", "nme"]
+    assert got.images == 0 and got.p == 1.0 and not got.real
+    assert f"- nme: 40 of 40 pairs of face and seed ({IMAGES} faces)" in markdown(found)
+
+
+def test_words_say_which_way_is_better():
+    text = markdown(scores())
+    (better,) = (line for line in text.splitlines() if line.startswith("- better"))
+    good, bad = better.split("; worse than none in ")
+    assert "better than none in nme (" in good and "identity" in good
+    # All fell, and of these more is better.
+    assert "psnr_hole" in bad and "ssim_hole" in bad and "established" not in better
+    (same,) = (line for line in text.splitlines() if line.startswith("- same"))
+    names = ", ".join(ablation_table.METRICS)
+    assert same == f"- same: no difference is established in {names}."
+
+
+def test_lost_searches_and_faces_are_counted():
+    found = scores()
+    found["same", "centre"]["loss"][0, :3] = np.nan
+    found["same", "centre"]["faces_found"][:] = 1
+    found["same", "centre"]["faces_found"][1, :2] = 0
+    (row,) = (x for x in markdown(found).splitlines() if "`--same=1`" in x)
+    assert row.endswith("| 40 | 3 | 2 |")

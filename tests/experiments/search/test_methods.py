@@ -1,0 +1,181 @@
+"""Several searches in one process: each by its own flags, none by another's."""
+
+import functools
+import time
+
+import jax
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from experiments.common import cases
+from experiments.search import guides, methods, searches
+from inpaint_jax.errors import InputError
+from inpaint_jax.images import masks, pixels
+from inpaint_jax.io import files
+from inpaint_jax.models import dcgan
+from inpaint_jax.pretrained import weights
+from inpaint_jax.search import completion
+from tests import drawn
+
+SIZE = 16
+TINY = dcgan.Architecture(image_size=SIZE, features=2, z_dim=8, kernel_size=4)
+QUICK = ["--landmark_term=none", "--restarts=2", "--iterations=3", "--chunk=2"]
+QUICK += ["--patience=0", "--init=random"]
+LOST = completion.Progress(1, *[np.array([np.nan, np.inf])] * 2, state=None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_quickly():
+    """Programs that run for a moment: optimising them would take longer."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(autouse=True)
+def parsed(standard_promotion):
+    with flagsaver.flagsaver():
+        flags.FLAGS(["methods", *QUICK])
+        yield
+
+
+@functools.cache
+def model():
+    variables = drawn.variables(weights.templates(TINY, encoder=True))
+    return weights.Model(TINY, 128, **variables, source={}, encodes="damaged faces")
+
+
+def inputs(count):
+    found = []
+    for i in range(count):
+        picture = drawn.noise(SIZE, SIZE, 3, seed=i)
+        key = jax.random.key(i)
+        mask = masks.centre(key, (SIZE, SIZE))[None]
+        found.append(cases.Case(f"{i}", picture, picture, 128, mask, key))
+    return found
+
+
+@pytest.fixture(scope="module")
+def done():
+    """Three images by a method, two at once, filled up; and how long it took."""
+    with jax.numpy_dtype_promotion("standard"), flagsaver.flagsaver():
+        flags.FLAGS(["methods", *QUICK])
+        method = methods.read("quick", ["--blend=paste"], model(), images=2)
+        started = time.perf_counter()
+        completed = methods.complete(method, inputs(3), at_once=2)
+        return method, completed, time.perf_counter() - started
+
+
+def test_flags_of_a_method_are_read_and_leave_no_trace():
+    before = flags.FLAGS.flag_values_dict()
+    given = ["--restarts=5", "--nodecay", "--blend=paste"]
+    method = methods.read("five", given, model(), images=1)
+    assert method.settings.restarts == 5 and not method.settings.decay
+    assert method.settings.iterations == 3, "what is not said is as before"
+    assert method.blend == "paste" and method.guide.settings is None
+    assert flags.FLAGS.flag_values_dict() == before
+    assert searches.settings().restarts == 2
+
+
+def test_a_method_may_come_from_a_file(tmp_path):
+    file = tmp_path / "seven.flags"
+    files.write_text(file, "# Seven.\n--restarts=7\n--window=9\n")
+    given = [f"--flagfile={file}", "--window=11"]
+    method = methods.read("seven", given, model(), images=1)
+    assert (method.settings.restarts, method.settings.window) == (7, 11)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("--restart=3", "restart"),
+        ("--restarts=0", "--restarts=0"),
+        ("--window=4", "--window=4"),
+        ("--learning_rate=nan", "learning_rate"),
+        ("--checkpoint=elsewhere", "checkpoint"),
+        ("--debug", "debug"),
+        ("thesis.flags", "thesis.flags"),
+        ("--flagfile=missing.flags", "missing.flags"),
+        ("--landmark_target=oracle --landmark_term=soft", "--allow_oracle"),
+    ],
+)
+def test_what_is_no_search_is_refused_by_the_methods_name(given, words):
+    before = flags.FLAGS.flag_values_dict()
+    with pytest.raises(InputError, match="method wrong: ") as refused:
+        methods.read("wrong", given.split(), model(), images=1)
+    assert words in str(refused.value)
+    assert flags.FLAGS.flag_values_dict() == before
+
+
+def test_a_method_does_what_the_library_does(done):
+    method, completed, _ = done
+    case = inputs(3)[2]
+    scene, _ = guides.Guides(None, "none", None, None, None, False, {}).scene(case)
+    *_, (last, _) = completion.search_together(
+        [case.key] * 2, [scene] * 2, compiled=method.compiled
+    )
+    alone = completion.finish(last, scene, compiled=method.compiled, blend="paste")
+    assert completed.loss[2] == pytest.approx(float(alone.score[0]), rel=1e-4)
+    expected = np.asarray(pixels.to_bytes(alone.completed[0])).astype(int)
+    assert np.abs(completed.images[2].astype(int) - expected).max() <= 1
+
+
+def test_columns_have_a_value_for_each_image(done):
+    _, completed, _ = done
+    assert completed.images.shape == (3, SIZE, SIZE, 3)
+    assert completed.images.dtype == np.uint8
+    assert completed.iterations.tolist() == [3, 3, 3]
+    assert not completed.failed.any() and (completed.seconds > 0).all()
+    for case, image in zip(inputs(3), completed.images, strict=True):
+        known = np.asarray(case.mask[0, ..., 0] > 0)
+        np.testing.assert_array_equal(image[known], case.picture[known])
+        assert (image[~known] != case.picture[~known]).any()
+
+
+def test_compiling_is_not_on_the_clock(done):
+    method, completed, seconds = done
+    assert completed.seconds.sum() < 0.5 * seconds
+    assert method.warm == {2}
+
+
+def test_warming_up_runs_each_program_once(monkeypatch):
+    ran = []
+
+    def search(method, group, scenes, *, at_once):
+        ran.append((at_once, method.compiled.settings.stages))
+        return [LOST] * len(group)
+
+    monkeypatch.setattr(methods, "search", search)
+    given = ["--restart_schedule=4x9,2x4,1x1", "--chunk=4"]
+    method = methods.read("cold", given, model(), images=1)
+    whole = ((4, 9), (2, 4), (1, 1))
+    methods.complete(method, inputs(1), at_once=1)
+    assert ran == [(1, ((4, 5), (2, 4), (1, 1))), (1, whole)]
+    methods.complete(method, inputs(1), at_once=1)
+    assert ran[2:] == [(1, whole)]
+
+
+def test_a_search_that_diverges_is_kept_as_a_mean_colour(done, monkeypatch):
+    method, *_ = done
+    monkeypatch.setattr(methods, "search", lambda *a, at_once: [LOST])
+    completed = methods.complete(method, inputs(1), at_once=2)
+    assert completed.failed.tolist() == [True] and np.isnan(completed.loss[0])
+    (case,) = inputs(1)
+    known = np.asarray(case.mask[0, ..., 0] > 0)
+    np.testing.assert_array_equal(completed.images[0][known], case.picture[known])
+    hole = completed.images[0][~known]
+    assert (hole == hole[0]).all()
+    np.testing.assert_allclose(hole[0], case.picture[known].mean(axis=0), atol=0.51)
+
+
+def test_other_stages_run_on_the_same_programs(done):
+    method, *_ = done
+    short = methods.with_stages(method, ((2, 2),))
+    (case,) = inputs(1)
+    scene, _ = method.guide.scene(case)
+    (last,) = methods.search(short, [case], [scene], at_once=2)
+    assert last.iteration == 2
+    assert short.compiled.advance is method.compiled.advance
+    assert method.compiled.settings.all_iterations == 3

@@ -1,0 +1,96 @@
+"""Many steps in one program: any number, from the host's or the device's rows."""
+
+import dataclasses
+import itertools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.training import stepping
+from inpaint_jax import runtime
+from inpaint_jax.errors import InputError
+
+KEY = jax.random.key(7)
+IMAGES = np.random.default_rng(1).integers(0, 256, (9, 4, 4, 3), np.uint8)
+LABELS = np.linspace(0.0, 1.0, 9, dtype=np.float32)
+ROWS = stepping.Rows((IMAGES, LABELS), batch_size=4, seed=2, on_device=False)
+LONGEST = 5
+
+
+class Info(NamedTuple):
+    mean: jax.Array
+    label: jax.Array
+    drawn: jax.Array
+    progress: jax.Array
+
+
+def advance(key, state, images, labels, progress):
+    assert images.dtype == jnp.uint8
+    drawn = jax.random.uniform(key)
+    brightness = images.astype(jnp.float32).mean(axis=(1, 2, 3))
+    state = {"count": state["count"] + 1, "sum": 0.5 * state["sum"] + brightness[0]}
+    return state, Info(brightness, labels, drawn, progress)
+
+
+def start():
+    everywhere, _ = runtime.data_parallel()
+    state = {"count": jnp.zeros((), jnp.int32), "sum": jnp.zeros(())}
+    return jax.device_put(state, everywhere)
+
+
+def taken(rows, *counts):
+    """Runs calls of so many steps each, after 3 that were taken before."""
+    program = stepping.Program(KEY, advance, rows, longest=LONGEST)
+    batches, first, state, told = rows.batches(3), 3, start(), []
+    for count in counts:
+        some = list(itertools.islice(batches, count))
+        over = [(first + i) / 64 for i in range(count)]
+        state, infos = program.run(state, first, some, over)
+        assert all(len(x) == count for x in infos.values())
+        first += count
+        told.append(infos)
+    joined = {name: np.concatenate([x[name] for x in told]) for name in told[0]}
+    return jax.tree.map(np.asarray, state), joined, program
+
+
+def test_steps_are_those_of_a_plain_loop():
+    state, told, _ = taken(ROWS, 4)
+    expected = start()
+    for i, batch in enumerate(itertools.islice(ROWS.batches(3), 4)):
+        key = jax.random.fold_in(KEY, 3 + i + 1)
+        expected, info = advance(
+            key, expected, *map(jnp.asarray, batch), jnp.float32((3 + i) / 64)
+        )
+        for name, values in info._asdict().items():
+            assert float(told[name][i]) == pytest.approx(
+                float(jnp.mean(values)), rel=1e-6
+            )
+    assert state["count"] == 4
+    assert float(state["sum"]) == pytest.approx(float(expected["sum"]), rel=1e-6)
+
+
+@pytest.mark.parametrize("rows", [ROWS, dataclasses.replace(ROWS, on_device=True)])
+def test_neither_the_grouping_nor_where_rows_lie_changes_a_bit(rows):
+    expected = taken(ROWS, 5)
+    *found, program = taken(rows, 1, 3, 1)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected[:2]), strict=True):
+        assert a.dtype == b.dtype and a.tobytes() == b.tobytes()
+    assert program._compiled._cache_size() == 1  # one program for any number of steps
+
+
+def test_a_batch_must_be_shared_out_evenly(monkeypatch):
+    monkeypatch.setattr(jax, "local_device_count", lambda: 3)
+    with pytest.raises(InputError, match=r"--batch_size=4: .* over 3 devices"):
+        dataclasses.replace(ROWS)
+
+
+def test_arrays_lie_on_an_accelerator_with_room(monkeypatch):
+    assert not stepping.fits_on_device(IMAGES)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    size = IMAGES.nbytes + LABELS.nbytes
+    monkeypatch.setattr(runtime, "free_memory", lambda: 4 * size + 4)
+    assert stepping.fits_on_device(IMAGES, LABELS)
+    assert not stepping.fits_on_device(IMAGES, LABELS, LABELS)

@@ -1,0 +1,56 @@
+"""CE, GFC and parser on disk: a release is read as it was written, and only as that."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from inpaint_jax.errors import InputError
+from inpaint_jax.models import context_encoder, face_completion
+from inpaint_jax.pretrained import feed_forward
+from tests import drawn
+
+SMALL = {
+    "ce": context_encoder.Architecture(image_size=16, features=4),
+    "gfc": face_completion.Architecture(image_size=16, features=4, bottleneck=6),
+    "parser": face_completion.ParserArchitecture(image_size=16, features=4),
+}
+
+
+def network(model):
+    variables = drawn.variables(feed_forward.template(SMALL[model]))
+    return feed_forward.FeedForward(SMALL[model], 108, variables, {})
+
+
+@pytest.mark.parametrize("model", SMALL)
+def test_a_release_is_read_as_it_was_written(tmp_path, model):
+    feed_forward.export(tmp_path, network(model), provenance={"command": "c"})
+    found = feed_forward.load(tmp_path, model=model)
+    assert (found.architecture, found.crop, found.model) == (SMALL[model], 108, model)
+    expected = jax.tree.map(
+        lambda x: np.asarray(x).astype(np.float16).astype(np.float32),
+        network(model).variables,
+    )
+    jax.tree.map(np.testing.assert_array_equal, found.variables, expected)
+    assert len(found.source["sha256"][model]) == 64
+
+
+def test_another_model_is_refused(tmp_path):
+    feed_forward.export(tmp_path, network("ce"), provenance={})
+    with pytest.raises(InputError, match="it is a ce, asked for is a gfc"):
+        feed_forward.load(tmp_path, model="gfc")
+
+
+def test_a_missing_model_says_which_command_makes_it(tmp_path):
+    with pytest.raises(InputError, match=r"experiments\.train --model=ce"):
+        feed_forward.load(tmp_path, model="ce")
+
+
+@pytest.mark.parametrize("crop", [0, -5])
+def test_a_description_without_a_crop_is_refused(tmp_path, crop):
+    feed_forward.export(tmp_path, network("ce"), provenance={})
+    file = tmp_path / "model.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "crop": crop}))
+    with pytest.raises(InputError, match="crop must be positive"):
+        feed_forward.load(tmp_path, model="ce")
