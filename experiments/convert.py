@@ -2,12 +2,12 @@
 
 python -m experiments.convert --generator=G.safetensors --discriminator=D.safetensors \
     --output=models/mine
-python -m experiments.inpaint --checkpoint=models/mine --start=normal
+python -m experiments.inpaint --checkpoint=models/mine --z_prior=normal
 
 Both files hold state dicts: safetensors.torch.save_file(netG.state_dict(), file). Which
 networks are understood is written in `inpaint_jax.torch_weights`. PyTorch's DCGANs are
 usually trained with normally distributed z. A search keeps z in [-1, 1], where two
-thirds of its numbers lay in training; --start=normal draws them so and clips them.
+thirds of its numbers lay in training; --z_prior=normal draws them so and clips them.
 """
 
 from absl import flags
@@ -50,7 +50,7 @@ def main() -> int:
         f"wrote {output}: {a.image_size} x {a.image_size} pixels, {a.features} "
         f"features, z of {a.z_dim}\n"
         "if it was trained with normal z, as usual with PyTorch, search with "
-        "--start=normal; z stays in [-1, 1]"
+        "--z_prior=normal; z stays in [-1, 1]"
     )
     return 0
 

@@ -19,8 +19,8 @@ _DEFAULTS = completion.Settings()
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "release", "A --run_dir of experiments.train, or a release folder."
 )
-_PRODUCTS = flags.DEFINE_enum(
-    "products",
+_PRECISION = flags.DEFINE_enum(
+    "precision",
     "auto",
     ["auto", "float32", "bfloat16"],
     "In which type convolutions multiply; auto: bfloat16 on accelerators. Sums, losses "
@@ -48,8 +48,8 @@ _SEARCH = {
     "optimizer": flags.DEFINE_enum(
         "optimizer", _DEFAULTS.optimizer, ["adam", "nesterov", "lbfgs"], "Of z."
     ),
-    "start": flags.DEFINE_enum(
-        "start", _DEFAULTS.start, ["uniform", "normal"], "How z is drawn."
+    "z_prior": flags.DEFINE_enum(
+        "z_prior", _DEFAULTS.z_prior, ["uniform", "normal"], "How z is drawn."
     ),
     "init": flags.DEFINE_enum(
         "init",
@@ -57,8 +57,11 @@ _SEARCH = {
         ["random", "encoder", "mixed"],
         "Where restarts begin: anywhere, around the encoder's guess, or half and half.",
     ),
-    "spread": flags.DEFINE_float(
-        "spread", _DEFAULTS.spread, "Of the restarts around that guess.", 0.0
+    "init_std": flags.DEFINE_float(
+        "init_std",
+        _DEFAULTS.init_std,
+        "Standard deviation of the restarts around that guess.",
+        0.0,
     ),
     "window": flags.DEFINE_integer(
         "window", _DEFAULTS.window, "Side of eq. 15's neighbourhood, odd.", 1
@@ -119,7 +122,7 @@ def prepare(
     Raises:
       InputError: the model cannot say where to start.
     """
-    products = _PRODUCTS.value
+    products = _PRECISION.value
     if products == "auto":
         products = "float32" if jax.default_backend() == "cpu" else "bfloat16"
     generate, discriminate = model.folded(

@@ -40,11 +40,11 @@ class Settings:
         to a minimum after the same number of steps.
       optimizer: "adam", "nesterov" (momentum 0.9, as the code of Yeh et al.), or
         "lbfgs", whose steps are the inverse Hessian's times the rate.
-      start: how random points are drawn: "uniform" on [-1, 1], as the generator was
+      z_prior: how random points are drawn: "uniform" on [-1, 1], as the generator was
         trained, or "normal", clipped.
       init: where the restarts begin: at "random" points; at the "encoder"'s guess, the
-        first exactly, the others `spread` around it; or "mixed", one half each.
-      spread: standard deviation of the restarts around the guess.
+        first exactly, the others around it; or "mixed", one half each.
+      init_std: standard deviation of the restarts around the guess.
       window: of the context weights, eq. 15.
       lambda_context: weight of eq. 16.
       lambda_prior: weight of eq. 19.
@@ -62,9 +62,9 @@ class Settings:
     decay: bool = True
     restart_schedule: tuple[tuple[int, int], ...] = ()
     optimizer: Literal["adam", "nesterov", "lbfgs"] = "adam"
-    start: Literal["uniform", "normal"] = "uniform"
+    z_prior: Literal["uniform", "normal"] = "uniform"
     init: Literal["random", "encoder", "mixed"] = "encoder"
-    spread: float = 0.3
+    init_std: float = 0.3
     window: int = 21
     lambda_context: float = 1.0
     lambda_prior: float = 0.003
@@ -277,7 +277,7 @@ def starting_points(
     """
     restarts, _ = settings.stages[0]
     shape = (restarts, z_dim)
-    if settings.start == "normal":
+    if settings.z_prior == "normal":
         points = jnp.clip(jax.random.normal(key, shape), -1.0, 1.0)
     else:
         points = jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
@@ -287,7 +287,7 @@ def starting_points(
     if settings.init == "mixed":
         nearby = (restarts + 1) // 2
     key_spread = jax.random.fold_in(key, 2)
-    around = settings.spread * jax.random.normal(key_spread, (nearby, z_dim))
+    around = settings.init_std * jax.random.normal(key_spread, (nearby, z_dim))
     around = jnp.clip(guess + around.at[0].set(0.0), -1.0, 1.0)
     return points.at[:nearby].set(around)
 

@@ -84,7 +84,7 @@ def test_the_release_says_what_it_was_made_of(converted, files):
 
 
 def test_a_search_takes_the_release(converted, launched, tmp_path):
-    flags = ("--init=random", "--start=normal", "--iterations=1", "--restarts=1")
+    flags = ("--init=random", "--z_prior=normal", "--iterations=1", "--restarts=1")
     done = launched(
         "experiments.inpaint",
         f"--checkpoint={converted[1]}",

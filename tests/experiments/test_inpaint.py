@@ -166,7 +166,12 @@ def variants(base, both, bench):
             "--images_at_once=2",
             f"--compilation_cache_dir={bench}/programs",
         ),
-        "scheduled": (*QUICK, one, "--restart_schedule=2x2,1x1", "--products=bfloat16"),
+        "scheduled": (
+            *QUICK,
+            one,
+            "--restart_schedule=2x2,1x1",
+            "--precision=bfloat16",
+        ),
         "white": (*QUICK, one, f"--mask={bench}/white_hole.png", "--original_known"),
         "black": (
             *QUICK,

@@ -225,17 +225,17 @@ def test_the_key_of_an_image_comes_from_its_name(key):
 SCENE = completion.Scene(jnp.zeros((1, SIZE, SIZE, 3)), jnp.ones((1, SIZE, SIZE, 1)))
 
 
-@pytest.mark.parametrize("start", ["uniform", "normal"])
-def test_starting_points_fill_the_box(start):
+@pytest.mark.parametrize("z_prior", ["uniform", "normal"])
+def test_starting_points_fill_the_box(z_prior):
     compiled = completion.prepare(
-        generate, no_opinion, z_dim=100, settings=settings(restarts=50, start=start)
+        generate, no_opinion, z_dim=100, settings=settings(restarts=50, z_prior=z_prior)
     )
     z = started(compiled, jax.random.key(3), SCENE)
     assert z.shape == (50, 100)
     assert np.abs(z).max() <= 1
     # Variance 1/3 of the uniform law; a clipped normal has 32 % of its mass at +-1.
-    at_the_border = 0.0 if start == "uniform" else 0.3173
-    variance = 1 / 3 if start == "uniform" else 0.5161
+    at_the_border = 0.0 if z_prior == "uniform" else 0.3173
+    variance = 1 / 3 if z_prior == "uniform" else 0.5161
     assert np.mean(np.abs(z) == 1) == pytest.approx(at_the_border, abs=0.03)
     assert np.var(z) == pytest.approx(variance, abs=0.03)
     assert np.mean(z) == pytest.approx(0, abs=0.05)
@@ -299,7 +299,7 @@ def test_restarts_begin_around_the_guess(init, restarts, near):
         generate,
         no_opinion,
         z_dim=100,
-        settings=settings(restarts=restarts, init=init, spread=0.01),
+        settings=settings(restarts=restarts, init=init, init_std=0.01),
         encode=encode,
     )
     image, mask = jnp.full((1, SIZE, SIZE, 3), -0.4), jnp.full((1, SIZE, SIZE, 1), 0.25)
@@ -318,7 +318,7 @@ def test_restarts_around_a_guess_stay_in_the_box():
         jax.random.key(0),
         jnp.ones((1, 5)),
         z_dim=5,
-        settings=settings(init="encoder", spread=2.0),
+        settings=settings(init="encoder", init_std=2.0),
     )
     assert np.abs(points).max() == 1.0 and points.min() < 0.0
 
