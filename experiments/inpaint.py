@@ -1,4 +1,4 @@
-"""Completes damaged faces.
+r"""Completes damaged faces.
 
 python -m experiments.inpaint
 python -m experiments.inpaint --flagfile=experiments/flags/landmark.flags \
@@ -9,15 +9,15 @@ import dataclasses
 import pathlib
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tqdm
-from absl import flags
 from jaxtyping import UInt8
 
-from experiments.common import application, cases, reporting
-from experiments.search import guides, searches
+from experiments.common import application, cases, options, reporting
+from experiments.common.options import option
+from experiments.search import guides, methods, searches
 from inpaint_jax import runtime, types
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
@@ -29,35 +29,39 @@ from inpaint_jax.search import completion
 _PORTRAIT = files.ASSETS / "portrait.png"
 _SHOWN_RESTARTS = 4
 
-_IMAGES = flags.DEFINE_string(
-    "images",
-    None,
-    "A picture, or a folder of pictures with an optional [start:stop]; by default the "
-    "portrait that comes with the package.",
-)
-_MASK = flags.DEFINE_string(
-    "mask", "centre", f"{', '.join(masks.MASKS)}, or a picture that marks the hole."
-)
-_MASK_HOLE = flags.DEFINE_enum(
-    "mask_hole", "white", ["white", "black"], "Which colour marks the hole in a file."
-)
-_ORIGINAL = flags.DEFINE_bool(
-    "original_known",
-    None,
-    "Whether the pictures are undamaged, so that the result can be scored; by default "
-    "yes for a named mask, no for a mask file.",
-)
-_OUTPUT = flags.DEFINE_string("output_dir", "outputs", "Folder to write to.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of masks and starting points.", 0, 2**32 - 1)
-_FIGURE = flags.DEFINE_bool(
-    "landmark_figure", False, "Draw the landmarks through each search."
-)
-_TOGETHER = flags.DEFINE_integer(
-    "images_at_once", 1, "Searched for as one program, if memory allows.", 1
-)
-_MEMORY = flags.DEFINE_float(
-    "max_memory", None, "GB for that program; by default most of what is free.", 0.0
-)
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """What is completed, and where it is written."""
+
+    images: str | None = option(
+        None,
+        "A picture, or a folder of pictures with an optional [start:stop]; by default "
+        "the portrait that comes with the package.",
+    )
+    mask: str = option(
+        "centre", f"{', '.join(masks.MASKS)}, or a picture that marks the hole."
+    )
+    mask_hole: Literal["white", "black"] = option(
+        "white", "Which colour marks the hole in a file."
+    )
+    original_known: bool | None = option(
+        None,
+        "Whether the pictures are undamaged, so that the result can be scored; by "
+        "default yes for a named mask, no for a mask file.",
+    )
+    output_dir: str = option("outputs", "Folder to write to.")
+    seed: int = option(0, "Of masks and starting points.", least=0, most=2**32 - 1)
+    landmark_figure: bool = option(False, "Draw the landmarks through each search.")
+    images_at_once: int = option(
+        1, "Searched for as one program, if memory allows.", least=1
+    )
+    max_memory: float | None = option(
+        None, "GB for that program; by default most of what is free.", least=0.0
+    )
+
+
+options.define(Pictures, heading="Pictures")
 
 
 class Task(NamedTuple):
@@ -92,34 +96,42 @@ class Found(NamedTuple):
 
 def main() -> int:
     """Completes every input; returns 1 if some had to be skipped."""
-    settings = searches.settings()
-    output = files.make_directory(_OUTPUT.value)
+    wanted, asked = options.read(Pictures), options.read(searches.Search)
+    landmarks = options.read(guides.Landmarks)
+    output = files.make_directory(wanted.output_dir)
     inputs = cases.list_inputs(
-        _IMAGES.value or str(_PORTRAIT), mask=_MASK.value, output=output
+        wanted.images or str(_PORTRAIT), mask=wanted.mask, output=output
     )
-    hole = cases.read_hole(_MASK.value, hole_is_white=_MASK_HOLE.value == "white")
-    model = weights.load(searches.CHECKPOINT.value)
-    guide = guides.from_flags(size=model.architecture.image_size, crop=model.crop)
-    if _FIGURE.value:
+    hole = cases.read_hole(wanted.mask, hole_is_white=wanted.mask_hole == "white")
+    model = weights.load(options.read(searches.Checkpoint).checkpoint)
+    size = model.architecture.image_size
+    guide = guides.load(landmarks, size=size, crop=model.crop)
+    if wanted.landmark_figure:
         guide.check_figure()
-    compiled = searches.prepare(
-        model, settings, guide.loss(), images=min(_TOGETHER.value, len(inputs))
-    )
-    application.write_effective_flags(output, searches, guides)
+    most = min(wanted.images_at_once, len(inputs))
+    compiled = searches.prepare(model, asked, guide.loss(), images=most)
+    application.write_effective_flags(output, Pictures, *methods.OPTIONS)
     for earlier in ("report.json", "grid.png"):
         (output / earlier).unlink(missing_ok=True)
     trace = reporting.JsonLines(output / "trace.jsonl")
     entries, rows, skipped = [], [], []
     at_once = None
-    for tasks in _groups(inputs, hole, model, guide, skipped):
+    for tasks in _groups(inputs, hole, model, guide, wanted, skipped):
         if at_once is None:
-            at_once = _that_fit(min(_TOGETHER.value, len(inputs)), tasks[0], compiled)
+            at_once = _that_fit(most, tasks[0], compiled, wanted.max_memory)
         for first in range(0, len(tasks), at_once):
             for found in search(
                 tasks[first : first + at_once], compiled, trace, at_once=at_once
             ):
                 try:
-                    entry, row = finish(found, compiled, guide, output)
+                    entry, row = finish(
+                        found,
+                        compiled,
+                        guide,
+                        output,
+                        blend=asked.blend,
+                        figure=wanted.landmark_figure,
+                    )
                 except InputError as error:
                     _skip(error, inputs, skipped)
                     continue
@@ -127,14 +139,14 @@ def main() -> int:
                 rows.append(row)
                 _print_entry(entry, output)
     if not entries:
-        raise InputError(f"--images={_IMAGES.value}: none of the pictures can be used.")
+        raise InputError(f"--images={wanted.images}: none of the pictures can be used.")
     files.write_picture(output / "grid.png", reporting.sheet(rows, enlarge=2))
     report = {
         "mask": hole.name,
-        "ranking": _ranking(settings, guide),
-        "seed": _SEED.value,
-        "settings": dataclasses.asdict(settings),
-        "blend": searches.BLEND.value,
+        "ranking": _ranking(asked.settings, guide),
+        "seed": wanted.seed,
+        "settings": dataclasses.asdict(asked.settings),
+        "blend": asked.blend,
         "model": {
             **model.source,
             "architecture": dataclasses.asdict(model.architecture),
@@ -150,7 +162,14 @@ def main() -> int:
     return 1 if skipped else 0
 
 
-def _groups(inputs, hole, model, guide, skipped) -> Iterator[list[Task]]:
+def _groups(
+    inputs: list[pathlib.Path],
+    hole: cases.Hole,
+    model: weights.Model,
+    guide: guides.Guides,
+    wanted: Pictures,
+    skipped: list[str],
+) -> Iterator[list[Task]]:
     """Reads the pictures, as many at once as are searched for together."""
     waiting = []
     for path in inputs:
@@ -160,33 +179,35 @@ def _groups(inputs, hole, model, guide, skipped) -> Iterator[list[Task]]:
                 hole,
                 crop=model.crop,
                 size=model.architecture.image_size,
-                seed=_SEED.value,
-                original_known=_ORIGINAL.value,
+                seed=wanted.seed,
+                original_known=wanted.original_known,
             )
             scene, described = guide.scene(case)
         except InputError as error:
             _skip(error, inputs, skipped)
             continue
         waiting.append(Task(case, scene, described))
-        if len(waiting) == _TOGETHER.value:
+        if len(waiting) == wanted.images_at_once:
             yield waiting
             waiting = []
     if waiting:
         yield waiting
 
 
-def _skip(error, inputs, skipped):
+def _skip(error: InputError, inputs: list[pathlib.Path], skipped: list[str]) -> None:
     if len(inputs) == 1:
         raise error
     print(f"skipped {error}")
     skipped.append(str(error))
 
 
-def _that_fit(at_once, task, compiled):
+def _that_fit(
+    at_once: int, task: Task, compiled: completion.Search, most: float | None
+) -> int:
     """How many pictures like this one the memory allows to search for at once."""
-    if at_once == 1 and _MEMORY.value is None:
+    if at_once == 1 and most is None:
         return 1
-    gigabytes = _MEMORY.value or 0.8 * runtime.free_memory() / 1e9
+    gigabytes = most or 0.8 * runtime.free_memory() / 1e9
     one = completion.memory(task.case.key, task.scene, compiled=compiled) / 1e9
     if one > gigabytes:
         raise InputError(
@@ -248,6 +269,9 @@ def finish(
     compiled: completion.Search,
     guide: guides.Guides,
     output: pathlib.Path,
+    *,
+    blend: str,
+    figure: bool,
 ) -> tuple[dict[str, Any], list[UInt8[np.ndarray, "height width 3"]]]:
     """Completes one picture and writes it.
 
@@ -256,6 +280,8 @@ def finish(
       compiled: the search.
       guide: of the landmarks.
       output: folder for the picture.
+      blend: how the hole is put in, see `completion.finish`.
+      figure: whether the landmarks through the search are drawn.
 
     Returns:
       The report's entry and the row of the grid: the damaged image, G(z) under the same
@@ -267,9 +293,7 @@ def finish(
     started = time.monotonic()
     case, scene, described = found.task
     completion.check(found.last)
-    result = completion.finish(
-        found.last, scene, compiled=compiled, blend=searches.BLEND.value
-    )
+    result = completion.finish(found.last, scene, compiled=compiled, blend=blend)
     completed = pixels.to_bytes(result.completed)
     files.write_picture(output / f"{case.name}.png", np.asarray(completed[0]))
     entry = {
@@ -282,7 +306,7 @@ def finish(
         "scores_of_restarts": np.asarray(result.score).tolist(),
         "seconds": round(found.seconds + time.monotonic() - started, 3),
     }
-    if _FIGURE.value:
+    if figure:
         drawn = guide.figure(scene, [compiled.generate(z[None]) for z in found.best])
         files.write_picture(output / f"{case.name}_landmarks.png", drawn)
     shown = np.asarray(pixels.to_bytes(result.generated[:_SHOWN_RESTARTS]))

@@ -1,7 +1,7 @@
 """How fast a search is: one step of all candidates, against the same step elsewhere."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -24,7 +24,7 @@ _CANDIDATES, _STEPS = (8, 16, 32, 64, 128, 256), (5, 20, 80)
 
 
 def steps(
-    key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int, peers: list[str]
+    key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int, peers: Sequence[str]
 ) -> dict[str, Callable[[], Any]]:
     """Returns steps of a search, each a function without arguments.
 

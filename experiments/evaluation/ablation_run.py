@@ -43,6 +43,7 @@ class Run:
       output: folder of the results.
       model: the networks.
       equal: what all variants get as much of, see `budgets.measure`.
+      usual: how all variants search where their flags say nothing else.
     """
 
     variants: dict[str, list[str]]
@@ -53,11 +54,13 @@ class Run:
     output: pathlib.Path
     model: weights.Model
     equal: str
+    usual: methods.Asked
 
     def method(self, name: str, *more: str) -> methods.Method:
         """Prepares a variant; `more` are further flags."""
         arguments = [*self.variants[name], *more]
-        return methods.read(name, arguments, self.model, images=self.at_once)
+        asked = methods.parse(name, arguments, base=self.usual)
+        return methods.prepare(name, asked, self.model, images=self.at_once)
 
     def read(self, hole: cases.Hole, *, seed: int) -> list[cases.Case]:
         """Reads the faces, each with its mask and starting points."""

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 from jaxtyping import Bool, Float, UInt8
 
-from experiments.common import cases
-from experiments.search import guides, methods, searches
+from experiments.common import cases, options
+from experiments.common.options import option
+from experiments.search import methods, searches
 from experiments.training import training
 from inpaint_jax import types
 from inpaint_jax.baselines import low_rank, nearest, patch_match, total_variation
@@ -28,15 +28,24 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending, pixels
 from inpaint_jax.pretrained import feed_forward, weights
 
-CE = flags.DEFINE_string("ce", "release", "A --run_dir of --model=ce, or a release.")
-GFC = flags.DEFINE_string("gfc", "release", "The same of --model=gfc.")
-BANK = flags.DEFINE_string(
-    "bank", None, "Of nn: the training faces, as --data of experiments.train."
-)
 _FLAG_FILES = pathlib.Path(str(importlib.resources.files("experiments") / "flags"))
 _SEARCHES = {"si": "si_paper", "landmark": "landmark", "thesis": "thesis"}
 _STEPS = 8
 LEARNED, LOCAL = (*_SEARCHES, "ce", "gfc"), ("tv", "lr", "pm", "nn", "mean")
+
+
+@dataclasses.dataclass(frozen=True)
+class Learned:
+    """What the systems other than searches have learned from."""
+
+    ce: str = option("release", "A --run_dir of --model=ce, or a release.")
+    gfc: str = option("release", "The same of --model=gfc.")
+    bank: str | None = option(
+        None, "Of nn: the training faces, as --data of experiments.train."
+    )
+
+
+options.define(Learned, heading="Other systems")
 
 
 class Completions(NamedTuple):
@@ -74,13 +83,17 @@ class System:
 Fill = Callable[[types.Image, types.Mask, jax.Array], tuple[jax.Array, jax.Array]]
 """(images, masks, keys) -> images, and where it failed."""
 
+Made = tuple[dict[str, Any], Fill]
+"""What decides what a system makes, and how it fills holes."""
 
-def named(name: str, model: weights.Model, *, at_once: int) -> System:
+
+def named(name: str, model: weights.Model, learned: Learned, *, at_once: int) -> System:
     """Prepares a system.
 
     Args:
       name: one of `LOCAL` or `LEARNED`, or a flag file of experiments.inpaint.
       model: the generator, which also says which crops and sizes there are.
+      learned: what other systems have learned from.
       at_once: how many images make a batch.
 
     Raises:
@@ -97,14 +110,17 @@ def named(name: str, model: weights.Model, *, at_once: int) -> System:
             f"--methods={name}: no such method; give some of "
             f"{', '.join((*LEARNED, *LOCAL))}, or a flag file of experiments.inpaint."
         )
-    described, fill = makers[name](model)
+    described, fill = makers[name](model, learned)
     return System(name, described, _in_batches(fill, at_once))
 
 
-def _search(name, flag_file, model, at_once):
-    method = methods.read(
-        name, [f"--flagfile={flag_file}", *_given()], model, images=at_once
-    )
+def _search(
+    name: str, flag_file: pathlib.Path, model: weights.Model, at_once: int
+) -> System:
+    asked = methods.parse(name, [f"--flagfile={flag_file}"])
+    # What the process was given besides goes before what the file says.
+    asked = options.read(methods.Asked, base=asked)
+    method = methods.prepare(name, asked, model, images=at_once)
     described = {
         "settings": dataclasses.asdict(method.settings),
         "blend": method.blend,
@@ -133,42 +149,30 @@ def _follow(method, case):
     return faces
 
 
-def _given():
-    """Flags of searches that the process was given."""
-    found = [
-        flag
-        for module in (searches, guides)
-        for flag in flags.FLAGS.get_flags_for_module(module)
-    ]
-    known = {flag.name: flag for flag in found if flag.present}
-    known.pop(searches.CHECKPOINT.name, None)
-    return [flag.serialize() for flag in known.values()]
-
-
-def _mean(model):
-    del model
+def _mean(model: weights.Model, learned: Learned) -> Made:
+    del model, learned
     return {}, jax.jit(
         lambda image, mask, key: (_mean_colour(image, mask), _never(image))
     )
 
 
-def _tv(model):
-    del model
+def _tv(model: weights.Model, learned: Learned) -> Made:
+    del model, learned
 
     return _options(total_variation.solve), jax.jit(
         lambda image, mask, key: (total_variation.complete(image, mask), _never(image))
     )
 
 
-def _lr(model):
-    del model
+def _lr(model: weights.Model, learned: Learned) -> Made:
+    del model, learned
     return _options(low_rank.solve), jax.jit(
         lambda image, mask, key: (low_rank.complete(image, mask), _never(image))
     )
 
 
-def _pm(model):
-    del model
+def _pm(model: weights.Model, learned: Learned) -> Made:
+    del model, learned
 
     def fill(image, mask, key):
         filled, info = patch_match.solve(key, image, mask)
@@ -177,24 +181,24 @@ def _pm(model):
     return _options(patch_match.solve), jax.jit(fill)
 
 
-def _nn(model):
-    if not BANK.value:
+def _nn(model: weights.Model, learned: Learned) -> Made:
+    if not learned.bank:
         raise InputError(
             "--methods=nn: needs the training faces to search in; give "
             "--bank=folder:DIR[:8500]."
         )
     faces = training.load(
-        BANK.value, crop=model.crop, size=model.architecture.image_size
+        learned.bank, crop=model.crop, size=model.architecture.image_size
     )
 
     def fill(image, mask, key):
         return nearest.complete(image, mask, faces.images), _never(image)
 
-    return {"bank": BANK.value, "faces": len(faces.images)}, fill
+    return {"bank": learned.bank, "faces": len(faces.images)}, fill
 
 
-def _ce(model):
-    network = _feed_forward("ce", CE.value, model)
+def _ce(model: weights.Model, learned: Learned) -> Made:
+    network = _feed_forward("ce", learned.ce, model)
 
     def fill(image, mask, key):
         drawn = network.apply(image, mask)
@@ -203,8 +207,8 @@ def _ce(model):
     return {"model": network.source}, jax.jit(fill)
 
 
-def _gfc(model):
-    network = _feed_forward("gfc", GFC.value, model)
+def _gfc(model: weights.Model, learned: Learned) -> Made:
+    network = _feed_forward("gfc", learned.gfc, model)
 
     def fill(image, mask, key):
         drawn = network.apply(image, mask)

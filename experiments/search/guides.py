@@ -1,16 +1,17 @@
-"""What guides the landmarks of a search: flags, models, and a target for each image."""
+"""What guides the landmarks of a search: options, models, a target for each image."""
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 from jaxtyping import UInt8
 
-from experiments.common import application, cases, reporting
+from experiments.common import cases, options, reporting
+from experiments.common.fields import About
+from experiments.common.options import option
 from experiments.search import landmark_figure
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
@@ -23,73 +24,55 @@ from inpaint_jax.models import landmark_net
 from inpaint_jax.pretrained import landmark_predictor
 from inpaint_jax.search import completion, landmark_term
 
-_DEFAULTS = landmark_term.Settings()
-_TERM = flags.DEFINE_enum(
-    "landmark_term",
-    _DEFAULTS.term,
-    ["none", "step", "soft", "net"],
-    "none: as SI; step: the count of eqs. 17 and 18; soft: a smooth loss by dlib's "
-    "cascade; net: by the landmark net.",
-)
-_TARGET = flags.DEFINE_enum(
-    "landmark_target",
-    "predicted",
-    ["masked", "predicted", "oracle"],
-    "Where the points should be: dlib on the damaged image (thesis), the landmark net, "
-    "or dlib on the undamaged image (an upper bound, with --allow_oracle).",
-)
-_ALLOW_ORACLE = flags.DEFINE_bool(
-    "allow_oracle", False, "Let --landmark_target=oracle look at the undamaged image."
-)
-_MODEL = flags.DEFINE_string(
-    "landmark_model", None, "dlib's 68-point model; by default the installed one."
-)
-_NET = flags.DEFINE_string(
-    "landmark_net",
-    "release",
-    "A --run_dir of experiments.train_landmarks, or a release.",
-)
-_SCORES = flags.DEFINE_bool(
-    "landmark_scores", False, "Report the landmark error where the original is known."
-)
-SETTINGS = {
-    "gradient": flags.DEFINE_enum(
-        "landmark_gradient",
-        _DEFAULTS.gradient,
-        ["none", "spsa", "es"],
-        "How the count moves z: not at all, or by an estimated gradient.",
-    ),
-    "input": flags.DEFINE_enum(
-        "landmark_input",
-        _DEFAULTS.input,
-        ["masked", "composite"],
-        "What is measured: G(z) under the mask, or G(z) in the hole of the image.",
-    ),
-    "loss": flags.DEFINE_enum(
-        "landmark_loss",
-        _DEFAULTS.loss,
-        ["hinge", "huber", "shape", "proportions"],
-        "Of soft and net, see landmark_losses.",
-    ),
-    "threshold": flags.DEFINE_float(
-        "landmark_threshold", _DEFAULTS.threshold, "How far off is free.", 0.0
-    ),
-    "threshold_unit": flags.DEFINE_enum(
-        "landmark_threshold_unit",
-        _DEFAULTS.threshold_unit,
-        ["pixels", "eyes"],
-        "Pixels, or shares of the distance between the eyes.",
-    ),
-    "temperature": flags.DEFINE_float(
-        "landmark_temperature", _DEFAULTS.temperature, "Of soft, in grey levels.", 1e-3
-    ),
-    "pairs": flags.DEFINE_integer(
-        "landmark_pairs", _DEFAULTS.pairs, "Of points, for spsa and es.", 1
-    ),
-    "radius": flags.DEFINE_float(
-        "landmark_radius", _DEFAULTS.radius, "Of the points, for spsa and es.", 1e-3
-    ),
-}
+_Term = landmark_term.Settings  # a field has the name of the module
+
+
+@dataclasses.dataclass(frozen=True)
+class Landmarks:
+    """How landmarks guide a search."""
+
+    landmark_term: Literal["none", "step", "soft", "net"] = option(
+        _Term.term,
+        "none: as SI; step: the count of eqs. 17 and 18; soft: a smooth loss by dlib's "
+        "cascade; net: by the landmark net.",
+    )
+    landmark_target: Literal["masked", "predicted", "oracle"] = option(
+        "predicted",
+        "Where the points should be: dlib on the damaged image (thesis), the landmark "
+        "net, or dlib on the undamaged image (an upper bound, with --allow_oracle).",
+    )
+    allow_oracle: bool = option(
+        False, "Let --landmark_target=oracle look at the undamaged image."
+    )
+    landmark_model: str | None = option(
+        None, "dlib's 68-point model; by default the installed one."
+    )
+    landmark_net: str = option(
+        "release", "A --run_dir of experiments.train_landmarks, or a release."
+    )
+    landmark_scores: bool = option(
+        False, "Report the landmark error where the original is known."
+    )
+    settings: _Term = options.nested(
+        _Term(),
+        prefix="landmark_",
+        without=("term",),
+        threshold=About(
+            "How far off a point (for step, a coordinate) may be, see "
+            "--landmark_threshold_unit.",
+            least=0.0,
+        ),
+        temperature=About(least=1e-3),
+        pairs=About("Of points, for spsa and es.", least=1),
+        radius=About("Of these points around z, for spsa and es.", least=1e-3),
+    )
+
+    @property
+    def used(self) -> _Term | None:
+        """The settings of the landmark term, or None without it."""
+        if self.landmark_term == "none":
+            return None
+        return dataclasses.replace(self.settings, term=self.landmark_term)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,40 +238,36 @@ class Guides:
         return _target_of_cascade(self.model, seen, box), {"face_box": source}
 
 
-def from_flags(*, size: int, crop: int) -> Guides:
-    """Loads what the flags ask for.
+def load(asked: Landmarks, *, size: int, crop: int) -> Guides:
+    """Loads what is asked for.
 
     Args:
+      asked: how landmarks guide the search.
       size: height and width of the generator's images.
       crop: side of its training crops in CelebA pixels.
 
     Raises:
-      InputError: flags contradict each other, or a model is missing or does not fit.
+      InputError: options contradict each other, or a model is missing or does not fit.
     """
-    application.check_numbers(*SETTINGS.values())
-    settings = None
-    if _TERM.value != "none":
-        values: dict[str, Any] = {"term": _TERM.value}
-        values |= {name: flag.value for name, flag in SETTINGS.items()}
-        settings = landmark_term.Settings(**values)
-    _check(settings)
-    target, scored = _TARGET.value if settings else "none", bool(_SCORES.value)
+    _check(asked)
+    settings, scored = asked.used, asked.landmark_scores
+    target = asked.landmark_target if settings else "none"
     hashes, model, predictor, detector = {}, None, None, None
     finds_faces = scored or target in ("masked", "oracle")
     if finds_faces or (settings and settings.term != "net"):
-        model, hashes["cascade"] = _cascade(_MODEL.value)
+        model, hashes["cascade"] = _cascade(asked.landmark_model)
     if finds_faces:
         detector = dlib_host.Detector()
     if target == "predicted" or (settings and settings.term == "net"):
-        predictor = _landmark_net(_NET.value)
+        predictor = _landmark_net(asked.landmark_net)
         hashes["net"] = predictor.source
-        _check_fits(predictor, size, crop)
+        _check_fits(predictor, asked.landmark_net, size, crop)
     return Guides(settings, target, detector, model, predictor, scored, hashes)
 
 
 # Read once, however many searches of a process use them.
 @functools.cache
-def _cascade(path):
+def _cascade(path: str | None) -> tuple[ShapeModel, str]:
     model, hashes = dlib_host.read_model(dlib_host.find_model(path))
     return jax.tree.map(jnp.asarray, model), hashes
 
@@ -296,32 +275,35 @@ def _cascade(path):
 _landmark_net = functools.cache(landmark_predictor.load)
 
 
-def _check(settings):
-    if settings is None:
+def _check(asked: Landmarks) -> None:
+    if asked.used is None:
         return
-    if settings.gradient != "none" and settings.term != "step":
+    gradient = asked.settings.gradient
+    if gradient != "none" and asked.landmark_term != "step":
         raise InputError(
-            f"--landmark_gradient={settings.gradient}: only the count needs an "
-            "estimated gradient; give --landmark_term=step or leave it out."
+            f"--landmark_gradient={gradient}: only the count needs an estimated "
+            "gradient; give --landmark_term=step or leave it out."
         )
-    if _TARGET.value == "oracle" and not _ALLOW_ORACLE.value:
+    if asked.landmark_target == "oracle" and not asked.allow_oracle:
         raise InputError(
             "--landmark_target=oracle: looks at the undamaged image, as no completion "
             "can; add --allow_oracle to compute this upper bound."
         )
 
 
-def _check_fits(predictor, size, crop):
+def _check_fits(
+    predictor: landmark_predictor.LandmarkPredictor, path: str, size: int, crop: int
+) -> None:
     points = predictor.architecture.points
     if points != dlib_host.POINTS:
         raise InputError(
-            f"--landmark_net={_NET.value}: places {points} points; give a net of "
+            f"--landmark_net={path}: places {points} points; give a net of "
             f"{dlib_host.POINTS}."
         )
     found = predictor.architecture.image_size, predictor.crop
     if found != (size, crop):
         raise InputError(
-            f"--landmark_net={_NET.value}: was trained on images of {found[0]} pixels "
+            f"--landmark_net={path}: was trained on images of {found[0]} pixels "
             f"and crops of {found[1]}, the generator on {size} and {crop}; give a net "
             "for these."
         )

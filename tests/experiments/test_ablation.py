@@ -11,8 +11,6 @@ import sys
 import jax
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from experiments.common import cases
 from experiments.evaluation import ablation_run, ablation_table, scoring
@@ -64,8 +62,7 @@ def call(bench):
         return {name: apart + i for i, name in enumerate(scoring.COLUMNS)}
 
     def run(folder, *given, variants=(NONE, OTHER), **changes):
-        with flagsaver.flagsaver(), jax.numpy_dtype_promotion("standard"):
-            flags.FLAGS(["ablation", *QUICK, *given])
+        with jax.numpy_dtype_promotion("standard"):
             wanted = ablation_run.Run(
                 variants=ablation_run.parse(variants),
                 paths=sorted(faces.iterdir()),
@@ -75,6 +72,7 @@ def call(bench):
                 output=folder,
                 model=model,
                 equal="time",
+                usual=methods.parse("usual", [*QUICK, *given]),
             )
             wanted = dataclasses.replace(wanted, **changes)
             prepared = ablation_run.prepare(wanted)
