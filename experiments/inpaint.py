@@ -115,36 +115,41 @@ def main() -> int:
         (output / earlier).unlink(missing_ok=True)
     trace = reporting.JsonLines(output / "trace.jsonl")
     entries, rows, skipped = [], [], []
-    at_once = None
-    for tasks in _groups(inputs, hole, model, guide, wanted, skipped):
-        if at_once is None:
-            at_once = _that_fit(most, tasks[0], compiled, wanted.max_memory)
-        for first in range(0, len(tasks), at_once):
-            for found in search(
-                tasks[first : first + at_once], compiled, trace, at_once=at_once
-            ):
-                try:
-                    entry, row = finish(
-                        found,
-                        compiled,
-                        guide,
-                        output,
-                        blend=asked.blend,
-                        figure=wanted.landmark_figure,
-                    )
-                except InputError as error:
-                    _skip(error, inputs, skipped)
-                    continue
-                entries.append(entry)
-                rows.append(row)
-                _print_entry(entry, output)
+    groups = _groups(inputs, hole, model, guide, wanted, skipped)
+    memory = wanted.max_memory
+    for found in _searched(groups, compiled, trace, most=most, memory=memory):
+        figure = wanted.landmark_figure
+        try:
+            entry, row = finish(
+                found, compiled, guide, output, blend=asked.blend, figure=figure
+            )
+        except InputError as error:
+            _skip(error, inputs, skipped)
+            continue
+        entries.append(entry)
+        rows.append(row)
+        _print_entry(entry, output)
     if not entries:
         raise InputError(f"--images={wanted.images}: none of the pictures can be used.")
     files.write_picture(output / "grid.png", reporting.sheet(rows, enlarge=2))
     report = {
         "mask": hole.name,
-        "ranking": _ranking(asked.settings, guide),
         "seed": wanted.seed,
+        **_described(asked, guide, model),
+        "mean": _mean(entries),
+        "images": entries,
+        "skipped": skipped,
+    }
+    files.write_json(output / "report.json", report)
+    return 1 if skipped else 0
+
+
+def _described(
+    asked: searches.Search, guide: guides.Guides, model: weights.Model
+) -> dict[str, Any]:
+    """What the report says of a search."""
+    return {
+        "ranking": _ranking(asked.settings, guide),
         "settings": dataclasses.asdict(asked.settings),
         "blend": asked.blend,
         "model": {
@@ -154,12 +159,7 @@ def main() -> int:
         },
         "landmarks": guide.describe(),
         **reporting.environment(),
-        "mean": _mean(entries),
-        "images": entries,
-        "skipped": skipped,
     }
-    files.write_json(output / "report.json", report)
-    return 1 if skipped else 0
 
 
 def _groups(
@@ -192,6 +192,24 @@ def _groups(
             waiting = []
     if waiting:
         yield waiting
+
+
+def _searched(
+    groups: Iterator[list[Task]],
+    compiled: completion.Search,
+    trace: reporting.JsonLines,
+    *,
+    most: int,
+    memory: float | None,
+) -> Iterator[Found]:
+    """Searches for groups of pictures, as many at once as the memory allows."""
+    at_once = None
+    for tasks in groups:
+        if at_once is None:
+            at_once = _that_fit(most, tasks[0], compiled, memory)
+        for first in range(0, len(tasks), at_once):
+            part = tasks[first : first + at_once]
+            yield from search(part, compiled, trace, at_once=at_once)
 
 
 def _skip(error: InputError, inputs: list[pathlib.Path], skipped: list[str]) -> None:

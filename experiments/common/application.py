@@ -91,10 +91,9 @@ def command(*kinds: type, without: Sequence[str]) -> str:
 
 
 def _name() -> str:
-    """The application as `python -m` knows it."""
+    """The application as `python -m` knows it, else the program that runs."""
     spec = sys.modules["__main__"].__spec__
-    assert spec is not None, "applications are started by python -m"
-    return spec.name
+    return spec.name if spec else os.path.basename(sys.argv[0])
 
 
 def _parse(arguments: Sequence[str]) -> Sequence[str]:

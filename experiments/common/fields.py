@@ -2,11 +2,14 @@
 
 import dataclasses
 import inspect
+import math
 import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
+
+from inpaint_jax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +100,44 @@ def listed(default: Any, inside: Nested = PLAIN) -> Iterator[Flag]:
             yield entry
         else:
             yield from listed(getattr(default, name), entry)
+
+
+def checked(flag: Flag, value: Any) -> Any:
+    """Returns the value that a field gets from that of its flag.
+
+    Args:
+      flag: of the field.
+      value: as the flag holds it: parsed, within its limits.
+
+    Raises:
+      InputError: a number is not finite or too low, or text is none that may be given.
+    """
+    name, about = flag.name, flag.about
+    if flag.kind == "pairs":
+        return _pairs(name, value)
+    if flag.several:
+        for word in value:
+            if about.of and word not in about.of:
+                raise InputError(
+                    f"--{name}={word}: give any of {', '.join(about.of)}, with commas "
+                    "between."
+                )
+        return tuple(value)
+    if isinstance(value, float):
+        low = about.above is not None and value <= about.above
+        if low or not math.isfinite(value):
+            more = "" if about.above is None else f" above {about.above:g}"
+            raise InputError(f"--{name}={value}: must be a finite number{more}.")
+    return value
+
+
+def _pairs(name: str, text: str) -> tuple[tuple[int, int], ...]:
+    if not text:
+        return ()
+    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*(,[1-9]\d*x[1-9]\d*)*", text):
+        raise InputError(f"--{name}={text}: must be pairs of numbers, as 64x10,16x40.")
+    numbers = [pair.split("x") for pair in text.split(",")]
+    return tuple((int(first), int(second)) for first, second in numbers)
 
 
 def _kind(hint: Any) -> tuple[Any, bool, tuple[str, ...]]:

@@ -1,15 +1,13 @@
 """Options that are written once: a frozen dataclass whose fields are flags as well."""
 
 import dataclasses
-import math
-import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from absl import flags
 
 from experiments.common import fields
-from experiments.common.fields import PLAIN, About, Flag, Nested
+from experiments.common.fields import PLAIN, About, Nested
 from inpaint_jax.errors import InputError
 
 _Options = TypeVar("_Options")
@@ -170,34 +168,5 @@ def _read(base: Any, values: flags.FlagValues, inside: Nested = PLAIN) -> Any:
         if isinstance(entry, Nested):
             found[name] = _read(getattr(base, name), values, entry)
         elif values[entry.name].present:
-            found[name] = _checked(entry, values[entry.name].value)
+            found[name] = fields.checked(entry, values[entry.name].value)
     return dataclasses.replace(base, **found)
-
-
-def _checked(flag: Flag, value: Any) -> Any:
-    name, about = flag.name, flag.about
-    if flag.kind == "pairs":
-        return _pairs(name, value)
-    if flag.several:
-        for word in value:
-            if about.of and word not in about.of:
-                raise InputError(
-                    f"--{name}={word}: give any of {', '.join(about.of)}, with commas "
-                    "between."
-                )
-        return tuple(value)
-    if isinstance(value, float):
-        low = about.above is not None and value <= about.above
-        if low or not math.isfinite(value):
-            more = "" if about.above is None else f" above {about.above:g}"
-            raise InputError(f"--{name}={value}: must be a finite number{more}.")
-    return value
-
-
-def _pairs(name: str, text: str) -> tuple[tuple[int, int], ...]:
-    if not text:
-        return ()
-    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*(,[1-9]\d*x[1-9]\d*)*", text):
-        raise InputError(f"--{name}={text}: must be pairs of numbers, as 64x10,16x40.")
-    first, second = zip(*(map(int, p.split("x")) for p in text.split(",")), strict=True)
-    return tuple(zip(first, second, strict=True))

@@ -110,6 +110,8 @@ def test_a_context_encoder_goes_on_from_another(train):
             ["/nowhere", "experiments.train --model=parser"],
         ),
         (["--model=ce", "--image_size=50"], ["--image_size", "50"]),
+        (["--model=gfc", "--z_dim=5"], ["--z_dim=5", "--bottleneck=5 for --model=gfc"]),
+        (["--model=ce", "--z_dim=5"], ["--z_dim=5", "give it without --model=ce"]),
     ],
 )
 def test_wrong_input_gives_a_sentence_and_exit_code_2(train, flags, words):

@@ -195,8 +195,7 @@ def defined():
     options.GROUPS.update(kept)
 
 
-def test_effective_flags_repeat_a_run(defined, tmp_path, monkeypatch):
-    monkeypatch.setattr(application, "_name", lambda: "experiments.bake")
+def test_effective_flags_repeat_a_run(defined, tmp_path):
     given = [each for each in OTHERS if each != "--changes="]
     with flagsaver.flagsaver():
         flags.FLAGS(["program", *given])
