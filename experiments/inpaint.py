@@ -24,7 +24,7 @@ from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion
+from inpaint_jax.search import completion, driver, problem, program
 
 _PORTRAIT = files.ASSETS / "portrait.png"
 _SHOWN_RESTARTS = 4
@@ -74,7 +74,7 @@ class Task(NamedTuple):
     """
 
     case: cases.Case
-    scene: completion.Scene
+    scene: problem.Problem
     described: dict[str, Any]
 
 
@@ -89,7 +89,7 @@ class Found(NamedTuple):
     """
 
     task: Task
-    last: completion.Progress
+    last: driver.Progress
     best: list[types.Latent]
     seconds: float
 
@@ -196,7 +196,7 @@ def _groups(
 
 def _searched(
     groups: Iterator[list[Task]],
-    compiled: completion.Search,
+    compiled: program.Search,
     trace: reporting.JsonLines,
     *,
     most: int,
@@ -220,13 +220,13 @@ def _skip(error: InputError, inputs: list[pathlib.Path], skipped: list[str]) -> 
 
 
 def _that_fit(
-    at_once: int, task: Task, compiled: completion.Search, most: float | None
+    at_once: int, task: Task, compiled: program.Search, most: float | None
 ) -> int:
     """How many pictures like this one the memory allows to search for at once."""
     if at_once == 1 and most is None:
         return 1
     gigabytes = most or 0.8 * runtime.free_memory() / 1e9
-    one = completion.memory(task.case.key, task.scene, compiled=compiled) / 1e9
+    one = compiled.memory(task.case.key, task.scene) / 1e9
     if one > gigabytes:
         raise InputError(
             f"--max_memory={gigabytes:.3g}: one picture takes {one:.2g} GB; allow more "
@@ -237,7 +237,7 @@ def _that_fit(
 
 def search(
     tasks: list[Task],
-    compiled: completion.Search,
+    compiled: program.Search,
     trace: reporting.JsonLines,
     *,
     at_once: int,
@@ -284,7 +284,7 @@ def search(
 
 def finish(
     found: Found,
-    compiled: completion.Search,
+    compiled: program.Search,
     guide: guides.Guides,
     output: pathlib.Path,
     *,
@@ -310,7 +310,7 @@ def finish(
     """
     started = time.monotonic()
     case, scene, described = found.task
-    completion.check(found.last)
+    driver.check(found.last)
     result = completion.finish(found.last, scene, compiled=compiled, blend=blend)
     completed = pixels.to_bytes(result.completed)
     files.write_picture(output / f"{case.name}.png", np.asarray(completed[0]))

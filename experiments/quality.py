@@ -19,7 +19,7 @@ from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import blending, masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion
+from inpaint_jax.search import driver, problem, program
 
 _CHUNK, _FOR_EVER = 5, 100_000
 _BUDGETS = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -114,20 +114,20 @@ def _warm_up(face, compiled):
     case, scene = face
     *before, _ = compiled.settings.stages
     last = sum(iterations for _, iterations in before)
-    for progress in completion.search(case.key, scene, compiled=compiled):
+    for progress in driver.search(case.key, scene, compiled=compiled):
         _psnr(case, _best(progress, compiled))
         if progress.iteration > last:
             return
 
 
 def _follow(
-    face: tuple[cases.Case, completion.Scene],
-    compiled: completion.Search,
+    face: tuple[cases.Case, problem.Problem],
+    compiled: program.Search,
     longest: float,
 ) -> Iterator[quality_curves.Point]:
     case, scene = face
     started, scoring = time.monotonic(), 0.0
-    for progress in completion.search(case.key, scene, compiled=compiled):
+    for progress in driver.search(case.key, scene, compiled=compiled):
         seconds = time.monotonic() - started - scoring
         psnr = _psnr(case, _best(progress, compiled))
         yield quality_curves.Point(seconds, float(np.nanmin(progress.best_loss)), psnr)

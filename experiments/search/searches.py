@@ -14,7 +14,7 @@ from experiments.common.options import option
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion
+from inpaint_jax.search import driver, problem, program
 
 _POSITIVE, _WEIGHT = About(least=1), About(least=0.0)
 
@@ -32,8 +32,8 @@ class Checkpoint:
 class Search:
     """How a search runs, and what is made of its end."""
 
-    settings: completion.Settings = options.nested(
-        completion.Settings(),
+    settings: problem.Settings = options.nested(
+        problem.Settings(),
         restarts=_POSITIVE,
         iterations=_POSITIVE,
         learning_rate=About(above=0.0),
@@ -87,10 +87,10 @@ class Search:
 def prepare(
     model: weights.Model,
     asked: Search,
-    landmark: completion.LandmarkLoss | None,
+    landmark: problem.LandmarkLoss | None,
     *,
     images: int,
-) -> completion.Search:
+) -> program.Search:
     """Prepares the search.
 
     Args:
@@ -106,7 +106,7 @@ def prepare(
     generate, discriminate = model.folded(
         batch=images * settings.stages[-1][0], products=asked.products
     )
-    return completion.prepare(
+    return program.prepare(
         generate,
         discriminate,
         z_dim=model.architecture.z_dim,
@@ -118,12 +118,12 @@ def prepare(
 
 def together(
     keys: Sequence[types.PRNGKey],
-    scenes: Sequence[completion.Scene],
-    compiled: completion.Search,
+    scenes: Sequence[problem.Problem],
+    compiled: program.Search,
     *,
     at_once: int,
-) -> Iterator[list[completion.Progress | None]]:
-    """Searches for some images in one program, as `completion.search_together`.
+) -> Iterator[list[driver.Progress | None]]:
+    """Searches for some images in one program, as `driver.search_together`.
 
     Args:
       keys: one for each image.
@@ -136,7 +136,7 @@ def together(
       Progress of each image after each chunk.
     """
     missing = at_once - len(scenes)
-    for reports in completion.search_together(
+    for reports in driver.search_together(
         [*keys, *[keys[-1]] * missing],
         [*scenes, *[scenes[-1]] * missing],
         compiled=compiled,
@@ -144,7 +144,7 @@ def together(
         yield reports[: len(scenes)]
 
 
-def _encode(model: weights.Model, settings: completion.Settings) -> types.Encode | None:
+def _encode(model: weights.Model, settings: problem.Settings) -> types.Encode | None:
     if settings.init == "random":
         return None
     if model.encodes != "damaged faces":

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.common import options
 from experiments.search import methods
-from inpaint_jax.search import completion, landmark_term
+from inpaint_jax.search import landmark_term, problem
 
 FLAGS = pathlib.Path(__file__).parents[2] / "experiments" / "flags"
 APPLICATIONS = sorted(
@@ -28,7 +28,7 @@ def test_landmark_flags_are_the_defaults():
 
 def test_the_applications_defaults_are_the_librarys():
     usual = options.parse(methods.Asked, [])
-    assert usual.search.settings == completion.Settings()
+    assert usual.search.settings == problem.Settings()
     assert usual.landmarks.used == landmark_term.Settings()
 
 
