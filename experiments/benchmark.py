@@ -24,7 +24,7 @@ from inpaint_jax.io import files
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.models import dcgan
-from inpaint_jax.pretrained import landmark_predictor, weights
+from inpaint_jax.pretrained import landmark_predictor, networks, weights
 from inpaint_jax.training import train_gan
 
 _SUITES = ["search", "growth", "train", "landmarks", "blend"]
@@ -128,7 +128,7 @@ def _landmarks(key, a, ceilings):
     predictor = dlib_host.Predictor()
     model = jax.tree.map(jnp.asarray, predictor.model)
     bytes_seen = np.asarray(pixels.to_bytes(image))
-    net = landmark_predictor.load("release")
+    place = landmark_predictor.place(networks.load("release", model="landmark_net"))
     soft = functools.partial(prediction.predict_soft, temperature=4.0)
 
     def soft_distance(image, model, box):
@@ -140,7 +140,7 @@ def _landmarks(key, a, ceilings):
     )
     known = jnp.ones((batch, size, size, 1))
     net_gradient = jax.jit(
-        jax.value_and_grad(lambda x: jnp.sum(jnp.abs(net.predict(x, known)[0])))
+        jax.value_and_grad(lambda x: jnp.sum(jnp.abs(place(x, known)[0])))
     )
     times = _time_in_turn(
         {

@@ -26,13 +26,13 @@ from experiments.training import (
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, files
 from inpaint_jax.models import dcgan
-from inpaint_jax.pretrained import feed_forward, stablehlo, weights
+from inpaint_jax.pretrained import networks, stablehlo, weights
 from inpaint_jax.training import packing
 
 _MODEL = flags.DEFINE_enum(
     "model",
     "gan",
-    ["gan", "encoder", *feed_forward.ARCHITECTURES],
+    ["gan", "encoder", *completer_training.MODELS],
     "gan: generator and discriminator; encoder: where a search in --checkpoint's "
     "generator starts; ce, gfc: completion in one pass; parser: of faces, for gfc.",
 )
@@ -148,7 +148,7 @@ def main() -> int:
         return _check_health(_CHECK.value)
     if _EXPORT.value:
         stablehlo.check_available()  # now, and not after hours of training
-    if _MODEL.value in feed_forward.ARCHITECTURES:
+    if _MODEL.value in completer_training.MODELS:
         return _train_feed_forward(_MODEL.value)
     return _train_encoder() if _MODEL.value == "encoder" else _train_gan()
 
@@ -227,7 +227,7 @@ def _train_feed_forward(model):
         shape["kernel_size"] = _KERNEL.value
     if model == "gfc":
         shape["bottleneck"] = _Z_DIM.value
-    architecture = _built(feed_forward.ARCHITECTURES[model], shape)
+    architecture = _built(networks.KINDS[model].architecture, shape)
     run_dir = files.make_directory(application.given(_RUN_DIR))
     faces = _load_data(settings.crop, architecture)
     train = completer_training.run
@@ -245,7 +245,7 @@ def _train_feed_forward(model):
         )
     if _EXPORT.value:
         provenance = _provenance(settings, trained, faces)
-        feed_forward.export(_EXPORT.value, trained, provenance=provenance)
+        networks.export(_EXPORT.value, trained, provenance=provenance)
         print(f"wrote {_EXPORT.value}")
     return 1 if faces.skipped else 0
 

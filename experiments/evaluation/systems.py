@@ -26,7 +26,7 @@ from inpaint_jax import types
 from inpaint_jax.baselines import low_rank, nearest, patch_match, total_variation
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending, pixels
-from inpaint_jax.pretrained import feed_forward, weights
+from inpaint_jax.pretrained import networks, weights
 
 CE = flags.DEFINE_string("ce", "release", "A --run_dir of --model=ce, or a release.")
 GFC = flags.DEFINE_string("gfc", "release", "The same of --model=gfc.")
@@ -214,7 +214,7 @@ def _gfc(model):
 
 
 def _feed_forward(name, path, model):
-    network = feed_forward.load(path, model=name)
+    network = networks.load(path, model=name)
     found = network.architecture.image_size, network.crop
     wanted = model.architecture.image_size, model.crop
     if found != wanted:

@@ -20,7 +20,7 @@ from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import landmark_net
-from inpaint_jax.pretrained import landmark_predictor
+from inpaint_jax.pretrained import landmark_predictor, networks
 from inpaint_jax.search import completion, landmark_term
 
 _DEFAULTS = landmark_term.Settings()
@@ -110,7 +110,7 @@ class Guides:
     target: str
     detector: dlib_host.Detector | None
     model: ShapeModel | None
-    predictor: landmark_predictor.LandmarkPredictor | None
+    predictor: networks.Pretrained | None
     scored: bool
     hashes: dict[str, Any]
 
@@ -119,10 +119,13 @@ class Guides:
         if self.settings is None:
             return None
         used = self.settings.term
+        place = None
+        if self.predictor and used == "net":
+            place = landmark_predictor.place(self.predictor)
         term = landmark_term.LandmarkTerm(
             self.settings,
             model=self.model if used != "net" else None,
-            place=self.predictor.place if self.predictor and used == "net" else None,
+            place=place,
         )
         return completion.LandmarkLoss(term, self.settings.moves)
 
@@ -175,9 +178,7 @@ class Guides:
 
     def check_figure(
         self,
-    ) -> tuple[
-        landmark_term.Settings, landmark_predictor.LandmarkPredictor, ShapeModel
-    ]:
+    ) -> tuple[landmark_term.Settings, networks.Pretrained, ShapeModel]:
         """Returns what a figure is drawn with: settings, landmark net, cascade.
 
         Raises:
@@ -207,7 +208,8 @@ class Guides:
           InputError: there is no cascade or no predicted target to draw.
         """
         settings, predictor, model = self.check_figure()
-        points, whitening = _predict(predictor.place, scene.image, scene.mask)
+        place = landmark_predictor.place(predictor)
+        points, whitening = _predict(place, scene.image, scene.mask)
         shown = [jnp.where(scene.mask > 0, scene.image, face) for face in faces]
         row = [
             landmark_figure.draw(
@@ -235,7 +237,8 @@ class Guides:
     def _target(self, case, image):
         if self.target == "predicted":
             assert self.predictor is not None and self.settings is not None
-            points, whitening = _predict(self.predictor.place, image, case.mask)
+            place = landmark_predictor.place(self.predictor)
+            points, whitening = _predict(place, image, case.mask)
             model = self.model if self.settings.term != "net" else None
             target = landmark_term.target_of_net(points, whitening, model)
             deviation = float(target.deviation.mean())
@@ -293,7 +296,7 @@ def _cascade(path):
     return jax.tree.map(jnp.asarray, model), hashes
 
 
-_landmark_net = functools.cache(landmark_predictor.load)
+_landmark_net = functools.cache(functools.partial(networks.load, model="landmark_net"))
 
 
 def _check(settings):

@@ -20,8 +20,11 @@ from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import checkpoints, data
 from inpaint_jax.landmarks import dlib_host, parsing
 from inpaint_jax.models import dcgan
-from inpaint_jax.pretrained import feed_forward
+from inpaint_jax.pretrained import networks
 from inpaint_jax.training import train_completer, train_parser
+
+MODELS = ("ce", "gfc", "parser")
+"""What is trained here, of `networks.KINDS`."""
 
 _SHOWN = 8
 
@@ -94,7 +97,7 @@ class Settings:
     recipe: Recipe = Recipe()
 
 
-Judge = Callable[[feed_forward.FeedForward], float]
+Judge = Callable[[networks.Pretrained], float]
 """A trained network -> score, the lower the better."""
 
 
@@ -109,7 +112,7 @@ def run(
     judge: Judge | None = None,
     began: float | None = None,
     accepted: Callable[[], None] | None = None,
-) -> feed_forward.FeedForward:
+) -> networks.Pretrained:
     """Trains CE or GFC from where the store stands to the last step.
 
     Args:
@@ -142,7 +145,7 @@ def run(
     key_init, key_steps, key_shown = jax.random.split(jax.random.key(settings.seed), 3)
     static: Any = {"players": players, "rules": rules}
     state = jax.jit(functools.partial(train_completer.init, **static))(key_init)
-    trained = feed_forward.FeedForward(architecture, settings.crop, {}, {})
+    trained = networks.Pretrained(architecture, settings.crop, {}, {})
     if settings.start_from:
         start = _start(settings.start_from, trained)
         state = state._replace(completer=jax.tree.map(jnp.array, start.variables))
@@ -195,7 +198,7 @@ def run_parser(
     points: np.ndarray | None = None,
     began: float | None = None,
     accepted: Callable[[], None] | None = None,
-) -> feed_forward.FeedForward:
+) -> networks.Pretrained:
     """Trains the parser on what landmarks of the faces outline; see `run`.
 
     Args:
@@ -223,7 +226,7 @@ def run_parser(
     optimizer = optax.adam(settings.generator_rate)
     static: Any = {"parser": network, "optimizer": optimizer}
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
-    trained = feed_forward.FeedForward(architecture, settings.crop, {}, {})
+    trained = networks.Pretrained(architecture, settings.crop, {}, {})
     return _train(
         key_steps,
         jax.jit(functools.partial(train_parser.init, **static))(key_init),
@@ -269,7 +272,7 @@ def _train(
     resumed = training.resume(store, state, meta=meta, steps=schedule.steps)
     arrays = (faces.images, *others)
 
-    def networks(state):
+    def stored(state):
         return {network.model: variables(state)}
 
     state = training.run(
@@ -286,7 +289,7 @@ def _train(
         run_dir=run_dir,
         meta=meta,
         advance=advance,
-        networks=networks,
+        networks=stored,
         show=show,
         judge=None if judge is None else functools.partial(_score, judge, network),
         began=began,
@@ -297,12 +300,12 @@ def _train(
     return dataclasses.replace(network, variables=variables(state), source=source)
 
 
-def _score(judge, network, networks):
-    return judge(dataclasses.replace(network, variables=networks[network.model]))
+def _score(judge, network, stored):
+    return judge(dataclasses.replace(network, variables=stored[network.model]))
 
 
 def _start(path, network):
-    start = feed_forward.load(path, model=network.model)
+    start = networks.load(path, model=network.model)
     if start.architecture != network.architecture:
         raise InputError(
             f"--start_from={path}: is {start.architecture}, but the flags say "
@@ -314,7 +317,7 @@ def _start(path, network):
 def _parser(settings, size):
     if not settings.recipe.parser:
         return None
-    parser = feed_forward.load(settings.recipe.parser, model="parser")
+    parser = networks.load(settings.recipe.parser, model="parser")
     found = parser.architecture.image_size, parser.crop
     if found != (size, settings.crop):
         raise InputError(

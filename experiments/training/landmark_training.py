@@ -15,7 +15,7 @@ from experiments.training import stepping, training
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, data
 from inpaint_jax.models import landmark_net
-from inpaint_jax.pretrained import landmark_predictor
+from inpaint_jax.pretrained import networks
 from inpaint_jax.training import train_landmark_net
 
 
@@ -45,7 +45,7 @@ def run(
     judge: Callable[[dict[str, Any]], float] | None = None,
     began: float | None = None,
     accepted: Callable[[], None] | None = None,
-) -> landmark_predictor.LandmarkPredictor:
+) -> networks.Pretrained:
     """Runs training from where the store stands to the last step.
 
     Args:
@@ -71,7 +71,7 @@ def run(
         key_init, mean
     )
     if settings.start_from:
-        start = landmark_predictor.load(settings.start_from)
+        start = networks.load(settings.start_from, model="landmark_net")
         _check_same(start, architecture, settings)
         state = state._replace(variables=start.variables)
     meta = {
@@ -102,11 +102,10 @@ def run(
         name="landmark net",
         rates="--learning_rate",
     )
-    return landmark_predictor.LandmarkPredictor(
+    return networks.Pretrained(
         architecture=architecture,
         crop=settings.crop,
         variables=state.variables,
-        spread=1.0,
         source={"path": str(run_dir), "step": int(state.step)},
     )
 

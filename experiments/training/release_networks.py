@@ -26,7 +26,7 @@ from experiments.training import (
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, data
 from inpaint_jax.models import context_encoder, dcgan, face_completion, landmark_net
-from inpaint_jax.pretrained import feed_forward, landmark_predictor, weights
+from inpaint_jax.pretrained import networks, weights
 
 _ENDLESS = 1_000_000_000
 # Checkpoints of one network.
@@ -152,7 +152,7 @@ def _generator(job: Job) -> Done:
     judge = release_scores.of_samples(
         job.validation,
         z_dim=architecture.z_dim,
-        predictor=landmark_predictor.load("release"),
+        predictor=networks.load("release", model="landmark_net"),
     )
     folder = job.folder("generator")
     with checkpoints.opened(folder) as store:
@@ -244,21 +244,19 @@ def _landmarks(job: Job) -> Done:
         )
     best = job.best("landmarks")
     about = job.about(options.stored(settings), best)
-    net = landmark_predictor.load(best)
+    net = networks.load(best, model="landmark_net")
     spread = landmark_check.fitted_spread(
         jax.random.key(wanted.seed), net, job.validation, job.landmarks.validation
     )
     net = dataclasses.replace(net, spread=spread)
-    export = functools.partial(
-        landmark_predictor.export, predictor=net, provenance=about
-    )
+    export = functools.partial(networks.export, network=net, provenance=about)
     return Done("landmark_net", export, about)
 
 
 def _feed_forward(
     job: Job,
     name: str,
-    architecture: feed_forward.Architecture,
+    architecture: networks.Architecture,
     recipe: completer_training.Recipe | None = None,
 ) -> Done:
     wanted = job.wanted
@@ -286,8 +284,8 @@ def _feed_forward(
             completer_training.run(*place, judge=judge, began=began)
     best = folder if name == "parser" else job.best(name)
     about = job.about(options.stored(settings), best)
-    network = feed_forward.load(best, model=name)
-    export = functools.partial(feed_forward.export, network=network, provenance=about)
+    network = networks.load(best, model=name)
+    export = functools.partial(networks.export, network=network, provenance=about)
     return Done(None if name == "parser" else name, export, about)
 
 

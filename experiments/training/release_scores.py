@@ -14,7 +14,7 @@ from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import data
 from inpaint_jax.landmarks import annotation
 from inpaint_jax.models import landmark_net
-from inpaint_jax.pretrained import feed_forward, landmark_predictor, weights
+from inpaint_jax.pretrained import landmark_predictor, networks, weights
 from inpaint_jax.training import train_gan
 
 _BATCH = 100
@@ -25,7 +25,7 @@ Score = Callable[[dict[str, Any]], float]
 
 
 def of_samples(
-    faces: data.Faces, *, z_dim: int, predictor: landmark_predictor.LandmarkPredictor
+    faces: data.Faces, *, z_dim: int, predictor: networks.Pretrained
 ) -> Callable[[Callable[..., Any], dict[str, Any]], float]:
     """Scores G by the Frechet distance of what a landmark net sees in its samples.
 
@@ -40,7 +40,8 @@ def of_samples(
     def see(images):
         image = pixels.from_bytes(images)
         shape = (len(image), side, side, 3)
-        return predictor.features(jax.image.resize(image, shape, "linear"))
+        resized = jax.image.resize(image, shape, "linear")
+        return landmark_predictor.features(predictor, resized)
 
     def embed(images):
         return np.concatenate([np.asarray(see(block)) for block in _blocks(images)])
@@ -97,7 +98,7 @@ def of_landmarks(
 
 def of_completion(
     faces: data.Faces,
-) -> Callable[[feed_forward.FeedForward], float]:
+) -> Callable[[networks.Pretrained], float]:
     """Scores CE and GFC by the PSNR of the holes, negative."""
     image, mask = _damaged(faces)
 
