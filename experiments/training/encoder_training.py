@@ -15,7 +15,7 @@ from experiments.training import stepping, training
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import checkpoints, data
 from inpaint_jax.pretrained import weights
-from inpaint_jax.training import train_encoder
+from inpaint_jax.training import supervised, train_encoder
 
 _SHOWN = 8
 
@@ -69,7 +69,7 @@ def run(
             key_init
         )
     # A copy: the steps reuse the memory of the state that they are given.
-    state = train_encoder.init(jax.tree.map(jnp.array, start), optimizer=optimizer)
+    state = supervised.init(jax.tree.map(jnp.array, start), optimizer=optimizer)
     meta = {
         "architecture": dataclasses.asdict(model.architecture),
         "crop": model.crop,
