@@ -167,16 +167,9 @@ def _train_gan():
             z_dim=architecture.z_dim,
         )
     with checkpoints.opened(run_dir) as store:
+        run = _run(store, run_dir)
         model = gan_training.run(
-            store,
-            run_dir,
-            faces,
-            architecture,
-            settings,
-            _schedule(),
-            start=start,
-            judge=judge,
-            accepted=_keeping_flags(run_dir),
+            run, faces, architecture, settings, start=start, judge=judge
         )
     return _finish(model, settings, faces)
 
@@ -194,15 +187,8 @@ def _train_encoder():
     run_dir = files.make_directory(application.given(_RUN_DIR))
     faces = _load_data(model.crop, model.architecture)
     with checkpoints.opened(run_dir) as store:
-        trained = encoder_training.run(
-            store,
-            run_dir,
-            faces,
-            model,
-            settings,
-            _schedule(),
-            accepted=_keeping_flags(run_dir),
-        )
+        run = _run(store, run_dir)
+        trained = encoder_training.run(run, faces, model, settings)
     return _finish(trained, settings, faces)
 
 
@@ -234,20 +220,17 @@ def _train_feed_forward(model):
     if model == "parser":
         train = completer_training.run_parser
     with checkpoints.opened(run_dir) as store:
-        trained = train(
-            store,
-            run_dir,
-            faces,
-            architecture,
-            settings,
-            _schedule(),
-            accepted=_keeping_flags(run_dir),
-        )
+        trained = train(_run(store, run_dir), faces, architecture, settings)
     if _EXPORT.value:
         provenance = _provenance(settings, trained, faces)
         networks.export(_EXPORT.value, trained, provenance=provenance)
         print(f"wrote {_EXPORT.value}")
     return 1 if faces.skipped else 0
+
+
+def _run(store, run_dir):
+    keeping = _keeping_flags(run_dir)
+    return training.Run(store, run_dir, _schedule(), accepted=keeping)
 
 
 def _load(source, crop, architecture, *, cache=None):

@@ -90,16 +90,8 @@ def main() -> int:
     truth = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
     keep_flags = functools.partial(application.write_effective_flags, run_dir)
     with checkpoints.opened(run_dir) as store:
-        net = landmark_training.run(
-            store,
-            run_dir,
-            faces,
-            truth,
-            architecture,
-            settings,
-            _schedule(),
-            accepted=keep_flags,
-        )
+        run = training.Run(store, run_dir, _schedule(), accepted=keep_flags)
+        net = landmark_training.run(run, faces, truth, architecture, settings)
     if _EXPORT.value:
         _export(_EXPORT.value, net, settings, predictor, images=len(faces.images))
     return 1 if faces.skipped else 0

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +16,7 @@ from experiments.common.options import option
 from experiments.training import labelling, stepping, training
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks, pixels
-from inpaint_jax.io import checkpoints, data
+from inpaint_jax.io import data
 from inpaint_jax.landmarks import dlib_host, parsing
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import networks
@@ -102,29 +101,21 @@ Judge = Callable[[networks.Pretrained], float]
 
 
 def run(
-    store: checkpoints.Store,
-    run_dir: str | os.PathLike[str],
+    this: training.Run,
     faces: data.Faces,
     architecture: Any,
     settings: Settings,
-    schedule: training.Schedule,
     *,
     judge: Judge | None = None,
-    began: float | None = None,
-    accepted: Callable[[], None] | None = None,
 ) -> networks.Pretrained:
     """Trains CE or GFC from where the store stands to the last step.
 
     Args:
-      store: open checkpoints of the run.
-      run_dir: where logs and sheets go.
+      this: where it leaves what it makes, and when.
       faces: what to learn from.
       architecture: of CE or GFC.
       settings: of the training.
-      schedule: of the run.
       judge: scores each checkpoint, so that the best one is kept.
-      began: see `training.run`.
-      accepted: see `training.run`.
 
     Returns:
       The trained network.
@@ -161,60 +152,45 @@ def run(
 
     def show(step, state):
         rows = [list(np.asarray(row)) for row in redraw(state.completer)]
-        training.write_samples(run_dir, step, rows)
+        training.write_samples(this.run_dir, step, rows)
 
     step = functools.partial(train_completer.train_step, **static)
-
-    def advance(key, state, images, progress):
-        return step(key, state, images, parser, progress)
-
     return _train(
         key_steps,
         state,
         faces,
         (),
-        advance,
-        store=store,
-        run_dir=run_dir,
-        schedule=schedule,
+        jax.tree_util.Partial(step, parser=parser),
+        this=this,
         settings=settings,
         network=trained,
         variables=lambda state: state.completer,
         show=show,
         judge=judge,
-        began=began,
-        accepted=accepted,
     )
 
 
 def run_parser(
-    store: checkpoints.Store,
-    run_dir: pathlib.Path,
+    this: training.Run,
     faces: data.Faces,
     architecture: Any,
     settings: Settings,
-    schedule: training.Schedule,
     *,
     points: np.ndarray | None = None,
-    began: float | None = None,
-    accepted: Callable[[], None] | None = None,
 ) -> networks.Pretrained:
     """Trains the parser on what landmarks of the faces outline; see `run`.
 
     Args:
-      store: as in `run`.
-      run_dir: as in `run`.
+      this: as in `run`.
       faces: as in `run`.
       architecture: of the parser.
       settings: as in `run`.
-      schedule: as in `run`.
       points: the landmarks, `[count, 68, 2]` in pixels; by default those of dlib.
-      began: as in `run`.
-      accepted: as in `run`.
     """
     if points is None:
         predictor = dlib_host.Predictor(None)
-        points = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
+        folder = pathlib.Path(this.run_dir)
+        points = labelling.landmarks(folder, predictor, faces, crop=settings.crop)
     parse = jax.jit(functools.partial(parsing.parse, size=architecture.image_size))
     parts = np.concatenate(
         [
@@ -232,15 +208,11 @@ def run_parser(
         jax.jit(functools.partial(train_parser.init, **static))(key_init),
         faces,
         (parts,),
-        functools.partial(train_parser.train_step, **static),
-        store=store,
-        run_dir=run_dir,
-        schedule=schedule,
+        jax.tree_util.Partial(functools.partial(train_parser.train_step, **static)),
+        this=this,
         settings=settings,
         network=trained,
         variables=lambda state: state.variables,
-        began=began,
-        accepted=accepted,
     )
 
 
@@ -251,52 +223,40 @@ def _train(
     others,
     advance,
     *,
-    store,
-    run_dir,
-    schedule,
+    this,
     settings,
     network,
     variables,
     show=None,
     judge=None,
-    began=None,
-    accepted=None,
 ):
     meta = {
         "model": network.model,
         "architecture": dataclasses.asdict(network.architecture),
         "crop": settings.crop,
-        "settings": {**options.stored(settings), "steps": schedule.steps},
+        "settings": {**options.stored(settings), "steps": this.schedule.steps},
         "pictures": faces.digest,
     }
-    resumed = training.resume(store, state, meta=meta, steps=schedule.steps)
-    arrays = (faces.images, *others)
+    rows = stepping.rows(
+        faces.images, *others, batch_size=settings.batch_size, seed=settings.seed
+    )
 
     def stored(state):
         return {network.model: variables(state)}
 
     state = training.run(
         key,
-        resumed,
-        stepping.Rows(
-            arrays,
-            settings.batch_size,
-            settings.seed,
-            on_device=stepping.fits_on_device(*arrays),
-        ),
-        schedule=schedule,
-        store=store,
-        run_dir=run_dir,
+        this,
+        state,
+        rows,
         meta=meta,
         advance=advance,
         networks=stored,
         show=show,
         judge=None if judge is None else functools.partial(_score, judge, network),
-        began=began,
-        accepted=accepted,
         name=network.model,
     )
-    source = {"path": str(run_dir), "step": int(state.step)}
+    source = {"path": str(this.run_dir), "step": int(state.step)}
     return dataclasses.replace(network, variables=variables(state), source=source)
 
 

@@ -67,14 +67,19 @@ def of_guesses(faces: data.Faces, model: weights.Model, *, window: int = 21) -> 
     image, mask = _damaged(faces)
 
     @jax.jit
-    def error(variables, image, mask):
+    def error(networks, image, mask):
+        # G comes as an argument: XLA would fold the constants of a program for long.
+        variables, generate = networks
         z: Any = model.architecture.encoder().apply(variables, image, mask, train=False)
-        generated = model.generate(z)
+        generated = generate(z)
         around = masks.context_weights(mask, window=window)
         whole = jnp.mean(jnp.abs(generated - image), axis=(1, 2, 3))
         return whole + losses.image.context(generated, image, around, normalised=True)
 
-    return lambda networks: _mean(error, networks["encoder"], image, mask)
+    def score(networks):
+        return _mean(error, (networks["encoder"], model.generate), image, mask)
+
+    return score
 
 
 def of_landmarks(

@@ -1,6 +1,6 @@
 """Training of one network that is told what is right: its state, and one step of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +12,7 @@ from inpaint_jax import types
 from inpaint_jax.training import descent
 
 Objective = Callable[
-    [types.Variables], tuple[Float[Array, ""], tuple[Any, dict[str, Any]]]
+    [types.Variables], tuple[Float[Array, ""], tuple[Any, Mapping[str, Any]]]
 ]
 """Variables -> (mean loss, (info, {"batch_stats": as the batch leaves them}))."""
 

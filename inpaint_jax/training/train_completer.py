@@ -129,11 +129,11 @@ def train_step(
     key: types.PRNGKey,
     state: CompleterState,
     images: types.ImageBytes,
-    parser: jax.tree_util.Partial | None,
     progress: descent.Progress = 0.0,
     *,
     players: Players,
     rules: Rules,
+    parser: jax.tree_util.Partial | None = None,
 ) -> tuple[CompleterState, CompleterInfo]:
     """Moves completer and critics once, from the same point, on one batch.
 
@@ -141,10 +141,10 @@ def train_step(
       key: of the flips and the masks.
       state: where they are.
       images: whole faces, uint8 `[batch, H, W, 3]`.
-      parser: image -> logits of its parts; None if it has no weight.
       progress: how much of the training is over; the completer's rate falls to 0.
       players: networks and optimizers.
       rules: what they minimise.
+      parser: image -> logits of its parts; None if it has no weight.
 
     Returns:
       The next state, and what happened.
