@@ -9,6 +9,7 @@ python -m experiments.train --pack=faces.zip --data=folder:faces
 import dataclasses
 import functools
 import os
+import pathlib
 from typing import Any
 
 import jax
@@ -228,7 +229,7 @@ def _train_feed_forward(model):
     return 1 if faces.skipped else 0
 
 
-def _run(store, run_dir):
+def _run(store: checkpoints.Store, run_dir: pathlib.Path) -> training.Run:
     keeping = _keeping_flags(run_dir)
     return training.Run(store, run_dir, _schedule(), accepted=keeping)
 

@@ -14,6 +14,7 @@ import optax
 from experiments.common import options
 from experiments.common.options import option
 from experiments.training import labelling, stepping, training
+from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import data
@@ -157,11 +158,11 @@ def run(
     step = functools.partial(train_completer.train_step, **static)
     return _train(
         key_steps,
+        this,
         state,
         faces,
-        (),
-        jax.tree_util.Partial(step, parser=parser),
-        this=this,
+        # The parser is an argument of the compiled steps, not a constant.
+        advance=jax.tree_util.Partial(step, parser=parser),
         settings=settings,
         network=trained,
         variables=lambda state: state.completer,
@@ -203,13 +204,14 @@ def run_parser(
     static: Any = {"parser": network, "optimizer": optimizer}
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
     trained = networks.Pretrained(architecture, settings.crop, {}, {})
+    step = functools.partial(train_parser.train_step, **static)
     return _train(
         key_steps,
+        this,
         jax.jit(functools.partial(train_parser.init, **static))(key_init),
         faces,
-        (parts,),
-        jax.tree_util.Partial(functools.partial(train_parser.train_step, **static)),
-        this=this,
+        parts,
+        advance=jax.tree_util.Partial(step),
         settings=settings,
         network=trained,
         variables=lambda state: state.variables,
@@ -217,19 +219,19 @@ def run_parser(
 
 
 def _train(
-    key,
-    state,
-    faces,
-    others,
-    advance,
-    *,
-    this,
-    settings,
-    network,
-    variables,
-    show=None,
-    judge=None,
-):
+    key: types.PRNGKey,
+    this: training.Run,
+    state: Any,
+    faces: data.Faces,
+    *others: np.ndarray,
+    advance: stepping.Advance,
+    settings: Settings,
+    network: networks.Pretrained,
+    variables: Callable[[Any], types.Variables],
+    show: Callable[[int, Any], None] | None = None,
+    judge: Judge | None = None,
+) -> networks.Pretrained:
+    """Runs either training; `variables` are in the state, `others` go with faces."""
     meta = {
         "model": network.model,
         "architecture": dataclasses.asdict(network.architecture),
@@ -260,11 +262,13 @@ def _train(
     return dataclasses.replace(network, variables=variables(state), source=source)
 
 
-def _score(judge, network, stored):
+def _score(
+    judge: Judge, network: networks.Pretrained, stored: dict[str, types.Variables]
+) -> float:
     return judge(dataclasses.replace(network, variables=stored[network.model]))
 
 
-def _start(path, network):
+def _start(path: str, network: networks.Pretrained) -> networks.Pretrained:
     start = networks.load(path, model=network.model)
     if start.architecture != network.architecture:
         raise InputError(
@@ -274,7 +278,7 @@ def _start(path, network):
     return start
 
 
-def _parser(settings, size):
+def _parser(settings: Settings, size: int) -> jax.tree_util.Partial | None:
     if not settings.recipe.parser:
         return None
     parser = networks.load(settings.recipe.parser, model="parser")

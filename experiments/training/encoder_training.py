@@ -72,6 +72,7 @@ def run(
     rows = stepping.rows(
         faces.images, batch_size=settings.batch_size, seed=settings.seed
     )
+    # G is an argument of the compiled steps, not a constant.
     step = functools.partial(
         train_encoder.train_step, encoder=encoder, optimizer=optimizer
     )
@@ -90,8 +91,8 @@ def run(
 
     def show(step, state):
         damaged, redrawn = redraw(state.variables, model.generate)
-        rows = [list(np.asarray(damaged)), list(np.asarray(redrawn))]
-        training.write_samples(this.run_dir, step, rows)
+        sheet = [list(np.asarray(damaged)), list(np.asarray(redrawn))]
+        training.write_samples(this.run_dir, step, sheet)
 
     state = training.run(
         key_steps,

@@ -96,7 +96,11 @@ def run(
     )
 
 
-def _check_same(start, architecture, settings):
+def _check_same(
+    start: networks.Pretrained,
+    architecture: landmark_net.Architecture,
+    settings: Settings,
+) -> None:
     if (start.architecture, start.crop) != (architecture, settings.crop):
         raise InputError(
             f"--start_from={settings.start_from}: is {start.architecture} for crops of "

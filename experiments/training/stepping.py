@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
@@ -139,7 +140,18 @@ class Program:
         return state, told
 
 
-def _many(key, advance, state, arrays, batches, first, count, progress):
+def _many(
+    key: jax.Array,
+    advance: Advance,
+    state: Any,
+    arrays: tuple[jax.Array, ...],
+    batches: tuple[jax.Array, ...],
+    first: jax.Array,
+    count: jax.Array,
+    progress: Float[jax.Array, " longest"],
+) -> tuple[Any, Any]:
+    """Takes `count` steps; batches are `[batch, longest, ...]`, or row numbers."""
+
     def step(i, state):
         # The batch is the first axis, as that is what devices share.
         batch = tuple(b[:, i] for b in batches)
