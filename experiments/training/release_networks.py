@@ -224,7 +224,7 @@ def _landmarks(job: Job) -> Done:
         jax.random.key(wanted.seed), net, job.validation, truth.validation
     )
     net = dataclasses.replace(net, spread=spread)
-    export = functools.partial(networks.export, network=net, provenance=about)
+    export = functools.partial(networks.export, model=net, provenance=about)
     return Done("landmark_net", export, about)
 
 
@@ -254,7 +254,7 @@ def _feed_forward(
     best = job.folder(name) if name == "parser" else job.best(name)
     about = job.about(options.stored(settings), best)
     network = networks.load(best, model=name)
-    export = functools.partial(networks.export, network=network, provenance=about)
+    export = functools.partial(networks.export, model=network, provenance=about)
     return Done(None if name == "parser" else name, export, about)
 
 

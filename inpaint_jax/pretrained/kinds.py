@@ -70,26 +70,24 @@ def load(
 def export(
     directory: str | os.PathLike[str],
     model: Any,
-    networks: dict[str, types.Variables],
     *,
-    kind: Kind,
     provenance: dict[str, Any],
 ) -> None:
     """Writes a release, see `releases.export`.
 
     Args:
       directory: folder to write to; created if need be.
-      model: a dataclass with architecture, crop, and what `kind.extras` names.
-      networks: {file: variables}.
-      kind: of the model.
+      model: has a kind, networks ({file: variables}), an architecture, a crop, and
+        what its kind's `extras` names.
       provenance: JSON values: data, command, commit, scores.
 
     Raises:
       InputError: the folder cannot be written, or half precision cannot hold a weight.
     """
+    kind: Kind = model.kind
     releases.export(
         directory,
-        networks,
+        model.networks,
         description={
             **({"model": kind.name} if kind.named else {}),
             "architecture": dataclasses.asdict(model.architecture),

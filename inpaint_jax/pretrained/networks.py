@@ -44,6 +44,17 @@ class Pretrained:
         return _name(self.architecture)
 
     @property
+    def kind(self) -> kinds.Kind:
+        """What it is on disk."""
+        return KINDS[self.model]
+
+    @property
+    def networks(self) -> dict[str, types.Variables]:
+        """Its variables by the name of their file."""
+        (file,) = self.kind.templates(self.architecture)
+        return {file: self.variables}
+
+    @property
     def apply(self) -> jax.tree_util.Partial:
         """The network as a function of its images, and a pytree; rows are independent.
 
@@ -67,28 +78,6 @@ def load(path: str | os.PathLike[str], *, model: str) -> Pretrained:
     fields, loaded = kinds.load(path, kind=KINDS[model])
     (variables,) = loaded.networks.values()
     return Pretrained(**fields, variables=variables, source=loaded.source)
-
-
-def export(
-    directory: str | os.PathLike[str],
-    network: Pretrained,
-    *,
-    provenance: dict[str, Any],
-) -> None:
-    """Writes a release, see `releases.export`.
-
-    Args:
-      directory: folder to write to; created if need be.
-      network: what to write.
-      provenance: JSON values: data, command, commit, scores.
-
-    Raises:
-      InputError: the folder cannot be written, or half precision cannot hold a weight.
-    """
-    kind = KINDS[network.model]
-    (file,) = kind.templates(network.architecture)
-    networks = {file: network.variables}
-    kinds.export(directory, network, networks, kind=kind, provenance=provenance)
 
 
 def template(architecture: Architecture) -> types.Variables:
@@ -128,6 +117,9 @@ def _spread(description: Mapping[str, Any]) -> float:
         raise ValueError(f"spread must be positive, got {spread}")
     return spread
 
+
+export = kinds.export
+"""Writes a release of a network."""
 
 KINDS: dict[str, kinds.Kind] = {
     "ce": _completes("ce", context_encoder.Architecture, "image", "mask"),

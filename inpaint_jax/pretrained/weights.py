@@ -41,6 +41,11 @@ class Model:
     prior: dcgan.Prior = "uniform"
 
     @property
+    def kind(self) -> kinds.Kind:
+        """What it is on disk."""
+        return KIND
+
+    @property
     def networks(self) -> dict[str, types.Variables]:
         """The variables of each network that there is."""
         found = {"generator": self.generator, "discriminator": self.discriminator}
@@ -110,22 +115,6 @@ def load(path: str | os.PathLike[str]) -> Model:
     return Model(**{**fields, **loaded.networks}, source=loaded.source)
 
 
-def export(
-    directory: str | os.PathLike[str], model: Model, *, provenance: dict[str, Any]
-) -> None:
-    """Writes a release, see `releases.export`.
-
-    Args:
-      directory: folder to write to; created if need be.
-      model: what to write.
-      provenance: JSON values: data, command, commit, scores.
-
-    Raises:
-      InputError: the folder cannot be written.
-    """
-    kinds.export(directory, model, model.networks, kind=KIND, provenance=provenance)
-
-
 def _one_of(
     name: str, choices: tuple[str, ...], default: str
 ) -> Callable[[Mapping[str, Any]], str]:
@@ -137,6 +126,9 @@ def _one_of(
 
     return read
 
+
+export = kinds.export
+"""Writes a release of a model."""
 
 KIND = kinds.Kind(
     "dcgan",
