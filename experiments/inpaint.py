@@ -17,7 +17,7 @@ from absl import flags
 from jaxtyping import UInt8
 
 from experiments.common import application, cases, reporting
-from experiments.search import guides, searches
+from experiments.search import guides, landmark_figure, landmark_scores, searches
 from inpaint_jax import runtime, types
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
@@ -99,9 +99,10 @@ def main() -> int:
     )
     hole = cases.read_hole(_MASK.value, hole_is_white=_MASK_HOLE.value == "white")
     model = weights.load(searches.CHECKPOINT.value)
-    guide = guides.from_flags(size=model.architecture.image_size, crop=model.crop)
-    if _FIGURE.value:
-        guide.check_figure()
+    guide, scorer = guides.from_flags(
+        size=model.architecture.image_size, crop=model.crop
+    )
+    figure = landmark_figure.of(guide) if _FIGURE.value else None
     compiled = searches.prepare(
         model, settings, guide.loss(), images=min(_TOGETHER.value, len(inputs))
     )
@@ -119,7 +120,7 @@ def main() -> int:
                 tasks[first : first + at_once], compiled, trace, at_once=at_once
             ):
                 try:
-                    entry, row = finish(found, compiled, guide, output)
+                    entry, row = finish(found, compiled, scorer, figure, output)
                 except InputError as error:
                     _skip(error, inputs, skipped)
                     continue
@@ -246,7 +247,8 @@ def search(
 def finish(
     found: Found,
     compiled: completion.Search,
-    guide: guides.Guides,
+    scorer: landmark_scores.Scorer | None,
+    figure: landmark_figure.Figure | None,
     output: pathlib.Path,
 ) -> tuple[dict[str, Any], list[UInt8[np.ndarray, "height width 3"]]]:
     """Completes one picture and writes it.
@@ -254,7 +256,8 @@ def finish(
     Args:
       found: by its search.
       compiled: the search.
-      guide: of the landmarks.
+      scorer: of its landmarks, if they are to be scored.
+      figure: of its landmarks, if one is to be drawn.
       output: folder for the picture.
 
     Returns:
@@ -282,8 +285,8 @@ def finish(
         "scores_of_restarts": np.asarray(result.score).tolist(),
         "seconds": round(found.seconds + time.monotonic() - started, 3),
     }
-    if _FIGURE.value:
-        drawn = guide.figure(scene, [compiled.generate(z[None]) for z in found.best])
+    if figure is not None:
+        drawn = figure.draw(scene, [compiled.generate(z[None]) for z in found.best])
         files.write_picture(output / f"{case.name}_landmarks.png", drawn)
     shown = np.asarray(pixels.to_bytes(result.generated[:_SHOWN_RESTARTS]))
     row = [
@@ -294,9 +297,9 @@ def finish(
     ]
     if case.original is not None:
         entry |= _scores(completed, pixels.from_bytes(case.original)[None], case.mask)
-        error = guide.error(case, pixels.from_bytes(completed))
-        if error is not None:
-            entry["nme"] = error
+        if scorer is not None:
+            scored = pixels.from_bytes(completed)
+            entry["nme"] = scorer.error(case.original, scored, crop=case.crop)
         row.append(case.original)
     return entry, row
 
@@ -312,7 +315,7 @@ def _scores(completed, original, mask):
 
 def _ranking(settings, guide):
     terms = f"{settings.lambda_context:g} context + {settings.lambda_prior:g} prior"
-    if guide.settings is not None:
+    if guide.loss() is not None:
         terms += f" + {settings.lambda_landmark:g} landmark"
     return f"lowest {terms} (eq. 20)"
 

@@ -53,7 +53,7 @@ def main() -> int:
         application.given(_IMAGES), mask=_MASK.value, output=output
     )
     model = weights.load(searches.CHECKPOINT.value)
-    guide = guides.from_flags(size=model.architecture.image_size, crop=model.crop)
+    guide, _ = guides.from_flags(size=model.architecture.image_size, crop=model.crop)
     hole = cases.read_hole(_MASK.value, hole_is_white=True)
     faces = [_read(path, hole, model, guide) for path in paths]
     settings = searches.settings()

@@ -127,7 +127,7 @@ def prepare(run: Run) -> Prepared:
       InputError: a flag is wrong, or their time could not be made equal.
     """
     prepared = {name: run.method(name) for name in run.variants}
-    if prepared[ablation_table.BASELINE].guide.settings is not None:
+    if prepared[ablation_table.BASELINE].guide.loss() is not None:
         raise InputError(
             f"--variant={ablation_table.BASELINE}: must have --landmark_term=none; "
             "the others are compared with it."
@@ -250,7 +250,7 @@ def _rows(path):
 
 
 def _label(method):
-    return method.name + (" (upper bound)" if method.guide.target == "oracle" else "")
+    return method.name + (" (upper bound)" if method.guide.sees_original else "")
 
 
 def _plot(comparisons, labels):

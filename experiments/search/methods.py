@@ -12,7 +12,7 @@ from absl.testing import flagsaver
 from jaxtyping import Bool, Float, Int, UInt8
 
 from experiments.common import cases
-from experiments.search import guides, searches
+from experiments.search import guides, guiding, searches
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import pixels
 from inpaint_jax.pretrained import weights
@@ -34,7 +34,7 @@ class Method:
 
     name: str
     settings: completion.Settings
-    guide: guides.Guides
+    guide: guiding.Guide
     blend: str
     compiled: completion.Search
     warm: set[int] = dataclasses.field(default_factory=set, compare=False)
@@ -81,7 +81,7 @@ def read(
             settings = searches.settings()
             guide = guides.from_flags(
                 size=model.architecture.image_size, crop=model.crop
-            )
+            ).guide
             compiled = searches.prepare(model, settings, guide.loss(), images=images)
             return Method(name, settings, guide, searches.BLEND.value, compiled)
     except (flags.Error, InputError) as error:

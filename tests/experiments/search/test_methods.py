@@ -10,7 +10,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from experiments.common import cases
-from experiments.search import guides, methods, searches
+from experiments.search import guiding, methods, searches
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import files
@@ -74,7 +74,7 @@ def test_flags_of_a_method_are_read_and_leave_no_trace():
     method = methods.read("five", given, model(), images=1)
     assert method.settings.restarts == 5 and not method.settings.decay
     assert method.settings.iterations == 3, "what is not said is as before"
-    assert method.blend == "paste" and method.guide.settings is None
+    assert method.blend == "paste" and method.guide.loss() is None
     assert flags.FLAGS.flag_values_dict() == before
     assert searches.settings().restarts == 2
 
@@ -112,7 +112,7 @@ def test_what_is_no_search_is_refused_by_the_methods_name(given, words):
 def test_a_method_does_what_the_library_does(done):
     method, completed, _ = done
     case = inputs(3)[2]
-    scene, _ = guides.Guides(None, "none", None, None, None, False, {}).scene(case)
+    scene, _ = guiding.Unguided().scene(case)
     *_, (last, _) = completion.search_together(
         [case.key] * 2, [scene] * 2, compiled=method.compiled
     )
