@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from experiments.common import cases
 from experiments.search import targets
 from inpaint_jax import types
 from inpaint_jax.evaluation import metrics
@@ -15,7 +16,7 @@ class Scorer:
     dlib: targets.Dlib
 
     def error(
-        self, original: targets.Picture, completed: types.Image, *, crop: int
+        self, original: cases.Picture, completed: types.Image, *, crop: int
     ) -> float:
         """Returns the error of a completion over the distance between the eyes.
 

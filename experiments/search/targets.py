@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 
 from experiments.common import cases
 from inpaint_jax import types
@@ -21,7 +21,8 @@ from inpaint_jax.search import landmark_term
 Entry = dict[str, Any]
 """What the report says of one image."""
 
-Picture = UInt8[np.ndarray, "height width 3"]
+Found = tuple[landmark_term.Target, Entry]
+Box = Int[jax.Array, "1 4"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,20 +37,16 @@ class Dlib:
     detector: dlib_host.Detector
     cascade: ShapeModel
 
-    def box(self, picture: Picture, *, crop: int) -> tuple[Int[jax.Array, "1 4"], str]:
+    def box(self, picture: cases.Picture, *, crop: int) -> tuple[Box, str]:
         """Returns the box of a face and where it is from, see `dlib_host.face_box`."""
         box, source = dlib_host.face_box(self.detector, picture, crop=crop)
         return jnp.asarray(box, jnp.int32)[None], source
 
-    def points(
-        self, image: types.Image, box: Int[jax.Array, "1 4"]
-    ) -> annotation.Landmarks:
+    def points(self, image: types.Image, box: Box) -> annotation.Landmarks:
         """Returns the points in whole pixels, as dlib does."""
         return _points(self.cascade, image, box)
 
-    def target(
-        self, picture: Picture, *, crop: int
-    ) -> tuple[landmark_term.Target, Entry]:
+    def target(self, picture: cases.Picture, *, crop: int) -> Found:
         """Takes the points on a picture for the truth."""
         box, source = self.box(picture, crop=crop)
         image = pixels.from_bytes(picture)[None]
@@ -68,9 +65,7 @@ class Target(Protocol):
     name: ClassVar[str]
     sees_original: ClassVar[bool]
 
-    def of(
-        self, case: cases.Case, image: types.Image
-    ) -> tuple[landmark_term.Target, Entry]:
+    def of(self, case: cases.Case, image: types.Image) -> Found:
         """Finds the points.
 
         Args:
@@ -91,9 +86,7 @@ class Masked:
     sees_original: ClassVar[bool] = False
     dlib: Dlib
 
-    def of(
-        self, case: cases.Case, image: types.Image
-    ) -> tuple[landmark_term.Target, Entry]:
+    def of(self, case: cases.Case, image: types.Image) -> Found:
         """See `Target`."""
         return self.dlib.target(np.asarray(pixels.to_bytes(image[0])), crop=case.crop)
 
@@ -106,9 +99,7 @@ class Oracle:
     sees_original: ClassVar[bool] = True
     dlib: Dlib
 
-    def of(
-        self, case: cases.Case, image: types.Image
-    ) -> tuple[landmark_term.Target, Entry]:
+    def of(self, case: cases.Case, image: types.Image) -> Found:
         """See `Target`."""
         del image
         if case.original is None:
@@ -132,9 +123,7 @@ class Predicted:
     place: landmark_term.Place
     cascade: ShapeModel | None
 
-    def of(
-        self, case: cases.Case, image: types.Image
-    ) -> tuple[landmark_term.Target, Entry]:
+    def of(self, case: cases.Case, image: types.Image) -> Found:
         """See `Target`."""
         target = landmark_term.target_of_net(
             *self.predict(image, case.mask), self.cascade
@@ -155,7 +144,5 @@ _target_of_cascade = jax.jit(landmark_term.target_of_cascade)
 
 
 @jax.jit
-def _points(
-    cascade: ShapeModel, image: types.Image, box: Int[jax.Array, "1 4"]
-) -> annotation.Landmarks:
+def _points(cascade: ShapeModel, image: types.Image, box: Box) -> annotation.Landmarks:
     return prediction.round_as_dlib(prediction.predict(cascade, image, box))

@@ -64,6 +64,7 @@ def done():
         flags.FLAGS(["methods", *QUICK])
         method = methods.read("quick", ["--blend=paste"], model(), images=2)
         started = time.perf_counter()
+        methods.warm_up(method, inputs(3), at_once=2)
         completed = methods.complete(method, inputs(3), at_once=2)
         return method, completed, time.perf_counter() - started
 
@@ -135,9 +136,8 @@ def test_columns_have_a_value_for_each_image(done):
 
 
 def test_compiling_is_not_on_the_clock(done):
-    method, completed, seconds = done
+    _, completed, seconds = done
     assert completed.seconds.sum() < 0.5 * seconds
-    assert method.warm == {2}
 
 
 def test_warming_up_runs_each_program_once(monkeypatch):
@@ -150,11 +150,10 @@ def test_warming_up_runs_each_program_once(monkeypatch):
     monkeypatch.setattr(methods, "search", search)
     given = ["--restart_schedule=4x9,2x4,1x1", "--chunk=4"]
     method = methods.read("cold", given, model(), images=1)
-    whole = ((4, 9), (2, 4), (1, 1))
+    methods.warm_up(method, inputs(2), at_once=1)
+    assert ran == [(1, ((4, 5), (2, 4), (1, 1)))]
     methods.complete(method, inputs(1), at_once=1)
-    assert ran == [(1, ((4, 5), (2, 4), (1, 1))), (1, whole)]
-    methods.complete(method, inputs(1), at_once=1)
-    assert ran[2:] == [(1, whole)]
+    assert ran[1:] == [(1, ((4, 9), (2, 4), (1, 1)))]
 
 
 def test_a_search_that_diverges_is_kept_as_a_mean_colour(done, monkeypatch):
