@@ -132,6 +132,6 @@ def draw(
     return np.asarray(picture)
 
 
-def _enlarged(points):
+def _enlarged(points: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     # The centre of pixel 0 becomes the centre of its enlarged square.
     return (points + 0.5) * _ENLARGE - 0.5
