@@ -29,7 +29,7 @@ from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion
+from inpaint_jax.search import completion, driver, problem, program
 
 _PORTRAIT = files.ASSETS / "portrait.png"
 _SHOWN_RESTARTS = 4
@@ -75,7 +75,7 @@ class Task(NamedTuple):
     """
 
     case: cases.Case
-    scene: completion.Scene
+    scene: problem.Problem
     described: dict[str, Any]
 
 
@@ -90,7 +90,7 @@ class Found(NamedTuple):
     """
 
     task: Task
-    last: completion.Progress
+    last: driver.Progress
     best: list[types.Latent]
     seconds: float
 
@@ -194,12 +194,12 @@ def _skip(error: InputError, inputs: list[pathlib.Path], skipped: list[str]) -> 
     skipped.append(str(error))
 
 
-def _that_fit(at_once: int, task: Task, compiled: completion.Search) -> int:
+def _that_fit(at_once: int, task: Task, compiled: program.Search) -> int:
     """How many pictures like this one the memory allows to search for at once."""
     if at_once == 1 and _MEMORY.value is None:
         return 1
     gigabytes = _MEMORY.value or 0.8 * runtime.free_memory() / 1e9
-    one = completion.memory(task.case.key, task.scene, compiled=compiled) / 1e9
+    one = compiled.memory(task.case.key, task.scene) / 1e9
     if one > gigabytes:
         raise InputError(
             f"--max_memory={gigabytes:.3g}: one picture takes {one:.2g} GB; allow more "
@@ -210,7 +210,7 @@ def _that_fit(at_once: int, task: Task, compiled: completion.Search) -> int:
 
 def search(
     tasks: list[Task],
-    compiled: completion.Search,
+    compiled: program.Search,
     trace: reporting.JsonLines,
     *,
     at_once: int,
@@ -257,7 +257,7 @@ def search(
 
 def finish(
     found: Found,
-    compiled: completion.Search,
+    compiled: program.Search,
     scorer: landmark_scores.Scorer | None,
     figure: landmark_figure.Figure | None,
     output: pathlib.Path,
@@ -280,7 +280,7 @@ def finish(
     """
     started = time.monotonic()
     case, scene, described = found.task
-    completion.check(found.last)
+    driver.check(found.last)
     result = completion.finish(
         found.last, scene, compiled=compiled, blend=searches.BLEND.value
     )
@@ -305,7 +305,7 @@ def finish(
 
 
 def _row(
-    case: cases.Case, scene: completion.Scene, result: completion.Completion
+    case: cases.Case, scene: problem.Problem, result: completion.Completion
 ) -> list[cases.Picture]:
     images = [
         scene.image[0],
@@ -334,7 +334,7 @@ def _scores(
     return found
 
 
-def _ranking(settings: completion.Settings, guide: guiding.Guide) -> str:
+def _ranking(settings: problem.Settings, guide: guiding.Guide) -> str:
     terms = f"{settings.lambda_context:g} context + {settings.lambda_prior:g} prior"
     if guide.loss() is not None:
         terms += f" + {settings.lambda_landmark:g} landmark"

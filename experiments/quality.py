@@ -21,7 +21,7 @@ from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import blending, masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion
+from inpaint_jax.search import driver, problem, program
 
 _IMAGES = flags.DEFINE_string("images", None, "Undamaged faces, as in inpaint.")
 _MASK = flags.DEFINE_string("mask", "centre", f"One of {', '.join(masks.MASKS)}.")
@@ -58,7 +58,7 @@ class Face(NamedTuple):
     """
 
     key: types.PRNGKey
-    scene: completion.Scene
+    scene: problem.Problem
     original: types.Image
 
 
@@ -106,19 +106,19 @@ def _face(case: cases.Case, guide: guiding.Guide) -> Face:
     return Face(case.key, scene, pixels.from_bytes(case.original)[None])
 
 
-def _warm_up(face: Face, compiled: completion.Search) -> None:
+def _warm_up(face: Face, compiled: program.Search) -> None:
     """Compiles whatever a search runs."""
     *before, _ = compiled.settings.stages
     last = sum(iterations for _, iterations in before)
-    for progress in completion.search(face.key, face.scene, compiled=compiled):
+    for progress in driver.search(face.key, face.scene, compiled=compiled):
         _psnr(face, _best(progress, compiled))
         if progress.iteration > last:
             return
 
 
-def _follow(face: Face, compiled: completion.Search) -> Iterator[quality_curves.Point]:
+def _follow(face: Face, compiled: program.Search) -> Iterator[quality_curves.Point]:
     started, scoring = time.monotonic(), 0.0
-    for progress in completion.search(face.key, face.scene, compiled=compiled):
+    for progress in driver.search(face.key, face.scene, compiled=compiled):
         seconds = time.monotonic() - started - scoring
         psnr = _psnr(face, _best(progress, compiled))
         yield quality_curves.Point(seconds, float(np.nanmin(progress.best_loss)), psnr)
@@ -127,7 +127,7 @@ def _follow(face: Face, compiled: completion.Search) -> Iterator[quality_curves.
             return
 
 
-def _best(progress: completion.Progress, compiled: completion.Search) -> types.Image:
+def _best(progress: driver.Progress, compiled: program.Search) -> types.Image:
     return compiled.generate(progress.best_z[None])
 
 

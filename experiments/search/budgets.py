@@ -8,7 +8,7 @@ import numpy as np
 from experiments.common import cases
 from experiments.search import methods
 from inpaint_jax.errors import InputError
-from inpaint_jax.search import completion
+from inpaint_jax.search import problem, program
 
 _STEPS, _ROUNDS = 10, 5
 
@@ -104,7 +104,7 @@ def measure(
     }
 
 
-def _plan(settings: completion.Settings, step: float, ratio: float) -> Plan:
+def _plan(settings: problem.Settings, step: float, ratio: float) -> Plan:
     iterations = max(1, round(settings.iterations * ratio))
     return {
         "restarts": settings.restarts,

@@ -10,7 +10,7 @@ from experiments.search import targets
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import pixels
-from inpaint_jax.search import completion, landmark_term
+from inpaint_jax.search import landmark_term, problem
 
 
 class Guide(Protocol):
@@ -21,11 +21,11 @@ class Guide(Protocol):
         """Whether it looks at the undamaged image: results are an upper bound."""
         ...
 
-    def loss(self) -> completion.LandmarkLoss | None:
+    def loss(self) -> problem.LandmarkLoss | None:
         """Returns the landmark loss of all searches, if there is one."""
         ...
 
-    def scene(self, case: cases.Case) -> tuple[completion.Scene, targets.Entry]:
+    def scene(self, case: cases.Case) -> tuple[problem.Problem, targets.Entry]:
         """Returns what the search for one picture knows, and the report says of it.
 
         Raises:
@@ -56,9 +56,9 @@ class Unguided:
     def loss(self) -> None:
         """See `Guide`."""
 
-    def scene(self, case: cases.Case) -> tuple[completion.Scene, targets.Entry]:
+    def scene(self, case: cases.Case) -> tuple[problem.Problem, targets.Entry]:
         """See `Guide`."""
-        return completion.Scene(_damaged(case), case.mask), {}
+        return problem.Problem(_damaged(case), case.mask), {}
 
     def describe(self) -> dict[str, Any] | None:
         """See `Guide`."""
@@ -84,11 +84,11 @@ class Guided:
         """See `Guide`."""
         return self.target.sees_original
 
-    def loss(self) -> completion.LandmarkLoss:
+    def loss(self) -> problem.LandmarkLoss:
         """See `Guide`."""
-        return completion.LandmarkLoss(self.term, self.term.settings.moves)
+        return problem.LandmarkLoss(self.term, self.term.settings.moves)
 
-    def scene(self, case: cases.Case) -> tuple[completion.Scene, targets.Entry]:
+    def scene(self, case: cases.Case) -> tuple[problem.Problem, targets.Entry]:
         """See `Guide`."""
         image = _damaged(case)
         target, entry = self.target.of(case, image)
@@ -97,7 +97,7 @@ class Guided:
                 f"{case.name}: no landmarks can be placed in the box "
                 f"{target.box[0].tolist()}."
             )
-        return completion.Scene(image, case.mask, target), entry
+        return problem.Problem(image, case.mask, target), entry
 
     def describe(self) -> dict[str, Any]:
         """See `Guide`."""

@@ -18,7 +18,7 @@ from inpaint_jax.landmarks import annotation
 from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import landmark_net
-from inpaint_jax.search import completion, landmark_term
+from inpaint_jax.search import landmark_term, problem
 
 _ENLARGE = 6
 _EXACT, _SOFT, _TARGET = (235, 30, 30), (30, 200, 235), (250, 220, 40)
@@ -45,7 +45,7 @@ class Figure:
     temperature: float
 
     def draw(
-        self, scene: completion.Scene, faces: list[types.Image]
+        self, scene: problem.Problem, faces: list[types.Image]
     ) -> UInt8[np.ndarray, "height width 3"]:
         """Draws one search.
 
@@ -64,7 +64,7 @@ class Figure:
                 points,
                 landmark_net.covariance(whitening),
                 model=self.cascade,
-                box=scene.guide.box,
+                box=scene.target.box,
                 temperature=self.temperature,
             )
             for image in (scene.image, *shown)

@@ -16,7 +16,7 @@ from experiments.search import guides, guiding, searches
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending, pixels
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion
+from inpaint_jax.search import completion, driver, problem, program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Method:
     """
 
     name: str
-    settings: completion.Settings
+    settings: problem.Settings
     guide: guiding.Guide
     blend: str
-    compiled: completion.Search
+    compiled: program.Search
 
 
 class Completed(NamedTuple):
@@ -126,10 +126,10 @@ def complete(
 def search(
     method: Method,
     inputs: Sequence[cases.Case],
-    scenes: Sequence[completion.Scene],
+    scenes: Sequence[problem.Problem],
     *,
     at_once: int,
-) -> list[completion.Progress]:
+) -> list[driver.Progress]:
     """Returns the end of the search for each of some images, in one program.
 
     Args:
@@ -138,7 +138,7 @@ def search(
       scenes: what the search knows of them.
       at_once: how many the program holds.
     """
-    last: list[completion.Progress | None] = [None] * len(inputs)
+    last: list[driver.Progress | None] = [None] * len(inputs)
     keys = [case.key for case in inputs]
     for reports in searches.together(keys, scenes, method.compiled, at_once=at_once):
         last = [now or before for now, before in zip(reports, last, strict=True)]
@@ -150,7 +150,7 @@ def with_stages(method: Method, stages: tuple[tuple[int, int], ...]) -> Method:
 
     Args:
       method: from `read`.
-      stages: (restarts, steps), see `completion.Settings.stages`.
+      stages: (restarts, steps), see `problem.Settings.stages`.
     """
     settings = dataclasses.replace(method.settings, restart_schedule=stages)
     compiled = method.compiled._replace(settings=settings)
@@ -175,7 +175,7 @@ def _flags(arguments: Sequence[str]) -> Iterator[None]:
 def _complete(
     method: Method,
     group: Sequence[cases.Case],
-    scenes: Sequence[completion.Scene],
+    scenes: Sequence[problem.Problem],
     at_once: int,
 ) -> Iterator[tuple[cases.Picture, float, int, float]]:
     """Yields the bytes, seconds, iterations and loss of images of one program."""
@@ -199,7 +199,7 @@ def _shortened(method: Method) -> Method:
 
 
 def _finish(
-    method: Method, last: completion.Progress, scene: completion.Scene
+    method: Method, last: driver.Progress, scene: problem.Problem
 ) -> tuple[cases.Picture, float]:
     if np.isfinite(last.best_loss).any():
         result = completion.finish(

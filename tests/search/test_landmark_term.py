@@ -14,7 +14,7 @@ from inpaint_jax.images import pixels
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade import model_file, prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
-from inpaint_jax.search import completion, estimators, landmark_term
+from inpaint_jax.search import estimators, landmark_term, problem
 
 SIZE, Z_DIM, ROWS = 24, 3, 3
 BOX = np.array([[2, 3, 21, 22]], np.int32)
@@ -152,7 +152,7 @@ def scene(term, *, seed=0, deviation=None, landmarks=None):
         landmarks = mean_face() + 2.0 * rng.normal(size=(1, 68, 2))
     deviation = np.ones(68) if deviation is None else deviation
     target = landmark_term.Target(floats(landmarks), floats(deviation[None]), BOX)
-    scene = completion.Scene(image, mask_of_left(), target)
+    scene = problem.Problem(image, mask_of_left(), target)
     return jax.tree.map(jnp.asarray, scene)
 
 
