@@ -24,7 +24,7 @@ from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion
+from inpaint_jax.search import completion, driver, problem, program
 
 _PORTRAIT = files.ASSETS / "portrait.png"
 _SHOWN_RESTARTS = 4
@@ -70,7 +70,7 @@ class Task(NamedTuple):
     """
 
     case: cases.Case
-    scene: completion.Scene
+    scene: problem.Problem
     described: dict[str, Any]
 
 
@@ -85,7 +85,7 @@ class Found(NamedTuple):
     """
 
     task: Task
-    last: completion.Progress
+    last: driver.Progress
     best: list[types.Latent]
     seconds: float
 
@@ -187,7 +187,7 @@ def _that_fit(at_once, task, compiled):
     if at_once == 1 and _MEMORY.value is None:
         return 1
     gigabytes = _MEMORY.value or 0.8 * runtime.free_memory() / 1e9
-    one = completion.memory(task.case.key, task.scene, compiled=compiled) / 1e9
+    one = compiled.memory(task.case.key, task.scene) / 1e9
     if one > gigabytes:
         raise InputError(
             f"--max_memory={gigabytes:.3g}: one picture takes {one:.2g} GB; allow more "
@@ -198,7 +198,7 @@ def _that_fit(at_once, task, compiled):
 
 def search(
     tasks: list[Task],
-    compiled: completion.Search,
+    compiled: program.Search,
     trace: reporting.JsonLines,
     *,
     at_once: int,
@@ -245,7 +245,7 @@ def search(
 
 def finish(
     found: Found,
-    compiled: completion.Search,
+    compiled: program.Search,
     guide: guides.Guides,
     output: pathlib.Path,
 ) -> tuple[dict[str, Any], list[UInt8[np.ndarray, "height width 3"]]]:
@@ -266,7 +266,7 @@ def finish(
     """
     started = time.monotonic()
     case, scene, described = found.task
-    completion.check(found.last)
+    driver.check(found.last)
     result = completion.finish(
         found.last, scene, compiled=compiled, blend=searches.BLEND.value
     )

@@ -19,7 +19,7 @@ from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import blending, masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion
+from inpaint_jax.search import driver
 
 _IMAGES = flags.DEFINE_string("images", None, "Undamaged faces, as in inpaint.")
 _MASK = flags.DEFINE_string("mask", "centre", f"One of {', '.join(masks.MASKS)}.")
@@ -100,7 +100,7 @@ def _warm_up(face, compiled):
     case, scene = face
     *before, _ = compiled.settings.stages
     last = sum(iterations for _, iterations in before)
-    for progress in completion.search(case.key, scene, compiled=compiled):
+    for progress in driver.search(case.key, scene, compiled=compiled):
         _psnr(case, _best(progress, compiled))
         if progress.iteration > last:
             return
@@ -109,7 +109,7 @@ def _warm_up(face, compiled):
 def _follow(face, compiled) -> Iterator[quality_curves.Point]:
     case, scene = face
     started, scoring = time.monotonic(), 0.0
-    for progress in completion.search(case.key, scene, compiled=compiled):
+    for progress in driver.search(case.key, scene, compiled=compiled):
         seconds = time.monotonic() - started - scoring
         psnr = _psnr(case, _best(progress, compiled))
         yield quality_curves.Point(seconds, float(np.nanmin(progress.best_loss)), psnr)

@@ -14,7 +14,7 @@ from inpaint_jax import losses, types
 from inpaint_jax.images import framing, masks
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.models import dcgan, inference
-from inpaint_jax.search import completion, landmark_term, latent, objective
+from inpaint_jax.search import landmark_term, latent, objective, problem
 from inpaint_jax.training import train_gan
 
 _LAMBDA_PRIOR, _LAMBDA_LANDMARK, _WINDOW, _CROP = 0.003, 0.05, 7, 108
@@ -49,7 +49,7 @@ def steps(
     term = landmark_term.LandmarkTerm(
         landmark_term.Settings(), jax.tree.map(jnp.asarray, predictor.model)
     )
-    scene = completion.Scene(image[:1], mask[:1], target)
+    scene = problem.Problem(image[:1], mask[:1], target)
 
     start = functools.partial(latent.init, key, optimizer=_OPTIMIZER)
     soft = jax.tree_util.Partial(_by_term, term, scene, networks[0])

@@ -12,7 +12,7 @@ from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import framing, masks
 from inpaint_jax.io import files, sources
-from inpaint_jax.search import completion
+from inpaint_jax.search import problem
 
 
 class Hole(NamedTuple):
@@ -140,7 +140,7 @@ def read(
     """
     photo = files.read_picture(path)
     picture = original = framing.frame(photo, crop=crop, size=size)
-    key = completion.image_key(jax.random.key(seed), path.name)
+    key = problem.image_key(jax.random.key(seed), path.name)
     key_mask, key_start = jax.random.split(key)
     if hole.make is not None:
         mask = hole.make(key_mask, (size, size))

@@ -21,7 +21,7 @@ from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import landmark_net
 from inpaint_jax.pretrained import landmark_predictor
-from inpaint_jax.search import completion, landmark_term
+from inpaint_jax.search import landmark_term, problem
 
 _DEFAULTS = landmark_term.Settings()
 _TERM = flags.DEFINE_enum(
@@ -114,7 +114,7 @@ class Guides:
     scored: bool
     hashes: dict[str, Any]
 
-    def loss(self) -> completion.LandmarkLoss | None:
+    def loss(self) -> problem.LandmarkLoss | None:
         """Returns the landmark loss of all searches, or None without the term."""
         if self.settings is None:
             return None
@@ -124,7 +124,7 @@ class Guides:
             model=self.model if used != "net" else None,
             place=self.predictor.place if self.predictor and used == "net" else None,
         )
-        return completion.LandmarkLoss(term, self.settings.moves)
+        return problem.LandmarkLoss(term, self.settings.moves)
 
     def guide(
         self, case: cases.Case, image: types.Image
@@ -151,11 +151,11 @@ class Guides:
             )
         return target, entry
 
-    def scene(self, case: cases.Case) -> tuple[completion.Scene, dict[str, Any]]:
+    def scene(self, case: cases.Case) -> tuple[problem.Problem, dict[str, Any]]:
         """Returns what the search for one picture knows; as `guide` otherwise."""
         image = pixels.from_bytes(case.picture)[None] * case.mask
         target, entry = self.guide(case, image)
-        return completion.Scene(image, case.mask, target), entry
+        return problem.Problem(image, case.mask, target), entry
 
     def error(self, case: cases.Case, completed: types.Image) -> float | None:
         """Returns the landmark error of a completion, or None if it is not scored.
@@ -192,7 +192,7 @@ class Guides:
         return settings, predictor, model
 
     def figure(
-        self, scene: completion.Scene, faces: list[types.Image]
+        self, scene: problem.Problem, faces: list[types.Image]
     ) -> UInt8[np.ndarray, "height width 3"]:
         """Draws the landmarks through a search.
 
@@ -215,7 +215,7 @@ class Guides:
                 points,
                 landmark_net.covariance(whitening),
                 model=model,
-                box=scene.guide.box,
+                box=scene.target.box,
                 temperature=settings.temperature,
             )
             for image in (scene.image, *shown)

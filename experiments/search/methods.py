@@ -16,7 +16,7 @@ from experiments.search import guides, searches
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import pixels
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion
+from inpaint_jax.search import completion, driver, problem, program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Method:
     """
 
     name: str
-    settings: completion.Settings
+    settings: problem.Settings
     guide: guides.Guides
     blend: str
-    compiled: completion.Search
+    compiled: program.Search
     warm: set[int] = dataclasses.field(default_factory=set, compare=False)
 
 
@@ -114,10 +114,10 @@ def complete(
 def search(
     method: Method,
     inputs: Sequence[cases.Case],
-    scenes: Sequence[completion.Scene],
+    scenes: Sequence[problem.Problem],
     *,
     at_once: int,
-) -> list[completion.Progress]:
+) -> list[driver.Progress]:
     """Returns the end of the search for each of some images, in one program.
 
     Args:
@@ -138,7 +138,7 @@ def with_stages(method: Method, stages: tuple[tuple[int, int], ...]) -> Method:
 
     Args:
       method: from `read`.
-      stages: (restarts, steps), see `completion.Settings.stages`.
+      stages: (restarts, steps), see `problem.Settings.stages`.
     """
     settings = dataclasses.replace(method.settings, restart_schedule=stages)
     compiled = method.compiled._replace(settings=settings)

@@ -13,9 +13,9 @@ from experiments.common import application
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion
+from inpaint_jax.search import driver, problem, program
 
-_DEFAULTS = completion.Settings()
+_DEFAULTS = problem.Settings()
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "release", "A --run_dir of experiments.train, or a release folder."
 )
@@ -90,7 +90,7 @@ _SEARCH = {
 }
 
 
-def settings() -> completion.Settings:
+def settings() -> problem.Settings:
     """Returns what the flags say.
 
     Raises:
@@ -101,16 +101,16 @@ def settings() -> completion.Settings:
         raise InputError(f"--window={values['window']}: must be odd, as 7.")
     application.check_numbers(*_SEARCH.values())
     values["restart_schedule"] = _stages(values["restart_schedule"])
-    return completion.Settings(**values)
+    return problem.Settings(**values)
 
 
 def prepare(
     model: weights.Model,
-    settings: completion.Settings,
-    landmark: completion.LandmarkLoss | None,
+    settings: problem.Settings,
+    landmark: problem.LandmarkLoss | None,
     *,
     images: int,
-) -> completion.Search:
+) -> program.Search:
     """Prepares the search.
 
     Args:
@@ -128,7 +128,7 @@ def prepare(
     generate, discriminate = model.folded(
         batch=images * settings.stages[-1][0], products=jnp.dtype(products)
     )
-    return completion.prepare(
+    return program.prepare(
         generate,
         discriminate,
         z_dim=model.architecture.z_dim,
@@ -140,12 +140,12 @@ def prepare(
 
 def together(
     keys: Sequence[types.PRNGKey],
-    scenes: Sequence[completion.Scene],
-    compiled: completion.Search,
+    scenes: Sequence[problem.Problem],
+    compiled: program.Search,
     *,
     at_once: int,
-) -> Iterator[list[completion.Progress | None]]:
-    """Searches for some images in one program, as `completion.search_together`.
+) -> Iterator[list[driver.Progress | None]]:
+    """Searches for some images in one program, as `driver.search_together`.
 
     Args:
       keys: one for each image.
@@ -158,7 +158,7 @@ def together(
       Progress of each image after each chunk.
     """
     missing = at_once - len(scenes)
-    for reports in completion.search_together(
+    for reports in driver.search_together(
         [*keys, *[keys[-1]] * missing],
         [*scenes, *[scenes[-1]] * missing],
         compiled=compiled,

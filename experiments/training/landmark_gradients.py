@@ -10,7 +10,7 @@ import numpy as np
 from inpaint_jax.images import masks
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.pretrained import landmark_predictor, weights
-from inpaint_jax.search import completion, landmark_term
+from inpaint_jax.search import landmark_term, problem
 from inpaint_jax.training import train_gan
 
 _RESTARTS = 16
@@ -81,7 +81,7 @@ def _scene(key):
     mask = masks.centre(key, (height, width))[None]
     points, whitening = net.predict(face, mask)
     target = landmark_term.target_of_net(points, whitening, cascade)
-    return completion.Scene(face * mask, mask, target), model, cascade, net.place
+    return problem.Problem(face * mask, mask, target), model, cascade, net.place
 
 
 def _length(rows):

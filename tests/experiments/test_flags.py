@@ -8,7 +8,7 @@ from absl import flags
 
 from experiments import inpaint
 from experiments.search import guides, searches
-from inpaint_jax.search import completion, landmark_term
+from inpaint_jax.search import landmark_term, problem
 
 FLAGS = pathlib.Path(__file__).parents[2] / "experiments" / "flags"
 INPAINT = {
@@ -39,7 +39,7 @@ def test_landmark_flags_are_the_defaults():
 
 
 def test_the_applications_defaults_are_the_librarys():
-    for name, value in dataclasses.asdict(completion.Settings()).items():
+    for name, value in dataclasses.asdict(problem.Settings()).items():
         assert INPAINT[name].default == (value if value != () else "")
     landmark = dataclasses.asdict(landmark_term.Settings())
     assert INPAINT["landmark_term"].default == landmark.pop("term")

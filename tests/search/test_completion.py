@@ -10,7 +10,7 @@ import pytest
 
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
-from inpaint_jax.search import completion
+from inpaint_jax.search import completion, driver, problem, program
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -36,7 +36,7 @@ def broken_where_positive(z):
 def settings(**changes):
     values = {"restarts": RESTARTS, "iterations": 200, "chunk": 50, "patience": 0}
     values |= {"init": "random", "decay": False}
-    return completion.Settings(**(values | changes))
+    return problem.Settings(**(values | changes))
 
 
 def started(compiled, key, scene):
@@ -47,7 +47,7 @@ def started(compiled, key, scene):
 
 @functools.cache
 def prepared(network=generate, **changes):
-    return completion.prepare(
+    return program.prepare(
         network, no_opinion, z_dim=Z_DIM, settings=settings(**changes)
     )
 
@@ -59,9 +59,9 @@ def damaged(name="left", seed=0):
     return jnp.where(mask > 0, generate(HIDDEN_Z), noise), mask
 
 
-def complete(key, image, mask, compiled, *, guide=None, blend="paste"):
-    scene = completion.Scene(image, mask, guide)
-    *_, last = completion.search(key, scene, compiled=compiled)
+def complete(key, image, mask, compiled, *, target=None, blend="paste"):
+    scene = problem.Problem(image, mask, target)
+    *_, last = driver.search(key, scene, compiled=compiled)
     return completion.finish(last, scene, compiled=compiled, blend=blend)
 
 
@@ -117,7 +117,7 @@ def test_restarts_are_ordered_by_their_score(key):
 def pull(key, z, generated, scene, generate):
     """A landmark loss: how far the first number of z is from the guide's."""
     del key, generated, generate
-    return jnp.abs(z[:, 0] - scene.guide[0])
+    return jnp.abs(z[:, 0] - scene.target[0])
 
 
 def nowhere(key, z, generated, scene, generate):
@@ -127,12 +127,12 @@ def nowhere(key, z, generated, scene, generate):
 
 @functools.cache
 def guided(loss, moves, **changes):
-    return completion.prepare(
+    return program.prepare(
         generate,
         no_opinion,
         z_dim=Z_DIM,
         settings=settings(iterations=6, chunk=6, **changes),
-        landmark=completion.LandmarkLoss(loss, moves),
+        landmark=problem.LandmarkLoss(loss, moves),
     )
 
 
@@ -143,7 +143,7 @@ def test_a_landmark_loss_that_cannot_move_z_ranks_the_restarts(key):
     guide = jnp.array([5.0])
     # Far more than any loss: the restart with the largest first number wins.
     compiled = guided(pull, False, lambda_landmark=100.0)
-    result = complete(key, image, mask, compiled, guide=guide)
+    result = complete(key, image, mask, compiled, target=guide)
     order = np.argsort(-np.asarray(plain.z)[:, 0])
     assert not np.array_equal(order, np.arange(RESTARTS))
     np.testing.assert_array_equal(result.z, np.asarray(plain.z)[order])
@@ -153,7 +153,7 @@ def test_a_landmark_loss_that_cannot_move_z_ranks_the_restarts(key):
     np.testing.assert_allclose(result.score, expected, rtol=1e-6)
     # Too small a weight leaves the order as it was.
     off = guided(pull, False, lambda_landmark=0.0)
-    unmoved = complete(key, image, mask, off, guide=guide)
+    unmoved = complete(key, image, mask, off, target=guide)
     np.testing.assert_array_equal(unmoved.z, plain.z)
 
 
@@ -162,7 +162,7 @@ def test_a_landmark_loss_with_a_gradient_moves_z(key):
     plain = complete(key, image, mask, prepared(iterations=6, chunk=6))
     compiled = guided(pull, True, lambda_landmark=100.0)
     right, left = (
-        complete(key, image, mask, compiled, guide=jnp.array([goal]))
+        complete(key, image, mask, compiled, target=jnp.array([goal]))
         for goal in (5.0, -5.0)
     )
     first = [np.mean(np.asarray(r.z)[:, 0]) for r in (left, plain, right)]
@@ -213,21 +213,21 @@ def test_the_key_decides_everything(key):
 
 def test_the_key_of_an_image_comes_from_its_name(key):
     data = [
-        jax.random.key_data(completion.image_key(key, name)).tolist()
+        jax.random.key_data(problem.image_key(key, name)).tolist()
         for name in ("a.png", "b.png", "a.png", "å/ä.png")
     ]
     assert data[0] == data[2]
     assert len({tuple(words) for words in data}) == 3
-    other = completion.image_key(jax.random.key(1), "a.png")
+    other = problem.image_key(jax.random.key(1), "a.png")
     assert jax.random.key_data(other).tolist() != data[0]
 
 
-SCENE = completion.Scene(jnp.zeros((1, SIZE, SIZE, 3)), jnp.ones((1, SIZE, SIZE, 1)))
+SCENE = problem.Problem(jnp.zeros((1, SIZE, SIZE, 3)), jnp.ones((1, SIZE, SIZE, 1)))
 
 
 @pytest.mark.parametrize("z_prior", ["uniform", "normal"])
 def test_starting_points_fill_the_box(z_prior):
-    compiled = completion.prepare(
+    compiled = program.prepare(
         generate, no_opinion, z_dim=100, settings=settings(restarts=50, z_prior=z_prior)
     )
     z = started(compiled, jax.random.key(3), SCENE)
@@ -244,15 +244,13 @@ def test_starting_points_fill_the_box(z_prior):
 def test_progress_adds_up_when_chunks_do_not_fit(key):
     image, mask = damaged()
     compiled = prepared(iterations=7, chunk=3)
-    reports = list(
-        completion.search(key, completion.Scene(image, mask), compiled=compiled)
-    )
+    reports = list(driver.search(key, problem.Problem(image, mask), compiled=compiled))
     assert [report.iteration for report in reports] == [3, 6, 7]
     for before, after in itertools.pairwise(reports):
         assert np.all(after.best_loss <= before.best_loss)
     # Chunks only cut the search into pieces, up to how each program is rounded.
     at_once = prepared(iterations=7, chunk=50)
-    (only,) = completion.search(key, completion.Scene(image, mask), compiled=at_once)
+    (only,) = driver.search(key, problem.Problem(image, mask), compiled=at_once)
     assert only.iteration == 7
     np.testing.assert_allclose(only.best_loss, reports[-1].best_loss, rtol=1e-6)
     np.testing.assert_array_equal(only.state.best_z, reports[-1].state.best_z)
@@ -267,18 +265,14 @@ def test_patience_stops_a_search_that_does_not_improve(patience, key):
     # The loss of a constant never falls: only the first chunk counts as progress.
     image, mask = damaged()
     compiled = prepared(constant, iterations=10, chunk=2, patience=patience)
-    reports = list(
-        completion.search(key, completion.Scene(image, mask), compiled=compiled)
-    )
+    reports = list(driver.search(key, problem.Problem(image, mask), compiled=compiled))
     assert len(reports) == (patience + 1 if patience else 5)
 
 
 def test_patience_does_not_stop_a_search_that_improves(key):
     image, mask = damaged()
     compiled = prepared(iterations=10, chunk=2, patience=1)
-    reports = list(
-        completion.search(key, completion.Scene(image, mask), compiled=compiled)
-    )
+    reports = list(driver.search(key, problem.Problem(image, mask), compiled=compiled))
     assert reports[-1].iteration == 10
 
 
@@ -295,7 +289,7 @@ def encode(image, mask):
     ("init", "restarts", "near"), [("encoder", 9, 9), ("mixed", 9, 5), ("mixed", 1, 1)]
 )
 def test_restarts_begin_around_the_guess(init, restarts, near):
-    compiled = completion.prepare(
+    compiled = program.prepare(
         generate,
         no_opinion,
         z_dim=100,
@@ -303,7 +297,7 @@ def test_restarts_begin_around_the_guess(init, restarts, near):
         encode=encode,
     )
     image, mask = jnp.full((1, SIZE, SIZE, 3), -0.4), jnp.full((1, SIZE, SIZE, 1), 0.25)
-    z = started(compiled, jax.random.key(3), completion.Scene(image, mask))
+    z = started(compiled, jax.random.key(3), problem.Problem(image, mask))
     guess = np.asarray([-0.4] + 99 * [0.25])
     np.testing.assert_allclose(z[0], guess, atol=1e-6)
     deviation = np.std(z - guess, axis=1)
@@ -314,7 +308,7 @@ def test_restarts_begin_around_the_guess(init, restarts, near):
 
 
 def test_restarts_around_a_guess_stay_in_the_box():
-    points = completion.starting_points(
+    points = program.starting_points(
         jax.random.key(0),
         jnp.ones((1, 5)),
         z_dim=5,
@@ -325,7 +319,7 @@ def test_restarts_around_a_guess_stay_in_the_box():
 
 def test_an_encoder_must_be_there_to_start_from():
     with pytest.raises(ValueError, match="mixed"):
-        completion.prepare(
+        program.prepare(
             generate, no_opinion, z_dim=Z_DIM, settings=settings(init="mixed")
         )
 
@@ -334,7 +328,7 @@ def test_a_search_that_diverges_is_an_input_error(key):
     image, mask = damaged()
     compiled = prepared(all_nan, iterations=10, chunk=2)
     with pytest.raises(InputError, match="diverged.*--learning_rate"):
-        list(completion.search(key, completion.Scene(image, mask), compiled=compiled))
+        list(driver.search(key, problem.Problem(image, mask), compiled=compiled))
 
 
 def test_one_restart_that_diverges_ranks_last_and_the_others_go_on():
@@ -342,7 +336,7 @@ def test_one_restart_that_diverges_ranks_last_and_the_others_go_on():
     # Starting points on both sides of the generator's broken half.
     compiled = prepared(broken_where_positive, iterations=6, chunk=3)
     key = jax.random.key(2)
-    positive = started(compiled, key, completion.Scene(image, mask))[:, 0] > 0
+    positive = started(compiled, key, problem.Problem(image, mask))[:, 0] > 0
     assert 0 < positive.sum() < RESTARTS
     result = complete(key, image, mask, compiled)
     finite = np.isfinite(result.score)
@@ -352,11 +346,11 @@ def test_one_restart_that_diverges_ranks_last_and_the_others_go_on():
 
 def test_a_schedule_goes_on_with_the_best_restarts_only(key):
     image, mask = damaged()
-    scene = completion.Scene(image, mask)
+    scene = problem.Problem(image, mask)
     usual = prepared(iterations=12, chunk=3, restarts=6)
     fewer = prepared(chunk=3, restart_schedule=((6, 6), (2, 3), (1, 3)))
-    whole = list(completion.search(key, scene, compiled=usual))
-    halved = list(completion.search(key, scene, compiled=fewer))
+    whole = list(driver.search(key, scene, compiled=usual))
+    halved = list(driver.search(key, scene, compiled=fewer))
     assert [p.iteration for p in halved] == [p.iteration for p in whole]
     assert [len(p.best_loss) for p in halved] == [6, 6, 2, 1]
     # Those that stay are the best so far, and go on as they would have.
@@ -373,7 +367,7 @@ def several(count=4):
     scenes, keys = [], []
     for i in range(count):
         image, mask = damaged(("left", "centre")[i % 2], seed=i)
-        scenes.append(completion.Scene(jnp.roll(image, i, axis=1), mask))
+        scenes.append(problem.Problem(jnp.roll(image, i, axis=1), mask))
         keys.append(jax.random.key(10 + i))
     return keys, scenes
 
@@ -381,9 +375,9 @@ def several(count=4):
 def test_searches_together_equal_searches_alone():
     keys, scenes = several()
     compiled = prepared(iterations=6, chunk=3)
-    *_, together = completion.search_together(keys, scenes, compiled=compiled)
+    *_, together = driver.search_together(keys, scenes, compiled=compiled)
     for key, scene, progress in zip(keys, scenes, together, strict=True):
-        *_, alone = completion.search(key, scene, compiled=compiled)
+        *_, alone = driver.search(key, scene, compiled=compiled)
         np.testing.assert_allclose(progress.loss, alone.loss, rtol=1e-5)
         np.testing.assert_allclose(progress.state.best_z, alone.state.best_z, atol=1e-5)
 
@@ -391,9 +385,9 @@ def test_searches_together_equal_searches_alone():
 def test_company_of_one_number_changes_no_bit():
     keys, scenes = several()
     compiled = prepared(iterations=6, chunk=3)
-    *_, first = completion.search_together(keys, scenes, compiled=compiled)
+    *_, first = driver.search_together(keys, scenes, compiled=compiled)
     order = [2, 3, 3, 1]
-    *_, other = completion.search_together(
+    *_, other = driver.search_together(
         [keys[i] for i in order], [scenes[i] for i in order], compiled=compiled
     )
     for place, i in enumerate(order):
@@ -405,24 +399,24 @@ def test_searches_that_are_over_leave_the_program():
     compiled = prepared(constant, iterations=40, chunk=2, patience=3)
     # The loss of a constant never falls, that of the others does.
     moving = prepared(iterations=40, chunk=2, patience=3)
-    reports = list(completion.search_together(keys, scenes, compiled=compiled))
+    reports = list(driver.search_together(keys, scenes, compiled=compiled))
     assert len(reports) == 4 and all(p is not None for p in reports[-1])
     shapes = []
-    advance = moving.advance
+    advance = moving.pieces.advance
 
-    def stalls(states, together, *, iterations):
+    def stalls(networks, states, together, *, iterations):
         # Three of four images make no progress.
         shapes.append(states.z.shape[0])
-        states, info = advance(states, together, iterations=iterations)
+        states, info = advance(networks, states, together, iterations=iterations)
         if states.z.shape[0] == 4:
             flat = jnp.array([[[1.0]], [[0.0]], [[0.0]], [[0.0]]])
             best = jnp.where(flat > 0, info.best_loss, 1.0)
             info = info._replace(best_loss=best)
         return states, info
 
-    *_, alone = completion.search(keys[0], scenes[0], compiled=moving)
-    halting = moving._replace(advance=stalls)
-    reports = list(completion.search_together(keys, scenes, compiled=halting))
+    *_, alone = driver.search(keys[0], scenes[0], compiled=moving)
+    halting = moving._replace(pieces=moving.pieces._replace(advance=stalls))
+    reports = list(driver.search_together(keys, scenes, compiled=halting))
     over = [sum(p is not None for p in image) for image in zip(*reports, strict=True)]
     assert over == [20, 4, 4, 4]
     assert shapes == [4] * 4 + [1] * 16
@@ -433,13 +427,11 @@ def test_a_search_that_diverges_leaves_the_others_alone():
     keys, scenes = several(2)
     broken = scenes[1]._replace(image=scenes[1].image * jnp.nan)
     compiled = prepared(iterations=4, chunk=2)
-    reports = list(
-        completion.search_together(keys, [scenes[0], broken], compiled=compiled)
-    )
+    reports = list(driver.search_together(keys, [scenes[0], broken], compiled=compiled))
     assert [p is None for p in reports[-1]] == [False, True]
-    completion.check(reports[-1][0])
+    driver.check(reports[-1][0])
     with pytest.raises(InputError, match="diverged"):
-        completion.check(reports[0][1])
+        driver.check(reports[0][1])
 
 
 def test_images_share_one_trace():
@@ -450,12 +442,12 @@ def test_images_share_one_trace():
         traces.append(None)
         return generate(z)
 
-    compiled = completion.prepare(
+    compiled = program.prepare(
         counted, no_opinion, z_dim=Z_DIM, settings=settings(iterations=6, chunk=3)
     )
     after = []
     for key, scene in zip(keys, scenes, strict=True):
-        *_, last = completion.search(key, scene, compiled=compiled)
+        *_, last = driver.search(key, scene, compiled=compiled)
         completion.finish(last, scene, compiled=compiled, blend="paste")
         after.append(len(traces))
     assert after[0] > 0 and set(after) == {after[0]}
@@ -463,8 +455,5 @@ def test_images_share_one_trace():
 
 def test_memory_grows_with_the_restarts(key):
     scene = several(1)[1][0]
-    few, many = (
-        completion.memory(key, scene, compiled=prepared(restarts=restarts))
-        for restarts in (4, 64)
-    )
+    few, many = (prepared(restarts=restarts).memory(key, scene) for restarts in (4, 64))
     assert 0 < few < many

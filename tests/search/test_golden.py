@@ -18,12 +18,12 @@ from inpaint_jax.images import blending, masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.ops import strided
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion, latent, objective
+from inpaint_jax.search import driver, latent, objective, problem, program
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 RESTARTS, ITERATIONS = 2, 50
-SETTINGS = completion.Settings(
+SETTINGS = problem.Settings(
     restarts=RESTARTS, iterations=ITERATIONS, decay=True, chunk=25
 )
 PORTRAIT = files.ASSETS / "portrait.png"
@@ -34,23 +34,23 @@ def model():
     return weights.load("release")
 
 
-def problem():
+def portrait():
     with Image.open(PORTRAIT) as picture:
         small = np.asarray(picture.convert("RGB").resize((64, 64)))
     image, key = pixels.from_bytes(small[None]), jax.random.key(5)
     mask = masks.centre(key, (64, 64))[None]
-    return key, image, completion.Scene(image * mask, mask)
+    return key, image, problem.Problem(image * mask, mask)
 
 
 @pytest.fixture(scope="module")
 def plain():
     """Best loss of each restart and the completed picture."""
-    networks, (key, image, scene) = model(), problem()
+    networks, (key, image, scene) = model(), portrait()
     with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("standard"):
         patch.setattr(strided, "conv", strided.plain_conv)
         patch.setattr(strided, "conv_transpose", strided.plain_conv_transpose)
         guess = jax.jit(networks.encode)(scene.image, scene.mask)
-        z = completion.starting_points(
+        z = program.starting_points(
             key, guess, z_dim=networks.architecture.z_dim, settings=SETTINGS
         )
         weight = masks.context_weights(scene.mask, window=SETTINGS.window)
@@ -80,16 +80,16 @@ def plain():
 
 def test_a_golden_run_stays_where_it_was(plain):
     loss, completed = plain
-    networks, (key, image, scene) = model(), problem()
+    networks, (key, image, scene) = model(), portrait()
     generate, discriminate = networks.folded(batch=64)  # Winograd's form
-    compiled = completion.prepare(
+    compiled = program.prepare(
         generate,
         discriminate,
         z_dim=networks.architecture.z_dim,
         settings=SETTINGS,
         encode=networks.encode,
     )
-    *_, last = completion.search(key, scene, compiled=compiled)
+    *_, last = driver.search(key, scene, compiled=compiled)
     np.testing.assert_allclose(last.best_loss, loss, atol=1e-3)
     assert np.min(loss) < 0.2
     best = last.state.best_z[np.argmin(last.best_loss)][None]

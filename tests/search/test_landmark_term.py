@@ -14,7 +14,7 @@ from inpaint_jax.images import pixels
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade import model_file, prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
-from inpaint_jax.search import completion, estimators, landmark_term
+from inpaint_jax.search import estimators, landmark_term, problem
 
 SIZE, Z_DIM, ROWS = 24, 3, 3
 BOX = np.array([[2, 3, 21, 22]], np.int32)
@@ -152,7 +152,7 @@ def scene(term, *, seed=0, deviation=None, landmarks=None):
         landmarks = mean_face() + 2.0 * rng.normal(size=(1, 68, 2))
     deviation = np.ones(68) if deviation is None else deviation
     target = landmark_term.Target(floats(landmarks), floats(deviation[None]), BOX)
-    scene = completion.Scene(image, mask_of_left(), target)
+    scene = problem.Problem(image, mask_of_left(), target)
     return jax.tree.map(jnp.asarray, scene)
 
 
@@ -198,7 +198,7 @@ def dlibs_points(tmp_path):
 def test_the_count_is_a_count_of_dlibs_points(input, dlibs_points):
     here = scene("step")
     points = dlibs_points(judged(generate(Z), here, input)[0])
-    off = np.abs(points - np.asarray(here.guide.landmarks)) > 2.5
+    off = np.abs(points - np.asarray(here.target.landmarks)) > 2.5
     counted = evaluate(Z, here, term="step", input=input)
     np.testing.assert_array_equal(counted, 0.5 * off.sum(axis=(1, 2)))
     assert len(set(counted.tolist())) > 1
@@ -206,8 +206,8 @@ def test_the_count_is_a_count_of_dlibs_points(input, dlibs_points):
 
 def by_hand(name, points, here):
     """The loss of a name with the arguments that it should get."""
-    wanted = jnp.broadcast_to(here.guide.landmarks, points.shape)
-    weights = jnp.broadcast_to(1.0 / here.guide.deviation, points.shape[:2])
+    wanted = jnp.broadcast_to(here.target.landmarks, points.shape)
+    weights = jnp.broadcast_to(1.0 / here.target.deviation, points.shape[:2])
     if name == "proportions":
         return losses.landmark.proportions(points, wanted)
     options = {} if name == "shape" else {"threshold": 2.5}

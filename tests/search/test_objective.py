@@ -6,7 +6,7 @@ import numpy as np
 
 from inpaint_jax.images import masks
 from inpaint_jax.models import dcgan
-from inpaint_jax.search import completion, objective
+from inpaint_jax.search import completion, driver, objective, problem, program
 from inpaint_jax.training import train_gan
 
 SMALL = dcgan.Architecture(image_size=16, features=4, z_dim=6, kernel_size=4)
@@ -77,7 +77,7 @@ def test_the_hole_of_the_image_is_never_read(key):
 
 def test_a_search_does_not_retrace_between_images(key, standard_promotion):
     generate, discriminate = networks(key)
-    settings = completion.Settings(
+    settings = problem.Settings(
         restarts=2, iterations=4, chunk=2, patience=0, init="random"
     )
     traces = []
@@ -86,15 +86,15 @@ def test_a_search_does_not_retrace_between_images(key, standard_promotion):
         traces.append(None)
         return generate(z)
 
-    compiled = completion.prepare(
+    compiled = program.prepare(
         counted, discriminate, z_dim=SMALL.z_dim, settings=settings
     )
     mask = masks.centre(key, (16, 16))[None]
     counts = []
     for number in range(3):
         image = jax.random.uniform(jax.random.key(number), (1, 16, 16, 3), minval=-1.0)
-        scene = completion.Scene(image, mask)
-        *_, last = completion.search(key, scene, compiled=compiled)
+        scene = problem.Problem(image, mask)
+        *_, last = driver.search(key, scene, compiled=compiled)
         completion.finish(last, scene, compiled=compiled, blend="paste")
         counts.append(len(traces))
     assert counts[0] == counts[1] == counts[2] > 0

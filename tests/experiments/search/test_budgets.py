@@ -6,7 +6,7 @@ import pytest
 
 from experiments.search import budgets
 from inpaint_jax.errors import InputError
-from inpaint_jax.search import completion
+from inpaint_jax.search import problem
 
 SECONDS = {"none": 0.5, "slow": 0.8, "glacial": 100.0, "noisy": 0.4}
 
@@ -29,11 +29,11 @@ class Clock:
 
 
 def method(name, **changes):
-    settings = completion.Settings(restarts=4, iterations=30, patience=0)
+    settings = problem.Settings(restarts=4, iterations=30, patience=0)
     settings = vars(settings) | changes
     return types.SimpleNamespace(
         name=name,
-        settings=completion.Settings(**settings),
+        settings=problem.Settings(**settings),
         guide=types.SimpleNamespace(scene=lambda case: (f"scene of {case}", {})),
     )
 

@@ -28,7 +28,7 @@ from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade import model_file, prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import dcgan, landmark_net
-from inpaint_jax.pretrained import landmark_predictor, releases, weights
+from inpaint_jax.pretrained import landmark_predictor, weights
 
 SIZE, CROP = 16, 128
 GENERATOR = dcgan.Architecture(image_size=SIZE, features=2, z_dim=8, kernel_size=4)
@@ -273,7 +273,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(name, load):
 
 def test_the_released_net_fits_the_released_generator():
     generator, net = (
-        json.loads((releases._RELEASES / name / "model.json").read_text())
+        json.loads((files.ASSETS / name / "model.json").read_text())
         for name in ("dcgan", "landmark_net")
     )
     assert net["crop"] == generator["crop"]

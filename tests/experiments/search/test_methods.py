@@ -16,14 +16,14 @@ from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion
+from inpaint_jax.search import completion, driver
 from tests import drawn
 
 SIZE = 16
 TINY = dcgan.Architecture(image_size=SIZE, features=2, z_dim=8, kernel_size=4)
 QUICK = ["--landmark_term=none", "--restarts=2", "--iterations=3", "--chunk=2"]
 QUICK += ["--patience=0", "--init=random"]
-LOST = completion.Progress(1, *[np.array([np.nan, np.inf])] * 2, state=None)
+LOST = driver.Progress(1, *[np.array([np.nan, np.inf])] * 2, state=None)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -113,7 +113,7 @@ def test_a_method_does_what_the_library_does(done):
     method, completed, _ = done
     case = inputs(3)[2]
     scene, _ = guides.Guides(None, "none", None, None, None, False, {}).scene(case)
-    *_, (last, _) = completion.search_together(
+    *_, (last, _) = driver.search_together(
         [case.key] * 2, [scene] * 2, compiled=method.compiled
     )
     alone = completion.finish(last, scene, compiled=method.compiled, blend="paste")
@@ -177,5 +177,5 @@ def test_other_stages_run_on_the_same_programs(done):
     scene, _ = method.guide.scene(case)
     (last,) = methods.search(short, [case], [scene], at_once=2)
     assert last.iteration == 2
-    assert short.compiled.advance is method.compiled.advance
+    assert short.compiled.pieces is method.compiled.pieces
     assert method.compiled.settings.all_iterations == 3
