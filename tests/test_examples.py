@@ -4,12 +4,12 @@ import doctest
 
 import pytest
 
-from inpaint_jax.search import completion, program
+from inpaint_jax.search import completion, steps
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
-@pytest.mark.parametrize("module", [completion, program], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [completion, steps], ids=lambda m: m.__name__)
 def test_examples(module):
     found = doctest.testmod(module)
     assert found.attempted > 5 and found.failed == 0

@@ -10,7 +10,7 @@ import pytest
 
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
-from inpaint_jax.search import completion, driver, problem, program
+from inpaint_jax.search import completion, driver, problem, program, steps
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -308,7 +308,7 @@ def test_restarts_begin_around_the_guess(init, restarts, near):
 
 
 def test_restarts_around_a_guess_stay_in_the_box():
-    points = program.starting_points(
+    points = steps.starting_points(
         jax.random.key(0),
         jnp.ones((1, 5)),
         z_dim=5,

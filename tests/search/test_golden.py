@@ -18,7 +18,7 @@ from inpaint_jax.images import blending, masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.ops import strided
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import driver, latent, objective, problem, program
+from inpaint_jax.search import driver, latent, objective, problem, program, steps
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -50,7 +50,7 @@ def plain():
         patch.setattr(strided, "conv", strided.plain_conv)
         patch.setattr(strided, "conv_transpose", strided.plain_conv_transpose)
         guess = jax.jit(networks.encode)(scene.image, scene.mask)
-        z = program.starting_points(
+        z = steps.starting_points(
             key, guess, z_dim=networks.architecture.z_dim, settings=SETTINGS
         )
         weight = masks.context_weights(scene.mask, window=SETTINGS.window)
