@@ -14,7 +14,7 @@ from inpaint_jax import losses, types
 from inpaint_jax.images import framing, masks
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.models import dcgan, inference
-from inpaint_jax.search import landmark_term, latent, objective, problem, program
+from inpaint_jax.search import landmark_term, latent, objective, problem
 from inpaint_jax.training import train_gan
 
 _LAMBDA_PRIOR, _LAMBDA_LANDMARK, _WINDOW, _CROP = 0.003, 0.05, 7, 108

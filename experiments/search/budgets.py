@@ -8,7 +8,7 @@ import numpy as np
 from experiments.common import cases
 from experiments.search import methods
 from inpaint_jax.errors import InputError
-from inpaint_jax.search import problem, program
+from inpaint_jax.search import problem
 
 _STEPS, _ROUNDS = 10, 5
 

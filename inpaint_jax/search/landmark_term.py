@@ -167,7 +167,7 @@ class LandmarkTerm:
         key: types.PRNGKey,
         z: types.Latent,
         generated: types.Image,
-        scene: Any,
+        problem: Any,
         generate: types.Generate,
     ) -> types.PerExample:
         """Returns the loss of each restart.
@@ -176,28 +176,30 @@ class LandmarkTerm:
           key: of the estimators.
           z: `[restarts, z_dim]`.
           generated: G(z).
-          scene: with the image, the mask, and a `Target` as its guide.
+          problem: with the image, the mask, and a `Target`.
           generate: G, which the estimators ask for faces around z.
         """
         if self.settings.gradient == "none":
-            return self._loss(generated, scene)
+            return self._loss(generated, problem)
         return _ESTIMATORS[self.settings.gradient](
             key,
             z,
-            score=lambda z: self._loss(generate(z), scene),
+            score=lambda z: self._loss(generate(z), problem),
             pairs=self.settings.pairs,
             radius=self.settings.radius,
         )
 
-    def _loss(self, generated, scene):
-        return _compare(self.settings, self._measure(generated, scene), scene.guide)
+    def _loss(self, generated, problem):
+        return _compare(
+            self.settings, self._measure(generated, problem), problem.target
+        )
 
-    def _measure(self, generated, scene):
+    def _measure(self, generated, problem):
         """Points of the candidates, [restarts, 68, 2]."""
-        settings, target = self.settings, scene.guide
-        mask = scene.mask.repeat(len(generated), axis=0)
+        settings, target = self.settings, problem.target
+        mask = problem.mask.repeat(len(generated), axis=0)
         if settings.input == "composite":
-            image = jnp.where(mask > 0, scene.image, generated)
+            image = jnp.where(mask > 0, problem.image, generated)
             mask = jnp.ones_like(mask)
         else:
             image = mask * generated

@@ -413,8 +413,8 @@ def test_a_hole_over_the_whole_face_has_a_target_too(target, loaded):
     mask[:, 0] = 1
     case = case_of(0, mask=jnp.asarray(mask))
     scene, _ = loaded(*SOFT, f"--landmark_target={target}").guide.scene(case)
-    assert np.isfinite(scene.guide.landmarks).all()
-    left, top, right, bottom = np.asarray(scene.guide.box[0])
+    assert np.isfinite(scene.target.landmarks).all()
+    left, top, right, bottom = np.asarray(scene.target.box[0])
     assert left < right and top < bottom
 
 

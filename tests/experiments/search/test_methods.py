@@ -176,5 +176,5 @@ def test_other_stages_run_on_the_same_programs(done):
     scene, _ = method.guide.scene(case)
     (last,) = methods.search(short, [case], [scene], at_once=2)
     assert last.iteration == 2
-    assert short.compiled.advance is method.compiled.advance
+    assert short.compiled.pieces is method.compiled.pieces
     assert method.compiled.settings.all_iterations == 3
