@@ -89,7 +89,7 @@ def solve(
             f"{levels} levels with patches of {patch} need sides that are multiples of "
             f"{scale} and at least {patch * scale}, got {height} x {width}"
         )
-    mean = jnp.broadcast_to(_known_mean(image, mask), image.shape)
+    mean = blending.mean_colour(image, mask)
     through_pyramid = functools.partial(
         _through_pyramid,
         patch=patch,
@@ -263,12 +263,6 @@ def _halved(image, reduce):
     rows, columns, channels = image.shape
     blocks = image.reshape(rows // 2, 2, columns // 2, 2, channels)
     return reduce(blocks, axis=(1, 3))
-
-
-def _known_mean(image, mask):
-    known = jnp.where(mask > 0, image, 0.0)
-    count = jnp.sum(mask, axis=(1, 2), keepdims=True)
-    return jnp.sum(known, axis=(1, 2), keepdims=True) / count
 
 
 def _inside(place, shape):
