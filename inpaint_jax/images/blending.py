@@ -7,7 +7,8 @@ from jaxtyping import Array, Float
 
 from inpaint_jax import types
 
-Plane = Float[Array, "height width"]
+Channel = Float[Array, "height width"]
+"""One channel of one image."""
 
 _TOLERANCE = 1e-5
 _MAX_ITERATIONS = 1000
@@ -66,8 +67,8 @@ def poisson(
     return paste(filled, image, mask)
 
 
-def _harmonic(boundary: Plane, hole: Plane) -> Plane:
-    # One channel of one image, [H, W]: L u = 0 in the hole, u = boundary elsewhere.
+def _harmonic(boundary: Channel, hole: Channel) -> Channel:
+    # L u = 0 in the hole, u = boundary elsewhere.
     # With u = 0 outside, the boundary's part moves to the right-hand side.
     solution, _ = linalg.cg(
         lambda u: hole * _laplacian(hole * u),
@@ -78,7 +79,7 @@ def _harmonic(boundary: Plane, hole: Plane) -> Plane:
     return hole * solution
 
 
-def _laplacian(u: Plane) -> Plane:
+def _laplacian(u: Channel) -> Channel:
     # Sum over the neighbours inside the picture of u - u_neighbour.
     rows, columns = jnp.diff(u, axis=0), jnp.diff(u, axis=1)
     down = jnp.pad(rows, ((1, 0), (0, 0))) - jnp.pad(rows, ((0, 1), (0, 0)))
