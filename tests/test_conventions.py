@@ -18,7 +18,7 @@ LAYERS = [
 ]
 HEAVY = ("dlib", "tensorflow", "tensorflow_datasets", "matplotlib")
 # Folders whose private and nested functions are not all annotated yet.
-PUBLIC_ANNOTATED = {"search", "pretrained", "training"}
+PUBLIC_ANNOTATED = {"pretrained", "training"}
 # Parameters with a default that may be given by position.
 POSITIONAL_DEFAULTS = {
     "evaluation.metrics.psnr(region)",

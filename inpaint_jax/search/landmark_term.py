@@ -23,10 +23,12 @@ from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import landmark_net
 from inpaint_jax.search import estimators
+from inpaint_jax.search.problem import Problem
 
 # Below this a point's uncertainty, in pixels, says nothing about its worth.
 _LEAST_DEVIATION = 0.25
 _HUBER_DELTA = 1.0
+_Points = Float[Array, "restarts points 2"]
 _ESTIMATORS = {"spsa": estimators.spsa, "es": estimators.evolution_strategies}
 
 
@@ -167,7 +169,7 @@ class LandmarkTerm:
         key: types.PRNGKey,
         z: types.Latent,
         generated: types.Image,
-        problem: Any,
+        problem: Problem,
         generate: types.Generate,
     ) -> types.PerExample:
         """Returns the loss of each restart.
@@ -189,12 +191,12 @@ class LandmarkTerm:
             radius=self.settings.radius,
         )
 
-    def _loss(self, generated, problem):
+    def _loss(self, generated: types.Image, problem: Problem) -> types.PerExample:
         return _compare(
             self.settings, self._measure(generated, problem), problem.target
         )
 
-    def _measure(self, generated, problem):
+    def _measure(self, generated: types.Image, problem: Problem) -> _Points:
         """Points of the candidates, [restarts, 68, 2]."""
         settings, target = self.settings, problem.target
         mask = problem.mask.repeat(len(generated), axis=0)
@@ -213,7 +215,7 @@ class LandmarkTerm:
         return prediction.round_as_dlib(prediction.predict(self.model, image, box))
 
 
-def _compare(settings, points, target):
+def _compare(settings: Settings, points: _Points, target: Target) -> types.PerExample:
     wanted = jnp.broadcast_to(target.landmarks, points.shape)
     weights = 1.0 / jnp.maximum(target.deviation, _LEAST_DEVIATION)
     weights = jnp.broadcast_to(weights, points.shape[:2])

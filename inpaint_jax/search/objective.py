@@ -59,7 +59,9 @@ def make(
       (key, z `[batch, z_dim]`) -> (loss `[batch]`, LossTerms).
     """
 
-    def objective(key, z):
+    def objective(
+        key: types.PRNGKey, z: types.Latent
+    ) -> tuple[types.PerExample, LossTerms]:
         generated = generate(z)
         terms = LossTerms(
             context=losses.image.context(
