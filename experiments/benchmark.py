@@ -15,14 +15,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from jaxtyping import Float, Int
 
 from experiments.benchmarks import search_speed, training_speed
 from experiments.common import application, reporting
 from experiments.training import landmark_gradients
+from inpaint_jax import types
 from inpaint_jax.images import blending, framing, masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade import prediction
+from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import landmark_predictor, networks, weights
 from inpaint_jax.training import train_gan
@@ -50,6 +53,9 @@ _SIDE = 3072  # of the matrices whose product shows what the processor can do
 _COPY = 1 << 26  # numbers whose copy shows what the memory can do
 
 Runs = dict[str, Callable[[], Any]]
+Found = dict[str, Any]
+Ceilings = dict[str, float]
+"""{what: how many of it a second}"""
 
 
 def main() -> int:
@@ -70,7 +76,9 @@ def main() -> int:
     return 0
 
 
-def _search(key, a, ceilings):
+def _search(
+    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings
+) -> dict[str, Any]:
     runs = search_speed.steps(key, a, batch_size=_BATCH.value, peers=_PEER.value)
     times = _time_in_turn(runs)
     for name in times:
@@ -82,7 +90,7 @@ def _search(key, a, ceilings):
     }
     ours = found["search_step"]
     ours |= search_speed.counted(key, a, batch_size=_BATCH.value)
-    _add_ratios(ours, times, "search_step")
+    ours |= _ratios(times, "search_step")
     found["search_step_with_landmarks"]["ratio_vs_without"] = _ratio(
         times["search_step_with_landmarks"], times["search_step"]
     )
@@ -93,12 +101,16 @@ def _search(key, a, ceilings):
     return found
 
 
-def _growth(key, a, ceilings):
+def _growth(
+    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings
+) -> dict[str, Any]:
     del ceilings
     return {"growth": search_speed.growth(key, a, time_in_turn=_time_in_turn)}
 
 
-def _train(key, a, ceilings):
+def _train(
+    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings
+) -> dict[str, Any]:
     batch = _BATCH.value
     runs = training_speed.steps(key, a, batch_size=batch, peers=_PEER.value)
     times = _time_in_turn(runs)
@@ -109,14 +121,16 @@ def _train(key, a, ceilings):
         entry = _with_share(seconds, flops, ceilings)
         label = name if name.startswith("train") else f"train_step_{name}"
         found[label] = entry | {"images_per_s": batch / float(np.median(seconds))}
-    _add_ratios(found["train_step"], times, "train_step")
+    found["train_step"] |= _ratios(times, "train_step")
     found["waiting_for_data"] = training_speed.waiting(
         key, a, batch_size=batch, count=2 * _ROUNDS.value
     )
     return found
 
 
-def _landmarks(key, a, ceilings):
+def _landmarks(
+    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings
+) -> dict[str, Any]:
     """What places landmarks, on faces of the released generator."""
     del a, ceilings
     batch, generator = _BATCH.value, weights.load("release")
@@ -131,7 +145,9 @@ def _landmarks(key, a, ceilings):
     place = landmark_predictor.place(networks.load("release", model="landmark_net"))
     soft = functools.partial(prediction.predict_soft, temperature=4.0)
 
-    def soft_distance(image, model, box):
+    def soft_distance(
+        image: types.Image, model: ShapeModel, box: Int[jax.Array, "batch 4"]
+    ) -> Float[jax.Array, ""]:
         return jnp.sum(jnp.abs(soft(model, image, box)))
 
     exact, soft_gradient = (
@@ -160,7 +176,9 @@ def _landmarks(key, a, ceilings):
     }
 
 
-def _blend(key, a, ceilings):
+def _blend(
+    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings
+) -> dict[str, Any]:
     del ceilings
     shape = (_BATCH.value, a.image_size, a.image_size)
     generated, image = (
@@ -185,7 +203,7 @@ _MEASURES = {
 }
 
 
-def _ceilings():
+def _ceilings() -> Ceilings:
     """Operations a second of a large product, bytes a second of a large copy."""
     matrix, numbers = jnp.ones((_SIDE, _SIDE)), jnp.ones(_COPY)
     times = _time_in_turn(
@@ -213,12 +231,14 @@ def _time_in_turn(runs: Runs) -> dict[str, list[float]]:
     return times
 
 
-def _entry(seconds):
+def _entry(seconds: list[float]) -> dict[str, float]:
     spread = float(np.subtract(*np.percentile(seconds, [75, 25])))
     return {"ms": 1e3 * float(np.median(seconds)), "spread": 1e3 * spread}
 
 
-def _with_share(seconds, flops, ceilings):
+def _with_share(
+    seconds: list[float], flops: float, ceilings: Ceilings
+) -> dict[str, float]:
     """Which share of the peak these operations come to.
 
     Counted as convolutions are defined, so a form with fewer products can exceed 1.
@@ -227,15 +247,17 @@ def _with_share(seconds, flops, ceilings):
     return _entry(seconds) | {"gflop": flops / 1e9, "share_of_ceiling": share}
 
 
-def _add_ratios(entry, times, name):
+def _ratios(times: dict[str, list[float]], name: str) -> dict[str, float]:
+    found = {}
     if "plain" in times:
-        entry["ratio_vs_plain"] = _ratio(times[name], times["plain"])
+        found["ratio_vs_plain"] = _ratio(times[name], times["plain"])
     torch = [seconds for other, seconds in times.items() if other.startswith("torch")]
     if torch:
-        entry["ratio_vs_torch"] = max(_ratio(times[name], each) for each in torch)
+        found["ratio_vs_torch"] = max(_ratio(times[name], each) for each in torch)
+    return found
 
 
-def _ratio(times, others):
+def _ratio(times: list[float], others: list[float]) -> float:
     """Median over the rounds: what slows the machine down slows both."""
     return float(np.median(np.divide(times, others)))
 

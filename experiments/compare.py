@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from absl import flags
+from jaxtyping import Float
 
 from experiments.common import application, statistics
 from inpaint_jax.errors import InputError
@@ -21,17 +22,21 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the bootstrap.", 0)
 
 SCORES = ("nme", "psnr", "psnr_hole", "ssim")
 
+Entries = dict[str, dict[str, Any]]
+"""{image: what the report says of it}"""
+
 
 def main() -> int:
     """Prints a table; returns the exit code."""
-    baseline = _read(application.given(_BASELINE))
+    reference = application.given(_BASELINE)
+    baseline = _read(reference)
     found: dict[str, Any] = {"images": len(baseline), "baseline": _means(baseline)}
-    print(_line(_BASELINE.value, found["baseline"], {}))
+    print(_line(reference, found["baseline"], {}))
     for name in _OTHERS.value:
         other = _read(name)
         if other.keys() != baseline.keys():
             raise InputError(
-                f"{name}: has other images than {_BASELINE.value}; compare runs of the "
+                f"{name}: has other images than {reference}; compare runs of the "
                 "same ones."
             )
         rng = np.random.default_rng(_SEED.value)
@@ -49,7 +54,7 @@ def main() -> int:
     return 0
 
 
-def _read(folder):
+def _read(folder: str) -> Entries:
     path = pathlib.Path(folder) / "report.json"
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -61,19 +66,21 @@ def _read(folder):
         ) from error
 
 
-def _has(entries, score):
+def _has(entries: Entries, score: str) -> bool:
     return all(score in entry for entry in entries.values())
 
 
-def _column(entries, score):
+def _column(entries: Entries, score: str) -> Float[np.ndarray, " images"]:
     return np.array([entries[name][score] for name in sorted(entries)])
 
 
-def _means(entries):
+def _means(entries: Entries) -> dict[str, float]:
     return {s: float(_column(entries, s).mean()) for s in SCORES if _has(entries, s)}
 
 
-def _line(name, means, differences):
+def _line(
+    name: str, means: dict[str, float], differences: dict[str, dict[str, float]]
+) -> str:
     parts = []
     for score, mean in means.items():
         digits = 4 if score in ("nme", "ssim") else 2

@@ -14,10 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import tqdm
 from absl import flags
-from jaxtyping import UInt8
 
 from experiments.common import application, cases, reporting
-from experiments.search import guides, searches
+from experiments.search import (
+    guides,
+    guiding,
+    landmark_figure,
+    landmark_scores,
+    searches,
+)
 from inpaint_jax import runtime, types
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
@@ -99,9 +104,10 @@ def main() -> int:
     )
     hole = cases.read_hole(_MASK.value, hole_is_white=_MASK_HOLE.value == "white")
     model = weights.load(searches.CHECKPOINT.value)
-    guide = guides.from_flags(size=model.architecture.image_size, crop=model.crop)
-    if _FIGURE.value:
-        guide.check_figure()
+    guide, scorer = guides.from_flags(
+        size=model.architecture.image_size, crop=model.crop
+    )
+    figure = landmark_figure.of(guide) if _FIGURE.value else None
     compiled = searches.prepare(
         model, settings, guide.loss(), images=min(_TOGETHER.value, len(inputs))
     )
@@ -119,7 +125,7 @@ def main() -> int:
                 tasks[first : first + at_once], compiled, trace, at_once=at_once
             ):
                 try:
-                    entry, row = finish(found, compiled, guide, output)
+                    entry, row = finish(found, compiled, scorer, figure, output)
                 except InputError as error:
                     _skip(error, inputs, skipped)
                     continue
@@ -150,7 +156,13 @@ def main() -> int:
     return 1 if skipped else 0
 
 
-def _groups(inputs, hole, model, guide, skipped) -> Iterator[list[Task]]:
+def _groups(
+    inputs: list[pathlib.Path],
+    hole: cases.Hole,
+    model: weights.Model,
+    guide: guiding.Guide,
+    skipped: list[str],
+) -> Iterator[list[Task]]:
     """Reads the pictures, as many at once as are searched for together."""
     waiting = []
     for path in inputs:
@@ -175,14 +187,14 @@ def _groups(inputs, hole, model, guide, skipped) -> Iterator[list[Task]]:
         yield waiting
 
 
-def _skip(error, inputs, skipped):
+def _skip(error: InputError, inputs: list[pathlib.Path], skipped: list[str]) -> None:
     if len(inputs) == 1:
         raise error
     print(f"skipped {error}")
     skipped.append(str(error))
 
 
-def _that_fit(at_once, task, compiled):
+def _that_fit(at_once: int, task: Task, compiled: program.Search) -> int:
     """How many pictures like this one the memory allows to search for at once."""
     if at_once == 1 and _MEMORY.value is None:
         return 1
@@ -246,15 +258,17 @@ def search(
 def finish(
     found: Found,
     compiled: program.Search,
-    guide: guides.Guides,
+    scorer: landmark_scores.Scorer | None,
+    figure: landmark_figure.Figure | None,
     output: pathlib.Path,
-) -> tuple[dict[str, Any], list[UInt8[np.ndarray, "height width 3"]]]:
+) -> tuple[dict[str, Any], list[cases.Picture]]:
     """Completes one picture and writes it.
 
     Args:
       found: by its search.
       compiled: the search.
-      guide: of the landmarks.
+      scorer: of its landmarks, if they are to be scored.
+      figure: of its landmarks, if one is to be drawn.
       output: folder for the picture.
 
     Returns:
@@ -282,47 +296,57 @@ def finish(
         "scores_of_restarts": np.asarray(result.score).tolist(),
         "seconds": round(found.seconds + time.monotonic() - started, 3),
     }
-    if _FIGURE.value:
-        drawn = guide.figure(scene, [compiled.generate(z[None]) for z in found.best])
+    if figure is not None:
+        drawn = figure.draw(scene, [compiled.generate(z[None]) for z in found.best])
         files.write_picture(output / f"{case.name}_landmarks.png", drawn)
-    shown = np.asarray(pixels.to_bytes(result.generated[:_SHOWN_RESTARTS]))
-    row = [
-        np.asarray(pixels.to_bytes(scene.image[0])),
-        np.asarray(pixels.to_bytes(case.mask[0] * result.generated[0])),
-        *shown,
-        np.asarray(completed[0]),
-    ]
     if case.original is not None:
-        entry |= _scores(completed, pixels.from_bytes(case.original)[None], case.mask)
-        error = guide.error(case, pixels.from_bytes(completed))
-        if error is not None:
-            entry["nme"] = error
-        row.append(case.original)
-    return entry, row
+        entry |= _scores(completed, case.original, case, scorer)
+    return entry, _row(case, scene, result)
 
 
-def _scores(completed, original, mask):
-    scored = pixels.from_bytes(completed)
-    return {
-        "psnr": float(metrics.psnr(scored, original)[0]),
-        "psnr_hole": float(metrics.psnr(scored, original, 1.0 - mask)[0]),
-        "ssim": float(metrics.ssim(scored, original)[0]),
+def _row(
+    case: cases.Case, scene: problem.Problem, result: completion.Completion
+) -> list[cases.Picture]:
+    images = [
+        scene.image[0],
+        case.mask[0] * result.generated[0],
+        *result.generated[:_SHOWN_RESTARTS],
+        result.completed[0],
+    ]
+    row = [np.asarray(pixels.to_bytes(image)) for image in images]
+    return row if case.original is None else [*row, case.original]
+
+
+def _scores(
+    completed: types.ImageBytes,
+    original: cases.Picture,
+    case: cases.Case,
+    scorer: landmark_scores.Scorer | None,
+) -> dict[str, float]:
+    scored, truth = pixels.from_bytes(completed), pixels.from_bytes(original)[None]
+    found = {
+        "psnr": float(metrics.psnr(scored, truth)[0]),
+        "psnr_hole": float(metrics.psnr(scored, truth, 1.0 - case.mask)[0]),
+        "ssim": float(metrics.ssim(scored, truth)[0]),
     }
+    if scorer is not None:
+        found["nme"] = scorer.error(original, scored, crop=case.crop)
+    return found
 
 
-def _ranking(settings, guide):
+def _ranking(settings: problem.Settings, guide: guiding.Guide) -> str:
     terms = f"{settings.lambda_context:g} context + {settings.lambda_prior:g} prior"
-    if guide.settings is not None:
+    if guide.loss() is not None:
         terms += f" + {settings.lambda_landmark:g} landmark"
     return f"lowest {terms} (eq. 20)"
 
 
-def _mean(entries):
+def _mean(entries: list[dict[str, Any]]) -> dict[str, float]:
     scores = [n for n in ("psnr", "psnr_hole", "ssim", "nme") if n in entries[0]]
     return {name: float(np.mean([e[name] for e in entries])) for name in scores}
 
 
-def _print_entry(entry, output):
+def _print_entry(entry: dict[str, Any], output: pathlib.Path) -> None:
     line = (
         f"{output / entry['image']}.png: hole {entry['hole_share']:.0%}, "
         f"{entry['iterations']} iterations, {entry['seconds']:.1f} s"

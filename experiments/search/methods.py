@@ -12,9 +12,9 @@ from absl.testing import flagsaver
 from jaxtyping import Bool, Float, Int, UInt8
 
 from experiments.common import cases
-from experiments.search import guides, searches
+from experiments.search import guides, guiding, searches
 from inpaint_jax.errors import InputError
-from inpaint_jax.images import pixels
+from inpaint_jax.images import blending, pixels
 from inpaint_jax.pretrained import weights
 from inpaint_jax.search import completion, driver, problem, program
 
@@ -29,15 +29,13 @@ class Method:
       guide: of the landmarks.
       blend: how the hole is put in, see `completion.finish`.
       compiled: the search.
-      warm: how many images at once there are compiled programs for.
     """
 
     name: str
     settings: problem.Settings
-    guide: guides.Guides
+    guide: guiding.Guide
     blend: str
     compiled: program.Search
-    warm: set[int] = dataclasses.field(default_factory=set, compare=False)
 
 
 class Completed(NamedTuple):
@@ -67,8 +65,8 @@ def read(
 
     Args:
       name: of the method.
-      arguments: flags of experiments.searches and experiments.guides, but for
-        --checkpoint, and flag files of them; what they leave out is as the process's
+      arguments: flags of `searches` and `guides`, but for --checkpoint, and flag files
+        of them; what they leave out is as the process's
         flags say.
       model: the networks.
       images: how many will be searched for together.
@@ -81,11 +79,25 @@ def read(
             settings = searches.settings()
             guide = guides.from_flags(
                 size=model.architecture.image_size, crop=model.crop
-            )
+            ).guide
             compiled = searches.prepare(model, settings, guide.loss(), images=images)
             return Method(name, settings, guide, searches.BLEND.value, compiled)
     except (flags.Error, InputError) as error:
         raise InputError(f"method {name}: {error}") from error
+
+
+def warm_up(method: Method, inputs: Sequence[cases.Case], *, at_once: int) -> None:
+    """Compiles all that `complete` runs, so that none of it is on the clock.
+
+    Args:
+      method: from `read`.
+      inputs: some images, of which the first are searched for, briefly.
+      at_once: how many are searched for as one program.
+    """
+    group = inputs[:at_once]
+    scenes = [method.guide.scene(case)[0] for case in group]
+    first, *_ = search(_shortened(method), group, scenes, at_once=at_once)
+    _finish(method, first, scenes[0])
 
 
 def complete(
@@ -94,7 +106,7 @@ def complete(
     """Completes images by a method.
 
     Args:
-      method: from `read`.
+      method: from `read`, see `warm_up`.
       inputs: the images.
       at_once: how many are searched for as one program.
 
@@ -126,7 +138,7 @@ def search(
       scenes: what the search knows of them.
       at_once: how many the program holds.
     """
-    last = [None] * len(inputs)
+    last: list[driver.Progress | None] = [None] * len(inputs)
     keys = [case.key for case in inputs]
     for reports in searches.together(keys, scenes, method.compiled, at_once=at_once):
         last = [now or before for now, before in zip(reports, last, strict=True)]
@@ -160,23 +172,24 @@ def _flags(arguments: Sequence[str]) -> Iterator[None]:
         yield
 
 
-def _complete(method, group, scenes, at_once):
+def _complete(
+    method: Method,
+    group: Sequence[cases.Case],
+    scenes: Sequence[problem.Problem],
+    at_once: int,
+) -> Iterator[tuple[cases.Picture, float, int, float]]:
     """Yields the bytes, seconds, iterations and loss of images of one program."""
-    if at_once not in method.warm:
-        first, *_ = search(_shortened(method), group, scenes, at_once=at_once)
-        _finish(method, first, group[0], scenes[0])
-        method.warm.add(at_once)
     started = time.perf_counter()
     found = search(method, group, scenes, at_once=at_once)
     seconds = (time.perf_counter() - started) / at_once
-    for case, scene, last in zip(group, scenes, found, strict=True):
+    for scene, last in zip(scenes, found, strict=True):
         started = time.perf_counter()
-        image, loss = _finish(method, last, case, scene)
-        blending = time.perf_counter() - started
-        yield image, seconds + blending, last.iteration, loss
+        image, loss = _finish(method, last, scene)
+        own = time.perf_counter() - started
+        yield image, seconds + own, last.iteration, loss
 
 
-def _shortened(method):
+def _shortened(method: Method) -> Method:
     """The same programs, each run once: a whole chunk of every stage, and its rest."""
     chunk = method.settings.chunk
     stages = method.settings.stages
@@ -185,12 +198,15 @@ def _shortened(method):
     )
 
 
-def _finish(method, last, case, scene):
-    if not np.isfinite(last.best_loss).any():
-        known = np.asarray(case.mask[0] > 0)
-        colour = case.picture.mean(axis=(0, 1), where=known).round()
-        return np.where(known, case.picture, colour.astype(np.uint8)), np.nan
-    result = completion.finish(
-        last, scene, compiled=method.compiled, blend=method.blend
-    )
-    return np.asarray(pixels.to_bytes(result.completed[0])), float(result.score[0])
+def _finish(
+    method: Method, last: driver.Progress, scene: problem.Problem
+) -> tuple[cases.Picture, float]:
+    if np.isfinite(last.best_loss).any():
+        result = completion.finish(
+            last, scene, compiled=method.compiled, blend=method.blend
+        )
+        completed, loss = result.completed, float(result.score[0])
+    else:
+        mean = blending.mean_colour(scene.image, scene.mask)
+        completed, loss = blending.paste(mean, scene.image, scene.mask), np.nan
+    return np.asarray(pixels.to_bytes(completed[0])), loss

@@ -166,14 +166,15 @@ def together(
         yield reports[: len(scenes)]
 
 
-def _stages(text):
+def _stages(text: str) -> tuple[tuple[int, int], ...]:
     if not text:
         return ()
     if not re.fullmatch(r"[1-9]\d*x[1-9]\d*(,[1-9]\d*x[1-9]\d*)*", text):
         raise InputError(
             f"--restart_schedule={text}: must be restarts x steps, as 64x10,16x40."
         )
-    stages = tuple(tuple(map(int, stage.split("x"))) for stage in text.split(","))
+    numbers = (stage.split("x") for stage in text.split(","))
+    stages = tuple((int(restarts), int(steps)) for restarts, steps in numbers)
     if any(after[0] > before[0] for before, after in itertools.pairwise(stages)):
         raise InputError(
             f"--restart_schedule={text}: restarts can only become fewer, as 64x10,8x40."
@@ -181,7 +182,7 @@ def _stages(text):
     return stages
 
 
-def _encode(model, settings):
+def _encode(model: weights.Model, settings: problem.Settings) -> types.Encode | None:
     if settings.init == "random":
         return None
     if model.encodes != "damaged faces":
