@@ -27,7 +27,7 @@ from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import dcgan
-from inpaint_jax.pretrained import landmark_predictor, weights
+from inpaint_jax.pretrained import landmark_predictor, networks, weights
 from inpaint_jax.training import train_gan
 
 _SUITES = ["search", "growth", "train", "landmarks", "blend"]
@@ -142,7 +142,7 @@ def _landmarks(
     predictor = dlib_host.Predictor()
     model = jax.tree.map(jnp.asarray, predictor.model)
     bytes_seen = np.asarray(pixels.to_bytes(image))
-    net = landmark_predictor.load("release")
+    place = landmark_predictor.place(networks.load("release", model="landmark_net"))
     soft = functools.partial(prediction.predict_soft, temperature=4.0)
 
     def soft_distance(
@@ -156,7 +156,7 @@ def _landmarks(
     )
     known = jnp.ones((batch, size, size, 1))
     net_gradient = jax.jit(
-        jax.value_and_grad(lambda x: jnp.sum(jnp.abs(net.predict(x, known)[0])))
+        jax.value_and_grad(lambda x: jnp.sum(jnp.abs(place(x, known)[0])))
     )
     times = _time_in_turn(
         {

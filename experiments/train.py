@@ -9,6 +9,7 @@ python -m experiments.train --pack=faces.zip --data=folder:faces
 import dataclasses
 import functools
 import os
+import pathlib
 from typing import Any
 
 import jax
@@ -26,13 +27,13 @@ from experiments.training import (
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, files
 from inpaint_jax.models import dcgan
-from inpaint_jax.pretrained import feed_forward, stablehlo, weights
+from inpaint_jax.pretrained import networks, stablehlo, weights
 from inpaint_jax.training import packing
 
 _MODEL = flags.DEFINE_enum(
     "model",
     "gan",
-    ["gan", "encoder", *feed_forward.ARCHITECTURES],
+    ["gan", "encoder", *completer_training.MODELS],
     "gan: generator and discriminator; encoder: where a search in --checkpoint's "
     "generator starts; ce, gfc: completion in one pass; parser: of faces, for gfc.",
 )
@@ -148,7 +149,7 @@ def main() -> int:
         return _check_health(_CHECK.value)
     if _EXPORT.value:
         stablehlo.check_available()  # now, and not after hours of training
-    if _MODEL.value in feed_forward.ARCHITECTURES:
+    if _MODEL.value in completer_training.MODELS:
         return _train_feed_forward(_MODEL.value)
     return _train_encoder() if _MODEL.value == "encoder" else _train_gan()
 
@@ -167,16 +168,9 @@ def _train_gan():
             z_dim=architecture.z_dim,
         )
     with checkpoints.opened(run_dir) as store:
+        run = _run(store, run_dir)
         model = gan_training.run(
-            store,
-            run_dir,
-            faces,
-            architecture,
-            settings,
-            _schedule(),
-            start=start,
-            judge=judge,
-            accepted=_keeping_flags(run_dir),
+            run, faces, architecture, settings, start=start, judge=judge
         )
     return _finish(model, settings, faces)
 
@@ -194,15 +188,8 @@ def _train_encoder():
     run_dir = files.make_directory(application.given(_RUN_DIR))
     faces = _load_data(model.crop, model.architecture)
     with checkpoints.opened(run_dir) as store:
-        trained = encoder_training.run(
-            store,
-            run_dir,
-            faces,
-            model,
-            settings,
-            _schedule(),
-            accepted=_keeping_flags(run_dir),
-        )
+        run = _run(store, run_dir)
+        trained = encoder_training.run(run, faces, model, settings)
     return _finish(trained, settings, faces)
 
 
@@ -227,27 +214,24 @@ def _train_feed_forward(model):
         shape["kernel_size"] = _KERNEL.value
     if model == "gfc":
         shape["bottleneck"] = _Z_DIM.value
-    architecture = _built(feed_forward.ARCHITECTURES[model], shape)
+    architecture = _built(networks.KINDS[model].architecture, shape)
     run_dir = files.make_directory(application.given(_RUN_DIR))
     faces = _load_data(settings.crop, architecture)
     train = completer_training.run
     if model == "parser":
         train = completer_training.run_parser
     with checkpoints.opened(run_dir) as store:
-        trained = train(
-            store,
-            run_dir,
-            faces,
-            architecture,
-            settings,
-            _schedule(),
-            accepted=_keeping_flags(run_dir),
-        )
+        trained = train(_run(store, run_dir), faces, architecture, settings)
     if _EXPORT.value:
         provenance = _provenance(settings, trained, faces)
-        feed_forward.export(_EXPORT.value, trained, provenance=provenance)
+        networks.export(_EXPORT.value, trained, provenance=provenance)
         print(f"wrote {_EXPORT.value}")
     return 1 if faces.skipped else 0
+
+
+def _run(store: checkpoints.Store, run_dir: pathlib.Path) -> training.Run:
+    keeping = _keeping_flags(run_dir)
+    return training.Run(store, run_dir, _schedule(), accepted=keeping)
 
 
 def _load(source, crop, architecture, *, cache=None):

@@ -23,7 +23,7 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, files
 from inpaint_jax.landmarks import dlib_host, labels
 from inpaint_jax.models import landmark_net
-from inpaint_jax.pretrained import landmark_predictor
+from inpaint_jax.pretrained import networks
 
 _MODEL = flags.DEFINE_enum(
     "model", "net", ["net", "cascade"], "net: for damaged faces; cascade: thesis 2.4."
@@ -90,16 +90,8 @@ def main() -> int:
     truth = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
     keep_flags = functools.partial(application.write_effective_flags, run_dir)
     with checkpoints.opened(run_dir) as store:
-        net = landmark_training.run(
-            store,
-            run_dir,
-            faces,
-            truth,
-            architecture,
-            settings,
-            _schedule(),
-            accepted=keep_flags,
-        )
+        run = training.Run(store, run_dir, _schedule(), accepted=keep_flags)
+        net = landmark_training.run(run, faces, truth, architecture, settings)
     if _EXPORT.value:
         _export(_EXPORT.value, net, settings, predictor, images=len(faces.images))
     return 1 if faces.skipped else 0
@@ -129,7 +121,7 @@ def _train_cascade(run_dir):
 
 
 def _check(path, run_dir):
-    net = landmark_predictor.load(path)
+    net = networks.load(path, model="landmark_net")
     size = net.architecture.image_size
     predictor = dlib_host.Predictor(_LANDMARK_MODEL.value)
     known = training.load(application.given(_DATA), crop=net.crop, size=size)
@@ -161,7 +153,7 @@ def _export(directory, net, settings, predictor, *, images):
         "landmark_model_sha256": predictor.sha256,
         "environment": reporting.environment(),
     }
-    landmark_predictor.export(directory, net, provenance=provenance)
+    networks.export(directory, net, provenance=provenance)
     print(f"wrote {directory}")
 
 

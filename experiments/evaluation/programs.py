@@ -14,7 +14,7 @@ from inpaint_jax import types
 from inpaint_jax.baselines import low_rank, nearest, patch_match, total_variation
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending
-from inpaint_jax.pretrained import feed_forward, weights
+from inpaint_jax.pretrained import networks, weights
 
 Failed = Bool[jax.Array, " batch"]
 Keys = Key[jax.Array, " batch"]
@@ -103,10 +103,8 @@ def drawn(
     return {"model": network.source}, jax.jit(_unfailing(complete))
 
 
-def _feed_forward(
-    name: str, path: str, model: weights.Model
-) -> feed_forward.FeedForward:
-    network = feed_forward.load(path, model=name)
+def _feed_forward(name: str, path: str, model: weights.Model) -> networks.Pretrained:
+    network = networks.load(path, model=name)
     found = network.architecture.image_size, network.crop
     wanted = model.architecture.image_size, model.crop
     if found != wanted:

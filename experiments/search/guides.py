@@ -12,7 +12,7 @@ from experiments.search import guiding, landmark_scores, targets
 from inpaint_jax.errors import InputError
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
-from inpaint_jax.pretrained import landmark_predictor
+from inpaint_jax.pretrained import landmark_predictor, networks
 from inpaint_jax.search import landmark_term
 
 _DEFAULTS = landmark_term.Settings()
@@ -120,7 +120,7 @@ def from_flags(*, size: int, crop: int) -> Landmarks:
     by_net = settings.term == "net"
     cascade = None if by_net else models.cascade
     target = _target(_TARGET.value, models, cascade)
-    place = models.net.place if by_net else None
+    place = landmark_predictor.place(models.net) if by_net else None
     term = landmark_term.LandmarkTerm(settings, cascade, place)
     return Landmarks(guiding.Guided(term, target, models.hashes()), scorer)
 
@@ -142,7 +142,7 @@ class _Models:
         return targets.Dlib(dlib_host.Detector(), cascade)
 
     @functools.cached_property
-    def net(self) -> landmark_predictor.LandmarkPredictor:
+    def net(self) -> networks.Pretrained:
         net = _read_net(self._net)
         _check_fits(net, self._net, size=self._size, crop=self._crop)
         return net
@@ -164,7 +164,7 @@ def _read_cascade(path: str | None) -> tuple[ShapeModel, str]:
     return jax.tree.map(jnp.asarray, model), sha256
 
 
-_read_net = functools.cache(landmark_predictor.load)
+_read_net = functools.cache(functools.partial(networks.load, model="landmark_net"))
 
 
 def _target(name: str, models: _Models, cascade: ShapeModel | None) -> targets.Target:
@@ -172,7 +172,7 @@ def _target(name: str, models: _Models, cascade: ShapeModel | None) -> targets.T
         return targets.Masked(models.dlib)
     if name == "oracle":
         return targets.Oracle(models.dlib)
-    return targets.Predicted(models.net.place, cascade)
+    return targets.Predicted(landmark_predictor.place(models.net), cascade)
 
 
 def _check(
@@ -190,9 +190,7 @@ def _check(
         )
 
 
-def _check_fits(
-    net: landmark_predictor.LandmarkPredictor, path: str, *, size: int, crop: int
-) -> None:
+def _check_fits(net: networks.Pretrained, path: str, *, size: int, crop: int) -> None:
     points = net.architecture.points
     if points != dlib_host.POINTS:
         raise InputError(

@@ -12,7 +12,7 @@ from inpaint_jax.io import data
 from inpaint_jax.landmarks import annotation, dlib_host, labels
 from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.models import landmark_net
-from inpaint_jax.pretrained import landmark_predictor
+from inpaint_jax.pretrained import landmark_predictor, networks
 
 MASKS = ("centre", "left", "right", "random80")
 _BATCH = 100
@@ -24,7 +24,7 @@ Points = Float[np.ndarray, "count 68 2"]
 
 def check(
     key: jax.Array,
-    predictor: landmark_predictor.LandmarkPredictor,
+    predictor: networks.Pretrained,
     dlib_predictor: dlib_host.Predictor,
     faces: data.Faces,
     *,
@@ -84,7 +84,7 @@ def check(
 
 def fitted_spread(
     key: jax.Array,
-    predictor: landmark_predictor.LandmarkPredictor,
+    predictor: networks.Pretrained,
     faces: data.Faces,
     truth: Points,
 ) -> float:
@@ -127,7 +127,7 @@ def _in_batches(function, *arrays):
 
 
 def _predicted(predictor, images, mask):
-    return _in_batches(jax.jit(predictor.predict), images, mask)
+    return _in_batches(jax.jit(landmark_predictor.place(predictor)), images, mask)
 
 
 def _dlib_on_damaged(model, images, mask, crop):

@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending, pixels
-from inpaint_jax.pretrained import landmark_predictor, weights
+from inpaint_jax.pretrained import landmark_predictor, networks, weights
 from inpaint_jax.search import driver, landmark_term, latent, program
 from inpaint_jax.search.problem import LandmarkLoss, Problem, Settings, Term
 
@@ -128,13 +128,13 @@ def complete(
         diverged.
     """
     model = model or _released_model()
-    net = _released_landmark_net() if settings.lambda_landmark > 0 else None
+    place = _released_landmark_net() if settings.lambda_landmark > 0 else None
     asked = problem_of(image, mask, size=model.architecture.image_size)
     landmark = None
-    if net is not None:
-        target = _target(net.place, asked.image, asked.mask)
+    if place is not None:
+        target = _target(place, asked.image, asked.mask)
         asked = asked._replace(target=target)
-        loss = landmark_term.LandmarkTerm(_BY_NET, place=net.place)
+        loss = landmark_term.LandmarkTerm(_BY_NET, place=place)
         landmark = LandmarkLoss(loss, _BY_NET.moves)
     restarts, _ = settings.stages[0]
     generate, discriminate = model.folded(batch=restarts)
@@ -150,7 +150,7 @@ def complete(
     key = jax.random.key(0) if key is None else key
     *_, last = driver.search(key, asked, compiled=compiled)
     found = finish(last, asked, compiled=compiled, blend=blend)
-    return found if net is None else found._replace(landmarks=target.landmarks[0])
+    return found if place is None else found._replace(landmarks=target.landmarks[0])
 
 
 def problem_of(image: Picture, mask: Known, *, size: int) -> Problem:
@@ -231,5 +231,6 @@ def _released_model() -> weights.Model:
 
 
 @functools.cache
-def _released_landmark_net() -> landmark_predictor.LandmarkPredictor:
-    return landmark_predictor.load("release")
+def _released_landmark_net() -> landmark_term.Place:
+    net = networks.load("release", model="landmark_net")
+    return landmark_predictor.place(net)

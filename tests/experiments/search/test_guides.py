@@ -28,7 +28,7 @@ from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade import model_file, prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import dcgan, landmark_net
-from inpaint_jax.pretrained import landmark_predictor, weights
+from inpaint_jax.pretrained import landmark_predictor, networks, weights
 
 SIZE, CROP = 16, 128
 GENERATOR = dcgan.Architecture(image_size=SIZE, features=2, z_dim=8, kernel_size=4)
@@ -69,13 +69,11 @@ def face(points):
 def net(*, size=SIZE, crop=CROP, points=68, scale=1.0):
     """A landmark net that places a face, a little different on every image."""
     architecture = landmark_net.Architecture(size, 2, 8, points)
-    variables = drawn(landmark_predictor.template(architecture), seed=1)
+    variables = drawn(networks.template(architecture), seed=1)
     place = variables["params"]["to_points"]
     place["kernel"] = scale * 0.02 * place["kernel"]
     place["bias"] = jnp.asarray(scale * face(points).ravel())
-    return landmark_predictor.LandmarkPredictor(
-        architecture, crop, variables, 1.5, source={}
-    )
+    return networks.Pretrained(architecture, crop, variables, {}, 1.5)
 
 
 def toy_cascade(points):
@@ -116,7 +114,7 @@ def bench(tmp_path_factory):
         "dot_net": net(scale=0.0),
     }
     for name, predictor in nets.items():
-        landmark_predictor.export(folder / name, predictor, provenance={})
+        networks.export(folder / name, predictor, provenance={})
     whole = model_file.serialise(toy_cascade(68))
     (folder / "toy.dat").write_bytes(whole)
     (folder / "damaged.dat").write_bytes(whole[: len(whole) // 2])
@@ -363,8 +361,8 @@ def test_the_thesiss_target_is_dlibs_on_the_damaged_picture(
 
 def test_the_predicted_target_is_the_nets(loaded, bench):
     case = case_of(0)
-    predictor = landmark_predictor.load(bench / "net")
-    points, _ = jax.jit(predictor.predict)(damaged(case), case.mask)
+    predictor = networks.load(bench / "net", model="landmark_net")
+    points, _ = jax.jit(landmark_predictor.place(predictor))(damaged(case), case.mask)
     for given, uses in [(SOFT, "model"), (NET, "net")]:
         guide = loaded(*given).guide
         (*_, target), entry = guide.scene(case)
@@ -427,7 +425,7 @@ def test_a_net_that_places_no_face_is_refused_for_its_image(loaded):
 @pytest.mark.parametrize(
     ("target", "owner", "name"),
     [
-        ("predicted", landmark_predictor.LandmarkPredictor, "predict"),
+        ("predicted", landmark_net.LandmarkNet, "__call__"),
         pytest.param("masked", prediction, "predict", marks=needs_dlib),
     ],
 )
