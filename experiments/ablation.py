@@ -11,7 +11,12 @@ from typing import Literal
 
 from experiments.common import application, cases, options
 from experiments.common.options import option
-from experiments.evaluation import ablation_run, ablation_table
+from experiments.evaluation import (
+    ablation_pairs,
+    ablation_report,
+    ablation_run,
+    ablation_units,
+)
 from experiments.search import methods, searches
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
@@ -29,7 +34,7 @@ class Ablation:
     variant: tuple[str, ...] = option(
         (),
         "A name and the flags of its search, as 'soft: --landmark_term=soft'. The one "
-        f"that others are compared with is {ablation_table.BASELINE}.",
+        f"that others are compared with is {ablation_pairs.BASELINE}.",
         repeated=True,
     )
     images_at_once: int = option(8, "Searched for as one program.", least=1)
@@ -45,39 +50,31 @@ options.define(Ablation, heading="Comparison")
 
 def main() -> int:
     """Searches for what is not there yet, and writes tables and the plot."""
-    run = _run(
-        options.read(Ablation),
-        options.read(methods.Asked),
-        checkpoint=options.read(searches.Checkpoint).checkpoint,
-    )
-    prepared = ablation_run.prepare(run)
-    plans = ablation_run.agree(run, prepared)
-    application.write_effective_flags(run.output, Ablation, *methods.OPTIONS)
-    ablation_run.search(run, plans)
-    ablation_run.write(run, prepared, plans)
-    return 0
-
-
-def _run(
-    wanted: Ablation, usual: methods.Asked, *, checkpoint: str
-) -> ablation_run.Run:
+    wanted, usual = options.read(Ablation), options.read(methods.Asked)
     output = files.make_directory(wanted.output_dir)
-    variants = ablation_run.parse(wanted.variant, only=wanted.only)
+    given = ablation_run.parse(wanted.variant, only=wanted.only)
     holes = _holes(wanted.masks)
     images = options.given(wanted, "images")
     paths = cases.list_inputs(images, mask=wanted.masks[0], output=output)
     paths = paths[: wanted.limit]
-    return ablation_run.Run(
+    at_once = min(wanted.images_at_once, len(paths))
+    model = weights.load(options.read(searches.Checkpoint).checkpoint)
+    faces = cases.Originals(paths, model.crop, model.architecture.image_size)
+    units = ablation_units.Units(output / "parts", holes, wanted.seeds)
+    variants = ablation_run.prepare(given, model, usual, at_once=at_once)
+    plans = ablation_run.agree(
+        output / "protocol.json",
         variants,
-        paths,
-        holes,
-        wanted.seeds,
-        min(wanted.images_at_once, len(paths)),
-        output,
-        weights.load(checkpoint),
-        wanted.equal,
-        usual,
+        faces,
+        units,
+        source=model.source,
+        at_once=at_once,
+        equal=wanted.equal,
     )
+    application.write_effective_flags(output, Ablation, *methods.OPTIONS)
+    ablation_run.search(variants, plans, model, faces, units, at_once=at_once)
+    ablation_report.write(output, variants, plans, units, equal=wanted.equal)
+    return 0
 
 
 def _holes(names: tuple[str, ...]) -> list[cases.Hole]:

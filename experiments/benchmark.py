@@ -15,6 +15,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int
 
 from experiments.benchmarks import search_speed, training_speed
 from experiments.common import application, options, reporting
@@ -25,8 +26,9 @@ from inpaint_jax.images import blending, framing, masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade import prediction
+from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import dcgan
-from inpaint_jax.pretrained import landmark_predictor, weights
+from inpaint_jax.pretrained import landmark_predictor, networks, weights
 from inpaint_jax.training import train_gan
 
 _SUITES = ["search", "growth", "train", "landmarks", "blend"]
@@ -35,6 +37,8 @@ _COPY = 1 << 26  # numbers whose copy shows what the memory can do
 
 Runs = dict[str, Callable[[], Any]]
 Found = dict[str, Any]
+Ceilings = dict[str, float]
+"""{what: how many of it a second}"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +85,7 @@ def main() -> int:
 
 
 def _search(
-    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Found, wanted: Benchmark
+    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings, wanted: Benchmark
 ) -> Found:
     runs = search_speed.steps(key, a, batch_size=wanted.batch_size, peers=wanted.peer)
     times = _time_in_turn(runs, wanted.rounds)
@@ -94,7 +98,7 @@ def _search(
     }
     ours = found["search_step"]
     ours |= search_speed.counted(key, a, batch_size=wanted.batch_size)
-    _add_ratios(ours, times, "search_step")
+    ours |= _ratios(times, "search_step")
     found["search_step_with_landmarks"]["ratio_vs_without"] = _ratio(
         times["search_step_with_landmarks"], times["search_step"]
     )
@@ -106,7 +110,7 @@ def _search(
 
 
 def _growth(
-    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Found, wanted: Benchmark
+    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings, wanted: Benchmark
 ) -> Found:
     del ceilings
     timed = functools.partial(_time_in_turn, rounds=wanted.rounds)
@@ -114,7 +118,7 @@ def _growth(
 
 
 def _train(
-    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Found, wanted: Benchmark
+    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings, wanted: Benchmark
 ) -> Found:
     batch = wanted.batch_size
     runs = training_speed.steps(key, a, batch_size=batch, peers=wanted.peer)
@@ -126,7 +130,7 @@ def _train(
         entry = _with_share(seconds, flops, ceilings)
         label = name if name.startswith("train") else f"train_step_{name}"
         found[label] = entry | {"images_per_s": batch / float(np.median(seconds))}
-    _add_ratios(found["train_step"], times, "train_step")
+    found["train_step"] |= _ratios(times, "train_step")
     found["waiting_for_data"] = training_speed.waiting(
         key, a, batch_size=batch, count=2 * wanted.rounds
     )
@@ -134,7 +138,7 @@ def _train(
 
 
 def _landmarks(
-    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Found, wanted: Benchmark
+    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings, wanted: Benchmark
 ) -> Found:
     """What places landmarks, on faces of the released generator."""
     del a, ceilings
@@ -147,10 +151,12 @@ def _landmarks(
     predictor = dlib_host.Predictor()
     model = jax.tree.map(jnp.asarray, predictor.model)
     bytes_seen = np.asarray(pixels.to_bytes(image))
-    net = landmark_predictor.load("release")
+    place = landmark_predictor.place(networks.load("release", model="landmark_net"))
     soft = functools.partial(prediction.predict_soft, temperature=4.0)
 
-    def soft_distance(image, model, box):
+    def soft_distance(
+        image: types.Image, model: ShapeModel, box: Int[jax.Array, "batch 4"]
+    ) -> Float[jax.Array, ""]:
         return jnp.sum(jnp.abs(soft(model, image, box)))
 
     exact, soft_gradient = (
@@ -159,7 +165,7 @@ def _landmarks(
     )
     known = jnp.ones((batch, size, size, 1))
     net_gradient = jax.jit(
-        jax.value_and_grad(lambda x: jnp.sum(jnp.abs(net.predict(x, known)[0])))
+        jax.value_and_grad(lambda x: jnp.sum(jnp.abs(place(x, known)[0])))
     )
     times = _time_in_turn(
         {
@@ -181,7 +187,7 @@ def _landmarks(
 
 
 def _blend(
-    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Found, wanted: Benchmark
+    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings, wanted: Benchmark
 ) -> Found:
     del ceilings
     shape = (wanted.batch_size, a.image_size, a.image_size)
@@ -208,7 +214,7 @@ _MEASURES = {
 }
 
 
-def _ceilings(rounds: int) -> Found:
+def _ceilings(rounds: int) -> Ceilings:
     """Operations a second of a large product, bytes a second of a large copy."""
     matrix, numbers = jnp.ones((_SIDE, _SIDE)), jnp.ones(_COPY)
     times = _time_in_turn(
@@ -237,12 +243,14 @@ def _time_in_turn(runs: Runs, rounds: int) -> dict[str, list[float]]:
     return times
 
 
-def _entry(seconds):
+def _entry(seconds: list[float]) -> dict[str, float]:
     spread = float(np.subtract(*np.percentile(seconds, [75, 25])))
     return {"ms": 1e3 * float(np.median(seconds)), "spread": 1e3 * spread}
 
 
-def _with_share(seconds, flops, ceilings):
+def _with_share(
+    seconds: list[float], flops: float, ceilings: Ceilings
+) -> dict[str, float]:
     """Which share of the peak these operations come to.
 
     Counted as convolutions are defined, so a form with fewer products can exceed 1.
@@ -251,15 +259,17 @@ def _with_share(seconds, flops, ceilings):
     return _entry(seconds) | {"gflop": flops / 1e9, "share_of_ceiling": share}
 
 
-def _add_ratios(entry, times, name):
+def _ratios(times: dict[str, list[float]], name: str) -> dict[str, float]:
+    found = {}
     if "plain" in times:
-        entry["ratio_vs_plain"] = _ratio(times[name], times["plain"])
+        found["ratio_vs_plain"] = _ratio(times[name], times["plain"])
     torch = [seconds for other, seconds in times.items() if other.startswith("torch")]
     if torch:
-        entry["ratio_vs_torch"] = max(_ratio(times[name], each) for each in torch)
+        found["ratio_vs_torch"] = max(_ratio(times[name], each) for each in torch)
+    return found
 
 
-def _ratio(times, others):
+def _ratio(times: list[float], others: list[float]) -> float:
     """Median over the rounds: what slows the machine down slows both."""
     return float(np.median(np.divide(times, others)))
 

@@ -9,6 +9,7 @@ import pathlib
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from experiments.common import application, options, statistics
 from experiments.common.options import option
@@ -16,6 +17,9 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 
 SCORES = ("nme", "psnr", "psnr_hole", "ssim")
+
+Entries = dict[str, dict[str, Any]]
+"""{image: what the report says of it}"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +63,7 @@ def main() -> int:
     return 0
 
 
-def _read(folder):
+def _read(folder: str) -> Entries:
     path = pathlib.Path(folder) / "report.json"
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -71,19 +75,21 @@ def _read(folder):
         ) from error
 
 
-def _has(entries, score):
+def _has(entries: Entries, score: str) -> bool:
     return all(score in entry for entry in entries.values())
 
 
-def _column(entries, score):
+def _column(entries: Entries, score: str) -> Float[np.ndarray, " images"]:
     return np.array([entries[name][score] for name in sorted(entries)])
 
 
-def _means(entries):
+def _means(entries: Entries) -> dict[str, float]:
     return {s: float(_column(entries, s).mean()) for s in SCORES if _has(entries, s)}
 
 
-def _line(name, means, differences):
+def _line(
+    name: str, means: dict[str, float], differences: dict[str, dict[str, float]]
+) -> str:
     parts = []
     for score, mean in means.items():
         digits = 4 if score in ("nme", "ssim") else 2

@@ -11,6 +11,7 @@ and images can be added in the same way.
 import dataclasses
 import hashlib
 import pathlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -158,7 +159,7 @@ def _inputs(images: str, output: pathlib.Path, limit: int | None) -> list[pathli
     return paths
 
 
-def _agree(plan, used):
+def _agree(plan: Plan, used: Sequence[systems.System]) -> None:
     """Checks that the folder's results were made in the same way, and says how."""
     pictures = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in plan.inputs
@@ -175,7 +176,9 @@ def _agree(plan, used):
     files.write_json(plan.output / "environment.json", reporting.environment())
 
 
-def _blocks(plan, used, table):
+def _blocks(
+    plan: Plan, used: Sequence[systems.System], table: records.Table
+) -> Iterator[Block]:
     """Yields the images block by block, under one mask after the other.
 
     Blocks of which nothing is missing are passed over without a look at their pictures.
@@ -203,21 +206,16 @@ def _blocks(plan, used, table):
             yield Block(hole.name, block, truth)
 
 
-def _read(plan, paths, hole):
-    return [
-        cases.read(
-            path,
-            hole,
-            crop=plan.crop,
-            size=plan.size,
-            seed=plan.seed,
-            original_known=True,
-        )
-        for path in paths
-    ]
+def _read(
+    plan: Plan, paths: Sequence[pathlib.Path], hole: cases.Hole
+) -> list[cases.Case]:
+    faces = cases.Originals(paths, plan.crop, plan.size)
+    return faces.read(hole, seed=plan.seed)
 
 
-def _evaluate(system, block, table, plan):
+def _evaluate(
+    system: systems.System, block: Block, table: records.Table, plan: Plan
+) -> None:
     missing = [
         i
         for i, case in enumerate(block.cases)
@@ -241,7 +239,9 @@ def _evaluate(system, block, table, plan):
         table.append(method=system.name, mask=block.mask, image=case.name, **values)
 
 
-def _draw_steps(gallery, used, plan):
+def _draw_steps(
+    gallery: evaluation_figures.Gallery, used: Sequence[systems.System], plan: Plan
+) -> None:
     """Follows the searches for a few faces once more, to be seen at their work."""
     shown = _read(plan, plan.inputs[:_STEPS_SHOWN], plan.holes[0])
     traces = {
@@ -253,7 +253,11 @@ def _draw_steps(gallery, used, plan):
         evaluation_figures.write_steps(gallery, traces)
 
 
-def _keep(folder, chosen, images):
+def _keep(
+    folder: pathlib.Path,
+    chosen: Sequence[cases.Case],
+    images: Iterable[cases.Picture],
+) -> None:
     files.make_directory(folder)
     for case, image in zip(chosen, images, strict=True):
         files.write_picture(folder / f"{case.name}.png", image)

@@ -13,11 +13,17 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tqdm
-from jaxtyping import UInt8
 
 from experiments.common import application, cases, options, reporting
 from experiments.common.options import option
-from experiments.search import guides, methods, searches
+from experiments.search import (
+    guides,
+    guiding,
+    landmark_figure,
+    landmark_scores,
+    methods,
+    searches,
+)
 from inpaint_jax import runtime, types
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
@@ -105,9 +111,8 @@ def main() -> int:
     hole = cases.read_hole(wanted.mask, hole_is_white=wanted.mask_hole == "white")
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
     size = model.architecture.image_size
-    guide = guides.load(landmarks, size=size, crop=model.crop)
-    if wanted.landmark_figure:
-        guide.check_figure()
+    guide, scorer = guides.load(landmarks, size=size, crop=model.crop)
+    figure = landmark_figure.of(guide) if wanted.landmark_figure else None
     most = min(wanted.images_at_once, len(inputs))
     compiled = searches.prepare(model, asked, guide.loss(), images=most)
     application.write_effective_flags(output, Pictures, *methods.OPTIONS)
@@ -118,10 +123,9 @@ def main() -> int:
     groups = _groups(inputs, hole, model, guide, wanted, skipped)
     memory = wanted.max_memory
     for found in _searched(groups, compiled, trace, most=most, memory=memory):
-        figure = wanted.landmark_figure
         try:
             entry, row = finish(
-                found, compiled, guide, output, blend=asked.blend, figure=figure
+                found, compiled, scorer, figure, output, blend=asked.blend
             )
         except InputError as error:
             _skip(error, inputs, skipped)
@@ -145,7 +149,7 @@ def main() -> int:
 
 
 def _described(
-    asked: searches.Search, guide: guides.Guides, model: weights.Model
+    asked: searches.Search, guide: guiding.Guide, model: weights.Model
 ) -> dict[str, Any]:
     """What the report says of a search."""
     return {
@@ -166,7 +170,7 @@ def _groups(
     inputs: list[pathlib.Path],
     hole: cases.Hole,
     model: weights.Model,
-    guide: guides.Guides,
+    guide: guiding.Guide,
     wanted: Pictures,
     skipped: list[str],
 ) -> Iterator[list[Task]]:
@@ -285,18 +289,19 @@ def search(
 def finish(
     found: Found,
     compiled: program.Search,
-    guide: guides.Guides,
+    scorer: landmark_scores.Scorer | None,
+    figure: landmark_figure.Figure | None,
     output: pathlib.Path,
     *,
     blend: str,
-    figure: bool,
-) -> tuple[dict[str, Any], list[UInt8[np.ndarray, "height width 3"]]]:
+) -> tuple[dict[str, Any], list[cases.Picture]]:
     """Completes one picture and writes it.
 
     Args:
       found: by its search.
       compiled: the search.
-      guide: of the landmarks.
+      scorer: of its landmarks, if they are to be scored.
+      figure: of its landmarks, if one is to be drawn.
       output: folder for the picture.
       blend: how the hole is put in, see `completion.finish`.
       figure: whether the landmarks through the search are drawn.
@@ -324,47 +329,57 @@ def finish(
         "scores_of_restarts": np.asarray(result.score).tolist(),
         "seconds": round(found.seconds + time.monotonic() - started, 3),
     }
-    if figure:
-        drawn = guide.figure(scene, [compiled.generate(z[None]) for z in found.best])
+    if figure is not None:
+        drawn = figure.draw(scene, [compiled.generate(z[None]) for z in found.best])
         files.write_picture(output / f"{case.name}_landmarks.png", drawn)
-    shown = np.asarray(pixels.to_bytes(result.generated[:_SHOWN_RESTARTS]))
-    row = [
-        np.asarray(pixels.to_bytes(scene.image[0])),
-        np.asarray(pixels.to_bytes(case.mask[0] * result.generated[0])),
-        *shown,
-        np.asarray(completed[0]),
-    ]
     if case.original is not None:
-        entry |= _scores(completed, pixels.from_bytes(case.original)[None], case.mask)
-        error = guide.error(case, pixels.from_bytes(completed))
-        if error is not None:
-            entry["nme"] = error
-        row.append(case.original)
-    return entry, row
+        entry |= _scores(completed, case.original, case, scorer)
+    return entry, _row(case, scene, result)
 
 
-def _scores(completed, original, mask):
-    scored = pixels.from_bytes(completed)
-    return {
-        "psnr": float(metrics.psnr(scored, original)[0]),
-        "psnr_hole": float(metrics.psnr(scored, original, 1.0 - mask)[0]),
-        "ssim": float(metrics.ssim(scored, original)[0]),
+def _row(
+    case: cases.Case, scene: problem.Problem, result: completion.Completion
+) -> list[cases.Picture]:
+    images = [
+        scene.image[0],
+        case.mask[0] * result.generated[0],
+        *result.generated[:_SHOWN_RESTARTS],
+        result.completed[0],
+    ]
+    row = [np.asarray(pixels.to_bytes(image)) for image in images]
+    return row if case.original is None else [*row, case.original]
+
+
+def _scores(
+    completed: types.ImageBytes,
+    original: cases.Picture,
+    case: cases.Case,
+    scorer: landmark_scores.Scorer | None,
+) -> dict[str, float]:
+    scored, truth = pixels.from_bytes(completed), pixels.from_bytes(original)[None]
+    found = {
+        "psnr": float(metrics.psnr(scored, truth)[0]),
+        "psnr_hole": float(metrics.psnr(scored, truth, 1.0 - case.mask)[0]),
+        "ssim": float(metrics.ssim(scored, truth)[0]),
     }
+    if scorer is not None:
+        found["nme"] = scorer.error(original, scored, crop=case.crop)
+    return found
 
 
-def _ranking(settings, guide):
+def _ranking(settings: problem.Settings, guide: guiding.Guide) -> str:
     terms = f"{settings.lambda_context:g} context + {settings.lambda_prior:g} prior"
-    if guide.settings is not None:
+    if guide.loss() is not None:
         terms += f" + {settings.lambda_landmark:g} landmark"
     return f"lowest {terms} (eq. 20)"
 
 
-def _mean(entries):
+def _mean(entries: list[dict[str, Any]]) -> dict[str, float]:
     scores = [n for n in ("psnr", "psnr_hole", "ssim", "nme") if n in entries[0]]
     return {name: float(np.mean([e[name] for e in entries])) for name in scores}
 
 
-def _print_entry(entry, output):
+def _print_entry(entry: dict[str, Any], output: pathlib.Path) -> None:
     line = (
         f"{output / entry['image']}.png: hole {entry['hole_share']:.0%}, "
         f"{entry['iterations']} iterations, {entry['seconds']:.1f} s"

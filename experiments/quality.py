@@ -6,14 +6,16 @@ python -m experiments.quality --images='faces[8500:8508]' --output_dir=outputs/q
 import dataclasses
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from experiments.common import application, cases, options, reporting
 from experiments.common.options import option
-from experiments.search import guides, quality_curves, searches
+from experiments.search import guides, guiding, quality_curves, searches
+from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import blending, masks, pixels
@@ -41,6 +43,20 @@ METHODS: dict[str, dict[str, Any]] = {
 """What differs from the default search."""
 
 
+class Face(NamedTuple):
+    """A face to search for.
+
+    Attributes:
+      key: of its starting points.
+      scene: what the search knows.
+      original: `[1, H, W, 3]`.
+    """
+
+    key: types.PRNGKey
+    scene: problem.Problem
+    original: types.Image
+
+
 @dataclasses.dataclass(frozen=True)
 class Quality:
     """What is searched for, and for how long."""
@@ -61,13 +77,14 @@ def main() -> int:
     images = options.given(wanted, "images")
     paths = cases.list_inputs(images, mask=wanted.mask, output=output)
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
-    guide = guides.load(
+    guide, _ = guides.load(
         options.read(guides.Landmarks),
         size=model.architecture.image_size,
         crop=model.crop,
     )
     hole = cases.read_hole(wanted.mask, hole_is_white=True)
-    faces = [_read(path, hole, model, guide) for path in paths]
+    originals = cases.Originals(paths, model.crop, model.architecture.image_size)
+    faces = [_face(case, guide) for case in originals.read(hole, seed=0)]
     found: dict[str, list[list[quality_curves.Point]]] = {}
     for name, changes in METHODS.items():
         settings = dataclasses.replace(
@@ -94,58 +111,50 @@ def main() -> int:
     return 0
 
 
-def _read(path, hole, model, guide):
-    case = cases.read(
-        path,
-        hole,
-        crop=model.crop,
-        size=model.architecture.image_size,
-        seed=0,
-        original_known=True,
-    )
+def _face(case: cases.Case, guide: guiding.Guide) -> Face:
     if case.original is None:
-        raise InputError(f"{path}: must be undamaged, so that results can be scored.")
+        raise InputError(
+            f"{case.name}: must be undamaged, so that results can be scored."
+        )
     scene, _ = guide.scene(case)
-    return case, scene
+    return Face(case.key, scene, pixels.from_bytes(case.original)[None])
 
 
-def _warm_up(face, compiled):
+def _warm_up(face: Face, compiled: program.Search) -> None:
     """Compiles whatever a search runs."""
-    case, scene = face
     *before, _ = compiled.settings.stages
     last = sum(iterations for _, iterations in before)
-    for progress in driver.search(case.key, scene, compiled=compiled):
-        _psnr(case, _best(progress, compiled))
+    for progress in driver.search(face.key, face.scene, compiled=compiled):
+        _psnr(face, _best(progress, compiled))
         if progress.iteration > last:
             return
 
 
 def _follow(
-    face: tuple[cases.Case, problem.Problem],
-    compiled: program.Search,
-    longest: float,
+    face: Face, compiled: program.Search, longest: float
 ) -> Iterator[quality_curves.Point]:
-    case, scene = face
     started, scoring = time.monotonic(), 0.0
-    for progress in driver.search(case.key, scene, compiled=compiled):
+    for progress in driver.search(face.key, face.scene, compiled=compiled):
         seconds = time.monotonic() - started - scoring
-        psnr = _psnr(case, _best(progress, compiled))
+        psnr = _psnr(face, _best(progress, compiled))
         yield quality_curves.Point(seconds, float(np.nanmin(progress.best_loss)), psnr)
         scoring = time.monotonic() - started - seconds
         if seconds > longest:
             return
 
 
-def _best(progress, compiled):
+def _best(progress: driver.Progress, compiled: program.Search) -> types.Image:
     return compiled.generate(progress.best_z[None])
 
 
-def _psnr(case, generated):
-    return float(_score(generated, pixels.from_bytes(case.original)[None], case.mask))
+def _psnr(face: Face, generated: types.Image) -> float:
+    return float(_score(generated, face.original, face.scene.mask))
 
 
 @jax.jit
-def _score(generated, original, mask):
+def _score(
+    generated: types.Image, original: types.Image, mask: types.Mask
+) -> Float[jax.Array, ""]:
     completed = blending.poisson(generated, original, mask)
     return metrics.psnr(completed, original, 1.0 - mask)[0]
 

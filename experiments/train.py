@@ -26,7 +26,7 @@ from experiments.training.train_options import Check, Networks, Run, Training
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, data, files
 from inpaint_jax.models import dcgan
-from inpaint_jax.pretrained import feed_forward, stablehlo, weights
+from inpaint_jax.pretrained import networks, stablehlo, weights
 from inpaint_jax.training import packing
 
 OPTIONS = {
@@ -44,18 +44,18 @@ for _options, _heading in OPTIONS.items():
 def main() -> int:
     """Trains, or goes on training; returns the exit code."""
     run, check = options.read(Run), options.read(Check)
-    asked, networks = options.read(Training), options.read(Networks)
+    asked, shape = options.read(Training), options.read(Networks)
     if run.pack:
-        return _pack(run.pack, run, networks.generator(), crop=asked.crop)
+        return _pack(run.pack, run, shape.generator(), crop=asked.crop)
     if check.check:
         return _check_health(check.check, check, run, seed=asked.seed)
     if run.export:
         stablehlo.check_available()  # now, and not after hours of training
-    if run.model in feed_forward.ARCHITECTURES:
-        return _train_feed_forward(run, asked, networks)
+    if run.model in completer_training.MODELS:
+        return _train_feed_forward(run, asked, shape)
     if run.model == "encoder":
         return _train_encoder(run, asked)
-    return _train_gan(run, asked, networks.generator())
+    return _train_gan(run, asked, shape.generator())
 
 
 def _train_gan(run: Run, asked: Training, architecture: dcgan.Architecture) -> int:
@@ -78,15 +78,12 @@ def _train_gan(run: Run, asked: Training, architecture: dcgan.Architecture) -> i
         )
     with checkpoints.opened(run_dir) as store:
         model = gan_training.run(
-            store,
-            run_dir,
+            _this(store, run_dir, asked),
             faces,
             architecture,
             settings,
-            asked.schedule,
             start=start,
             judge=judge,
-            accepted=lambda: application.write_effective_flags(run_dir, *OPTIONS),
         )
     return _finish(run, model, settings, faces)
 
@@ -101,19 +98,12 @@ def _train_encoder(run: Run, asked: Training) -> int:
     run_dir = files.make_directory(options.given(run, "run_dir"))
     faces = _load_data(run, model.crop, model.architecture)
     with checkpoints.opened(run_dir) as store:
-        trained = encoder_training.run(
-            store,
-            run_dir,
-            faces,
-            model,
-            settings,
-            asked.schedule,
-            accepted=lambda: application.write_effective_flags(run_dir, *OPTIONS),
-        )
+        this = _this(store, run_dir, asked)
+        trained = encoder_training.run(this, faces, model, settings)
     return _finish(run, trained, settings, faces)
 
 
-def _train_feed_forward(run: Run, asked: Training, networks: Networks) -> int:
+def _train_feed_forward(run: Run, asked: Training, shape: Networks) -> int:
     names = ("seed", "batch_size", "crop", "generator_rate", "discriminator_rate")
     settings = completer_training.Settings(
         **asked.shared(*names, "beta1"),
@@ -125,24 +115,27 @@ def _train_feed_forward(run: Run, asked: Training, networks: Networks) -> int:
         recipe = options.read(completer_training.Recipe)
         settings = dataclasses.replace(settings, recipe=recipe)
         train = completer_training.run
-    architecture = networks.feed_forward(run.model)
+    architecture = shape.feed_forward(run.model)
     run_dir = files.make_directory(options.given(run, "run_dir"))
     faces = _load_data(run, settings.crop, architecture)
     with checkpoints.opened(run_dir) as store:
-        trained = train(
-            store,
-            run_dir,
-            faces,
-            architecture,
-            settings,
-            asked.schedule,
-            accepted=lambda: application.write_effective_flags(run_dir, *OPTIONS),
-        )
+        trained = train(_this(store, run_dir, asked), faces, architecture, settings)
     if run.export:
         provenance = _provenance(settings, trained, faces)
-        feed_forward.export(run.export, trained, provenance=provenance)
+        networks.export(run.export, trained, provenance=provenance)
         print(f"wrote {run.export}")
     return 1 if faces.skipped else 0
+
+
+def _this(
+    store: checkpoints.Store, run_dir: pathlib.Path, asked: Training
+) -> training.Run:
+    return training.Run(
+        store,
+        run_dir,
+        asked.schedule,
+        accepted=lambda: application.write_effective_flags(run_dir, *OPTIONS),
+    )
 
 
 def _load(

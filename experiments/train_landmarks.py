@@ -24,7 +24,7 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, files
 from inpaint_jax.landmarks import dlib_host, labels
 from inpaint_jax.models import landmark_net
-from inpaint_jax.pretrained import landmark_predictor
+from inpaint_jax.pretrained import landmark_predictor, networks
 
 _RATE = "AdamW's highest; it rises for 200 steps and falls to 0."
 
@@ -137,16 +137,13 @@ def main() -> int:
     )
     truth = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
     with checkpoints.opened(run_dir) as store:
-        net = landmark_training.run(
+        run = training.Run(
             store,
             run_dir,
-            faces,
-            truth,
-            architecture,
-            settings,
             asked.schedule,
             accepted=lambda: application.write_effective_flags(run_dir, Run, Training),
         )
+        net = landmark_training.run(run, faces, truth, architecture, settings)
     if wanted.export:
         if wanted.validation:
             net = _fitted(net, wanted.validation, predictor, seed=settings.seed)
@@ -173,7 +170,7 @@ def _train_cascade(run_dir: pathlib.Path, wanted: Run, asked: Training) -> int:
 
 
 def _check(path: str, run_dir: pathlib.Path, wanted: Run, *, seed: int) -> int:
-    net = landmark_predictor.load(path)
+    net = networks.load(path, model="landmark_net")
     size = net.architecture.image_size
     predictor = dlib_host.Predictor(wanted.landmark_model)
     source = options.given(wanted, "data")
@@ -192,23 +189,25 @@ def _check(path: str, run_dir: pathlib.Path, wanted: Run, *, seed: int) -> int:
 
 
 def _fitted(
-    net: landmark_predictor.LandmarkPredictor,
+    net: networks.Pretrained,
     source: str,
     predictor: dlib_host.Predictor,
     *,
     seed: int,
-) -> landmark_predictor.LandmarkPredictor:
+) -> networks.Pretrained:
     """Returns the net with ellipses of the size that other faces ask for."""
     faces = training.load(source, crop=net.crop, size=net.architecture.image_size)
     truth = labels.label(predictor, faces.images, crop=net.crop, nudged=False)
     key = jax.random.key(seed)
-    spread = landmark_check.fitted_spread(key, net, faces, truth.landmarks)
+    spread = landmark_check.fitted_spread(
+        key, landmark_predictor.place(net), faces, truth.landmarks
+    )
     return dataclasses.replace(net, spread=spread)
 
 
 def _export(
     directory: str,
-    net: landmark_predictor.LandmarkPredictor,
+    net: networks.Pretrained,
     settings: landmark_training.Settings,
     predictor: dlib_host.Predictor,
     *,
@@ -221,7 +220,7 @@ def _export(
         "landmark_model_sha256": predictor.sha256,
         "environment": reporting.environment(),
     }
-    landmark_predictor.export(directory, net, provenance=provenance)
+    networks.export(directory, net, provenance=provenance)
     print(f"wrote {directory}")
 
 

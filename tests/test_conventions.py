@@ -17,6 +17,8 @@ LAYERS = [
     *("evaluation", "baselines", "pretrained", "training", "search"),
 ]
 HEAVY = ("dlib", "tensorflow", "tensorflow_datasets", "matplotlib")
+# Folders whose private and nested functions are not all annotated yet.
+PUBLIC_ANNOTATED = {"pretrained", "training"}
 # Parameters with a default that may be given by position.
 POSITIONAL_DEFAULTS = {
     "evaluation.metrics.psnr(region)",
@@ -92,14 +94,25 @@ def is_dunder(name):
 def public_functions(tree):
     """Yields (name, definition, parameters without self)."""
     for name, node in public(tree):
-        if isinstance(node, ast.ClassDef):
-            continue
-        arguments = node.args
-        parameters = [*arguments.posonlyargs, *arguments.args]
-        decorators = {ast.unparse(decorator) for decorator in node.decorator_list}
-        if "." in name and "staticmethod" not in decorators:
-            parameters = parameters[1:]
-        yield name, node, parameters
+        if not isinstance(node, ast.ClassDef):
+            yield name, node, positional(node, is_method="." in name)
+
+
+def every_function(tree, prefix="", is_class=False):
+    """Yields what `public_functions` does, of private and nested functions too."""
+    for node in ast.iter_child_nodes(tree):
+        named = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        name = f"{prefix}.{node.name}".lstrip(".") if named else prefix
+        if named and not isinstance(node, ast.ClassDef):
+            yield name, node, positional(node, is_method=is_class)
+        yield from every_function(node, name, isinstance(node, ast.ClassDef))
+
+
+def positional(function, *, is_method):
+    """Its parameters that are not keyword-only, without self."""
+    parameters = [*function.args.posonlyargs, *function.args.args]
+    decorators = {ast.unparse(decorator) for decorator in function.decorator_list}
+    return parameters[is_method and "staticmethod" not in decorators :]
 
 
 def without_docstring(tree):
@@ -108,15 +121,12 @@ def without_docstring(tree):
     yield from (n for n, node in public(tree) if ast.get_docstring(node) is None)
 
 
-def without_annotation(tree):
-    for name, node, parameters in public_functions(tree):
+def without_annotation(tree, functions=every_function):
+    for name, node, parameters in functions(tree):
         more = [node.args.vararg, node.args.kwarg]
         every = [*parameters, *node.args.kwonlyargs, *filter(None, more)]
         yield from (f"{name}({p.arg})" for p in every if p.annotation is None)
-        if node.returns is None and name.split(".")[-1] not in (
-            "__init__",
-            "__post_init__",
-        ):
+        if node.returns is None:
             yield f"{name} ->"
 
 
@@ -185,12 +195,19 @@ def test_everything_public_has_a_docstring():
     assert not over_library(without_docstring)
 
 
+def test_everything_is_annotated():
+    found = over_library(without_annotation)
+    assert not [name for name in found if name.split(".")[0] not in PUBLIC_ANNOTATED]
+
+
 def test_everything_public_is_annotated():
-    assert not over_library(without_annotation)
+    public_only = functools.partial(without_annotation, functions=public_functions)
+    assert not over_library(public_only)
 
 
 def test_key_is_the_first_parameter():
-    assert not over_library(keys_not_first)
+    # The one public call has a default for its key, as for all that is not the face.
+    assert over_library(keys_not_first) == {"search.completion": ["complete"]}
 
 
 def test_options_are_keyword_only():
@@ -226,6 +243,10 @@ def test_only_pixels_knows_the_range_of_bytes():
         (without_annotation, "def f(x) -> int: return x"),
         (without_annotation, "def f(x: int): return x"),
         (without_annotation, "class A:\n  def f(self, *, x) -> int: return x"),
+        (without_annotation, "class A:\n  def __init__(self, x: int): pass"),
+        (without_annotation, "def _f(*x) -> int: return x"),
+        (without_annotation, "def f() -> int:\n  def g(x) -> int: pass"),
+        (without_annotation, "if 1:\n  def f(**x) -> int: pass"),
         (keys_not_first, "def f(x, key): pass"),
         (keys_not_first, "def f(x, *, key): pass"),
         (positional_defaults, "def f(x, y=1): pass"),

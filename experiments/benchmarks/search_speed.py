@@ -14,13 +14,17 @@ from inpaint_jax import losses, types
 from inpaint_jax.images import framing, masks
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.models import dcgan, inference
-from inpaint_jax.search import landmark_term, latent, objective, problem, program
+from inpaint_jax.search import landmark_term, latent, objective, problem
 from inpaint_jax.training import train_gan
 
 _LAMBDA_PRIOR, _LAMBDA_LANDMARK, _WINDOW, _CROP = 0.003, 0.05, 7, 108
 _OPTIMIZER = optax.adam(0.01)
 STEPS = 5  # in one program, as in a search
 _CANDIDATES, _STEPS = (8, 16, 32, 64, 128, 256), (5, 20, 80)
+
+Networks = tuple[types.Generate, types.Discriminate]
+Landmark = Callable[..., types.PerExample]
+"""(key, z, G(z)) -> the landmark loss of each candidate"""
 
 
 def steps(
@@ -54,7 +58,7 @@ def steps(
     start = functools.partial(latent.init, key, optimizer=_OPTIMIZER)
     soft = jax.tree_util.Partial(_by_term, term, scene, networks[0])
 
-    def ours(landmark):
+    def ours(landmark: Landmark | None) -> Callable[[Any], Any]:
         return lambda state: _advance(
             state, networks, image, weights, landmark, iterations=STEPS
         )
@@ -64,7 +68,7 @@ def steps(
         "search_step_with_landmarks": _going_on(ours(soft), start(z)),
     }
     if "plain" in peers:
-        plain = (
+        plain: tuple[Any, Any] = (
             lambda z: a.generator().apply(generator, z, train=False),
             lambda x: a.discriminator().apply(discriminator, x, train=False),
         )
@@ -146,7 +150,9 @@ def counted(
     }
 
 
-def _search_program(key, a, rows, iterations):
+def _search_program(
+    key: types.PRNGKey, a: dcgan.Architecture, rows: int, iterations: int
+) -> tuple[jax.stages.Compiled, tuple[Any, ...]]:
     """A compiled search without landmarks, and its arguments."""
     image, mask, z = _problem(key, a, rows)
     generator, discriminator = _variables(key, a)
@@ -161,7 +167,15 @@ def _search_program(key, a, rows, iterations):
 
 
 @functools.partial(jax.jit, static_argnames="iterations")
-def _advance(state, networks, image, weights, landmark, *, iterations):
+def _advance(
+    state: latent.LatentState,
+    networks: Networks,
+    image: types.Image,
+    weights: types.ContextWeights,
+    landmark: Landmark | None,
+    *,
+    iterations: int,
+) -> latent.LatentState:
     """Our search: some steps as one program."""
     generate, discriminate = networks
     return latent.solve(
@@ -172,7 +186,14 @@ def _advance(state, networks, image, weights, landmark, *, iterations):
     )[0]
 
 
-def _by_term(term, scene, generate, key, z, generated):
+def _by_term(
+    term: landmark_term.LandmarkTerm,
+    scene: problem.Problem,
+    generate: types.Generate,
+    key: types.PRNGKey,
+    z: types.Latent,
+    generated: types.Image,
+) -> types.PerExample:
     return term(key, z, generated, scene, generate)
 
 
@@ -189,14 +210,21 @@ def step_flops(a: dcgan.Architecture) -> int:
     return 2 * 2 * (2 * layers + 16 * last * (a.z_dim + 1))
 
 
-def _folded(a, generator, discriminator, batch):
+def _folded(
+    a: dcgan.Architecture,
+    generator: types.Variables,
+    discriminator: types.Variables,
+    batch: int,
+) -> Networks:
     return (
         inference.generator(a, generator, batch=batch),
         inference.discriminator(a, discriminator, batch=batch),
     )
 
 
-def _variables(key, a):
+def _variables(
+    key: types.PRNGKey, a: dcgan.Architecture
+) -> tuple[types.Variables, types.Variables]:
     size = a.image_size
     return (
         jax.jit(functools.partial(a.generator().init, train=False))(
@@ -208,7 +236,9 @@ def _variables(key, a):
     )
 
 
-def _problem(key, a, batch_size):
+def _problem(
+    key: types.PRNGKey, a: dcgan.Architecture, batch_size: int
+) -> tuple[types.Image, types.Mask, types.Latent]:
     size = a.image_size
     image = jnp.tanh(jax.random.normal(key, (1, size, size, 3)))
     mask = masks.centre(key, (size, size))[None]
@@ -216,7 +246,13 @@ def _problem(key, a, batch_size):
     return image.repeat(batch_size, axis=0), mask.repeat(batch_size, axis=0), z
 
 
-def _objective(generate, discriminate, image, weights, landmark):
+def _objective(
+    generate: types.Generate,
+    discriminate: types.Discriminate,
+    image: types.Image,
+    weights: types.ContextWeights,
+    landmark: Landmark | None,
+) -> Callable[..., Any]:
     return objective.make(
         generate,
         discriminate,
@@ -228,7 +264,7 @@ def _objective(generate, discriminate, image, weights, landmark):
     )
 
 
-def _target(predictor, size):
+def _target(predictor: dlib_host.Predictor, size: int) -> landmark_term.Target:
     """Where the cascade's mean shape lies in the box of an aligned face."""
     box = jnp.asarray(framing.aligned_box(crop=_CROP, size=size), jnp.int32)[None]
     extent = (box[:, 2:] - box[:, :2])[:, None].astype(jnp.float32)
@@ -236,7 +272,13 @@ def _target(predictor, size):
     return landmark_term.Target(points, jnp.ones(points.shape[:2]), box)
 
 
-def _count_by_dlib(predictor, target, key, z, generated):
+def _count_by_dlib(
+    predictor: dlib_host.Predictor,
+    target: landmark_term.Target,
+    key: types.PRNGKey,
+    z: types.Latent,
+    generated: types.Image,
+) -> types.PerExample:
     """The thesis's count, by a call of dlib for all candidates."""
     del key, z
     box = target.box.repeat(len(generated), axis=0)
@@ -245,10 +287,10 @@ def _count_by_dlib(predictor, target, key, z, generated):
     return losses.landmark.step(points, wanted, threshold=3.0)
 
 
-def _going_on(advance, state):
+def _going_on(advance: Callable[[Any], Any], state: Any) -> Callable[[], Any]:
     """A search that goes on from where its last call ended."""
 
-    def run():
+    def run() -> types.Latent:
         nonlocal state
         state = advance(state)
         return state.z

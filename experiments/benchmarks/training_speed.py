@@ -15,9 +15,11 @@ from unittest import mock
 import jax
 import numpy as np
 import optax
+from jaxtyping import UInt8
 
 from experiments.benchmarks import torch_peer
 from experiments.training import stepping
+from inpaint_jax import types
 from inpaint_jax.models import dcgan
 from inpaint_jax.ops import strided
 from inpaint_jax.training import judging, redrawing, train_gan
@@ -28,6 +30,8 @@ _RULES = train_gan.Rules(
     redraw=redrawing.Rules(weight=100.0, latent_weight=20.0),
 )
 _FACES = 8500
+
+Images = UInt8[np.ndarray, "count size size 3"]
 
 
 def steps(
@@ -129,12 +133,14 @@ def convolutions(a: dcgan.Architecture, *, outer: int) -> list[int]:
     return [side**2 * a.kernel_size**2 * n * m for n, m, side in pairs]
 
 
-def _noise(a, count):
+def _noise(a: dcgan.Architecture, count: int) -> Images:
     shape = (count, a.image_size, a.image_size, 3)
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
-def _game(key, a, *, encoder):
+def _game(
+    key: types.PRNGKey, a: dcgan.Architecture, *, encoder: bool
+) -> Callable[[Images], Any]:
     """A function that takes one step on the images given to it."""
     rate = optax.adam(_RATE_G, b1=_BETA1)
     players = train_gan.Players(
@@ -151,7 +157,7 @@ def _game(key, a, *, encoder):
         donate_argnums=1,
     )
 
-    def step(images):
+    def step(images: Images) -> Any:
         nonlocal state
         state, info = advance(jax.random.fold_in(key, state.step), state, images)
         return info
@@ -159,7 +165,9 @@ def _game(key, a, *, encoder):
     return step
 
 
-def _waiting(step, faces, batch_size, steps):
+def _waiting(
+    step: Callable[[Images], Any], faces: Images, batch_size: int, steps: int
+) -> dict[str, float]:
     batches = stepping.Rows((faces,), batch_size, 0, on_device=False).batches(0)
     started, waited = time.perf_counter(), 0.0
     for _ in range(steps):
@@ -171,7 +179,9 @@ def _waiting(step, faces, batch_size, steps):
     return {"share": waited / elapsed, "images_per_s": steps * batch_size / elapsed}
 
 
-def _waiting_for_file(step, faces, batch_size, steps):
+def _waiting_for_file(
+    step: Callable[[Images], Any], faces: Images, batch_size: int, steps: int
+) -> dict[str, float]:
     with tempfile.NamedTemporaryFile(suffix=".npy") as file:
         np.save(file, faces)
         file.flush()

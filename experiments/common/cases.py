@@ -1,12 +1,14 @@
 """What is to be completed: pictures from disk, framed, each with its mask and key."""
 
+import functools
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
@@ -14,13 +16,23 @@ from inpaint_jax.images import framing, masks
 from inpaint_jax.io import files, sources
 from inpaint_jax.search import problem
 
+Picture = UInt8[np.ndarray, "height width 3"]
+HolePixels = Bool[np.ndarray, "height width"]
+Stencil = Float[jax.Array, "height width 1"]
+
 
 class Hole(NamedTuple):
-    """What --mask says: a named mask, or which pixels of a file are hole."""
+    """What --mask says: a named mask, or which pixels of a file are hole.
+
+    Attributes:
+      name: of the mask or the file.
+      make: the named mask, if it is one.
+      pixels: of the file; without any for a named mask.
+    """
 
     name: str
     make: masks.MakeMask | None
-    pixels: Bool[np.ndarray, "height width"] | None
+    pixels: HolePixels
 
 
 class Case(NamedTuple):
@@ -36,8 +48,8 @@ class Case(NamedTuple):
     """
 
     name: str
-    picture: UInt8[np.ndarray, "height width 3"]
-    original: UInt8[np.ndarray, "height width 3"] | None
+    picture: Picture
+    original: Picture | None
     crop: int
     mask: types.Mask
     key: types.PRNGKey
@@ -74,7 +86,9 @@ def list_inputs(images: str, *, mask: str, output: pathlib.Path) -> list[pathlib
     return inputs
 
 
-def _check_outputs(inputs, mask, output):
+def _check_outputs(
+    inputs: Sequence[pathlib.Path], mask: str, output: pathlib.Path
+) -> None:
     written = {"grid": "the grid of this run"}
     written |= {f"{p.stem}_landmarks": f"the landmarks of {p.stem}" for p in inputs}
     for path in inputs:
@@ -104,7 +118,7 @@ def read_hole(name: str, *, hole_is_white: bool) -> Hole:
       InputError: there is neither, or the picture has one colour only.
     """
     try:
-        return Hole(*masks.named(name), None)
+        return Hole(*masks.named(name), np.zeros((0, 0), bool))
     except InputError:
         if not os.path.isfile(name):
             raise
@@ -144,7 +158,7 @@ def read(
     key_mask, key_start = jax.random.split(key)
     if hole.make is not None:
         mask = hole.make(key_mask, (size, size))
-    elif hole.pixels is not None and hole.pixels.shape == photo.shape[:2]:
+    elif hole.pixels.shape == photo.shape[:2]:
         picture, mask = _frame_with_hole(photo, hole, crop, size)
     else:
         mask = _mask_of(hole.pixels, hole.name, size)
@@ -160,7 +174,28 @@ def read(
     )
 
 
-def _frame_with_hole(photo, hole, crop, size):
+class Originals(NamedTuple):
+    """Undamaged pictures on disk, to be framed alike.
+
+    Attributes:
+      paths: of the pictures.
+      crop: side of the frame in CelebA pixels.
+      size: of the model's images.
+    """
+
+    paths: Sequence[pathlib.Path]
+    crop: int
+    size: int
+
+    def read(self, hole: Hole, *, seed: int) -> list[Case]:
+        """Reads all of them with one mask, see `read`."""
+        one = functools.partial(read, crop=self.crop, size=self.size, seed=seed)
+        return [one(path, hole, original_known=True) for path in self.paths]
+
+
+def _frame_with_hole(
+    photo: Picture, hole: Hole, crop: int, size: int
+) -> tuple[Picture, Stencil]:
     # Scaling mixes neighbours. The hole is emptied first, so that nothing of it can
     # reach a known pixel, and every pixel that any of it falls into is hole.
     empty = np.where(hole.pixels[..., None], photo[~hole.pixels].mean(axis=0), photo)
@@ -170,9 +205,9 @@ def _frame_with_hole(photo, hole, crop, size):
     return picture, _mask_of(framed, hole.name, size)
 
 
-def _grey(hole_pixels):
+def _grey(hole_pixels: HolePixels) -> UInt8[np.ndarray, "height width"]:
     return np.where(hole_pixels, np.uint8(255), np.uint8(0))
 
 
-def _mask_of(hole_pixels, name, size):
+def _mask_of(hole_pixels: HolePixels, name: str, size: int) -> Stencil:
     return masks.from_stencil(_grey(hole_pixels), name=name, shape=(size, size))

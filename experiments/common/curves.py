@@ -83,7 +83,7 @@ def chart(
 
     scale = math.log if logarithmic else float
 
-    def place(x, y):
+    def place(x: float, y: float) -> tuple[float, float]:
         span = scale(last) - scale(first)
         across = (scale(x) - scale(first)) / max(span, 1e-9)
         up = (y - low) / (high - low)
@@ -103,7 +103,7 @@ def chart(
     return image
 
 
-def _rounded(low, high):
+def _rounded(low: float, high: float) -> tuple[float, float]:
     """The range to draw: two digits of its length are enough."""
     unit = 10.0 ** math.floor(math.log10(max(high - low, 1e-3))) / 2
     return math.floor(low / unit) * unit, math.ceil(high / unit + 1e-9) * unit

@@ -58,7 +58,7 @@ class Progress:
         self.say(f"{', '.join(words)}; {measured}")
 
 
-def _duration(seconds):
+def _duration(seconds: float) -> str:
     if seconds < 90.0:
         return f"{seconds:.0f} s"
     minutes = seconds / 60.0

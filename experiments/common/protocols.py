@@ -73,12 +73,12 @@ def extend(path: pathlib.Path, protocol: dict[str, dict[str, Any]]) -> None:
     )
 
 
-def _as_json(value):
+def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(files.finite(value)))
 
 
 @contextlib.contextmanager
-def _read(path):
+def _read(path: pathlib.Path) -> Iterator[dict[str, Any]]:
     try:
         yield json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
@@ -87,7 +87,7 @@ def _read(path):
         ) from error
 
 
-def _refuse(path, differences):
+def _refuse(path: pathlib.Path, differences: Iterator[str]) -> None:
     found = list(differences)
     if found:
         more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
@@ -106,6 +106,6 @@ def _differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
         yield f"{path} was {_short(theirs)} and is {_short(ours)}"
 
 
-def _short(value):
+def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= _LENGTH else f"{text[:_LENGTH]}..."

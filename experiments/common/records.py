@@ -1,16 +1,42 @@
-"""A table of scores on disk that grows, and that a killed run goes on with."""
+"""Tables as CSV: written whole, or growing so that a killed run goes on with them."""
 
 import csv
 import io
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 
 Row = dict[str, Any]
+
+
+def write(path: str | os.PathLike[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Writes a table.
+
+    Args:
+      path: the file.
+      rows: cells; the first row names the columns.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    files.write_text(path, _text(rows))
+
+
+def read(path: str | os.PathLike[str]) -> list[list[str]]:
+    """Returns the cells of a table; a line that was cut off in the middle is left out.
+
+    Args:
+      path: the file.
+
+    Raises:
+      csv.Error: it is no table.
+    """
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+    return list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
 
 
 class Table:
@@ -35,7 +61,7 @@ class Table:
         """
         self._path, self._columns, self._keys = pathlib.Path(path), columns, keys
         self._rows = self._read()
-        files.write_text(self._path, "".join(map(self._line, self._all_lines())))
+        write(self._path, self._lines())
 
     def has(self, *key: str) -> bool:
         """Tells whether the row of this name is there."""
@@ -54,33 +80,28 @@ class Table:
         self._rows[tuple(values[name] for name in self._keys)] = values
         try:
             with open(self._path, "a", encoding="utf-8") as file:
-                file.write(self._line([values[name] for name in self._columns]))
+                file.write(_text([self._cells(values)]))
         except OSError as error:
             raise InputError(
                 f"{self._path}: cannot be written ({error.strerror}); free some space."
             ) from error
 
-    def _all_lines(self):
+    def _lines(self) -> Iterator[Sequence[Any]]:
         yield self._columns
-        for row in self._rows.values():
-            yield [row[name] for name in self._columns]
+        yield from map(self._cells, self._rows.values())
 
-    @staticmethod
-    def _line(values):
-        line = io.StringIO()
-        rounded = [f"{v:.6g}" if isinstance(v, float) else v for v in values]
-        csv.writer(line, lineterminator="\n").writerow(rounded)
-        return line.getvalue()
+    def _cells(self, row: Row) -> list[Any]:
+        values = (row[name] for name in self._columns)
+        return [f"{v:.6g}" if isinstance(v, float) else v for v in values]
 
-    def _read(self):
+    def _read(self) -> dict[tuple[str, ...], Row]:
         if not self._path.is_file():
             return {}
-        text = self._path.read_text(encoding="utf-8")
-        reader = csv.reader(text[: text.rfind("\n") + 1].splitlines())
         try:
-            if next(reader, list(self._columns)) != list(self._columns):
+            head, *lines = read(self._path) or [list(self._columns)]
+            if head != list(self._columns):
                 raise ValueError("other columns")
-            rows = [self._row(cells) for cells in reader]
+            rows = [self._row(cells) for cells in lines]
         except (ValueError, csv.Error) as error:
             raise InputError(
                 f"{self._path}: not a table of this kind ({error}); move it away or "
@@ -88,8 +109,14 @@ class Table:
             ) from error
         return {tuple(row[name] for name in self._keys): row for row in rows}
 
-    def _row(self, cells):
+    def _row(self, cells: Sequence[str]) -> Row:
         named = zip(self._columns, cells, strict=True)
         return {
             name: cell if name in self._keys else float(cell) for name, cell in named
         }
+
+
+def _text(rows: Iterable[Iterable[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -6,6 +6,7 @@ import os
 import pathlib
 import platform
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -79,6 +80,16 @@ def in_rows(
     return [list(images[i : i + columns]) for i in range(0, len(images), columns)]
 
 
+def table(rows: Sequence[Sequence[Any]]) -> str:
+    """Writes a table in Markdown.
+
+    Args:
+      rows: cells; the first row is the head.
+    """
+    head, *body = [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return "\n".join([head, "|" + " --- |" * len(rows[0]), *body])
+
+
 def environment() -> dict[str, Any]:
     """Returns the versions and the device that a result depends on."""
     packages = ("inpaint-jax", "jax", "jaxlib", "flax", "optax", "numpy", "pillow")
@@ -95,14 +106,14 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _version(package):
+def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def _commit():
+def _commit() -> str | None:
     try:
         found = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],
@@ -116,7 +127,7 @@ def _commit():
     return found.stdout.strip()
 
 
-def _lines_until(path, step):
+def _lines_until(path: pathlib.Path, step: int) -> list[str]:
     if step < 0 or not path.is_file():
         return []
     text = path.read_text(encoding="utf-8")

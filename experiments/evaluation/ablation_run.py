@@ -1,87 +1,62 @@
 """An ablation: variants of a search over the same faces, masks and seeds.
 
-The unit is a variant, a mask and a seed: its rows are written whole or not at all, and
-those that are there are not searched for again.
+A variant, a mask and a seed make a unit; those that are there are not searched for
+again, see `ablation_units`.
 """
 
-import csv
 import dataclasses
+import functools
 import hashlib
-import io
 import pathlib
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.common import cases, protocols, reporting
-from experiments.evaluation import ablation_table, forest, scoring
+from experiments.evaluation import ablation_units, scoring
+from experiments.evaluation.ablation_pairs import BASELINE
 from experiments.search import budgets, methods
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
 
-COLUMNS = (*scoring.COLUMNS, "loss", "iterations", "seconds")
-"""What is known of a completion."""
 
-Prepared = dict[str, methods.Method]
-Plans = dict[str, dict[str, Any]]
-"""{variant: what `budgets.measure` says of it}"""
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """An ablation.
+class Variant(NamedTuple):
+    """A search that takes part.
 
     Attributes:
-      variants: {name: flags of its search}.
-      paths: of the faces.
-      holes: the named masks.
-      seeds: how many.
-      at_once: faces that are searched for as one program.
-      output: folder of the results.
-      model: the networks.
-      equal: what all variants get as much of, see `budgets.measure`.
-      usual: how all variants search where their flags say nothing else.
+      flags: that ask for it.
+      asked: what they and the process's flags say.
+      method: it, with as many steps as these say.
     """
 
-    variants: dict[str, list[str]]
-    paths: list[pathlib.Path]
-    holes: list[cases.Hole]
-    seeds: int
-    at_once: int
-    output: pathlib.Path
-    model: weights.Model
-    equal: str
-    usual: methods.Asked
+    flags: list[str]
+    asked: methods.Asked
+    method: methods.Method
 
-    def method(self, name: str, *more: str) -> methods.Method:
-        """Prepares a variant; `more` are further flags."""
-        arguments = [*self.variants[name], *more]
-        asked = methods.parse(name, arguments, base=self.usual)
-        return methods.prepare(name, asked, self.model, images=self.at_once)
+    @property
+    def label(self) -> str:
+        """Its name in tables."""
+        bound = " (upper bound)" if self.method.guide.sees_original else ""
+        return self.method.name + bound
 
-    def read(self, hole: cases.Hole, *, seed: int) -> list[cases.Case]:
-        """Reads the faces, each with its mask and starting points."""
-        size, crop = self.model.architecture.image_size, self.model.crop
-        return [
-            cases.read(p, hole, crop=crop, size=size, seed=seed, original_known=True)
-            for p in self.paths
-        ]
+    def describe(self) -> dict[str, Any]:
+        """Returns JSON values that decide its results, but for the steps."""
+        return {
+            "flags": " ".join(self.flags),
+            "settings": dataclasses.asdict(self.method.settings),
+            "blend": self.method.blend,
+            "landmarks": self.method.guide.describe(),
+        }
 
-    def part(self, name: str, hole: cases.Hole, seed: int) -> pathlib.Path:
-        """Returns the file of the rows of one variant, mask and seed."""
-        return self.output / "parts" / f"{name}-{hole.name}-{seed}.csv"
 
-    def units(self, name: str) -> list[tuple[cases.Hole, int]]:
-        """Returns the masks and seeds of a variant that are not searched for yet."""
-        return [
-            (hole, seed)
-            for hole in self.holes
-            for seed in range(self.seeds)
-            if not self.part(name, hole, seed).exists()
-        ]
+Variants = dict[str, Variant]
+"""{name: variant}"""
+
+Plans = dict[str, budgets.Plan]
+"""{variant: what it may spend}"""
 
 
 def parse(texts: Sequence[str], *, only: Sequence[str] = ()) -> dict[str, list[str]]:
@@ -97,7 +72,7 @@ def parse(texts: Sequence[str], *, only: Sequence[str] = ()) -> dict[str, list[s
     Raises:
       InputError: one is written otherwise or is there twice, or none can be compared.
     """
-    found = {}
+    found: dict[str, list[str]] = {}
     for text in texts:
         name, colon, arguments = text.partition(":")
         if not colon or not re.fullmatch(r"\w+", name):
@@ -114,155 +89,167 @@ def parse(texts: Sequence[str], *, only: Sequence[str] = ()) -> dict[str, list[s
                 f"--only={name}: no such variant; give some of {', '.join(found)}."
             )
     found = {name: found[name] for name in only or found}
-    baseline = ablation_table.BASELINE
-    if baseline not in found or len(found) < 2:
+    if BASELINE not in found or len(found) < 2:
         raise InputError(
-            f"--variant: needs one called {baseline} and others to compare with it; "
+            f"--variant: needs one called {BASELINE} and others to compare with it; "
             "see experiments/flags/ablation.flags."
         )
     return found
 
 
-def prepare(run: Run) -> Prepared:
+def prepare(
+    flags: dict[str, list[str]],
+    model: weights.Model,
+    usual: methods.Asked,
+    *,
+    at_once: int,
+) -> Variants:
     """Prepares all variants, with as many steps as the flags say.
+
+    Args:
+      flags: from `parse`.
+      model: the networks.
+      usual: how all variants search where their flags say nothing else.
+      at_once: faces that are searched for as one program.
 
     Raises:
       InputError: a flag is wrong, or their time could not be made equal.
     """
-    prepared = {name: run.method(name) for name in run.variants}
-    if prepared[ablation_table.BASELINE].guide.settings is not None:
+    variants = {}
+    for name, given in flags.items():
+        asked = methods.parse(name, given, base=usual)
+        method = methods.prepare(name, asked, model, images=at_once)
+        variants[name] = Variant(given, asked, method)
+    if variants[BASELINE].method.guide.loss() is not None:
         raise InputError(
-            f"--variant={ablation_table.BASELINE}: must have --landmark_term=none; "
+            f"--variant={BASELINE}: must have --landmark_term=none; "
             "the others are compared with it."
         )
-    budgets.check(prepared, baseline=ablation_table.BASELINE)
-    return prepared
+    budgets.check(_methods(variants), baseline=BASELINE)
+    return variants
 
 
-def agree(run: Run, prepared: Prepared) -> Plans:
+def agree(
+    path: pathlib.Path,
+    variants: Variants,
+    faces: cases.Originals,
+    units: ablation_units.Units,
+    *,
+    source: dict[str, Any],
+    at_once: int,
+    equal: str,
+) -> Plans:
     """Finds the steps of each variant, or takes those of an earlier start.
+
+    Args:
+      path: of the protocol.
+      variants: from `prepare`.
+      faces: the pictures.
+      units: the masks and seeds.
+      source: of the networks.
+      at_once: faces that are searched for as one program.
+      equal: what all variants get as much of, see `budgets.measure`.
 
     Raises:
       InputError: the folder holds a run of another protocol.
     """
-    return protocols.agree(
-        run.output / "protocol.json",
-        _protocol(run, prepared),
-        environment=reporting.environment(),
-        measure=lambda: budgets.measure(
-            prepared,
-            run.read(run.holes[0], seed=0)[: run.at_once],
-            baseline=ablation_table.BASELINE,
-            at_once=run.at_once,
-            equal=run.equal,
-        ),
-    )
-
-
-def search(run: Run, plans: Plans) -> None:
-    """Searches for all that is missing, and writes a file for each unit."""
-    originals = [case.picture for case in run.read(run.holes[0], seed=0)]  # all whole
-    truth = scoring.truth(np.stack(originals), crop=run.model.crop)
-    files.make_directory(run.output / "parts")
-    for name in run.variants:
-        method = None
-        for hole, seed in run.units(name):
-            steps = plans[name]["iterations"]
-            method = method or run.method(name, f"--iterations={steps}")
-            table = _searched(run, method, hole, seed, truth)
-            files.write_text(run.part(name, hole, seed), _csv(table))
-
-
-def write(run: Run, prepared: Prepared, plans: Plans) -> None:
-    """Writes all rows as one table, the comparisons, and the plot."""
-    rows, scores = [], {}
-    for name in run.variants:
-        for hole in run.holes:
-            seeds = [_rows(run.part(name, hole, s)) for s in range(run.seeds)]
-            rows += [row for seed in seeds for row in seed]
-            values = np.array([[row[4:] for row in seed] for seed in seeds], float)
-            columns = np.moveaxis(values, -1, 0)
-            scores[name, hole.name] = dict(zip(COLUMNS, columns, strict=True))
-    files.write_text(run.output / "ablation.csv", _csv(rows))
-    labels = {name: _label(method) for name, method in prepared.items()}
-    plans = {
-        name: plan | {"label": labels[name], "flags": " ".join(run.variants[name])}
-        for name, plan in plans.items()
-    }
-    comparisons = ablation_table.compare(scores)
-    text = ablation_table.markdown(scores, comparisons, plans, equal=run.equal)
-    files.write_text(run.output / "ablation.md", text)
-    files.write_picture(run.output / "forest.png", _plot(comparisons, labels))
-
-
-def _protocol(run, prepared) -> dict[str, Any]:
-    """All that decides the results, apart from the steps, which are measured."""
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in run.paths))
     environment = reporting.environment()
-    return {
-        "images": [path.name for path in run.paths],
-        "images_sha256": digest.hexdigest(),
-        "masks": [hole.name for hole in run.holes],
-        "seeds": run.seeds,
-        "equal": run.equal,
-        "images_at_once": run.at_once,
-        "model": run.model.source,
-        "variants": {
-            name: {
-                "flags": " ".join(run.variants[name]),
-                "settings": dataclasses.asdict(method.settings),
-                "blend": method.blend,
-                "landmarks": method.guide.describe(),
-            }
-            for name, method in prepared.items()
-        },
+    # All that decides the results, apart from the steps, which are measured.
+    protocol = {
+        "images": [path.name for path in faces.paths],
+        "images_sha256": _sha256(faces.paths),
+        "masks": [hole.name for hole in units.holes],
+        "seeds": units.seeds,
+        "equal": equal,
+        "images_at_once": at_once,
+        "model": source,
+        "variants": {name: each.describe() for name, each in variants.items()},
         # Of these the time depends, and so the steps.
         "device": environment["device"],
         "cores": environment["cores"],
     }
+    measure = functools.partial(
+        _measured, variants, faces, units, at_once=at_once, equal=equal
+    )
+    return protocols.agree(path, protocol, environment=environment, measure=measure)
 
 
-def _searched(run, method, hole, seed, truth):
-    """The rows of one unit."""
-    inputs = run.read(hole, seed=seed)
-    done = methods.complete(method, inputs, at_once=run.at_once)
+def search(
+    variants: Variants,
+    plans: Plans,
+    model: weights.Model,
+    faces: cases.Originals,
+    units: ablation_units.Units,
+    *,
+    at_once: int,
+) -> None:
+    """Searches for all units that are missing.
+
+    Args:
+      variants: from `prepare`.
+      plans: from `agree`.
+      model: the networks.
+      faces: the pictures.
+      units: where the rows go.
+      at_once: faces that are searched for as one program.
+    """
+    originals = [case.picture for case in faces.read(units.holes[0], seed=0)]
+    truth = scoring.truth(np.stack(originals), crop=faces.crop)
+    files.make_directory(units.folder)
+    for name, variant in variants.items():
+        method = None
+        for hole, seed in units.missing(name):
+            inputs = faces.read(hole, seed=seed)
+            if method is None:
+                steps = f"--iterations={plans[name]['iterations']}"
+                asked = methods.parse(name, [steps], base=variant.asked)
+                method = methods.prepare(name, asked, model, images=at_once)
+                methods.warm_up(method, inputs, at_once=at_once)
+            scores = _scores(method, inputs, truth, at_once)
+            print(
+                f"{name}, {hole.name}, seed {seed}: "
+                f"{np.mean(scores['seconds']):.2f} s a face, "
+                f"hole {np.mean(scores['psnr_hole']):.2f} dB",
+                flush=True,
+            )
+            units.write(name, hole, seed, scores)
+
+
+def _measured(
+    variants: Variants,
+    faces: cases.Originals,
+    units: ablation_units.Units,
+    *,
+    at_once: int,
+    equal: str,
+) -> Plans:
+    return budgets.measure(
+        _methods(variants),
+        faces.read(units.holes[0], seed=0)[:at_once],
+        baseline=BASELINE,
+        at_once=at_once,
+        equal=equal,
+    )
+
+
+def _methods(variants: Variants) -> dict[str, methods.Method]:
+    return {name: variant.method for name, variant in variants.items()}
+
+
+def _sha256(paths: Sequence[pathlib.Path]) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+
+
+def _scores(
+    method: methods.Method,
+    inputs: list[cases.Case],
+    truth: scoring.Truth,
+    at_once: int,
+) -> dict[str, list[Any]]:
+    """The columns of one unit."""
+    done = methods.complete(method, inputs, at_once=at_once)
     mask = np.concatenate([case.mask for case in inputs])
     columns = scoring.score(done.images, truth, mask)
     columns |= {c: getattr(done, c) for c in ("loss", "iterations", "seconds")}
-    print(
-        f"{method.name}, {hole.name}, seed {seed}: {done.seconds.mean():.2f} s a face, "
-        f"hole {columns['psnr_hole'].mean():.2f} dB",
-        flush=True,
-    )
-    rows = zip(*(columns[c].tolist() for c in COLUMNS), strict=True)
-    return [
-        [method.name, hole.name, seed, case.name, *row]
-        for case, row in zip(inputs, rows, strict=True)
-    ]
-
-
-def _csv(rows):
-    text = io.StringIO()
-    head = ["variant", "mask", "seed", "image", *COLUMNS]
-    csv.writer(text, lineterminator="\n").writerows([head, *rows])
-    return text.getvalue()
-
-
-def _rows(path):
-    return list(csv.reader(path.read_text(encoding="utf-8").splitlines()))[1:]
-
-
-def _label(method):
-    return method.name + (" (upper bound)" if method.guide.target == "oracle" else "")
-
-
-def _plot(comparisons, labels):
-    marks = {metric: {} for metric in ablation_table.METRICS}
-    for (name, mask, metric), found in comparisons.items():
-        mark = forest.Mark(found.difference, found.low, found.high, found.real)
-        marks[metric].setdefault(labels[name], {})[mask] = mark
-    notes = {
-        metric: f"{'less' if sign < 0 else 'more'} is better"
-        for metric, sign in ablation_table.METRICS.items()
-    }
-    return forest.draw(marks, notes=notes)
+    names = {"image": [case.name for case in inputs]}
+    return names | {name: values.tolist() for name, values in columns.items()}

@@ -1,90 +1,45 @@
-"""Variants of a search against a baseline, in pairs, as tables and in words.
+"""An ablation as tables and in words."""
 
-Images are the independent units: differences of an image are first averaged over the
-seeds. Intervals are bootstrapped over images, p-values are of an exact sign test, and
-Holm's correction is over all comparisons of a metric.
-"""
-
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from experiments.common import statistics
+from experiments.common import reporting
 from experiments.evaluation import scoring
-
-BASELINE = "none"
-METRICS = {
-    "nme": -1,
-    "nme_independent": -1,
-    "psnr_hole": 1,
-    "ssim_hole": 1,
-    "identity": -1,
-}
-"""What is compared, and whether more of it is better (1) or less (-1)."""
-
-Columns = dict[str, Float[np.ndarray, "seeds images"]]
-Scores = dict[tuple[str, str], Columns]
-"""{(variant, mask): {column: values}}"""
+from experiments.evaluation.ablation_pairs import (
+    BASELINE,
+    METRICS,
+    Columns,
+    Comparison,
+    Comparisons,
+    Scores,
+)
+from experiments.search import budgets
 
 _DIGITS = {"psnr_hole": 2, "ssim_hole": 4, "identity": 3}  # others: 4
 
 
-class Comparison(NamedTuple):
-    """A variant against the baseline.
+class Plan(budgets.Plan):
+    """What a variant had to spend.
 
     Attributes:
-      mean: of the variant, over the seeds and images that both have a number for.
-      difference: of the means.
-      low: end of its 95 % interval.
-      high: the other end.
-      p: of the sign test, corrected.
-      images: how many it rests on.
+      label: its name in tables.
+      flags: of its search.
     """
 
-    mean: float
-    difference: float
-    low: float
-    high: float
-    p: float
-    images: int
-
-    @property
-    def real(self) -> bool:
-        """Whether the interval and the corrected test both leave out 0."""
-        return self.p < 0.05 and not self.low <= 0.0 <= self.high
+    label: str
+    flags: str
 
 
-Comparisons = dict[tuple[str, str, str], Comparison]
-"""{(variant, mask, metric): comparison}"""
-
-
-def compare(scores: Scores) -> Comparisons:
-    """Compares all variants with the baseline, for each mask and metric.
-
-    Args:
-      scores: the baseline's among them.
-    """
-    found = {}
-    for metric in METRICS:
-        rows = {
-            key: _paired(columns[metric], scores[BASELINE, key[1]][metric])
-            for key, columns in scores.items()
-            if key[0] != BASELINE
-        }
-        p = [statistics.sign_test(differences) for _, differences in rows.values()]
-        corrected = statistics.holm(np.array(p))
-        for (key, (mean, differences)), value in zip(
-            rows.items(), corrected, strict=True
-        ):
-            found[*key, metric] = _comparison(mean, differences, float(value))
-    return found
+Plans = dict[str, Plan]
+"""{variant: plan}"""
 
 
 def markdown(
     scores: Scores,
     comparisons: Comparisons,
-    budgets: dict[str, dict[str, Any]],
+    plans: Plans,
     *,
     equal: str,
 ) -> str:
@@ -92,9 +47,8 @@ def markdown(
 
     Args:
       scores: of all variants.
-      comparisons: from `compare`.
-      budgets: {variant: "label", "flags", "restarts", "iterations",
-        "step_seconds" and "planned_seconds"}.
+      comparisons: from `ablation_pairs.compare`.
+      plans: what they had to spend.
       equal: what all variants had as much of, "time" or "steps".
     """
     parts = [
@@ -102,10 +56,10 @@ def markdown(
         _how(scores, comparisons),
     ]
     for mask in dict.fromkeys(mask for _, mask in scores):
-        parts += [f"## Mask {mask}\n", _table(mask, scores, comparisons, budgets)]
-        parts += [*_sentences(mask, comparisons, budgets), *_caveats(mask, scores)]
+        parts += [f"## Mask {mask}\n", _table(mask, scores, comparisons, plans)]
+        parts += [*_sentences(mask, comparisons, plans), *_caveats(mask, scores)]
         parts += [_agreement(mask, scores), ""]
-    parts += ["## Time\n", _BUDGET[equal] + _USED, _times(scores, budgets)]
+    parts += ["## Time\n", _BUDGET[equal] + _USED, _times(scores, plans)]
     return "\n".join(parts)
 
 
@@ -117,7 +71,7 @@ _BUDGET = {
 _USED = "What was used holds ranking and blending too.\n"
 
 
-def _how(scores, comparisons):
+def _how(scores: Scores, comparisons: Comparisons) -> str:
     seeds, images = next(iter(scores.values()))["loss"].shape
     less, more = (", ".join(m for m in METRICS if METRICS[m] == s) for s in (-1, 1))
     return (
@@ -131,36 +85,31 @@ def _how(scores, comparisons):
     )
 
 
-def _paired(values, baseline):
-    """Mean over the pairs, and the difference of each image that has one."""
-    paired = np.isfinite(values) & np.isfinite(baseline)
-    seen = paired.any(axis=0)
-    differences = np.subtract(values, baseline, out=np.zeros_like(values), where=paired)
-    of_image = differences.sum(axis=0)[seen] / paired.sum(axis=0)[seen]
-    return float(values[paired].mean()) if seen.any() else np.nan, of_image
-
-
-def _comparison(mean, differences, p):
-    if not len(differences):
-        return Comparison(mean, np.nan, np.nan, np.nan, p, 0)
-    found = statistics.interval(differences, np.random.default_rng(0))
-    return Comparison(
-        mean, found["mean"], found["low"], found["high"], p, len(differences)
-    )
-
-
-def _table(mask, scores, comparisons, budgets):
-    lines = [["variant", "restarts", "iterations", "s a face", *METRICS]]
-    for variant, budget in budgets.items():
+def _table(
+    mask: str,
+    scores: Scores,
+    comparisons: Comparisons,
+    plans: Plans,
+) -> str:
+    lines: list[list[Any]] = [
+        ["variant", "restarts", "iterations", "s a face", *METRICS]
+    ]
+    for variant, plan in plans.items():
         columns = scores[variant, mask]
         seconds = f"{columns['seconds'].mean():.2f}"
         cells = [_cell(m, variant, mask, columns, comparisons) for m in METRICS]
-        name = budget["label"]
-        lines.append([name, budget["restarts"], budget["iterations"], seconds, *cells])
-    return _rows(lines)
+        name = plan["label"]
+        lines.append([name, plan["restarts"], plan["iterations"], seconds, *cells])
+    return reporting.table(lines) + "\n"
 
 
-def _cell(metric, variant, mask, columns, comparisons):
+def _cell(
+    metric: str,
+    variant: str,
+    mask: str,
+    columns: Columns,
+    comparisons: Comparisons,
+) -> str:
     digits = _DIGITS.get(metric, 4)
     if variant == BASELINE:
         values = columns[metric]
@@ -171,7 +120,7 @@ def _cell(metric, variant, mask, columns, comparisons):
     return f"**{text}**" if found.real else text
 
 
-def _difference(metric, found):
+def _difference(metric: str, found: Comparison) -> str:
     digits = _DIGITS.get(metric, 4)
     return (
         f"{found.difference:+.{digits}f} [{found.low:+.{digits}f}, "
@@ -179,12 +128,12 @@ def _difference(metric, found):
     )
 
 
-def _p(value):
+def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _sentences(mask, comparisons, budgets):
-    for variant in (name for name in budgets if name != BASELINE):
+def _sentences(mask: str, comparisons: Comparisons, plans: Plans) -> Iterator[str]:
+    for variant in (name for name in plans if name != BASELINE):
         better, worse, unclear = [], [], []
         for metric, sign in METRICS.items():
             found = comparisons[variant, mask, metric]
@@ -202,10 +151,10 @@ def _sentences(mask, comparisons, budgets):
             )
             if metrics
         ]
-        yield f"- {budgets[variant]['label']}: {'; '.join(said)}."
+        yield f"- {plans[variant]['label']}: {'; '.join(said)}."
 
 
-def _caveats(mask, scores):
+def _caveats(mask: str, scores: Scores) -> Iterator[str]:
     for metric in METRICS:
         all_of = [c[metric] for (_, m), c in scores.items() if m == mask]
         pairs = np.isfinite(all_of).all(axis=0)
@@ -217,7 +166,7 @@ def _caveats(mask, scores):
             )
 
 
-def _agreement(mask, scores):
+def _agreement(mask: str, scores: Scores) -> str:
     """How far the landmark errors by two detectors tell the same of the variants."""
     first, second = (
         np.concatenate(
@@ -238,26 +187,21 @@ def _agreement(mask, scores):
     )
 
 
-def _times(scores, budgets):
-    lines = [
+def _times(scores: Scores, plans: Plans) -> str:
+    lines: list[list[Any]] = [
         ["variant", "flags", "ms a step and face", "iterations", "planned s a face"]
         + ["used s a face", "searches", "diverged", "no face found"]
     ]
-    for variant, budget in budgets.items():
+    for variant, plan in plans.items():
         all_of = [c for (v, _), c in scores.items() if v == variant]
         seconds, loss, faces = (
             np.concatenate([c[name].ravel() for c in all_of])
             for name in ("seconds", "loss", "faces_found")
         )
         lines.append(
-            [budget["label"], f"`{budget['flags']}`"]
-            + [f"{1e3 * budget['step_seconds']:.1f}", budget["iterations"]]
-            + [f"{budget['planned_seconds']:.2f}", f"{seconds.mean():.2f}", len(loss)]
+            [plan["label"], f"`{plan['flags']}`"]
+            + [f"{1e3 * plan['step_seconds']:.1f}", plan["iterations"]]
+            + [f"{plan['planned_seconds']:.2f}", f"{seconds.mean():.2f}", len(loss)]
             + [int(np.isnan(loss).sum()), int((faces == 0).sum())]
         )
-    return _rows(lines)
-
-
-def _rows(lines):
-    head, *body = ["| " + " | ".join(map(str, line)) + " |" for line in lines]
-    return "\n".join([head, "|" + " --- |" * len(lines[0]), *body]) + "\n"
+    return reporting.table(lines) + "\n"

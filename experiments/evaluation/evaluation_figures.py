@@ -2,17 +2,18 @@
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
-from experiments.common import curves, records, reporting
+from experiments.common import cases, curves, records, reporting
 from experiments.evaluation import evaluation_tables, scoring, systems
 from inpaint_jax.io import files
 
-Picture = UInt8[np.ndarray, "height width 3"]
+Picture = cases.Picture
+Sheet = tuple[list[list[Picture]], list[str]]
+"""(rows of pictures, titles of the columns)"""
 
 _SHOWN, _WORST, _TITLE = 8, 8, 16
 _POINT = (255, 60, 40)
@@ -94,7 +95,7 @@ def write_steps(gallery: Gallery, traces: dict[str, list[dict[int, Picture]]]) -
         _save(gallery, f"steps_{method}.png", rows, [f"{method}: {first}", *others])
 
 
-def _beside(gallery, chosen, methods):
+def _beside(gallery: Gallery, chosen: Sequence[str], methods: Sequence[str]) -> Sheet:
     # Each image under one of the masks, in turn.
     masks = [gallery.masks[i % len(gallery.masks)] for i in range(len(chosen))]
     rows = [
@@ -108,7 +109,7 @@ def _beside(gallery, chosen, methods):
     return rows, ["input", *methods, "original"]
 
 
-def _samples(gallery, chosen):
+def _samples(gallery: Gallery, chosen: Sequence[str]) -> Sheet:
     method = _ours(gallery)
     rows = [
         [gallery.original(image)]
@@ -125,7 +126,7 @@ def _samples(gallery, chosen):
     return rows, ["original", *(t for mask in gallery.masks for t in (mask, method))]
 
 
-def _points(gallery, chosen, crop):
+def _points(gallery: Gallery, chosen: Sequence[str], crop: int) -> Sheet:
     """Dlib's points on originals, on what is left of them, and on completions."""
     method, mask = _ours(gallery), gallery.masks[0]
     columns = {
@@ -141,7 +142,7 @@ def _points(gallery, chosen, crop):
     return [list(row) for row in zip(*drawn, strict=True)], list(columns)
 
 
-def _failures(gallery, method):
+def _failures(gallery: Gallery, method: str) -> Sheet:
     """Original and completion where each score is worst."""
     rows = []
     for metric in (*_LOW_IS_WORSE, *_HIGH_IS_WORSE):
@@ -158,11 +159,13 @@ def _failures(gallery, method):
     return rows, [f"{method}: worst by {', '.join((*_LOW_IS_WORSE, *_HIGH_IS_WORSE))}"]
 
 
-def _ours(gallery):
+def _ours(gallery: Gallery) -> str:
     return "landmark" if "landmark" in gallery.methods else gallery.methods[0]
 
 
-def _marked(picture, points, scale=4):
+def _marked(
+    picture: Picture, points: Float[np.ndarray, "68 2"], scale: int = 4
+) -> Picture:
     image = Image.fromarray(picture).resize(
         (picture.shape[1] * scale, picture.shape[0] * scale), Image.Resampling.BICUBIC
     )
@@ -172,7 +175,9 @@ def _marked(picture, points, scale=4):
     return np.asarray(image)
 
 
-def _save(gallery, name, rows: Any, titles):
+def _save(
+    gallery: Gallery, name: str, rows: list[list[Picture]], titles: list[str]
+) -> None:
     if not rows:
         return
     sheet = reporting.sheet(rows, enlarge=2 if rows[0][0].shape[0] <= 64 else 1)

@@ -1,10 +1,12 @@
 """Tables of an evaluation, in the shape of the thesis's Tables 1 and 2."""
 
+import operator
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from jaxtyping import Float
 
-from experiments.common import records, statistics
+from experiments.common import records, reporting, statistics
 from experiments.evaluation import scoring
 
 _PUBLISHED: dict[str, dict[str, dict[str, float]]] = {
@@ -72,7 +74,8 @@ _TITLES = {
 }
 _DIGITS = {"psnr": 1, "psnr_hole": 1, "one_face": 2, "seconds": 2, "failed": 2}
 
-Summary = dict[str, dict[str, dict[str, dict[str, float]]]]
+Entry = dict[str, float]
+Summary = dict[str, dict[str, dict[str, Entry]]]
 """{method: {mask: {metric: {"mean", "ci_low", "ci_high", "n"}}}}"""
 
 
@@ -136,15 +139,14 @@ def images(rows: Sequence[records.Row], method: str, mask: str) -> set[str]:
 
 
 def _metrics() -> dict[str, Callable[[records.Row], float]]:
-    def column(name):
-        return lambda row: row[name]
-
-    found = {name: column(name) for name in scoring.COLUMNS if name != "faces_found"}
+    names = [name for name in scoring.COLUMNS if name != "faces_found"]
+    found: dict[str, Callable[[records.Row], float]]
+    found = {name: operator.itemgetter(name) for name in names}
     found["one_face"] = lambda row: float(row["faces_found"] == 1)
-    return found | {name: column(name) for name in ("seconds", "failed")}
+    return found | {name: operator.itemgetter(name) for name in ("seconds", "failed")}
 
 
-def _interval(values):
+def _interval(values: Float[np.ndarray, " images"]) -> Entry:
     known = values[~np.isnan(values)]
     if not len(known):
         return {"mean": np.nan, "ci_low": np.nan, "ci_high": np.nan, "n": 0}
@@ -157,21 +159,21 @@ def _interval(values):
     }
 
 
-def _table(metric, summary, masks, most):
+def _table(metric: str, summary: Summary, masks: Sequence[str], most: int) -> list[str]:
     published = _PUBLISHED.get(metric, {})
-    header = ["mask", *summary, *published]
-    lines = [f"### {_TITLES[metric]}", "", _row(header), _row(["---"] * len(header))]
+    rows = [["mask", *summary, *published]]
     for mask in masks:
         cells = [_cell(metric, summary[m].get(mask), most) for m in summary]
         cells += [f"{column.get(mask, '-')}" for column in published.values()]
-        lines.append(_row([mask, *cells]))
+        rows.append([mask, *cells])
+    lines = [f"### {_TITLES[metric]}", "", reporting.table(rows)]
     if published:
         names = ", ".join(published)
         lines += ["", f"Published, under other protocols: {names}."]
     return [*lines, ""]
 
 
-def _cell(metric, entries, most):
+def _cell(metric: str, entries: dict[str, Entry] | None, most: int) -> str:
     if not entries or not entries[metric]["n"]:
         return "-"
     entry, digits = entries[metric], _DIGITS.get(metric, 3)
@@ -182,7 +184,7 @@ def _cell(metric, entries, most):
     return cell if entry["n"] == most else f"{cell}, n = {entry['n']}"
 
 
-def _remarks(rows):
+def _remarks(rows: Sequence[records.Row]) -> list[str]:
     errors = [np.array([r[k] for r in rows]) for k in ("nme", "nme_independent")]
     agreement = scoring.agreement(*errors)
     lines = [
@@ -211,9 +213,5 @@ def _remarks(rows):
     return ["\n\n".join(lines)]
 
 
-def _names(rows, key) -> list[str]:
+def _names(rows: Sequence[records.Row], key: str) -> list[str]:
     return list(dict.fromkeys(row[key] for row in rows))
-
-
-def _row(cells):
-    return f"| {' | '.join(cells)} |"

@@ -1,6 +1,7 @@
 """A forest plot: differences with their intervals, drawn with Pillow alone."""
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,12 @@ COLOURS = ((31, 99, 176), (200, 75, 20), (40, 130, 60), (140, 60, 150))
 _PANEL, _GAP = 230, 16
 _TOP, _BOTTOM, _LINE, _SPACE = 62, 26, 16, 10
 _DOT = 3
+
+
+Colour = tuple[int, int, int]
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
+Place = Callable[[float], float]
+"""Where a value lies across the picture."""
 
 
 class Mark(NamedTuple):
@@ -69,11 +76,17 @@ def draw(
     return np.asarray(image)
 
 
-def _axis(pen, marks, left, bottom, font):
+def _axis(
+    pen: ImageDraw.ImageDraw,
+    marks: dict[str, dict[str, Mark]],
+    left: float,
+    bottom: float,
+    font: Font,
+) -> Place:
     """Draws the scale of a panel; returns where a value lies on it."""
     reach = _reach([mark for row in marks.values() for mark in row.values()])
 
-    def place(value):
+    def place(value: float) -> float:
         return left + (1.0 + value / reach) * _PANEL / 2
 
     for value, anchor in ((-reach, "lt"), (0.0, "mt"), (reach, "rt")):
@@ -84,14 +97,18 @@ def _axis(pen, marks, left, bottom, font):
     return place
 
 
-def _legend(pen, groups, x, font):
+def _legend(
+    pen: ImageDraw.ImageDraw, groups: Sequence[str], x: float, font: Font
+) -> None:
     for group, colour in zip(groups, COLOURS, strict=False):
         pen.text((x, 2), group, colour, font)
         x += round(pen.textlength(group, font)) + 18
     pen.text((x, 2), "(full: established; hollow: not)", curves.INK, font)
 
 
-def _mark(pen, mark, place, y, colour):
+def _mark(
+    pen: ImageDraw.ImageDraw, mark: Mark, place: Place, y: float, colour: Colour
+) -> None:
     if not np.isfinite(mark[:3]).all():
         return
     pen.line([(place(mark.low), y), (place(mark.high), y)], fill=colour, width=2)
@@ -100,7 +117,7 @@ def _mark(pen, mark, place, y, colour):
     pen.ellipse((x - _DOT, y - _DOT, x + _DOT, y + _DOT), fill=fill, outline=colour)
 
 
-def _reach(marks):
+def _reach(marks: Iterable[Mark]) -> float:
     """The end of the scale: the furthest end of a line, rounded up to one digit."""
     ends = [abs(end) for mark in marks for end in mark[1:3] if math.isfinite(end)]
     furthest = max([*ends, 1e-9])

@@ -19,6 +19,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
+from inpaint_jax import types
 from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import framing, pixels
 from inpaint_jax.landmarks import dlib_host, embedding
@@ -40,6 +41,7 @@ COLUMNS = (
 _BLOCK = 50  # faces of one call of the compiled program
 
 Pictures = UInt8[np.ndarray, "faces size size 3"]
+Mask = Float32[np.ndarray, "faces size size 1"]
 
 
 class Detectors(NamedTuple):
@@ -188,7 +190,12 @@ def agreement(
     }
 
 
-def _look(detectors, images, boxes, crop):
+def _look(
+    detectors: Detectors,
+    images: Pictures,
+    boxes: Int[np.ndarray, "faces 4"],
+    crop: int,
+) -> _Seen:
     """What dlib sees in pictures; the boxes say where their faces are."""
     return _Seen(
         images,
@@ -198,20 +205,20 @@ def _look(detectors, images, boxes, crop):
     )
 
 
-def _in_blocks(*arguments):
+def _in_blocks(found: _Seen, known: _Seen, mask: Mask) -> dict[str, np.ndarray]:
     """Compares block by block, the last one filled up, so that one program does it."""
-    count = len(arguments[-1])
+    count = len(mask)
 
-    def block(start):
+    def block(start: int) -> dict[str, jax.Array]:
         rows = np.arange(start, start + _BLOCK) % count
-        return _compare(*jax.tree.map(lambda x: x[rows], arguments))
+        return _compare(*jax.tree.map(lambda x: x[rows], (found, known, mask)))
 
     parts = [block(start) for start in range(0, count, _BLOCK)]
     return jax.tree.map(lambda *columns: np.concatenate(columns)[:count], *parts)
 
 
 @jax.jit
-def _compare(found, known, mask):
+def _compare(found: _Seen, known: _Seen, mask: types.Mask) -> dict[str, jax.Array]:
     completed, original = map(pixels.from_bytes, (found.images, known.images))
     hole = 1.0 - mask
     return {
@@ -227,7 +234,7 @@ def _compare(found, known, mask):
     }
 
 
-def _centred_ranks(values):
+def _centred_ranks(values: Float[np.ndarray, " faces"]) -> Float[np.ndarray, " faces"]:
     """Ranks less their mean; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = np.cumsum(counts) - (counts - 1) / 2

@@ -7,26 +7,22 @@ to all searches alike, so that they have one budget.
 import dataclasses
 import functools
 import importlib.resources
-import inspect
 import pathlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from experiments.common import cases, options
 from experiments.common.options import option
+from experiments.evaluation import programs
 from experiments.search import methods, searches
-from experiments.training import training
-from inpaint_jax import types
-from inpaint_jax.baselines import low_rank, nearest, patch_match, total_variation
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending, pixels
-from inpaint_jax.pretrained import feed_forward, weights
+from inpaint_jax.pretrained import weights
 
 _FLAG_FILES = pathlib.Path(str(importlib.resources.files("experiments") / "flags"))
 _SEARCHES = {"si": "si_paper", "landmark": "landmark", "thesis": "thesis"}
@@ -63,6 +59,9 @@ class Completions(NamedTuple):
     failed: Bool[np.ndarray, " images"]
 
 
+Complete = Callable[[Sequence[cases.Case]], Completions]
+
+
 @dataclasses.dataclass(frozen=True)
 class System:
     """A way to complete images.
@@ -76,15 +75,8 @@ class System:
 
     name: str
     described: dict[str, Any]
-    complete: Callable[[Sequence[cases.Case]], Completions]
-    follow: Callable[[cases.Case], dict[int, Any]] | None = None
-
-
-Fill = Callable[[types.Image, types.Mask, jax.Array], tuple[jax.Array, jax.Array]]
-"""(images, masks, keys) -> images, and where it failed."""
-
-Made = tuple[dict[str, Any], Fill]
-"""What decides what a system makes, and how it fills holes."""
+    complete: Complete
+    follow: Callable[[cases.Case], dict[int, cases.Picture]] | None = None
 
 
 def named(name: str, model: weights.Model, learned: Learned, *, at_once: int) -> System:
@@ -103,14 +95,21 @@ def named(name: str, model: weights.Model, learned: Learned, *, at_once: int) ->
         return _search(name, _FLAG_FILES / f"{_SEARCHES[name]}.flags", model, at_once)
     if name.endswith(".flags") and pathlib.Path(name).is_file():
         return _search(pathlib.Path(name).stem, pathlib.Path(name), model, at_once)
-    makers = {"mean": _mean, "tv": _tv, "lr": _lr, "pm": _pm, "nn": _nn}
-    makers |= {"ce": _ce, "gfc": _gfc}
+    makers: dict[str, Callable[[], programs.Prepared]] = {
+        "mean": programs.mean,
+        "tv": programs.tv,
+        "lr": programs.lr,
+        "pm": programs.pm,
+        "nn": lambda: programs.nn(learned.bank, model),
+        "ce": lambda: programs.drawn("ce", learned.ce, blending.paste, model),
+        "gfc": lambda: programs.drawn("gfc", learned.gfc, blending.poisson, model),
+    }
     if name not in makers:
         raise InputError(
             f"--methods={name}: no such method; give some of "
             f"{', '.join((*LEARNED, *LOCAL))}, or a flag file of experiments.inpaint."
         )
-    described, fill = makers[name](model, learned)
+    described, fill = makers[name]()
     return System(name, described, _in_batches(fill, at_once))
 
 
@@ -128,14 +127,32 @@ def _search(
         "model": model.source,
     }
 
-    def complete(inputs):
+    def complete(inputs: Sequence[cases.Case]) -> Completions:
         found = methods.complete(method, inputs, at_once=at_once)
         return Completions(found.images, found.seconds, found.failed)
 
-    return System(name, described, complete, functools.partial(_follow, method))
+    warm_up = functools.partial(methods.warm_up, method, at_once=at_once)
+    follow = functools.partial(_follow, method)
+    return System(name, described, _warmed_up(complete, warm_up), follow)
 
 
-def _follow(method, case):
+def _warmed_up(
+    complete: Complete, warm_up: Callable[[Sequence[cases.Case]], object]
+) -> Complete:
+    """Warms up by the first inputs that there are, as compiling is on no clock."""
+    cold = True
+
+    def run(inputs: Sequence[cases.Case]) -> Completions:
+        nonlocal cold
+        if cold:
+            warm_up(inputs)
+            cold = False
+        return complete(inputs)
+
+    return run
+
+
+def _follow(method: methods.Method, case: cases.Case) -> dict[int, cases.Picture]:
     settings = dataclasses.replace(
         method.settings, chunk=max(1, method.settings.all_iterations // _STEPS)
     )
@@ -149,91 +166,10 @@ def _follow(method, case):
     return faces
 
 
-def _mean(model: weights.Model, learned: Learned) -> Made:
-    del model, learned
-    return {}, jax.jit(
-        lambda image, mask, key: (_mean_colour(image, mask), _never(image))
-    )
-
-
-def _tv(model: weights.Model, learned: Learned) -> Made:
-    del model, learned
-
-    return _options(total_variation.solve), jax.jit(
-        lambda image, mask, key: (total_variation.complete(image, mask), _never(image))
-    )
-
-
-def _lr(model: weights.Model, learned: Learned) -> Made:
-    del model, learned
-    return _options(low_rank.solve), jax.jit(
-        lambda image, mask, key: (low_rank.complete(image, mask), _never(image))
-    )
-
-
-def _pm(model: weights.Model, learned: Learned) -> Made:
-    del model, learned
-
-    def fill(image, mask, key):
-        filled, info = patch_match.solve(key, image, mask)
-        return filled, ~info.available
-
-    return _options(patch_match.solve), jax.jit(fill)
-
-
-def _nn(model: weights.Model, learned: Learned) -> Made:
-    if not learned.bank:
-        raise InputError(
-            "--methods=nn: needs the training faces to search in; give "
-            "--bank=folder:DIR[:8500]."
-        )
-    faces = training.load(
-        learned.bank, crop=model.crop, size=model.architecture.image_size
-    )
-
-    def fill(image, mask, key):
-        return nearest.complete(image, mask, faces.images), _never(image)
-
-    return {"bank": learned.bank, "faces": len(faces.images)}, fill
-
-
-def _ce(model: weights.Model, learned: Learned) -> Made:
-    network = _feed_forward("ce", learned.ce, model)
-
-    def fill(image, mask, key):
-        drawn = network.apply(image, mask)
-        return blending.paste(drawn, image, mask), _never(image)
-
-    return {"model": network.source}, jax.jit(fill)
-
-
-def _gfc(model: weights.Model, learned: Learned) -> Made:
-    network = _feed_forward("gfc", learned.gfc, model)
-
-    def fill(image, mask, key):
-        drawn = network.apply(image, mask)
-        return blending.poisson(drawn, image, mask), _never(image)
-
-    return {"model": network.source}, jax.jit(fill)
-
-
-def _feed_forward(name, path, model):
-    network = feed_forward.load(path, model=name)
-    found = network.architecture.image_size, network.crop
-    wanted = model.architecture.image_size, model.crop
-    if found != wanted:
-        raise InputError(
-            f"--{name}={path}: was trained on images of {found[0]} pixels and crops of "
-            f"{found[1]}, the generator on {wanted[0]} and {wanted[1]}; give one for "
-            "these."
-        )
-    return network
-
-
-def _in_batches(fill, at_once):
+def _in_batches(fill: programs.Fill, at_once: int) -> Complete:
     """Runs a program on batches of one size, the last filled up with copies."""
 
-    def run(inputs):
+    def run(inputs: Sequence[cases.Case]) -> Completions:
         filled = [*inputs, *[inputs[-1]] * (at_once - len(inputs))]
         picture = jnp.stack([pixels.from_bytes(case.picture) for case in filled])
         mask = jnp.concatenate([case.mask for case in filled])
@@ -243,15 +179,9 @@ def _in_batches(fill, at_once):
         image, failed = np.asarray(pixels.to_bytes(image)), np.asarray(failed)
         seconds = (time.perf_counter() - started) / at_once
         count = len(inputs)
-        return image[:count], np.full(count, seconds), failed[:count]
+        return Completions(image[:count], np.full(count, seconds), failed[:count])
 
-    compiled = False
-
-    def complete(inputs):
-        nonlocal compiled
-        if not compiled:
-            run(inputs[:at_once])  # its time is compilation's
-            compiled = True
+    def complete(inputs: Sequence[cases.Case]) -> Completions:
         parts = [
             run(inputs[first : first + at_once])
             for first in range(0, len(inputs), at_once)
@@ -259,20 +189,4 @@ def _in_batches(fill, at_once):
         images, seconds, failed = map(np.concatenate, zip(*parts, strict=True))
         return Completions(images, seconds, failed)
 
-    return complete
-
-
-def _mean_colour(image, mask):
-    total = jnp.sum(mask, axis=(1, 2), keepdims=True)
-    mean = jnp.sum(mask * image, axis=(1, 2), keepdims=True) / total
-    return blending.paste(jnp.broadcast_to(mean, image.shape), image, mask)
-
-
-def _options(solve):
-    """The options that a method is run with: its defaults."""
-    parameters = inspect.signature(solve).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not p.empty}
-
-
-def _never(image):
-    return jnp.zeros(image.shape[0], bool)
+    return _warmed_up(complete, lambda inputs: run(inputs[:at_once]))

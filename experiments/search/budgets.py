@@ -1,15 +1,32 @@
 """Searches of equal time or steps: how many steps each method gets."""
 
 import time
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from experiments.common import cases
 from experiments.search import methods
 from inpaint_jax.errors import InputError
+from inpaint_jax.search import problem
 
 _STEPS, _ROUNDS = 10, 5
+
+
+class Plan(TypedDict):
+    """What a method gets.
+
+    Attributes:
+      restarts: of each image.
+      iterations: steps of each restart.
+      step_seconds: what a step takes for one image.
+      planned_seconds: what its search is to take.
+    """
+
+    restarts: int
+    iterations: int
+    step_seconds: float
+    planned_seconds: float
 
 
 def check(prepared: dict[str, methods.Method], *, baseline: str) -> None:
@@ -44,7 +61,7 @@ def measure(
     baseline: str,
     at_once: int,
     equal: str = "time",
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Plan]:
     """Finds the steps that each method gets.
 
     The seconds of a step are the median over rounds in which each method has its turn,
@@ -58,15 +75,14 @@ def measure(
       equal: what all methods get as much of as the baseline, "time" or "steps".
 
     Returns:
-      {name: "restarts", "iterations", and for one image "step_seconds" and
-      "planned_seconds"}.
+      {name: plan}.
     """
     runs = {}
     for name, method in prepared.items():
         scenes = [method.guide.scene(case)[0] for case in inputs]
         short = methods.with_stages(method, ((method.settings.restarts, _STEPS),))
         runs[name] = short, scenes
-    times = {name: [] for name in runs}
+    times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(1 + _ROUNDS):
         for name, (method, scenes) in runs.items():
             started = time.perf_counter()
@@ -83,12 +99,12 @@ def measure(
         for name in step
     }
     return {
-        name: _budget(method.settings, step[name], share[name])
+        name: _plan(method.settings, step[name], share[name])
         for name, method in prepared.items()
     }
 
 
-def _budget(settings, step, ratio):
+def _plan(settings: problem.Settings, step: float, ratio: float) -> Plan:
     iterations = max(1, round(settings.iterations * ratio))
     return {
         "restarts": settings.restarts,

@@ -1,28 +1,21 @@
-"""What guides the landmarks of a search: options, models, a target for each image."""
+"""Options of landmarks, and the guide of a search and the scorer they ask for."""
 
 import dataclasses
 import functools
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import UInt8
 
-from experiments.common import cases, options, reporting
+from experiments.common import options
 from experiments.common.fields import About
 from experiments.common.options import option
-from experiments.search import landmark_figure
-from inpaint_jax import types
+from experiments.search import guiding, landmark_scores, targets
 from inpaint_jax.errors import InputError
-from inpaint_jax.evaluation import metrics
-from inpaint_jax.images import pixels
 from inpaint_jax.landmarks import dlib_host
-from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
-from inpaint_jax.models import landmark_net
-from inpaint_jax.pretrained import landmark_predictor
-from inpaint_jax.search import landmark_term, problem
+from inpaint_jax.pretrained import landmark_predictor, networks
+from inpaint_jax.search import landmark_term
 
 _Term = landmark_term.Settings  # a field has the name of the module
 
@@ -75,171 +68,20 @@ class Landmarks:
         return dataclasses.replace(self.settings, term=self.landmark_term)
 
 
-@dataclasses.dataclass(frozen=True)
-class Guides:
-    """The models that the landmark term and its scores need, loaded once.
+class Loaded(NamedTuple):
+    """What is asked for, with its models.
 
     Attributes:
-      settings: of the landmark term, or None without it.
-      target: where its points come from.
-      detector: dlib's, where a box must be found.
-      model: dlib's cascade, where one is needed.
-      predictor: the landmark net, where it is needed.
-      scored: whether completions are scored by their landmarks.
-      hashes: of the model files, for the report.
+      guide: of a search.
+      scorer: of completions, if their landmarks are to be scored.
     """
 
-    settings: landmark_term.Settings | None
-    target: str
-    detector: dlib_host.Detector | None
-    model: ShapeModel | None
-    predictor: landmark_predictor.LandmarkPredictor | None
-    scored: bool
-    hashes: dict[str, Any]
-
-    def loss(self) -> problem.LandmarkLoss | None:
-        """Returns the landmark loss of all searches, or None without the term."""
-        if self.settings is None:
-            return None
-        used = self.settings.term
-        term = landmark_term.LandmarkTerm(
-            self.settings,
-            model=self.model if used != "net" else None,
-            place=self.predictor.place if self.predictor and used == "net" else None,
-        )
-        return problem.LandmarkLoss(term, self.settings.moves)
-
-    def guide(
-        self, case: cases.Case, image: types.Image
-    ) -> tuple[landmark_term.Target | None, dict[str, Any]]:
-        """Finds out where the landmarks of one image should be.
-
-        Args:
-          case: the input.
-          image: `[1, H, W, 3]`, its hole grey.
-
-        Returns:
-          The target, and what the report says of it.
-
-        Raises:
-          InputError: there is no telling, or the original is asked for and unknown.
-        """
-        if self.settings is None:
-            return None, {}
-        target, entry = self._target(case, image)
-        if not bool(jnp.isfinite(target.landmarks).all()):
-            raise InputError(
-                f"{case.name}: no landmarks can be placed in the box "
-                f"{target.box[0].tolist()}."
-            )
-        return target, entry
-
-    def scene(self, case: cases.Case) -> tuple[problem.Problem, dict[str, Any]]:
-        """Returns what the search for one picture knows; as `guide` otherwise."""
-        image = pixels.from_bytes(case.picture)[None] * case.mask
-        target, entry = self.guide(case, image)
-        return problem.Problem(image, case.mask, target), entry
-
-    def error(self, case: cases.Case, completed: types.Image) -> float | None:
-        """Returns the landmark error of a completion, or None if it is not scored.
-
-        Both images are measured by dlib's cascade in the box of the original's face,
-        and the error is over the distance between its eyes.
-        """
-        if not self.scored or case.original is None:
-            return None
-        assert self.detector is not None and self.model is not None
-        box, _ = dlib_host.face_box(self.detector, case.original, crop=case.crop)
-        original = pixels.from_bytes(case.original)[None]
-        truth, found = (
-            _points(self.model, image, box) for image in (original, completed)
-        )
-        return float(metrics.nme(found, truth)[0])
-
-    def check_figure(
-        self,
-    ) -> tuple[
-        landmark_term.Settings, landmark_predictor.LandmarkPredictor, ShapeModel
-    ]:
-        """Returns what a figure is drawn with: settings, landmark net, cascade.
-
-        Raises:
-          InputError: there is no cascade or no predicted target to draw.
-        """
-        settings, predictor, model = self.settings, self.predictor, self.model
-        if not settings or settings.term != "soft" or not predictor or not model:
-            raise InputError(
-                "--landmark_figure: draws --landmark_term=soft with "
-                "--landmark_target=predicted; give these or leave it out."
-            )
-        return settings, predictor, model
-
-    def figure(
-        self, scene: problem.Problem, faces: list[types.Image]
-    ) -> UInt8[np.ndarray, "height width 3"]:
-        """Draws the landmarks through a search.
-
-        Args:
-          scene: of the image.
-          faces: G(z) of the best restart as the search went on.
-
-        Returns:
-          The damaged image, then those faces in its hole, in one row.
-
-        Raises:
-          InputError: there is no cascade or no predicted target to draw.
-        """
-        settings, predictor, model = self.check_figure()
-        points, whitening = _predict(predictor.place, scene.image, scene.mask)
-        shown = [jnp.where(scene.mask > 0, scene.image, face) for face in faces]
-        row = [
-            landmark_figure.draw(
-                image,
-                points,
-                landmark_net.covariance(whitening),
-                model=model,
-                box=scene.target.box,
-                temperature=settings.temperature,
-            )
-            for image in (scene.image, *shown)
-        ]
-        return reporting.sheet([row])
-
-    def describe(self) -> dict[str, Any] | None:
-        """Returns what the report says of the landmark term and the models."""
-        if self.settings is None:
-            return {"models": self.hashes} if self.hashes else None
-        description = dataclasses.asdict(self.settings)
-        description |= {"target": self.target, "models": self.hashes}
-        if self.target == "oracle":
-            description["note"] = "upper bound: the target is the undamaged image's"
-        return description
-
-    def _target(self, case, image):
-        if self.target == "predicted":
-            assert self.predictor is not None and self.settings is not None
-            points, whitening = _predict(self.predictor.place, image, case.mask)
-            model = self.model if self.settings.term != "net" else None
-            target = landmark_term.target_of_net(points, whitening, model)
-            deviation = float(target.deviation.mean())
-            return target, {"face_box": "predicted", "deviation": deviation}
-        if self.target == "oracle":
-            if case.original is None:
-                raise InputError(
-                    f"{case.name}: --landmark_target=oracle needs the undamaged image."
-                )
-            picture = case.original
-        else:
-            picture = np.asarray(pixels.to_bytes(image[0]))
-        assert self.detector is not None and self.model is not None
-        box, source = dlib_host.face_box(self.detector, picture, crop=case.crop)
-        seen = pixels.from_bytes(picture)[None]
-        box = jnp.asarray(box, jnp.int32)[None]
-        return _target_of_cascade(self.model, seen, box), {"face_box": source}
+    guide: guiding.Guide
+    scorer: landmark_scores.Scorer | None
 
 
-def load(asked: Landmarks, *, size: int, crop: int) -> Guides:
-    """Loads what is asked for.
+def load(asked: Landmarks, *, size: int, crop: int) -> Loaded:
+    """Loads what is asked for, and nothing else.
 
     Args:
       asked: how landmarks guide the search.
@@ -250,29 +92,67 @@ def load(asked: Landmarks, *, size: int, crop: int) -> Guides:
       InputError: options contradict each other, or a model is missing or does not fit.
     """
     _check(asked)
-    settings, scored = asked.used, asked.landmark_scores
-    target = asked.landmark_target if settings else "none"
-    hashes, model, predictor, detector = {}, None, None, None
-    finds_faces = scored or target in ("masked", "oracle")
-    if finds_faces or (settings and settings.term != "net"):
-        model, hashes["cascade"] = _cascade(asked.landmark_model)
-    if finds_faces:
-        detector = dlib_host.Detector()
-    if target == "predicted" or (settings and settings.term == "net"):
-        predictor = _landmark_net(asked.landmark_net)
-        hashes["net"] = predictor.source
-        _check_fits(predictor, asked.landmark_net, size, crop)
-    return Guides(settings, target, detector, model, predictor, scored, hashes)
+    settings = asked.used
+    models = _Models(asked.landmark_model, asked.landmark_net, size=size, crop=crop)
+    scorer = landmark_scores.Scorer(models.dlib) if asked.landmark_scores else None
+    if settings is None:
+        return Loaded(guiding.Unguided(models.hashes()), scorer)
+    by_net = settings.term == "net"
+    cascade = None if by_net else models.cascade
+    target = _target(asked.landmark_target, models, cascade)
+    place = landmark_predictor.place(models.net) if by_net else None
+    term = landmark_term.LandmarkTerm(settings, cascade, place)
+    return Loaded(guiding.Guided(term, target, models.hashes()), scorer)
+
+
+class _Models:
+    """The models that flags name; each is read when it is first asked for."""
+
+    def __init__(self, cascade: str | None, net: str, *, size: int, crop: int):
+        self._cascade, self._net = cascade, net
+        self._size, self._crop = size, crop
+
+    @functools.cached_property
+    def cascade(self) -> ShapeModel:
+        return _read_cascade(self._cascade)[0]
+
+    @functools.cached_property
+    def dlib(self) -> targets.Dlib:
+        cascade = self.cascade
+        return targets.Dlib(dlib_host.Detector(), cascade)
+
+    @functools.cached_property
+    def net(self) -> networks.Pretrained:
+        net = _read_net(self._net)
+        _check_fits(net, self._net, size=self._size, crop=self._crop)
+        return net
+
+    def hashes(self) -> dict[str, Any]:
+        """Of the files that were read."""
+        found = {}
+        if "cascade" in vars(self):
+            found["cascade"] = _read_cascade(self._cascade)[1]
+        if "net" in vars(self):
+            found["net"] = self.net.source
+        return found
 
 
 # Read once, however many searches of a process use them.
 @functools.cache
-def _cascade(path: str | None) -> tuple[ShapeModel, str]:
-    model, hashes = dlib_host.read_model(dlib_host.find_model(path))
-    return jax.tree.map(jnp.asarray, model), hashes
+def _read_cascade(path: str | None) -> tuple[ShapeModel, str]:
+    model, sha256 = dlib_host.read_model(dlib_host.find_model(path))
+    return jax.tree.map(jnp.asarray, model), sha256
 
 
-_landmark_net = functools.cache(landmark_predictor.load)
+_read_net = functools.cache(functools.partial(networks.load, model="landmark_net"))
+
+
+def _target(name: str, models: _Models, cascade: ShapeModel | None) -> targets.Target:
+    if name == "masked":
+        return targets.Masked(models.dlib)
+    if name == "oracle":
+        return targets.Oracle(models.dlib)
+    return targets.Predicted(landmark_predictor.place(models.net), cascade)
 
 
 def _check(asked: Landmarks) -> None:
@@ -291,30 +171,17 @@ def _check(asked: Landmarks) -> None:
         )
 
 
-def _check_fits(
-    predictor: landmark_predictor.LandmarkPredictor, path: str, size: int, crop: int
-) -> None:
-    points = predictor.architecture.points
+def _check_fits(net: networks.Pretrained, path: str, *, size: int, crop: int) -> None:
+    points = net.architecture.points
     if points != dlib_host.POINTS:
         raise InputError(
             f"--landmark_net={path}: places {points} points; give a net of "
             f"{dlib_host.POINTS}."
         )
-    found = predictor.architecture.image_size, predictor.crop
+    found = net.architecture.image_size, net.crop
     if found != (size, crop):
         raise InputError(
             f"--landmark_net={path}: was trained on images of {found[0]} pixels "
             f"and crops of {found[1]}, the generator on {size} and {crop}; give a net "
             "for these."
         )
-
-
-@jax.jit
-def _points(model, image, box):
-    box = jnp.asarray(box, jnp.int32)[None]
-    return prediction.round_as_dlib(prediction.predict(model, image, box))
-
-
-# Compiled once for all images.
-_predict = jax.jit(lambda place, image, mask: place(image, mask))
-_target_of_cascade = jax.jit(landmark_term.target_of_cascade)

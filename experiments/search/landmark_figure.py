@@ -1,5 +1,6 @@
 """A picture of what the landmark term sees while a search goes on."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -8,11 +9,16 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw
 
+from experiments.common import reporting
+from experiments.search import guiding, targets
 from inpaint_jax import types
+from inpaint_jax.errors import InputError
 from inpaint_jax.images import pixels
 from inpaint_jax.landmarks import annotation
 from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
+from inpaint_jax.models import landmark_net
+from inpaint_jax.search import landmark_term, problem
 
 _ENLARGE = 6
 _EXACT, _SOFT, _TARGET = (235, 30, 30), (30, 200, 235), (250, 220, 40)
@@ -22,6 +28,69 @@ _CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)])
 # Compiled once for all faces.
 _exact = jax.jit(prediction.predict)
 _soft = jax.jit(prediction.predict_soft, static_argnames="temperature")
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """Draws the landmarks through a search.
+
+    Attributes:
+      target: the landmark net.
+      cascade: that places the candidates' points.
+      temperature: at which it is soft.
+    """
+
+    target: targets.Predicted
+    cascade: ShapeModel
+    temperature: float
+
+    def draw(
+        self, scene: problem.Problem, faces: list[types.Image]
+    ) -> UInt8[np.ndarray, "height width 3"]:
+        """Draws one search.
+
+        Args:
+          scene: of the image.
+          faces: G(z) of the best restart as the search went on.
+
+        Returns:
+          The damaged image, then those faces in its hole, in one row.
+        """
+        points, whitening = self.target.predict(scene.image, scene.mask)
+        shown = [jnp.where(scene.mask > 0, scene.image, face) for face in faces]
+        row = [
+            draw(
+                image,
+                points,
+                landmark_net.covariance(whitening),
+                model=self.cascade,
+                box=scene.target.box,
+                temperature=self.temperature,
+            )
+            for image in (scene.image, *shown)
+        ]
+        return reporting.sheet([row])
+
+
+def of(guide: guiding.Guide) -> Figure:
+    """Returns the figure of a search.
+
+    Raises:
+      InputError: there is no cascade or no predicted target to draw.
+    """
+    match guide:
+        case guiding.Guided(
+            term=landmark_term.LandmarkTerm(
+                settings=landmark_term.Settings(term="soft", temperature=temperature),
+                model=ShapeModel() as cascade,
+            ),
+            target=targets.Predicted() as target,
+        ):
+            return Figure(target, cascade, temperature)
+    raise InputError(
+        "--landmark_figure: draws --landmark_term=soft with "
+        "--landmark_target=predicted; give these or leave it out."
+    )
 
 
 def draw(
@@ -63,6 +132,6 @@ def draw(
     return np.asarray(picture)
 
 
-def _enlarged(points):
+def _enlarged(points: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     # The centre of pixel 0 becomes the centre of its enlarged square.
     return (points + 0.5) * _ENLARGE - 0.5

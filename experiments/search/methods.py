@@ -2,16 +2,16 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from experiments.common import cases, options
-from experiments.search import guides, searches
+from experiments.search import guides, guiding, searches
 from inpaint_jax.errors import InputError
-from inpaint_jax.images import pixels
+from inpaint_jax.images import blending, pixels
 from inpaint_jax.pretrained import weights
 from inpaint_jax.search import completion, driver, problem, program
 
@@ -44,15 +44,13 @@ class Method:
       guide: of the landmarks.
       blend: how the hole is put in, see `completion.finish`.
       compiled: the search.
-      warm: how many images at once there are compiled programs for.
     """
 
     name: str
     settings: problem.Settings
-    guide: guides.Guides
+    guide: guiding.Guide
     blend: str
     compiled: program.Search
-    warm: set[int] = dataclasses.field(default_factory=set, compare=False)
 
 
 class Completed(NamedTuple):
@@ -89,7 +87,7 @@ def prepare(name: str, asked: Asked, model: weights.Model, *, images: int) -> Me
     """
     try:
         size = model.architecture.image_size
-        guide = guides.load(asked.landmarks, size=size, crop=model.crop)
+        guide, _ = guides.load(asked.landmarks, size=size, crop=model.crop)
         compiled = searches.prepare(model, asked.search, guide.loss(), images=images)
     except InputError as error:
         raise InputError(f"method {name}: {error}") from error
@@ -114,13 +112,27 @@ def parse(name: str, arguments: Sequence[str], *, base: Asked | None = None) -> 
         raise InputError(f"method {name}: {error}") from error
 
 
+def warm_up(method: Method, inputs: Sequence[cases.Case], *, at_once: int) -> None:
+    """Compiles all that `complete` runs, so that none of it is on the clock.
+
+    Args:
+      method: from `read`.
+      inputs: some images, of which the first are searched for, briefly.
+      at_once: how many are searched for as one program.
+    """
+    group = inputs[:at_once]
+    scenes = [method.guide.scene(case)[0] for case in group]
+    first, *_ = search(_shortened(method), group, scenes, at_once=at_once)
+    _finish(method, first, scenes[0])
+
+
 def complete(
     method: Method, inputs: Sequence[cases.Case], *, at_once: int
 ) -> Completed:
     """Completes images by a method.
 
     Args:
-      method: from `prepare`.
+      method: from `prepare`, see `warm_up`.
       inputs: the images.
       at_once: how many are searched for as one program.
 
@@ -152,7 +164,7 @@ def search(
       scenes: what the search knows of them.
       at_once: how many the program holds.
     """
-    last = [None] * len(inputs)
+    last: list[driver.Progress | None] = [None] * len(inputs)
     keys = [case.key for case in inputs]
     for reports in searches.together(keys, scenes, method.compiled, at_once=at_once):
         last = [now or before for now, before in zip(reports, last, strict=True)]
@@ -171,23 +183,24 @@ def with_stages(method: Method, stages: tuple[tuple[int, int], ...]) -> Method:
     return dataclasses.replace(method, compiled=compiled)
 
 
-def _complete(method, group, scenes, at_once):
+def _complete(
+    method: Method,
+    group: Sequence[cases.Case],
+    scenes: Sequence[problem.Problem],
+    at_once: int,
+) -> Iterator[tuple[cases.Picture, float, int, float]]:
     """Yields the bytes, seconds, iterations and loss of images of one program."""
-    if at_once not in method.warm:
-        first, *_ = search(_shortened(method), group, scenes, at_once=at_once)
-        _finish(method, first, group[0], scenes[0])
-        method.warm.add(at_once)
     started = time.perf_counter()
     found = search(method, group, scenes, at_once=at_once)
     seconds = (time.perf_counter() - started) / at_once
-    for case, scene, last in zip(group, scenes, found, strict=True):
+    for scene, last in zip(scenes, found, strict=True):
         started = time.perf_counter()
-        image, loss = _finish(method, last, case, scene)
-        blending = time.perf_counter() - started
-        yield image, seconds + blending, last.iteration, loss
+        image, loss = _finish(method, last, scene)
+        own = time.perf_counter() - started
+        yield image, seconds + own, last.iteration, loss
 
 
-def _shortened(method):
+def _shortened(method: Method) -> Method:
     """The same programs, each run once: a whole chunk of every stage, and its rest."""
     chunk = method.settings.chunk
     stages = method.settings.stages
@@ -196,12 +209,15 @@ def _shortened(method):
     )
 
 
-def _finish(method, last, case, scene):
-    if not np.isfinite(last.best_loss).any():
-        known = np.asarray(case.mask[0] > 0)
-        colour = case.picture.mean(axis=(0, 1), where=known).round()
-        return np.where(known, case.picture, colour.astype(np.uint8)), np.nan
-    result = completion.finish(
-        last, scene, compiled=method.compiled, blend=method.blend
-    )
-    return np.asarray(pixels.to_bytes(result.completed[0])), float(result.score[0])
+def _finish(
+    method: Method, last: driver.Progress, scene: problem.Problem
+) -> tuple[cases.Picture, float]:
+    if np.isfinite(last.best_loss).any():
+        result = completion.finish(
+            last, scene, compiled=method.compiled, blend=method.blend
+        )
+        completed, loss = result.completed, float(result.score[0])
+    else:
+        mean = blending.mean_colour(scene.image, scene.mask)
+        completed, loss = blending.paste(mean, scene.image, scene.mask), np.nan
+    return np.asarray(pixels.to_bytes(completed[0])), loss

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -15,13 +14,17 @@ import optax
 from experiments.common import options
 from experiments.common.options import option
 from experiments.training import labelling, stepping, training
+from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks, pixels
-from inpaint_jax.io import checkpoints, data
+from inpaint_jax.io import data
 from inpaint_jax.landmarks import dlib_host, parsing
 from inpaint_jax.models import dcgan
-from inpaint_jax.pretrained import feed_forward
+from inpaint_jax.pretrained import networks
 from inpaint_jax.training import train_completer, train_parser
+
+MODELS = ("ce", "gfc", "parser")
+"""What is trained here, of `networks.KINDS`."""
 
 _SHOWN = 8
 
@@ -94,34 +97,26 @@ class Settings:
     recipe: Recipe = Recipe()
 
 
-Judge = Callable[[feed_forward.FeedForward], float]
+Judge = Callable[[networks.Pretrained], float]
 """A trained network -> score, the lower the better."""
 
 
 def run(
-    store: checkpoints.Store,
-    run_dir: str | os.PathLike[str],
+    this: training.Run,
     faces: data.Faces,
     architecture: Any,
     settings: Settings,
-    schedule: training.Schedule,
     *,
     judge: Judge | None = None,
-    began: float | None = None,
-    accepted: Callable[[], None] | None = None,
-) -> feed_forward.FeedForward:
+) -> networks.Pretrained:
     """Trains CE or GFC from where the store stands to the last step.
 
     Args:
-      store: open checkpoints of the run.
-      run_dir: where logs and sheets go.
+      this: where it leaves what it makes, and when.
       faces: what to learn from.
       architecture: of CE or GFC.
       settings: of the training.
-      schedule: of the run.
       judge: scores each checkpoint, so that the best one is kept.
-      began: see `training.run`.
-      accepted: see `training.run`.
 
     Returns:
       The trained network.
@@ -142,7 +137,7 @@ def run(
     key_init, key_steps, key_shown = jax.random.split(jax.random.key(settings.seed), 3)
     static: Any = {"players": players, "rules": rules}
     state = jax.jit(functools.partial(train_completer.init, **static))(key_init)
-    trained = feed_forward.FeedForward(architecture, settings.crop, {}, {})
+    trained = networks.Pretrained(architecture, settings.crop, {}, {})
     if settings.pretrained:
         start = _start(settings.pretrained, trained)
         state = state._replace(completer=jax.tree.map(jnp.array, start.variables))
@@ -158,60 +153,45 @@ def run(
 
     def show(step, state):
         rows = [list(np.asarray(row)) for row in redraw(state.completer)]
-        training.write_samples(run_dir, step, rows)
+        training.write_samples(this.run_dir, step, rows)
 
     step = functools.partial(train_completer.train_step, **static)
-
-    def advance(key, state, images, progress):
-        return step(key, state, images, parser, progress)
-
     return _train(
         key_steps,
+        this,
         state,
         faces,
-        (),
-        advance,
-        store=store,
-        run_dir=run_dir,
-        schedule=schedule,
+        # The parser is an argument of the compiled steps, not a constant.
+        advance=jax.tree_util.Partial(step, parser=parser),
         settings=settings,
         network=trained,
         variables=lambda state: state.completer,
         show=show,
         judge=judge,
-        began=began,
-        accepted=accepted,
     )
 
 
 def run_parser(
-    store: checkpoints.Store,
-    run_dir: pathlib.Path,
+    this: training.Run,
     faces: data.Faces,
     architecture: Any,
     settings: Settings,
-    schedule: training.Schedule,
     *,
     points: np.ndarray | None = None,
-    began: float | None = None,
-    accepted: Callable[[], None] | None = None,
-) -> feed_forward.FeedForward:
+) -> networks.Pretrained:
     """Trains the parser on what landmarks of the faces outline; see `run`.
 
     Args:
-      store: as in `run`.
-      run_dir: as in `run`.
+      this: as in `run`.
       faces: as in `run`.
       architecture: of the parser.
       settings: as in `run`.
-      schedule: as in `run`.
       points: the landmarks, `[count, 68, 2]` in pixels; by default those of dlib.
-      began: as in `run`.
-      accepted: as in `run`.
     """
     if points is None:
         predictor = dlib_host.Predictor(None)
-        points = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
+        folder = pathlib.Path(this.run_dir)
+        points = labelling.landmarks(folder, predictor, faces, crop=settings.crop)
     parse = jax.jit(functools.partial(parsing.parse, size=architecture.image_size))
     parts = np.concatenate(
         [
@@ -223,86 +203,73 @@ def run_parser(
     optimizer = optax.adam(settings.generator_rate)
     static: Any = {"parser": network, "optimizer": optimizer}
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
-    trained = feed_forward.FeedForward(architecture, settings.crop, {}, {})
+    trained = networks.Pretrained(architecture, settings.crop, {}, {})
+    step = functools.partial(train_parser.train_step, **static)
     return _train(
         key_steps,
+        this,
         jax.jit(functools.partial(train_parser.init, **static))(key_init),
         faces,
-        (parts,),
-        functools.partial(train_parser.train_step, **static),
-        store=store,
-        run_dir=run_dir,
-        schedule=schedule,
+        parts,
+        advance=jax.tree_util.Partial(step),
         settings=settings,
         network=trained,
         variables=lambda state: state.variables,
-        began=began,
-        accepted=accepted,
     )
 
 
 def _train(
-    key,
-    state,
-    faces,
-    others,
-    advance,
-    *,
-    store,
-    run_dir,
-    schedule,
-    settings,
-    network,
-    variables,
-    show=None,
-    judge=None,
-    began=None,
-    accepted=None,
-):
+    key: types.PRNGKey,
+    this: training.Run,
+    state: Any,
+    faces: data.Faces,
+    *others: np.ndarray,
+    advance: stepping.Advance,
+    settings: Settings,
+    network: networks.Pretrained,
+    variables: Callable[[Any], types.Variables],
+    show: Callable[[int, Any], None] | None = None,
+    judge: Judge | None = None,
+) -> networks.Pretrained:
+    """Runs either training; `variables` are in the state, `others` go with faces."""
     meta = {
         "model": network.model,
         "architecture": dataclasses.asdict(network.architecture),
         "crop": settings.crop,
-        "settings": {**options.stored(settings), "steps": schedule.steps},
+        "settings": {**options.stored(settings), "steps": this.schedule.steps},
         "pictures": faces.digest,
     }
-    resumed = training.resume(store, state, meta=meta, steps=schedule.steps)
-    arrays = (faces.images, *others)
+    rows = stepping.rows(
+        faces.images, *others, batch_size=settings.batch_size, seed=settings.seed
+    )
 
-    def networks(state):
+    def stored(state):
         return {network.model: variables(state)}
 
     state = training.run(
         key,
-        resumed,
-        stepping.Rows(
-            arrays,
-            settings.batch_size,
-            settings.seed,
-            on_device=stepping.fits_on_device(*arrays),
-        ),
-        schedule=schedule,
-        store=store,
-        run_dir=run_dir,
+        this,
+        state,
+        rows,
         meta=meta,
         advance=advance,
-        networks=networks,
+        networks=stored,
         show=show,
         judge=None if judge is None else functools.partial(_score, judge, network),
-        began=began,
-        accepted=accepted,
         name=network.model,
     )
-    source = {"path": str(run_dir), "step": int(state.step)}
+    source = {"path": str(this.run_dir), "step": int(state.step)}
     return dataclasses.replace(network, variables=variables(state), source=source)
 
 
-def _score(judge, network, networks):
-    return judge(dataclasses.replace(network, variables=networks[network.model]))
+def _score(
+    judge: Judge, network: networks.Pretrained, stored: dict[str, types.Variables]
+) -> float:
+    return judge(dataclasses.replace(network, variables=stored[network.model]))
 
 
-def _start(path, network):
-    start = feed_forward.load(path, model=network.model)
+def _start(path: str, network: networks.Pretrained) -> networks.Pretrained:
+    start = networks.load(path, model=network.model)
     if start.architecture != network.architecture:
         raise InputError(
             f"--pretrained={path}: is {start.architecture}, but the flags say "
@@ -311,10 +278,10 @@ def _start(path, network):
     return start
 
 
-def _parser(settings, size):
+def _parser(settings: Settings, size: int) -> jax.tree_util.Partial | None:
     if not settings.recipe.parser:
         return None
-    parser = feed_forward.load(settings.recipe.parser, model="parser")
+    parser = networks.load(settings.recipe.parser, model="parser")
     found = parser.architecture.image_size, parser.crop
     if found != (size, settings.crop):
         raise InputError(

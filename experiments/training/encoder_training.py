@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +12,9 @@ import optax
 
 from experiments.training import stepping, training
 from inpaint_jax.images import masks, pixels
-from inpaint_jax.io import checkpoints, data
+from inpaint_jax.io import data
 from inpaint_jax.pretrained import weights
-from inpaint_jax.training import train_encoder
+from inpaint_jax.training import supervised, train_encoder
 
 _SHOWN = 8
 
@@ -33,29 +32,21 @@ class Settings:
 
 
 def run(
-    store: checkpoints.Store,
-    run_dir: str | os.PathLike[str],
+    this: training.Run,
     faces: data.Faces,
     model: weights.Model,
     settings: Settings,
-    schedule: training.Schedule,
     *,
     judge: Callable[[dict[str, Any]], float] | None = None,
-    began: float | None = None,
-    accepted: Callable[[], None] | None = None,
 ) -> weights.Model:
     """Trains from where the store stands to the last step.
 
     Args:
-      store: open checkpoints of the run.
-      run_dir: where logs and sheets go.
+      this: where it leaves what it makes, and when.
       faces: what to learn from.
       model: G and D; its encoder, if it has one, is where training starts.
       settings: of the training.
-      schedule: of the run.
       judge: see `training.run`.
-      began: see `training.run`.
-      accepted: see `training.run`.
 
     Returns:
       The model with its new encoder.
@@ -69,21 +60,21 @@ def run(
             key_init
         )
     # A copy: the steps reuse the memory of the state that they are given.
-    state = train_encoder.init(jax.tree.map(jnp.array, start), optimizer=optimizer)
+    state = supervised.init(jax.tree.map(jnp.array, start), optimizer=optimizer)
     meta = {
         "architecture": dataclasses.asdict(model.architecture),
         "crop": model.crop,
         "encodes": "damaged faces",
         "prior": model.prior,
         "pictures": faces.digest,
-        "settings": {**dataclasses.asdict(settings), "steps": schedule.steps},
+        "settings": {**dataclasses.asdict(settings), "steps": this.schedule.steps},
     }
-    resumed = training.resume(store, state, meta=meta, steps=schedule.steps)
-    advance = functools.partial(
-        train_encoder.train_step,
-        encoder=encoder,
-        generate=model.generate,
-        optimizer=optimizer,
+    rows = stepping.rows(
+        faces.images, batch_size=settings.batch_size, seed=settings.seed
+    )
+    # G is an argument of the compiled steps, not a constant.
+    step = functools.partial(
+        train_encoder.train_step, encoder=encoder, optimizer=optimizer
     )
 
     def networks(state):
@@ -94,34 +85,25 @@ def run(
     shown_mask = masks.sample(key_shown, len(shown), (height, width))
 
     @jax.jit
-    def redraw(variables):
+    def redraw(variables, generate):
         z: Any = encoder.apply(variables, shown, shown_mask, train=False)
-        return pixels.to_bytes(shown * shown_mask), pixels.to_bytes(model.generate(z))
+        return pixels.to_bytes(shown * shown_mask), pixels.to_bytes(generate(z))
 
     def show(step, state):
-        damaged, redrawn = redraw(state.variables)
-        rows = [list(np.asarray(damaged)), list(np.asarray(redrawn))]
-        training.write_samples(run_dir, step, rows)
+        damaged, redrawn = redraw(state.variables, model.generate)
+        sheet = [list(np.asarray(damaged)), list(np.asarray(redrawn))]
+        training.write_samples(this.run_dir, step, sheet)
 
     state = training.run(
         key_steps,
-        resumed,
-        stepping.Rows(
-            (faces.images,),
-            settings.batch_size,
-            settings.seed,
-            on_device=stepping.fits_on_device(faces.images),
-        ),
-        schedule=schedule,
-        store=store,
-        run_dir=run_dir,
+        this,
+        state,
+        rows,
         meta=meta,
-        advance=advance,
+        advance=jax.tree_util.Partial(step, generate=model.generate),
         networks=networks,
         show=show,
         judge=judge,
-        began=began,
-        accepted=accepted,
         name="encoder",
         rates="--generator_rate",
     )
@@ -129,5 +111,5 @@ def run(
         model,
         encoder=state.variables,
         encodes="damaged faces",
-        source={"path": str(run_dir), "step": int(state.step)},
+        source={"path": str(this.run_dir), "step": int(state.step)},
     )

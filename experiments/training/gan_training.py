@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ from experiments.training import stepping, training
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import distribution
 from inpaint_jax.images import augmentation, pixels
-from inpaint_jax.io import checkpoints, data
+from inpaint_jax.io import data
 from inpaint_jax.landmarks import embedding
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
@@ -176,31 +175,23 @@ Judge = Callable[[Callable[..., Any], dict[str, Any]], float]
 
 
 def run(
-    store: checkpoints.Store,
-    run_dir: str | os.PathLike[str],
+    this: training.Run,
     faces: data.Faces,
     architecture: dcgan.Architecture,
     settings: Settings,
-    schedule: training.Schedule,
     *,
     start: weights.Model | None = None,
     judge: Judge | None = None,
-    began: float | None = None,
-    accepted: Callable[[], None] | None = None,
 ) -> weights.Model:
     """Trains from where the store stands to the last step.
 
     Args:
-      store: open checkpoints of the run.
-      run_dir: where logs and sample sheets go.
+      this: where it leaves what it makes, and when.
       faces: what to learn from.
       architecture: of the networks.
       settings: of the training.
-      schedule: of the run.
       start: networks to start from in place of fresh ones.
       judge: scores each checkpoint, so that the best one is kept.
-      began: see `training.run`.
-      accepted: see `training.run`.
 
     Returns:
       The averaged generator, the discriminator, and the encoder if there is one.
@@ -221,7 +212,9 @@ def run(
         "settings": options.stored(settings),
         "pictures": faces.digest,
     }
-    resumed = training.resume(store, state, meta=meta, steps=schedule.steps)
+    rows = stepping.rows(
+        faces.images, batch_size=settings.batch_size, seed=settings.seed
+    )
     average = jax.jit(
         functools.partial(
             train_gan.averaged_generator,
@@ -246,34 +239,27 @@ def run(
 
     def show(step, state):
         images = np.asarray(draw(average(key_samples, state), fixed_z))
-        training.write_samples(run_dir, step, reporting.in_rows(images))
+        training.write_samples(this.run_dir, step, reporting.in_rows(images))
 
     state = training.run(
         key_steps,
-        resumed,
-        stepping.Rows(
-            (faces.images,),
-            settings.batch_size,
-            settings.seed,
-            on_device=stepping.fits_on_device(faces.images),
-        ),
-        schedule=schedule,
-        store=store,
-        run_dir=run_dir,
+        this,
+        state,
+        rows,
         meta=meta,
-        advance=functools.partial(train_gan.train_step, **static),
+        advance=jax.tree_util.Partial(
+            functools.partial(train_gan.train_step, **static)
+        ),
         networks=networks,
         show=show,
         judge=None if judge is None else functools.partial(judge, draw),
-        began=began,
-        accepted=accepted,
         name="generator",
     )
     return weights.Model(
         architecture,
         settings.crop,
         **networks(state),
-        source={"path": str(run_dir), "step": int(state.step)},
+        source={"path": str(this.run_dir), "step": int(state.step)},
         encodes=settings.encodes,
         prior=rules.prior,
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from inpaint_jax.images import masks
 from inpaint_jax.landmarks import dlib_host
-from inpaint_jax.pretrained import landmark_predictor, weights
+from inpaint_jax.pretrained import landmark_predictor, networks, weights
 from inpaint_jax.search import landmark_term, problem
 from inpaint_jax.training import train_gan
 
@@ -74,14 +74,14 @@ def measure(key: jax.Array) -> dict[str, Any]:
 
 def _scene(key):
     model = weights.load("release")
-    net = landmark_predictor.load("release")
+    place = landmark_predictor.place(networks.load("release", model="landmark_net"))
     cascade = jax.tree.map(jnp.asarray, dlib_host.Predictor().model)
     face = model.generate(train_gan.sample_z(key, 1, model.architecture.z_dim))
     height, width = face.shape[1:3]
     mask = masks.centre(key, (height, width))[None]
-    points, whitening = net.predict(face, mask)
+    points, whitening = place(face, mask)
     target = landmark_term.target_of_net(points, whitening, cascade)
-    return problem.Problem(face * mask, mask, target), model, cascade, net.place
+    return problem.Problem(face * mask, mask, target), model, cascade, place
 
 
 def _length(rows):

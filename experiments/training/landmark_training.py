@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +12,9 @@ import optax
 
 from experiments.training import stepping, training
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import checkpoints, data
+from inpaint_jax.io import data
 from inpaint_jax.models import landmark_net
-from inpaint_jax.pretrained import landmark_predictor
+from inpaint_jax.pretrained import networks
 from inpaint_jax.training import train_landmark_net
 
 
@@ -34,31 +33,23 @@ class Settings:
 
 
 def run(
-    store: checkpoints.Store,
-    run_dir: os.PathLike[str],
+    this: training.Run,
     faces: data.Faces,
     truth: np.ndarray,
     architecture: landmark_net.Architecture,
     settings: Settings,
-    schedule: training.Schedule,
     *,
     judge: Callable[[dict[str, Any]], float] | None = None,
-    began: float | None = None,
-    accepted: Callable[[], None] | None = None,
-) -> landmark_predictor.LandmarkPredictor:
+) -> networks.Pretrained:
     """Runs training from where the store stands to the last step.
 
     Args:
-      store: open checkpoints of the run.
-      run_dir: where logs go.
+      this: where it leaves what it makes, and when.
       faces: what to learn from.
       truth: their landmarks, `[count, 68, 2]`.
       architecture: of the net.
       settings: of the training.
-      schedule: of the run.
       judge: see `training.run`.
-      began: see `training.run`.
-      accepted: see `training.run`.
 
     Returns:
       The trained net.
@@ -71,7 +62,7 @@ def run(
         key_init, mean
     )
     if settings.pretrained:
-        start = landmark_predictor.load(settings.pretrained)
+        start = networks.load(settings.pretrained, model="landmark_net")
         _check_same(start, architecture, settings)
         state = state._replace(variables=start.variables)
     meta = {
@@ -80,38 +71,36 @@ def run(
         "settings": dataclasses.asdict(settings),
         "pictures": faces.digest,
     }
-    resumed = training.resume(store, state, meta=meta, steps=schedule.steps)
+    rows = stepping.rows(
+        faces.images, truth, batch_size=settings.batch_size, seed=settings.seed
+    )
     state: Any = training.run(
         key_steps,
-        resumed,
-        stepping.Rows(
-            (faces.images, truth),
-            settings.batch_size,
-            settings.seed,
-            on_device=stepping.fits_on_device(faces.images, truth),
-        ),
-        schedule=schedule,
-        store=store,
-        run_dir=run_dir,
+        this,
+        state,
+        rows,
         meta=meta,
-        advance=functools.partial(train_landmark_net.train_step, **options),
+        advance=jax.tree_util.Partial(
+            functools.partial(train_landmark_net.train_step, **options)
+        ),
         networks=lambda state: {"net": state.variables},
         judge=judge,
-        began=began,
-        accepted=accepted,
         name="landmark net",
         rates="--learning_rate",
     )
-    return landmark_predictor.LandmarkPredictor(
+    return networks.Pretrained(
         architecture=architecture,
         crop=settings.crop,
         variables=state.variables,
-        spread=1.0,
-        source={"path": str(run_dir), "step": int(state.step)},
+        source={"path": str(this.run_dir), "step": int(state.step)},
     )
 
 
-def _check_same(start, architecture, settings):
+def _check_same(
+    start: networks.Pretrained,
+    architecture: landmark_net.Architecture,
+    settings: Settings,
+) -> None:
     if (start.architecture, start.crop) != (architecture, settings.crop):
         raise InputError(
             f"--pretrained={settings.pretrained}: is {start.architecture} for crops of "

@@ -4,10 +4,11 @@ None of it needs dlib, and each network is chosen among its checkpoints by its s
 the validation faces.
 """
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -27,7 +28,7 @@ from experiments.training import (
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, data
 from inpaint_jax.models import context_encoder, dcgan, face_completion, landmark_net
-from inpaint_jax.pretrained import feed_forward, landmark_predictor, weights
+from inpaint_jax.pretrained import landmark_predictor, networks, weights
 
 _ENDLESS = 1_000_000_000
 # Checkpoints of one network.
@@ -72,6 +73,11 @@ class Wanted:
         except ValueError as error:
             raise InputError(f"--{error}.") from error
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the settings of all networks' trainings share."""
+        return {"data": self.data, "seed": self.seed, "batch_size": self.batch_size}
+
     def features(self, count: int) -> int:
         """Returns a number of channels, made wider or narrower."""
         return max(2, round(self.width * count))
@@ -91,10 +97,10 @@ class Job:
     began: float = 0.0
     seconds: float = 0.0
 
-    @property
-    def schedule(self) -> training.Schedule:
-        """Until the time is over."""
-        return training.Schedule(
+    @contextlib.contextmanager
+    def run(self, name: str) -> Iterator[training.Run]:
+        """Opens the run of one network, which goes on until its time is over."""
+        schedule = training.Schedule(
             steps=_ENDLESS,
             log_every=50,
             save_every=_ENDLESS,
@@ -102,6 +108,9 @@ class Job:
             seconds=self.seconds,
             save_seconds=self.seconds / _CHECKPOINTS,
         )
+        folder = self.folder(name)
+        with checkpoints.opened(folder) as store:
+            yield training.Run(store, folder, schedule, began=self.began)
 
     def folder(self, name: str) -> pathlib.Path:
         """Folder of one network's checkpoints."""
@@ -151,9 +160,7 @@ def _generator(job: Job) -> Done:
         discriminator_norm="none",
     )
     settings = gan_training.Settings(
-        data=wanted.data,
-        seed=wanted.seed,
-        batch_size=wanted.batch_size,
+        **wanted.settings,
         crop=wanted.crop,
         generator_rate=4e-4,
         discriminator_rate=4e-4,
@@ -165,45 +172,24 @@ def _generator(job: Job) -> Done:
     judge = release_scores.of_samples(
         job.validation,
         z_dim=architecture.z_dim,
-        predictor=landmark_predictor.load("release"),
+        predictor=networks.load("release", model="landmark_net"),
     )
-    folder = job.folder("generator")
-    with checkpoints.opened(folder) as store:
-        gan_training.run(
-            store,
-            folder,
-            job.faces,
-            architecture,
-            settings,
-            job.schedule,
-            judge=judge,
-            began=job.began,
-        )
+    with job.run("generator") as run:
+        gan_training.run(run, job.faces, architecture, settings, judge=judge)
     return _model(job, "generator", options.stored(settings))
 
 
 def _encoder(job: Job) -> Done:
     model = weights.load(job.best("generator"))
     settings = encoder_training.Settings(
-        data=job.wanted.data,
-        seed=job.wanted.seed,
-        batch_size=job.wanted.batch_size,
+        **job.wanted.settings,
         generator_rate=5e-4,
         beta1=0.5,
         checkpoint=str(model.source),
     )
-    folder = job.folder("encoder")
-    with checkpoints.opened(folder) as store:
-        encoder_training.run(
-            store,
-            folder,
-            job.faces,
-            model,
-            settings,
-            job.schedule,
-            judge=release_scores.of_guesses(job.validation, model),
-            began=job.began,
-        )
+    judge = release_scores.of_guesses(job.validation, model)
+    with job.run("encoder") as run:
+        encoder_training.run(run, job.faces, model, settings, judge=judge)
     return _model(job, "encoder", options.stored(settings))
 
 
@@ -231,54 +217,42 @@ def _landmarks(job: Job) -> Done:
         hidden=wanted.features(256),
     )
     settings = landmark_training.Settings(
-        data=wanted.data,
+        **wanted.settings,
         pretrained=None,
-        seed=wanted.seed,
         steps=0,
-        batch_size=wanted.batch_size,
         crop=wanted.crop,
         learning_rate=2e-3,
         weight_decay=0.05,
     )
-    folder = job.folder("landmarks")
-    with checkpoints.opened(folder) as store:
+    truth = job.landmarks
+    judge = release_scores.of_landmarks(job.validation, truth.validation, architecture)
+    with job.run("landmarks") as run:
         landmark_training.run(
-            store,
-            folder,
-            job.faces,
-            job.landmarks.faces,
-            architecture,
-            settings,
-            job.schedule,
-            judge=release_scores.of_landmarks(
-                job.validation, job.landmarks.validation, architecture
-            ),
-            began=job.began,
+            run, job.faces, truth.faces, architecture, settings, judge=judge
         )
     best = job.best("landmarks")
     about = job.about(options.stored(settings), best)
-    net = landmark_predictor.load(best)
+    net = networks.load(best, model="landmark_net")
     spread = landmark_check.fitted_spread(
-        jax.random.key(wanted.seed), net, job.validation, job.landmarks.validation
+        jax.random.key(wanted.seed),
+        landmark_predictor.place(net),
+        job.validation,
+        truth.validation,
     )
     net = dataclasses.replace(net, spread=spread)
-    export = functools.partial(
-        landmark_predictor.export, predictor=net, provenance=about
-    )
+    export = functools.partial(networks.export, model=net, provenance=about)
     return Done("landmark_net", export, about)
 
 
 def _feed_forward(
     job: Job,
     name: str,
-    architecture: feed_forward.Architecture,
+    architecture: networks.Architecture,
     recipe: completer_training.Recipe | None = None,
 ) -> Done:
     wanted = job.wanted
     settings = completer_training.Settings(
-        data=wanted.data,
-        seed=wanted.seed,
-        batch_size=wanted.batch_size,
+        **wanted.settings,
         crop=wanted.crop,
         generator_rate=1e-3,
         discriminator_rate=1e-4,
@@ -286,21 +260,17 @@ def _feed_forward(
         pretrained="",
         recipe=recipe or completer_training.Recipe(),
     )
-    folder = job.folder(name)
-    schedule, began = job.schedule, job.began
-    with checkpoints.opened(folder) as store:
-        place = (store, folder, job.faces, architecture, settings, schedule)
+    with job.run(name) as run:
+        what = (run, job.faces, architecture, settings)
         if name == "parser":
-            completer_training.run_parser(
-                *place, points=job.landmarks.faces, began=began
-            )
+            completer_training.run_parser(*what, points=job.landmarks.faces)
         else:
             judge = release_scores.of_completion(job.validation)
-            completer_training.run(*place, judge=judge, began=began)
-    best = folder if name == "parser" else job.best(name)
+            completer_training.run(*what, judge=judge)
+    best = job.folder(name) if name == "parser" else job.best(name)
     about = job.about(options.stored(settings), best)
-    network = feed_forward.load(best, model=name)
-    export = functools.partial(feed_forward.export, network=network, provenance=about)
+    network = networks.load(best, model=name)
+    export = functools.partial(networks.export, model=network, provenance=about)
     return Done(None if name == "parser" else name, export, about)
 
 

@@ -14,7 +14,7 @@ from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import data
 from inpaint_jax.landmarks import annotation
 from inpaint_jax.models import landmark_net
-from inpaint_jax.pretrained import feed_forward, landmark_predictor, weights
+from inpaint_jax.pretrained import landmark_predictor, networks, weights
 from inpaint_jax.training import train_gan
 
 _BATCH = 100
@@ -25,7 +25,7 @@ Score = Callable[[dict[str, Any]], float]
 
 
 def of_samples(
-    faces: data.Faces, *, z_dim: int, predictor: landmark_predictor.LandmarkPredictor
+    faces: data.Faces, *, z_dim: int, predictor: networks.Pretrained
 ) -> Callable[[Callable[..., Any], dict[str, Any]], float]:
     """Scores G by the Frechet distance of what a landmark net sees in its samples.
 
@@ -40,7 +40,8 @@ def of_samples(
     def see(images):
         image = pixels.from_bytes(images)
         shape = (len(image), side, side, 3)
-        return predictor.features(jax.image.resize(image, shape, "linear"))
+        resized = jax.image.resize(image, shape, "linear")
+        return landmark_predictor.features(predictor, resized)
 
     def embed(images):
         return np.concatenate([np.asarray(see(block)) for block in _blocks(images)])
@@ -66,14 +67,19 @@ def of_guesses(faces: data.Faces, model: weights.Model, *, window: int = 21) -> 
     image, mask = _damaged(faces)
 
     @jax.jit
-    def error(variables, image, mask):
+    def error(networks, image, mask):
+        # G comes as an argument: XLA would fold the constants of a program for long.
+        variables, generate = networks
         z: Any = model.architecture.encoder().apply(variables, image, mask, train=False)
-        generated = model.generate(z)
+        generated = generate(z)
         around = masks.context_weights(mask, window=window)
         whole = jnp.mean(jnp.abs(generated - image), axis=(1, 2, 3))
         return whole + losses.image.context(generated, image, around, normalised=True)
 
-    return lambda networks: _mean(error, networks["encoder"], image, mask)
+    def score(networks):
+        return _mean(error, (networks["encoder"], model.generate), image, mask)
+
+    return score
 
 
 def of_landmarks(
@@ -97,7 +103,7 @@ def of_landmarks(
 
 def of_completion(
     faces: data.Faces,
-) -> Callable[[feed_forward.FeedForward], float]:
+) -> Callable[[networks.Pretrained], float]:
     """Scores CE and GFC by the PSNR of the holes, negative."""
     image, mask = _damaged(faces)
 

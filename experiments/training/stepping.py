@@ -6,19 +6,24 @@ or, where they do not fit, the host gathers the batches that the next call needs
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import data
 
-Advance = Callable[..., tuple[Any, Any]]
-"""(key, state, *batch, progress) -> (state, info: NamedTuple of arrays)."""
+Advance = jax.tree_util.Partial
+"""(key, state, *batch, progress) -> (state, info: NamedTuple of arrays).
+
+What is not trained but has weights is an argument of the `Partial`. So these go into
+the compiled program as arguments; XLA would spend half a minute on such constants.
+"""
 
 # Of the device's memory, what pictures may take.
 _LARGEST_SHARE = 0.25
@@ -68,6 +73,12 @@ class Rows:
                 yield tuple(array[chosen] for array in self.arrays)
 
 
+def rows(*arrays: np.ndarray, batch_size: int, seed: int) -> Rows:
+    """Returns `Rows` of arrays that lie on the device if they fit there."""
+    on_device = fits_on_device(*arrays)
+    return Rows(arrays, batch_size, seed, on_device=on_device)
+
+
 def fits_on_device(*arrays: np.ndarray) -> bool:
     """Tells whether arrays should lie on the device: an accelerator with room."""
     if jax.default_backend() == "cpu":
@@ -92,10 +103,9 @@ class Program:
         self._arrays = ()
         if rows.on_device:
             self._arrays = jax.device_put(rows.arrays, everywhere)
+        self._advance = jax.device_put(advance, everywhere)
         self._longest = longest
-        self._compiled = jax.jit(
-            functools.partial(_many, advance, key), donate_argnums=0
-        )
+        self._compiled = jax.jit(functools.partial(_many, key), donate_argnums=1)
 
     def run(
         self, state: Any, first: int, batches: list[tuple[Any, ...]], progress: Any
@@ -118,13 +128,30 @@ class Program:
         stacked = [self._place(np.stack(parts, axis=1)) for parts in zip(*batches)]  # noqa: B905
         progress = np.pad(np.asarray(progress, np.float32), (0, missing))
         state, infos = self._compiled(
-            state, self._arrays, tuple(stacked), np.int32(first), count, progress
+            self._advance,
+            state,
+            self._arrays,
+            tuple(stacked),
+            np.int32(first),
+            count,
+            progress,
         )
         told = jax.tree.map(lambda x: np.asarray(x)[:count], infos._asdict())
         return state, told
 
 
-def _many(advance, key, state, arrays, batches, first, count, progress):
+def _many(
+    key: jax.Array,
+    advance: Advance,
+    state: Any,
+    arrays: tuple[jax.Array, ...],
+    batches: tuple[jax.Array, ...],
+    first: jax.Array,
+    count: jax.Array,
+    progress: Float[jax.Array, " longest"],
+) -> tuple[Any, Any]:
+    """Takes `count` steps; batches are `[batch, longest, ...]`, or row numbers."""
+
     def step(i, state):
         # The batch is the first axis, as that is what devices share.
         batch = tuple(b[:, i] for b in batches)

@@ -4,10 +4,10 @@ import dataclasses
 from typing import Any, Literal
 
 from experiments.common.options import option
-from experiments.training import training
+from experiments.training import completer_training, training
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import dcgan
-from inpaint_jax.pretrained import feed_forward
+from inpaint_jax.pretrained import networks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Run:
         "gan",
         "gan: generator and discriminator; encoder: where a search in --checkpoint's "
         "generator starts; ce, gfc: completion in one pass; parser: of faces, for gfc.",
-        of=("gan", "encoder", *feed_forward.ARCHITECTURES),
+        of=("gan", "encoder", *completer_training.MODELS),
     )
     data: str | None = option(
         None,
@@ -151,11 +151,11 @@ class Networks:
         """
         return self._built(dcgan.Architecture)
 
-    def feed_forward(self, model: str) -> feed_forward.Architecture:
+    def feed_forward(self, model: str) -> networks.Architecture:
         """Returns the architecture of a network that completes in one pass.
 
         Args:
-          model: its name in `feed_forward.ARCHITECTURES`.
+          model: its name in `networks.KINDS`.
 
         Raises:
           InputError: it cannot be built, or has no latent vector to be so long.
@@ -166,7 +166,7 @@ class Networks:
                 f"--z_dim={self.z_dim}: is the length of a generator's latent vector; "
                 f"give {other} --model={model}."
             )
-        return self._built(feed_forward.ARCHITECTURES[model])
+        return self._built(networks.KINDS[model].architecture)
 
     def _built(self, architecture: type[Any]) -> Any:
         names = [field.name for field in dataclasses.fields(architecture)]

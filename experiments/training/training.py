@@ -52,6 +52,25 @@ class Schedule:
         return min(share, 1.0)
 
 
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Where a training leaves what it makes, and when.
+
+    Attributes:
+      store: open checkpoints of the run.
+      run_dir: folder for logs and sheets.
+      schedule: of the run.
+      began: when the time of this run began, by `time.monotonic`; None: with the loop.
+      accepted: called once, before the first step; a run that is refused is as it was.
+    """
+
+    store: checkpoints.Store
+    run_dir: str | os.PathLike[str]
+    schedule: Schedule
+    began: float | None = None
+    accepted: Callable[[], None] | None = None
+
+
 class Resumed(NamedTuple):
     """Where a run stands.
 
@@ -128,39 +147,31 @@ def resume(
 
 def run(
     key: jax.Array,
-    start: Resumed,
+    this: Run,
+    state: Any,
     rows: stepping.Rows,
     *,
-    schedule: Schedule,
-    store: checkpoints.Store,
-    run_dir: str | os.PathLike[str],
     meta: dict[str, Any],
     advance: stepping.Advance,
     networks: Callable[[Any], dict[str, Any]],
     show: Callable[[int, Any], None] | None = None,
     judge: Callable[[dict[str, Any]], float] | None = None,
-    began: float | None = None,
-    accepted: Callable[[], None] | None = None,
     name: str = "training",
     rates: str = "--generator_rate or --discriminator_rate",
 ) -> Any:
-    """Trains to the last step, or until its time is over.
+    """Trains from where the store stands to the last step, or as long as time allows.
 
     Args:
       key: step n uses `fold_in(key, n)`, however often the run was interrupted.
-      start: from `resume`.
+      this: where it leaves what it makes, and when.
+      state: as a new run starts.
       rows: what to learn from.
-      schedule: of the run.
-      store: open checkpoints of the run.
-      run_dir: folder for `metrics.jsonl`.
-      meta: stored with every checkpoint.
+      meta: stored with every checkpoint, see `resume`.
       advance: one step, not compiled.
       networks: state -> {name: variables}, what is stored to be used.
       show: called with (step, state) now and then.
       judge: networks -> score, the lower the better; called at each checkpoint. The
         best of them is kept beside the run, in `best`, as a run of its own.
-      began: when the time of this run began, by `time.monotonic`; by default now.
-      accepted: called once, before the first step; a run that is refused is as it was.
       name: of what is trained, as the lines call it that are printed.
       rates: flags to lower if it diverges.
 
@@ -168,11 +179,14 @@ def run(
       The last state.
 
     Raises:
-      InputError: a metric or a weight ran away, see `divergence.check`.
+      InputError: the run was started with other flags, or has gone further; or a
+        metric or a weight ran away, see `divergence.check`.
     """
-    began = (time.monotonic() if began is None else began) - start.spent
-    if accepted is not None:
-        accepted()
+    store, run_dir, schedule = this.store, this.run_dir, this.schedule
+    start = resume(store, state, meta=meta, steps=schedule.steps)
+    began = (time.monotonic() if this.began is None else this.began) - start.spent
+    if this.accepted is not None:
+        this.accepted()
     log = reporting.JsonLines(
         os.path.join(run_dir, "metrics.jsonl"), resume_after=start.first
     )

@@ -26,6 +26,16 @@ from jaxtyping import Array, Bool, Float, Int
 from inpaint_jax import types
 from inpaint_jax.images import blending
 
+_Matrix = Float[Array, "height width"]
+_Known = Bool[Array, "height width"]
+_Count = Int[Array, ""]
+_Scalar = Float[Array, ""]
+# (X, Y, refreshes, iterations, change) and (X, Y, steps, change), see `Info`.
+_Outer = tuple[_Matrix, _Matrix, _Count, _Count, _Scalar]
+_Inner = tuple[_Matrix, _Matrix, _Count, _Scalar]
+# X, and what `Info` says of it.
+_Solved = tuple[_Matrix, _Count, _Count, _Scalar, Bool[Array, ""]]
+
 _BETA = 0.5  # penalty; the published programs' 0.05 for bytes would be 6.4 here
 _INNER_TOLERANCE = 1e-4
 _MAX_INNER = 200
@@ -87,7 +97,7 @@ def solve(
     if not 0 <= rank <= min(image.shape[1:3]):
         raise ValueError(f"rank must be from 0 to min(H, W), got {rank}")
 
-    def solve_channel(inputs):
+    def solve_channel(inputs: tuple[_Matrix, _Known]) -> _Solved:
         channel, known = inputs
         return _truncated_nuclear_norm(
             jnp.where(known, channel, 0.0),
@@ -107,15 +117,17 @@ def solve(
     return blending.paste(jnp.clip(filled, -1.0, 1.0), image, mask), info
 
 
-def _truncated_nuclear_norm(image, known, *, rank, tolerance, max_refreshes):
-    # Algorithm 1 on one matrix, [H, W], 0 where it is unknown.
+def _truncated_nuclear_norm(
+    image: _Matrix, known: _Known, *, rank: int, tolerance: float, max_refreshes: int
+) -> _Solved:
+    # Algorithm 1 on one matrix, 0 where it is unknown.
     scale = jnp.maximum(jnp.linalg.norm(image), jnp.finfo(image.dtype).tiny)
 
-    def unfinished(carry):
+    def unfinished(carry: _Outer) -> Bool[Array, ""]:
         *_, refreshes, _, change = carry
         return (change > tolerance) & (refreshes < max_refreshes)
 
-    def refresh(carry):
+    def refresh(carry: _Outer) -> _Outer:
         x, y, refreshes, iterations, _ = carry
         left, _, right = jnp.linalg.svd(x, full_matrices=False)
         ab = left[:, :rank] @ right[:rank]
@@ -124,32 +136,41 @@ def _truncated_nuclear_norm(image, known, *, rank, tolerance, max_refreshes):
         return x_next, y, refreshes + 1, iterations + steps, change
 
     infinite = jnp.asarray(jnp.inf, image.dtype)
-    start = (image, jnp.zeros_like(image), 0, 0, infinite)
-    x, _, *counts, change = jax.lax.while_loop(unfinished, refresh, start)
-    return x, *counts, change, change <= tolerance
+    none = jnp.zeros((), jnp.int32)
+    start = (image, jnp.zeros_like(image), none, none, infinite)
+    end = jax.lax.while_loop(unfinished, refresh, start)
+    x, _, refreshes, iterations, change = end
+    return x, refreshes, iterations, change, change <= tolerance
 
 
-def _admm(x, y, ab, image, known, tolerance):
+def _admm(
+    x: _Matrix,
+    y: _Matrix,
+    ab: _Matrix,
+    image: _Matrix,
+    known: _Known,
+    tolerance: _Scalar,
+) -> tuple[_Matrix, _Matrix, _Count]:
     # Algorithm 2: min ||X||_* - tr(A^T W B), X = W, W = image where known. It goes on
     # from the last X and dual Y, so W, which A and B act on, has to be updated first:
     # otherwise X would not move in the first step and be taken for converged.
-    def unfinished(carry):
+    def unfinished(carry: _Inner) -> Bool[Array, ""]:
         _, _, steps, change = carry
         return (change > tolerance) & (steps < _MAX_INNER)
 
-    def step(carry):
+    def step(carry: _Inner) -> _Inner:
         x, y, steps, _ = carry
         w = jnp.where(known, image, x + (ab + y) / _BETA)
         y = y + _BETA * (x - w)
         x_next = _shrink(w - y / _BETA, 1.0 / _BETA)
         return x_next, y, steps + 1, jnp.linalg.norm(x_next - x)
 
-    start = (x, y, 0, jnp.asarray(jnp.inf, x.dtype))
+    start = (x, y, jnp.zeros((), jnp.int32), jnp.asarray(jnp.inf, x.dtype))
     x, y, steps, _ = jax.lax.while_loop(unfinished, step, start)
     return x, y, steps
 
 
-def _shrink(x, threshold):
+def _shrink(x: _Matrix, threshold: float) -> _Matrix:
     # Lowers every singular value by the threshold, to 0 at least.
     left, values, right = jnp.linalg.svd(x, full_matrices=False)
     return (left * jnp.maximum(values - threshold, 0.0)[None]) @ right

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from inpaint_jax import types
 from inpaint_jax.images import blending, pixels
@@ -19,6 +19,9 @@ from inpaint_jax.images import blending, pixels
 Bank = UInt8[np.ndarray, "count height width 3"]
 Blend = Callable[[types.Image, types.Image, types.Mask], types.Image]
 """(generated, image, mask) -> image, as in `blending`."""
+
+# The nearest few so far: how far they are, up to a constant, and their places.
+_Best = tuple[Float[Array, "batch kept"], Int[Array, "batch kept"]]
 
 _SHORTLIST = 8
 
@@ -91,8 +94,10 @@ def solve(
     return jax.jit(blend)(found, image, mask), info
 
 
-def _shortlist(known, mask, bank, block):
-    # The nearest few as far as float32 can tell, [rows, kept], in the bank's order.
+def _shortlist(
+    known: types.Image, mask: types.Mask, bank: Bank, block: int
+) -> Int[np.ndarray, "batch kept"]:
+    # The nearest few as far as float32 can tell, in the bank's order.
     rows = len(known)
     best = (
         jnp.full((rows, _SHORTLIST), jnp.inf),
@@ -106,7 +111,13 @@ def _shortlist(known, mask, bank, block):
 
 
 @jax.jit
-def _merged(best, known, mask, faces, start):
+def _merged(
+    best: _Best,
+    known: types.Image,
+    mask: types.Mask,
+    faces: UInt8[Array, "count height width 3"],
+    start: Int[Array, ""],
+) -> _Best:
     # sum m (x - b)^2 without sum m x^2, which is the same for all faces b.
     faces = pixels.from_bytes(faces)
     squares = jnp.sum(faces**2, axis=-1)
@@ -121,9 +132,19 @@ def _merged(best, known, mask, faces, start):
 
 
 @jax.jit
-def _distances(known, mask, faces):
-    # From the differences: the sums above lose what is small. [rows, kept]
-    def of_row(row):
+def _distances(
+    known: types.Image,
+    mask: types.Mask,
+    faces: UInt8[Array, "batch kept height width 3"],
+) -> Float[Array, "batch kept"]:
+    # From the differences: the sums above lose what is small.
+    def of_row(
+        row: tuple[
+            Float[Array, "height width 3"],
+            Float[Array, "height width 1"],
+            UInt8[Array, "kept height width 3"],
+        ],
+    ) -> Float[Array, " kept"]:
         known, mask, faces = row
         squares = mask[None] * (known[None] - pixels.from_bytes(faces)) ** 2
         count = known.shape[-1] * jnp.sum(mask)
@@ -132,20 +153,28 @@ def _distances(known, mask, faces):
     return jax.lax.map(of_row, (known, mask, faces))
 
 
-def _first_least(shortlist, distances, batch):
+def _first_least(
+    shortlist: Int[np.ndarray, "rows kept"],
+    distances: Float[Array, "rows kept"],
+    batch: int,
+) -> tuple[
+    Int[np.ndarray, " batch"], Bool[np.ndarray, " batch"], Float[np.ndarray, " batch"]
+]:
     # Rows are the images and then the mirrored images, if these are asked for.
     kept = shortlist.shape[1]
 
-    def by_image(rows):
+    def by_image(rows: np.ndarray | jax.Array) -> np.ndarray:
         return (
             np.asarray(rows).reshape(-1, batch, kept).swapaxes(0, 1).reshape(batch, -1)
         )
 
-    shortlist, distances = by_image(shortlist), by_image(distances)
-    least = np.argmin(distances, axis=1)
+    index, distance = by_image(shortlist), by_image(distances)
+    least = np.argmin(distance, axis=1)
     chosen = np.arange(batch), least
-    return shortlist[chosen], least >= kept, distances[chosen]
+    return index[chosen], least >= kept, distance[chosen]
 
 
-def _and_mirrored(image):
+def _and_mirrored(
+    image: Float[Array, "batch height width channels"],
+) -> Float[Array, "2*batch height width channels"]:
     return jnp.concatenate([image, image[:, :, ::-1]])

@@ -12,6 +12,7 @@ patch's match.
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -24,6 +25,13 @@ from inpaint_jax.images import blending
 Patches = Float[Array, "rows columns values"]
 Field = Int[Array, "rows columns 2"]
 Chosen = Bool[Array, "rows columns"]
+_OfPatches = Float[Array, "rows columns"]
+_Chances = Float[Array, "proposals rows columns 2"]
+# How far the neighbour is, how far to look around its match, and in which direction.
+_Proposal = tuple[Int[Array, "1 1 2"], Float[Array, ""], Float[Array, "rows columns 2"]]
+_Best = tuple[Field, _OfPatches]
+_Picture = Float[Array, "height width 3"]
+_Known = Float[Array, "height width 1"]
 
 _JUMPS = (8, 4, 2, 1)
 # A patch loses this factor of its say with each pixel that it lies deeper in the hole.
@@ -89,7 +97,7 @@ def solve(
             f"{levels} levels with patches of {patch} need sides that are multiples of "
             f"{scale} and at least {patch * scale}, got {height} x {width}"
         )
-    mean = jnp.broadcast_to(_known_mean(image, mask), image.shape)
+    mean = blending.mean_colour(image, mask)
     through_pyramid = functools.partial(
         _through_pyramid,
         patch=patch,
@@ -127,12 +135,12 @@ def search(
     place = jnp.stack(jnp.mgrid[: source.shape[0], : source.shape[1]], axis=-1)
     shifts, radii = _proposals(max(source.shape))
 
-    def distance(field):
+    def distance(field: Field) -> _OfPatches:
         match = _at(field)
         squares = jnp.sum((patches - patches[match]) ** 2, axis=-1)
         return jnp.where(source[match], squares, jnp.inf)
 
-    def propose(best, inputs):
+    def propose(best: _Best, inputs: _Proposal) -> tuple[_Best, None]:
         field, least = best
         shift, radius, chance = inputs
         neighbour = _inside(place - shift, source.shape)
@@ -143,7 +151,7 @@ def search(
         field = jnp.where(nearer[..., None], candidate, field)
         return (field, jnp.where(nearer, found, least)), None
 
-    def iterate(best, chance):
+    def iterate(best: _Best, chance: _Chances) -> tuple[_Best, _OfPatches]:
         best, _ = jax.lax.scan(propose, best, (shifts, radii, chance))
         return best, best[1]
 
@@ -154,7 +162,9 @@ def search(
     return field, distances
 
 
-def _proposals(side):
+def _proposals(
+    side: int,
+) -> tuple[Int[Array, "proposals 1 1 2"], Float[Array, " proposals"]]:
     # (shift, radius): how far away the neighbour is whose match is tried, and how far
     # around that one. First the own match as it is, then the neighbours', then the
     # surroundings of the best so far, ever closer.
@@ -186,8 +196,17 @@ def random_field(key: types.PRNGKey, source: Chosen) -> Field:
     )
 
 
-def _through_pyramid(key, smooth, mask, *, patch, levels, rounds, iterations):
-    # One image, [H, W, 3], with a smooth hole to begin with.
+def _through_pyramid(
+    key: types.PRNGKey,
+    smooth: _Picture,
+    mask: _Known,
+    *,
+    patch: int,
+    levels: int,
+    rounds: int,
+    iterations: int,
+) -> tuple[_Picture, PatchMatchInfo]:
+    # One image, with a smooth hole to begin with.
     pyramid = [(smooth, mask)]
     for _ in range(levels - 1):
         image, known = pyramid[0]
@@ -205,14 +224,23 @@ def _through_pyramid(key, smooth, mask, *, patch, levels, rounds, iterations):
     return estimate, PatchMatchInfo(available, jnp.stack(distances))
 
 
-def _refine(keys, image, known, *, patch, iterations):
+def _refine(
+    keys: Key[Array, " keys"],
+    image: _Picture,
+    known: _Known,
+    *,
+    patch: int,
+    iterations: int,
+) -> tuple[_Picture, Bool[Array, ""], Float[Array, "rounds iterations"]]:
     # One level: search and vote in turns, one key for the first field and one a round.
     whole = cut(known, patch=patch) > 0
     source = jnp.all(whole, axis=-1)
     touching = jnp.maximum(jnp.sum(~source), 1).astype(image.dtype)
     confidence = _CONFIDENCE ** -_depth(known, patch)
 
-    def search_and_vote(carry, key):
+    def search_and_vote(
+        carry: tuple[_Picture, Field], key: types.PRNGKey
+    ) -> tuple[tuple[_Picture, Field], Float[Array, " iterations"]]:
         image, field = carry
         patches = cut(image, patch=patch)
         field, squares = search(key, patches, source, field, iterations=iterations)
@@ -229,13 +257,17 @@ def _refine(keys, image, known, *, patch, iterations):
     return image, jnp.any(source), distance
 
 
-def _vote(matches, weight, shape, patch):
+def _vote(
+    matches: Patches, weight: _OfPatches, shape: tuple[int, ...], patch: int
+) -> _Picture:
     # Lays the matches over one another where the patches are, and takes the mean. One
     # pixel of all patches at a time: written out, they take minutes to compile.
     matches = matches.reshape(*weight.shape, patch**2, -1)
     weight = weight[..., None]
 
-    def lay(i, picture):
+    def lay(
+        i: Int[Array, ""], picture: Float[Array, "height width 4"]
+    ) -> Float[Array, "height width 4"]:
         votes = jnp.concatenate([weight * matches[:, :, i], weight], axis=-1)
         corner = i // patch, i % patch, 0
         there = jax.lax.dynamic_slice(picture, corner, votes.shape)
@@ -245,9 +277,9 @@ def _vote(matches, weight, shape, patch):
     return total[..., :3] / total[..., 3:]
 
 
-def _depth(known, patch):
+def _depth(known: _Known, patch: int) -> _OfPatches:
     # How many pixels the centre of each patch lies inside the hole.
-    def grow(_, carry):
+    def grow(_: Int[Array, ""], carry: tuple[_Known, _Known]) -> tuple[_Known, _Known]:
         depth, known = carry
         near = jax.lax.reduce_window(
             known, -jnp.inf, jax.lax.max, (3, 3, 1), (1, 1, 1), "SAME"
@@ -259,21 +291,17 @@ def _depth(known, patch):
     return cut(depth, patch=patch)[..., patch**2 // 2]
 
 
-def _halved(image, reduce):
+def _halved(
+    image: Float[Array, "height width channels"], reduce: Callable[..., jax.Array]
+) -> Float[Array, "height//2 width//2 channels"]:
     rows, columns, channels = image.shape
     blocks = image.reshape(rows // 2, 2, columns // 2, 2, channels)
     return reduce(blocks, axis=(1, 3))
 
 
-def _known_mean(image, mask):
-    known = jnp.where(mask > 0, image, 0.0)
-    count = jnp.sum(mask, axis=(1, 2), keepdims=True)
-    return jnp.sum(known, axis=(1, 2), keepdims=True) / count
-
-
-def _inside(place, shape):
+def _inside(place: Field, shape: tuple[int, ...]) -> Field:
     return jnp.clip(place, 0, jnp.array([[shape]]) - 1)
 
 
-def _at(place):
+def _at(place: Field) -> tuple[Int[Array, "rows columns"], ...]:
     return tuple(jnp.moveaxis(place, -1, 0))

@@ -18,9 +18,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from inpaint_jax import types
+
+_Values = Float[Array, "3 height width"]
+_Edges = Float[Array, "2 3 height width"]
+# (x, p, iterations, gap)
+_Carry = tuple[_Values, _Edges, Int[Array, ""], Float[Array, ""]]
 
 _SQUARED_NORM = 8.0  # a bound on that of grad: Chambolle 2004, section 3
 _PRIMAL_STEP = 0.2  # 0.1 to 0.5 take about as many steps, for faces of 64 pixels
@@ -74,7 +79,9 @@ def solve(
       `[batch, H, W, 3]` in [-1, 1], known pixels bit-equal to the image's; and `Info`.
     """
 
-    def solve_one(image, known):
+    def solve_one(
+        image: Float[Array, "height width 3"], known: Bool[Array, "height width 1"]
+    ) -> tuple[Float[Array, "height width 3"], Info]:
         values, *rest = _primal_dual(
             jnp.moveaxis(image, -1, 0),
             known[None, :, :, 0],
@@ -87,8 +94,15 @@ def solve(
     return jax.vmap(solve_one)(image, mask > 0)
 
 
-def _primal_dual(image, known, *, tolerance, max_iterations, tau):
-    # Chambolle and Pock's algorithm 1 on one image, [3, H, W], known [1, H, W].
+def _primal_dual(
+    image: _Values,
+    known: Bool[Array, "1 height width"],
+    *,
+    tolerance: float,
+    max_iterations: int,
+    tau: float,
+) -> tuple[_Values, Int[Array, ""], Float[Array, ""], Bool[Array, ""]]:
+    # Chambolle and Pock's algorithm 1 on one image.
     sigma = 1.0 / (_SQUARED_NORM * tau)
     # Cutting values off at the known ones' range lengthens no difference, so a
     # minimiser lies inside, and the dual objective is finite wherever p is.
@@ -96,16 +110,18 @@ def _primal_dual(image, known, *, tolerance, max_iterations, tau):
     high = jnp.max(jnp.where(known, image, -jnp.inf), axis=(1, 2), keepdims=True)
     mean = jnp.mean(image, axis=(1, 2), keepdims=True, where=known)
 
-    def feasible(x):
+    def feasible(x: _Values) -> _Values:
         return jnp.where(known, image, jnp.clip(x, low, high))
 
-    def step(_, state):
+    def step(
+        _: Int[Array, ""], state: tuple[_Values, _Edges]
+    ) -> tuple[_Values, _Edges]:
         x, p = state
         x_next = feasible(x - tau * _gradient_adjoint(p))
         p = _into_unit_balls(p + sigma * _gradient(2.0 * x_next - x))
         return x_next, p
 
-    def relative_gap(x, p):
+    def relative_gap(x: _Values, p: _Edges) -> Float[Array, ""]:
         primal = jnp.sum(_length(_gradient(x)))
         slope = _gradient_adjoint(p)
         # The least of <x, slope> over all that is feasible.
@@ -113,11 +129,11 @@ def _primal_dual(image, known, *, tolerance, max_iterations, tau):
         gap = primal - jnp.sum(lowest * slope)
         return gap / jnp.maximum(primal, jnp.finfo(primal.dtype).tiny)
 
-    def unfinished(carry):
+    def unfinished(carry: _Carry) -> Bool[Array, ""]:
         _, _, iterations, gap = carry
         return (gap > tolerance) & (iterations < max_iterations)
 
-    def block(carry):
+    def block(carry: _Carry) -> _Carry:
         x, p, iterations, _ = carry
         x, p = jax.lax.fori_loop(0, _BLOCK, step, (x, p))
         return x, p, iterations + _BLOCK, relative_gap(x, p)
@@ -129,14 +145,14 @@ def _primal_dual(image, known, *, tolerance, max_iterations, tau):
     return x, iterations, gap, gap <= tolerance
 
 
-def _gradient(x):
-    # [3, H, W] -> [2, 3, H, W]: differences down and across, 0 at the far edge.
+def _gradient(x: _Values) -> _Edges:
+    # Differences down and across, 0 at the far edge.
     down = jnp.pad(x[:, 1:] - x[:, :-1], ((0, 0), (0, 1), (0, 0)))
     across = jnp.pad(x[:, :, 1:] - x[:, :, :-1], ((0, 0), (0, 0), (0, 1)))
     return jnp.stack([down, across])
 
 
-def _gradient_adjoint(p):
+def _gradient_adjoint(p: _Edges) -> _Values:
     # <grad x, p> = <x, adjoint p>; it is minus the divergence.
     down, across = p[0, :, :-1], p[1, :, :, :-1]
     rows = ((0, 0), (1, 0), (0, 0)), ((0, 0), (0, 1), (0, 0))
@@ -149,10 +165,10 @@ def _gradient_adjoint(p):
     )
 
 
-def _length(p):
+def _length(p: _Edges) -> Float[Array, "1 1 height width"]:
     # Over both directions and the three colours.
     return jnp.sqrt(jnp.sum(p**2, axis=(0, 1), keepdims=True))
 
 
-def _into_unit_balls(p):
+def _into_unit_balls(p: _Edges) -> _Edges:
     return p / jnp.maximum(1.0, _length(p))

@@ -106,7 +106,7 @@ def dissimilarity(
     """
     images = jnp.asarray(images)
 
-    def unlike(pair):
+    def unlike(pair: Int[Array, "2"]) -> Float[Array, ""]:
         one, other = pixels.from_bytes(images[pair])[:, None]
         return 1.0 - metrics.ssim(one, other)[0]
 
@@ -144,12 +144,16 @@ def nearest(
     return index, jnp.sqrt(jnp.mean((rows - found) ** 2, axis=1))
 
 
-def _gaussian(features):
+def _gaussian(
+    features: Float[np.ndarray, "count dimensions"],
+) -> tuple[
+    Float[np.ndarray, " dimensions"], Float[np.ndarray, "dimensions dimensions"]
+]:
     if len(features) < 2:
         raise ValueError(f"a covariance needs at least 2 rows, got {len(features)}")
     features = np.asarray(features, np.float64)
     return np.mean(features, axis=0), np.atleast_2d(np.cov(features, rowvar=False))
 
 
-def _as_rows(images):
+def _as_rows(images: types.ImageBytes) -> Float[Array, "count values"]:
     return pixels.from_bytes(images).reshape(len(images), -1)

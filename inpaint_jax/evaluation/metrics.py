@@ -172,7 +172,7 @@ def _smooth(
     window = window / jnp.sum(window)
     valid = jax.vmap(lambda line: jnp.convolve(line, window, mode="valid"))
 
-    def along_last(x):
+    def along_last(x: Float[Array, "*lines length"]) -> Float[Array, "*lines inner"]:
         return valid(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
 
     rows_last = jnp.moveaxis(along_last(jnp.moveaxis(image, 1, -1)), -1, 1)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from inpaint_jax import types
 
@@ -72,7 +72,9 @@ def translation(key: types.PRNGKey, image: types.Image) -> types.Image:
     corner = jax.random.randint(key, (batch, 2), 0, 2 * reach + 1)
     around = ((0, 0), (reach, reach), (reach, reach), (0, 0))
 
-    def window(padded, start):
+    def window(
+        padded: Float[Array, "rows columns channels"], start: Int[Array, "2"]
+    ) -> Float[Array, "height width channels"]:
         return jax.lax.dynamic_slice(
             padded, (start[0], start[1], 0), (height, width, channels)
         )
@@ -136,7 +138,9 @@ def random_view(
     return image
 
 
-def _uniform(key, image, reach):
+def _uniform(
+    key: types.PRNGKey, image: types.Image, reach: float
+) -> Float[Array, "batch 1 1 1"]:
     """One number for each image from [-reach, reach]."""
     shape = (image.shape[0], 1, 1, 1)
     return jax.random.uniform(key, shape, minval=-reach, maxval=reach)

@@ -3,8 +3,12 @@
 import jax
 import jax.numpy as jnp
 from jax.scipy.sparse import linalg
+from jaxtyping import Array, Float
 
 from inpaint_jax import types
+
+Channel = Float[Array, "height width"]
+"""One channel of one image."""
 
 _TOLERANCE = 1e-5
 _MAX_ITERATIONS = 1000
@@ -22,6 +26,19 @@ def paste(generated: types.Image, image: types.Image, mask: types.Mask) -> types
       `[batch, H, W, 3]`; known pixels are bit-equal to the image's.
     """
     return jnp.where(mask > 0, image, generated)
+
+
+def mean_colour(image: types.Image, mask: types.Mask) -> types.Image:
+    """Returns pictures of one colour each, the mean of what is known of an image.
+
+    Args:
+      image: `[batch, H, W, 3]`; its hole does not matter, NaN included.
+      mask: `[batch, H, W, 1]`, 1 = known; each image must have known pixels.
+    """
+    known = jnp.where(mask > 0, image, 0.0)
+    count = jnp.sum(mask, axis=(1, 2), keepdims=True)
+    mean = jnp.sum(known, axis=(1, 2), keepdims=True) / count
+    return jnp.broadcast_to(mean, image.shape)
 
 
 def poisson(
@@ -50,8 +67,8 @@ def poisson(
     return paste(filled, image, mask)
 
 
-def _harmonic(boundary, hole):
-    # One channel of one image, [H, W]: L u = 0 in the hole, u = boundary elsewhere.
+def _harmonic(boundary: Channel, hole: Channel) -> Channel:
+    # L u = 0 in the hole, u = boundary elsewhere.
     # With u = 0 outside, the boundary's part moves to the right-hand side.
     solution, _ = linalg.cg(
         lambda u: hole * _laplacian(hole * u),
@@ -62,7 +79,7 @@ def _harmonic(boundary, hole):
     return hole * solution
 
 
-def _laplacian(u):
+def _laplacian(u: Channel) -> Channel:
     # Sum over the neighbours inside the picture of u - u_neighbour.
     rows, columns = jnp.diff(u, axis=0), jnp.diff(u, axis=1)
     down = jnp.pad(rows, ((1, 0), (0, 0))) - jnp.pad(rows, ((0, 1), (0, 0)))

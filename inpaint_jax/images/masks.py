@@ -18,6 +18,8 @@ from inpaint_jax.errors import InputError
 
 Single = Float[Array, "height width 1"]
 Shape = tuple[int, int]
+_Length = int | Float[Array, ""]
+_Joints = Float[Array, "1 1 strokes segments 2"]
 
 RANDOM_RATE = 0.8
 _MIN_BLOCK, _MAX_BLOCK = 0.25, 0.5
@@ -242,12 +244,14 @@ def hole_share(mask: types.Mask) -> types.PerExample:
     return 1.0 - jnp.mean(mask, axis=(1, 2, 3))
 
 
-def _nothing_hidden(key, shape):
+def _nothing_hidden(key: types.PRNGKey, shape: Shape) -> Single:
     del key
     return jnp.ones((*shape, 1))
 
 
-def _without_block(shape, top, left_edge, height, width):
+def _without_block(
+    shape: Shape, top: _Length, left_edge: _Length, height: _Length, width: _Length
+) -> Single:
     rows = jnp.arange(shape[0], dtype=jnp.float32)[:, None]
     columns = jnp.arange(shape[1], dtype=jnp.float32)[None]
     inside_rows = (rows >= top) & (rows < top + height)
@@ -255,19 +259,21 @@ def _without_block(shape, top, left_edge, height, width):
     return 1.0 - (inside_rows & inside_columns).astype(jnp.float32)[..., None]
 
 
-def _window_sum(x, window, *, axis):
+def _window_sum(x: types.Mask, window: int, *, axis: int) -> types.Mask:
     size = tuple(window if i == axis else 1 for i in range(4))
     return jax.lax.reduce_window(x, 0.0, jax.lax.add, size, (1, 1, 1, 1), "SAME")
 
 
-def _in_window(length, window):
+def _in_window(length: int, window: int) -> Float[np.ndarray, " length"]:
     # How many of the pixels around each place of a line lie on the line.
     place, reach = np.arange(length), window // 2
     count = np.minimum(place + reach, length - 1) - np.maximum(place - reach, 0) + 1
     return count.astype(np.float32)
 
 
-def _distance_to_segment(point, begin, end):
+def _distance_to_segment(
+    point: Float[Array, "height width 1 1 2"], begin: _Joints, end: _Joints
+) -> Float[Array, "height width strokes segments"]:
     direction = end - begin
     along = jnp.sum((point - begin) * direction, axis=-1, keepdims=True)
     along = along / jnp.maximum(jnp.sum(direction**2, axis=-1, keepdims=True), 1e-6)

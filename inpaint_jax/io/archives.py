@@ -4,6 +4,7 @@ Any archive may be opened: names are never used as paths, and of a member no mor
 decompressed than it declares, which has a limit.
 """
 
+import contextlib
 import copy
 import os
 import pathlib
@@ -64,7 +65,7 @@ def open_archive(
     names = [_printable(info.filename) for info in chosen]
     lock = threading.Lock()
 
-    def read(index):
+    def read(index: int) -> UInt8[np.ndarray, "height width 3"]:
         name = f"{path}/{names[index]}"
         content = _content(archive, lock, chosen[index], name)
         return files.decode_picture(content, name=name)
@@ -72,21 +73,26 @@ def open_archive(
     return names, read
 
 
-def _is_picture(info):
+def _is_picture(info: zipfile.ZipInfo) -> bool:
     place = _place(info)
     known = place.suffix.lower() in files.PICTURE_SUFFIXES
     return known and not info.is_dir() and place.parts[0] != _MAC_ATTRIBUTES
 
 
-def _place(info):
+def _place(info: zipfile.ZipInfo) -> pathlib.PurePosixPath:
     return pathlib.PurePosixPath(info.filename)
 
 
-def _printable(name):
+def _printable(name: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
-def _content(archive, lock, info, name):
+def _content(
+    archive: zipfile.ZipFile,
+    lock: contextlib.AbstractContextManager[bool],
+    info: zipfile.ZipInfo,
+    name: str,
+) -> bytes:
     if info.flag_bits & _ENCRYPTED:
         raise InputError(f"{name}: encrypted; pack it without a password.")
     if info.compress_type not in _METHODS:

@@ -10,7 +10,7 @@ import fcntl
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -32,7 +32,7 @@ class Store:
 
     def __init__(
         self, manager: ocp.CheckpointManager, directory: pathlib.Path, keep: int
-    ):
+    ) -> None:
         """Wraps an open manager; use `opened`."""
         self._manager = manager
         self._directory = directory
@@ -106,7 +106,7 @@ class Store:
             return None
         return _read(self._manager, step, meta=ocp.args.JsonRestore())["meta"]
 
-    def _complete_steps(self):
+    def _complete_steps(self) -> list[int]:
         return _complete_steps(self._manager, self._directory)
 
 
@@ -180,14 +180,18 @@ def read_model(run_dir: str | os.PathLike[str], step: int, template: Any) -> Any
 
 
 @contextlib.contextmanager
-def _reading(run_dir):
+def _reading(
+    run_dir: str | os.PathLike[str],
+) -> Iterator[tuple[ocp.CheckpointManager, pathlib.Path]]:
     directory = pathlib.Path(run_dir).absolute() / _FOLDER
     options = ocp.CheckpointManagerOptions(create=False, read_only=True)
     with ocp.CheckpointManager(directory, options=options) as manager:
         yield manager, directory
 
 
-def _restore(manager, step, item, template):
+def _restore(
+    manager: ocp.CheckpointManager, step: int, item: str, template: Any
+) -> tuple[Any, dict[str, Any]]:
     # Orbax gives back whatever shape was stored, and casts types, without a word.
     found, wanted = _stored_shapes(manager, step, item), _shapes(template)
     for name in sorted(found.keys() | wanted.keys()):
@@ -208,19 +212,23 @@ def _restore(manager, step, item, template):
     return restored[item], restored["meta"]
 
 
-def _read(manager, step, **items):
+def _read(
+    manager: ocp.CheckpointManager, step: int, **items: ocp.args.CheckpointArgs
+) -> Mapping[str, Any]:
     with _damage_reported(manager, step):
         return manager.restore(step, args=ocp.args.Composite(**items))
 
 
-def _stored_shapes(manager, step, item):
+def _stored_shapes(
+    manager: ocp.CheckpointManager, step: int, item: str
+) -> dict[str, str]:
     with _damage_reported(manager, step):
         folder = manager.directory / str(step) / item
         return _shapes(ocp.StandardCheckpointHandler().metadata(folder).tree)
 
 
 @contextlib.contextmanager
-def _damage_reported(manager, step):
+def _damage_reported(manager: ocp.CheckpointManager, step: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:
@@ -231,7 +239,7 @@ def _damage_reported(manager, step):
         ) from error
 
 
-def _shapes(tree):
+def _shapes(tree: Any) -> dict[str, str]:
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): (
             f"{leaf.dtype} {list(leaf.shape)}"
@@ -241,7 +249,7 @@ def _shapes(tree):
     }
 
 
-def _remove(directory):
+def _remove(directory: pathlib.Path) -> None:
     # Under another name first: a process that is killed while it deletes must not
     # leave what looks like a checkpoint.
     doomed = directory.with_name(directory.name + _REMOVED)
@@ -249,9 +257,11 @@ def _remove(directory):
     shutil.rmtree(doomed, ignore_errors=True)
 
 
-def _complete_steps(manager, directory):
+def _complete_steps(
+    manager: ocp.CheckpointManager, directory: pathlib.Path
+) -> list[int]:
     return [step for step in manager.all_steps() if _is_complete(directory / str(step))]
 
 
-def _is_complete(step_directory):
+def _is_complete(step_directory: pathlib.Path) -> bool:
     return all((step_directory / item).is_dir() for item in _ITEMS)

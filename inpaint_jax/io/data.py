@@ -13,7 +13,7 @@ import os
 import pathlib
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -139,7 +139,7 @@ def prefetch(items: Iterator[_Item], *, depth: int = 2) -> Iterator[_Item]:
     ready: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=depth)
     stopped = threading.Event()
 
-    def put(entry):
+    def put(entry: tuple[bool, Any]) -> None:
         while not stopped.is_set():
             try:
                 ready.put(entry, timeout=0.1)
@@ -147,7 +147,7 @@ def prefetch(items: Iterator[_Item], *, depth: int = 2) -> Iterator[_Item]:
             except queue.Full:
                 pass
 
-    def draw():
+    def draw() -> None:
         try:
             for item in items:
                 put((True, item))
@@ -173,7 +173,7 @@ def prefetch(items: Iterator[_Item], *, depth: int = 2) -> Iterator[_Item]:
         thread.join()
 
 
-def _read_all(source, crop, size, data_dir):
+def _read_all(source: str, crop: int, size: int, data_dir: str | None) -> Faces:
     parts = sources.split_sources(source)
     # All of them first: the reading may take long.
     opened = [sources.open_source(part, data_dir=data_dir) for part in parts]
@@ -202,7 +202,9 @@ def _read_all(source, crop, size, data_dir):
     return Faces(np.stack(images), tuple(names), tuple(skipped), tuple(repeated))
 
 
-def _framed(names, read, crop, size):
+def _framed(
+    names: Sequence[str], read: sources.ReadPicture, crop: int, size: int
+) -> list[UInt8[np.ndarray, "size size 3"] | str]:
     """Returns for each entry its framed picture, or why there is none."""
 
     def framed(index: int) -> UInt8[np.ndarray, "size size 3"] | str:
@@ -223,11 +225,13 @@ def _framed(names, read, crop, size):
         return list(pool.map(framed, range(len(names))))
 
 
-def _beside(cache):
+def _beside(cache: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(f"{cache}.json")
 
 
-def _write_cache(cache, asked, faces):
+def _write_cache(
+    cache: str | os.PathLike[str], asked: Mapping[str, str | int], faces: Faces
+) -> None:
     # The pictures last: where they are, the description is whole.
     described = {
         **asked,
@@ -240,7 +244,7 @@ def _write_cache(cache, asked, faces):
         np.save(file, faces.images)
 
 
-def _open_cache(cache, asked):
+def _open_cache(cache: str | os.PathLike[str], asked: Mapping[str, str | int]) -> Faces:
     try:
         found = json.loads(_beside(cache).read_text(encoding="utf-8"))
         images = np.lib.format.open_memmap(cache, mode="r")

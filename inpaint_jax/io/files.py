@@ -185,7 +185,7 @@ def read_stencil(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height widt
         return np.asarray(picture.convert("L"))
 
 
-def _upright_rgb(picture):
+def _upright_rgb(picture: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
     picture = ImageOps.exif_transpose(picture)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
@@ -194,14 +194,20 @@ def _upright_rgb(picture):
     return np.asarray(picture.convert("RGB"))
 
 
-def _opened(path):
+def _opened(
+    path: str | os.PathLike[str],
+) -> contextlib.AbstractContextManager[Image.Image]:
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such file; give a PNG, JPEG or WebP picture.")
     return _decoded(path, path, os.path.getsize(path))
 
 
 @contextlib.contextmanager
-def _decoded(source, path, size):
+def _decoded(
+    source: str | os.PathLike[str] | io.BytesIO,
+    path: str | os.PathLike[str],
+    size: int,
+) -> Iterator[Image.Image]:
     if size == 0:
         raise InputError(
             f"{path}: the file is empty; give a PNG, JPEG or WebP picture."
@@ -235,7 +241,7 @@ def _decoded(source, path, size):
         ) from error
 
 
-def _check_header(picture, path):
+def _check_header(picture: Image.Image, path: str | os.PathLike[str]) -> None:
     width, height = picture.size
     if width * height > _MAX_PIXELS:
         raise InputError(

@@ -21,12 +21,13 @@ from inpaint_jax.io import archives, files
 ReadPicture = Callable[[int], UInt8[np.ndarray, "height width 3"]]
 """Entry number -> RGB bytes; raises InputError where it cannot be read."""
 
+Opened = tuple[Sequence[str], ReadPicture]
+"""The names of the entries, and what reads one of them."""
+
 _KINDS = ("folder", "zip", "array", "tfds")
 
 
-def open_source(
-    source: str, *, data_dir: str | None = None
-) -> tuple[Sequence[str], ReadPicture]:
+def open_source(source: str, *, data_dir: str | None = None) -> Opened:
     """Resolves a source into entry names and a function that reads one entry.
 
     Args:
@@ -103,14 +104,14 @@ def list_pictures(directory: str) -> list[pathlib.Path]:
     return paths
 
 
-def _open_folder(path):
+def _open_folder(path: str) -> Opened:
     paths = list_pictures(path)
     return [str(p.relative_to(path)) for p in paths], lambda i: files.read_picture(
         paths[i]
     )
 
 
-def _open_array(path):
+def _open_array(path: str) -> Opened:
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such file; give a .npy or .npz of RGB bytes.")
     try:
@@ -133,7 +134,7 @@ def _open_array(path):
     return names, lambda i: np.asarray(array[i])
 
 
-def _open_tfds(path, data_dir):
+def _open_tfds(path: str, data_dir: str | None) -> Opened:
     try:
         import tensorflow_datasets as tfds  # pyright: ignore[reportMissingImports]
     except ImportError as error:
@@ -162,7 +163,7 @@ def _open_tfds(path, data_dir):
     width = len(str(len(rows)))
     names = [f"{i + 1:0{width}d}" for i in range(len(rows))]
 
-    def read(index):
+    def read(index: int) -> UInt8[np.ndarray, "height width 3"]:
         try:
             # Its declared type admits sequences; the rows of a set are dictionaries.
             row: Any = rows[index]
@@ -177,7 +178,7 @@ def _open_tfds(path, data_dir):
     return names, read
 
 
-def _preparation(name, data_dir):
+def _preparation(name: str, data_dir: str | None) -> str:
     where = "" if data_dir is None else f", data_dir={data_dir!r}"
     return (
         f"tfds.builder({name!r}{where})"

@@ -6,6 +6,7 @@ The predictor always returns points, wherever the box lies: points are no eviden
 there is a face.
 """
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -32,12 +33,15 @@ _MODEL_FILE = "shape_predictor_{points}_face_landmarks.dat"
 
 BatchBytes = UInt8[np.ndarray, "batch height width 3"]
 BatchBoxes = Int[np.ndarray, "batch 4"]
+Images = Float[Array, "*batch height width 3"]
+Boxes = Int[Array, "*batch 4"]
+Placed = tuple[Float[Array, "*batch points 2"], Int[Array, "*batch"]]
 
 
 class Detector:
     """Finds frontal faces with dlib's HOG detector."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Loads the detector.
 
         Raises:
@@ -80,7 +84,7 @@ class Predictor:
       model: its content.
     """
 
-    def __init__(self, path: str | None = None, *, points: int = POINTS):
+    def __init__(self, path: str | None = None, *, points: int = POINTS) -> None:
         """Loads the model.
 
         Args:
@@ -153,11 +157,7 @@ def face_box(
     ), "aligned"
 
 
-def predict_in_graph(
-    predictor: Predictor,
-    image: Float[Array, "*batch height width 3"],
-    box: Int[Array, "*batch 4"],
-) -> tuple[Float[Array, "*batch points 2"], Int[Array, "*batch"]]:
+def predict_in_graph(predictor: Predictor, image: Images, box: Boxes) -> Placed:
     """Calls dlib from inside a compiled program, with an explicit zero gradient.
 
     Args:
@@ -177,34 +177,40 @@ def predict_in_graph(
             "call inpaint_jax.runtime.configure() before the first JAX operation"
         )
 
-    def on_host(image: Any, box: Any):
-        # NumPy only, and never an exception: either would be undefined inside XLA.
-        image, box = np.asarray(image), np.asarray(box)
-        lead = image.shape[:-3]
-        points, status = predictor.predict(
-            image.reshape(-1, *image.shape[-3:]), box.reshape(-1, 4)
-        )
-        return points.reshape(*lead, *points.shape[1:]), status.reshape(lead)
-
     @jax.custom_jvp
-    def call(image, box):
+    def call(image: Images, box: Boxes) -> Placed:
         lead = image.shape[:-3]
         shapes = (
             jax.ShapeDtypeStruct((*lead, predictor.model.points, 2), jnp.float32),
             jax.ShapeDtypeStruct(lead, jnp.int32),
         )
+        on_host = functools.partial(_predict_on_host, predictor)
         return jax.pure_callback(
             on_host, shapes, pixels.to_bytes(image), box, vmap_method="broadcast_all"
         )
 
     @call.defjvp
-    def _(primals, tangents):
+    def _(
+        primals: tuple[Images, Boxes], tangents: object
+    ) -> tuple[Placed, tuple[jax.Array, Any]]:
         del tangents
         points, status = call(*primals)
         zero = np.zeros(status.shape, jax.dtypes.float0)
         return (points, status), (jnp.zeros_like(points), zero)
 
     return call(image, box)
+
+
+def _predict_on_host(
+    predictor: Predictor, image: jax.Array | np.ndarray, box: jax.Array | np.ndarray
+) -> tuple[Float32[np.ndarray, "*batch points 2"], Int32[np.ndarray, "*batch"]]:
+    # NumPy only, and never an exception: either would be undefined inside XLA.
+    image, box = np.asarray(image), np.asarray(box)
+    lead = image.shape[:-3]
+    points, status = predictor.predict(
+        image.reshape(-1, *image.shape[-3:]), box.reshape(-1, 4)
+    )
+    return points.reshape(*lead, *points.shape[1:]), status.reshape(lead)
 
 
 def import_dlib() -> Any:

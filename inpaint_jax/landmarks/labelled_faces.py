@@ -4,8 +4,8 @@ import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 from xml.etree import ElementTree
 
 import jax.numpy as jnp
@@ -15,6 +15,9 @@ from jaxtyping import Array, Float, Int, UInt8
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import pixels
 from inpaint_jax.io import files
+
+_Box = tuple[int, int, int, int]
+_Point = tuple[int, int]
 
 _MAX_XML_MIB = 64
 _FARTHEST = 1_000_000
@@ -43,7 +46,7 @@ class LabelledFaces:
     landmarks: Float[np.ndarray, "faces points 2"]
     names: Sequence[str]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuses what dlib would learn from without a word.
 
         Raises:
@@ -170,7 +173,7 @@ def read_xml(path: str | os.PathLike[str]) -> LabelledFaces:
     )
 
 
-def _check_box(name, box, shape):
+def _check_box(name: str, box: Int[np.ndarray, "4"], shape: tuple[int, ...]) -> None:
     height, width = shape
     left, top, right, bottom = box.tolist()
     meets = left < width and top < height and right >= 0 and bottom >= 0
@@ -183,7 +186,7 @@ def _check_box(name, box, shape):
         )
 
 
-def _check_landmarks(name, points):
+def _check_landmarks(name: str, points: Float[np.ndarray, "points 2"]) -> None:
     if not np.all(np.abs(points) < _FARTHEST):
         raise InputError(
             f"{name}: a landmark is not finite or beyond {_FARTHEST:,}; give (x, y) in "
@@ -196,18 +199,18 @@ def _check_landmarks(name, points):
 
 
 class _WithoutDoctype(ElementTree.TreeBuilder):
-    def doctype(self, name, pubid, system):
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> NoReturn:
         # Entities, which can expand without end, are declared nowhere else.
         raise ElementTree.ParseError("a DOCTYPE is not allowed")
 
 
-def _parse(path):
+def _parse(path: pathlib.Path) -> ElementTree.Element:
     expected = f"give the XML of imglab, at most {_MAX_XML_MIB} MiB"
     try:
         if path.stat().st_size > _MAX_XML_MIB * 2**20:
             raise ElementTree.ParseError("it is too large")
         parser = ElementTree.XMLParser(target=_WithoutDoctype())
-        return ElementTree.parse(path, parser)
+        return ElementTree.parse(path, parser).getroot()
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); {expected}."
@@ -217,7 +220,9 @@ def _parse(path):
         raise InputError(f"{path}: cannot be read ({error}); {expected}.") from error
 
 
-def _labelled(image, path):
+def _labelled(
+    image: ElementTree.Element, path: pathlib.Path
+) -> Iterator[tuple[str, _Box, list[_Point]]]:
     """Yields (name, box, parts) of each face of an image."""
     for number, box in enumerate(image.iterfind("box"), 1):
         if box.get("ignore") not in ("1", "true"):
@@ -225,7 +230,9 @@ def _labelled(image, path):
             yield name, _box(box, name), _parts(box, name)
 
 
-def _picture(image, path):
+def _picture(
+    image: ElementTree.Element, path: pathlib.Path
+) -> UInt8[np.ndarray, "height width 3"]:
     try:
         picture = files.read_picture(path.parent / image.get("file", ""))
     except InputError as error:
@@ -241,14 +248,14 @@ def _picture(image, path):
     return picture
 
 
-def _box(box, name):
+def _box(box: ElementTree.Element, name: str) -> _Box:
     left, top, width, height = (
         _integer(box, side, name) for side in ("left", "top", "width", "height")
     )
     return left, top, left + width - 1, top + height - 1
 
 
-def _parts(box, name):
+def _parts(box: ElementTree.Element, name: str) -> list[_Point]:
     parts = {}
     for part in box.iterfind("part"):
         number = _integer(part, "name", name)
@@ -263,7 +270,7 @@ def _parts(box, name):
     return [parts[number] for number in sorted(parts)]
 
 
-def _integer(element, attribute, name):
+def _integer(element: ElementTree.Element, attribute: str, name: str) -> int:
     text = element.get(attribute, "")
     if not re.fullmatch(r"-?[0-9]{1,6}", text):
         raise InputError(

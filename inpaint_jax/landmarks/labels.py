@@ -67,11 +67,15 @@ def label(
     return Labels(total / np.float32(len(nudges)), box, detected)
 
 
-def _boxes(images, crop):
+def _boxes(
+    images: UInt8[np.ndarray, "count height width 3"], crop: int
+) -> tuple[Int[np.ndarray, "count 4"], Bool[np.ndarray, " count"]]:
     # dlib's detector lets other threads run, but each needs one of its own.
     own = threading.local()
 
-    def find(image):
+    def find(
+        image: UInt8[np.ndarray, "height width 3"],
+    ) -> tuple[Int[np.ndarray, "4"], str]:
         if not hasattr(own, "detector"):
             own.detector = dlib_host.Detector()
         return dlib_host.face_box(own.detector, image, crop=crop)

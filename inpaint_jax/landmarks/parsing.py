@@ -36,7 +36,7 @@ def parse(landmarks: annotation.Landmarks, *, size: int) -> Parsing:
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
     pixel = jnp.stack([columns, rows], axis=-1)
 
-    def ordered(*points):
+    def ordered(*points: int | slice) -> Float[Array, "batch corners 2"]:
         return landmarks[:, np.r_[points]]
 
     face = ordered(annotation.JAW, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17)

@@ -60,7 +60,7 @@ class TrainerSettings:
     seed: int = 0
     threads: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuses what dlib cannot train with.
 
         Raises:
@@ -149,8 +149,8 @@ def errors(
         ) from error
 
 
-def _options(dlib, settings):
-    options: Any = dlib.shape_predictor_training_options()
+def _options(dlib: Any, settings: TrainerSettings) -> Any:
+    options = dlib.shape_predictor_training_options()
     options.cascade_depth = settings.levels
     options.num_trees_per_cascade_level = settings.trees
     options.tree_depth = settings.depth
@@ -164,7 +164,9 @@ def _options(dlib, settings):
     return options
 
 
-def _errors(dlib, faces, path):
+def _errors(
+    dlib: Any, faces: labelled_faces.LabelledFaces, path: str | os.PathLike[str]
+) -> Float[np.ndarray, " faces"]:
     predictor = dlib.shape_predictor(str(path))
     rows = zip(faces.image_index, faces.boxes, strict=True)
     placed = [

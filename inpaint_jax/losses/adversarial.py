@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from inpaint_jax import types
 
@@ -103,7 +104,7 @@ def latent_match(
     directions = jax.random.normal(key, (z.shape[1], z.shape[1]))
     directions = directions / jnp.linalg.norm(directions, axis=0, keepdims=True)
 
-    def projected(points):
+    def projected(points: types.Latent) -> Float[Array, "batch directions"]:
         return jnp.concatenate([points, points @ directions], axis=1)
 
     along = projected(code)

@@ -14,7 +14,8 @@ from inpaint_jax import types
 from inpaint_jax.landmarks import annotation
 
 Points = Float[Array, "batch points 2"]
-Weights = Float[Array, "batch points"]
+PerPoint = Float[Array, "batch points"]
+Weights = PerPoint
 Pixels = float | Float[Array, ""] | types.PerExample
 """One for all faces, or one for each."""
 
@@ -171,7 +172,7 @@ def proportions(
     return jnp.sum(difference**2, axis=-1)
 
 
-def _excess(landmarks, target, threshold):
+def _excess(landmarks: Points, target: Points, threshold: Pixels) -> PerPoint:
     square = jnp.sum((landmarks - target) ** 2, axis=-1)
     # The square root has no slope at 0; where a point is at its target, it costs none.
     met = square == 0.0
@@ -179,28 +180,30 @@ def _excess(landmarks, target, threshold):
     return jax.nn.relu(distance - _per_point(threshold, distance))
 
 
-def _per_point(pixels, like):
+def _per_point(pixels: Pixels, like: jax.Array) -> Float[Array, "one_or_batch 1"]:
     return jnp.reshape(jnp.asarray(pixels, like.dtype), (-1, 1))
 
 
-def _mean(values, weights):
+def _mean(values: PerPoint, weights: Weights) -> types.PerExample:
     # Over the points; of points without any weight, 0.
     total = jnp.sum(weights, axis=1, keepdims=True)
     weights = weights / jnp.where(total > 0.0, total, 1.0)
     return jnp.sum(weights * values, axis=1)
 
 
-def _centred(points, weights):
+def _centred(points: Points, weights: Weights) -> tuple[PerPoint, PerPoint]:
     x, y = points[..., 0], points[..., 1]
     return x - _mean(x, weights)[:, None], y - _mean(y, weights)[:, None]
 
 
-def _log_relative_sizes(landmarks):
+def _log_relative_sizes(
+    landmarks: annotation.Landmarks,
+) -> Float[Array, "batch parts"]:
     parts = [_log_size(landmarks[:, part]) for part in _PARTS]
     return jnp.stack(parts, axis=-1) - _log_size(landmarks)[:, None]
 
 
-def _log_size(points):
+def _log_size(points: Points) -> types.PerExample:
     from_centre = points - jnp.mean(points, axis=1, keepdims=True)
     square = jnp.mean(jnp.sum(from_centre**2, axis=-1), axis=1)
     return 0.5 * jnp.log(jnp.maximum(square, _ONE_POINT))

@@ -31,7 +31,7 @@ class Architecture:
     features: int = 48
     kernel_size: int = 4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuses what cannot be built."""
         _ = self.body
 

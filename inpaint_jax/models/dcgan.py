@@ -71,7 +71,7 @@ class Architecture:
     generator_norm: str = "batch"
     discriminator_norm: str = "batch"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuses what cannot be built."""
         if self.image_size < 16 or 4 << self.levels != self.image_size:
             raise ValueError(
@@ -140,7 +140,9 @@ class Conv(nn.Module):
         y = convolve(x.astype(self.products), kernel.astype(self.products))
         return y.astype(jnp.float32) + bias[None, None, None]
 
-    def _divided_by_its_norm(self, kernel, train):
+    def _divided_by_its_norm(
+        self, kernel: Float[Array, "*inputs channels"], train: bool
+    ) -> Float[Array, "*inputs channels"]:
         initial = jnp.full(kernel.shape[-1:], kernel.shape[-1] ** -0.5)
         stored = self.variable("batch_stats", "right", lambda: initial)
         kernel, right = divided_by_its_norm(kernel, stored.value)
@@ -318,7 +320,7 @@ def expand(
     """Doubles 4 x 4 pixels up to the image: the body of G, within a module."""
     activate = nn.relu if architecture.activation == "relu" else leaky_relu
 
-    def normalised(x):
+    def normalised(x: jax.Array) -> jax.Array:
         return activate(batch_norm(train)(x) if norm == "batch" else x)
 
     # A pixel of the output meets a quarter of the taps only.

@@ -36,7 +36,7 @@ class Architecture:
     kernel_size: int = 4
     bottleneck: int = 256
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuses what cannot be built."""
         _ = self.body
 
@@ -98,7 +98,7 @@ class ParserArchitecture:
     features: int = 16
     classes: int = 6
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuses what cannot be built."""
         _ = self.body
 

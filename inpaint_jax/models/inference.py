@@ -8,6 +8,7 @@ the weights and the bias of the layer before it, and the kernels into the form i
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -102,7 +103,7 @@ def generator(
       products: see `Generator`.
     """
 
-    def layers(variables):
+    def layers(variables: types.Variables) -> list[Layer]:
         prepare = functools.partial(strided.prepare_conv_transpose, batch=batch)
         hidden = [
             _folded(variables, f"Conv_{i}", f"BatchNorm_{i + 1}")
@@ -124,7 +125,7 @@ def discriminator(
 ) -> Discriminator:
     """Folds a discriminator; arguments as for `generator`."""
 
-    def layers(variables):
+    def layers(variables: types.Variables) -> list[Layer]:
         prepare = functools.partial(strided.prepare_conv, batch=batch)
         convolutions = [
             _folded(variables, f"Conv_{i}", f"BatchNorm_{i - 1}")
@@ -136,12 +137,17 @@ def discriminator(
     return Discriminator(_once(layers)(variables), products)
 
 
-def _convolve(convolve, x, layer, products):
+def _convolve(
+    convolve: Callable[[strided.Batch, strided.Prepared], jax.Array],
+    x: strided.Batch,
+    layer: Layer,
+    products: dcgan.DType,
+) -> Float[Array, "batch height_out width_out channels_out"]:
     y = convolve(x.astype(products), layer.kernel)
     return y.astype(jnp.float32) + layer.bias[None, None, None]
 
 
-def _folded(variables, layer, norm=None):
+def _folded(variables: types.Variables, layer: str, norm: str | None = None) -> Layer:
     """A layer with the BatchNorm after it, if there is one."""
     kernel, bias = (variables["params"][layer][name] for name in ("kernel", "bias"))
     statistics = variables.get("batch_stats", {})
@@ -159,11 +165,17 @@ def _folded(variables, layer, norm=None):
     return Layer(kernel * broadcast, bias * scale + shift)
 
 
-def _prepared(prepare, layer, products):
+def _prepared(
+    prepare: Callable[[strided.Kernel], strided.Prepared],
+    layer: Layer,
+    products: dcgan.DType,
+) -> Layer:
     kernel = jax.tree.map(lambda x: x.astype(products), prepare(layer.kernel))
     return Layer(kernel, layer.bias)
 
 
-def _once(function):
+def _once(
+    function: Callable[[types.Variables], list[Layer]],
+) -> Callable[[types.Variables], list[Layer]]:
     """Compiles what runs once: optimising it would take longer than it runs."""
     return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})

@@ -41,7 +41,7 @@ class Architecture:
     hidden: int = 256
     points: int = 68
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuses what cannot be built."""
         if self.image_size < 16 or self.image_size % 16:
             raise ValueError(
@@ -102,7 +102,9 @@ class _Down(nn.Module):
     channels: int
 
     @nn.compact
-    def __call__(self, x, *, train):
+    def __call__(
+        self, x: Float[Array, "batch height width channels_in"], *, train: bool
+    ) -> Float[Array, "batch height//2 width//2 channels_out"]:
         kernel = self.param("kernel", _he, (4, 4, x.shape[-1], self.channels))
         return nn.relu(_norm(train)(strided.conv(x, kernel)))
 
@@ -111,7 +113,9 @@ class _Residual(nn.Module):
     """Two 3 x 3 convolutions around which the input passes (He et al. 2016)."""
 
     @nn.compact
-    def __call__(self, x, *, train):
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], *, train: bool
+    ) -> Float[Array, "batch height width channels"]:
         change = x
         for layer in range(2):
             if layer:
@@ -126,7 +130,7 @@ _he = nn.initializers.he_normal()
 _near_zero = nn.initializers.normal(stddev=1e-3)
 
 
-def _norm(train):
+def _norm(train: bool) -> nn.BatchNorm:
     return nn.BatchNorm(use_running_average=not train, momentum=0.97)
 
 

@@ -39,13 +39,13 @@ def conv(x: Batch, kernel: Kernel) -> Convolved:
     return _xla(x, kernel)
 
 
-def _xla(x, kernel):
+def _xla(x: Batch, kernel: Kernel) -> Convolved:
     return lax.conv_general_dilated(
         x, kernel, (1, 1), "VALID", dimension_numbers=_LAYOUT
     )
 
 
-def _multiply_then_shift(x, kernel):
+def _multiply_then_shift(x: Batch, kernel: Kernel) -> Convolved:
     height, width = _output_size(x, kernel)
     return functools.reduce(
         jnp.add,
@@ -56,17 +56,19 @@ def _multiply_then_shift(x, kernel):
     )
 
 
-def _kernel_gradient_xla(x, kernel, dy):
+def _kernel_gradient_xla(x: Batch, kernel: Kernel, dy: Convolved) -> Kernel:
     return jax.vjp(lambda w: _xla(x, w), kernel)[1](dy)[0]
 
 
-def _kernel_gradient_products(x, kernel, dy):
+def _kernel_gradient_products(x: Batch, kernel: Kernel, dy: Convolved) -> Kernel:
     # Each tap's gradient is one product of x with dy, displaced by the tap. Whichever
     # of the two has fewer channels is the one that is moved in memory.
     height, width = dy.shape[1:3]
     n = kernel.shape[0]
 
-    def displaced(i, j):
+    def displaced(
+        i: int, j: int
+    ) -> tuple[Batch, Float[Array, "batch height width channels_out"]]:
         if kernel.shape[3] < kernel.shape[2]:
             shift = ((0, 0), (i, n - 1 - i), (j, n - 1 - j), (0, 0))
             return x, jnp.pad(dy, shift)
@@ -78,11 +80,11 @@ def _kernel_gradient_products(x, kernel, dy):
     return jnp.stack(products).reshape(kernel.shape)
 
 
-def _forward(x, kernel):
+def _forward(x: Batch, kernel: Kernel) -> tuple[Convolved, tuple[Batch, Kernel]]:
     return conv(x, kernel), (x, kernel)
 
 
-def _backward(residuals, dy):
+def _backward(residuals: tuple[Batch, Kernel], dy: Convolved) -> tuple[Batch, Kernel]:
     x, kernel = residuals
     border = kernel.shape[0] - 1
     around = ((0, 0), (border, border), (border, border), (0, 0))
@@ -96,11 +98,11 @@ def _backward(residuals, dy):
 conv.defvjp(_forward, _backward)
 
 
-def _taps(kernel):
+def _taps(kernel: Kernel) -> list[tuple[int, int]]:
     n = kernel.shape[0]
     return [(i, j) for i in range(n) for j in range(n)]
 
 
-def _output_size(x, kernel):
+def _output_size(x: Batch, kernel: Kernel) -> tuple[int, int]:
     n = kernel.shape[0]
     return x.shape[1] - n + 1, x.shape[2] - n + 1

@@ -6,10 +6,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 Bilinear = Callable[[jax.Array, jax.Array], jax.Array]
 """(a, b) -> c, linear in a and in b, as a convolution is."""
+
+Like = tuple[tuple[Any, ...], np.dtype]
+"""Shape and dtype of an array; of an exported program a size may be a symbol."""
 
 
 def choose(*, cpu: Bilinear, default: Bilinear) -> Bilinear:
@@ -27,16 +31,16 @@ def choose(*, cpu: Bilinear, default: Bilinear) -> Bilinear:
     """
 
     @jax.custom_vjp
-    def product(a, b):
+    def product(a: jax.Array, b: jax.Array) -> jax.Array:
         return lax.platform_dependent(a, b, cpu=cpu, default=default)
 
     @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-    def to_first(like, c, b):
+    def to_first(like: Like, c: jax.Array, b: jax.Array) -> jax.Array:
         forms = (functools.partial(_to_first, form, like) for form in (cpu, default))
         return lax.platform_dependent(c, b, **dict(zip(_NAMES, forms, strict=True)))
 
     @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-    def to_second(like, a, c):
+    def to_second(like: Like, a: jax.Array, c: jax.Array) -> jax.Array:
         forms = (functools.partial(_to_second, form, like) for form in (cpu, default))
         return lax.platform_dependent(a, c, **dict(zip(_NAMES, forms, strict=True)))
 
@@ -61,13 +65,13 @@ def choose(*, cpu: Bilinear, default: Bilinear) -> Bilinear:
 _NAMES = ("cpu", "default")
 
 
-def _like(x: jax.Array) -> tuple[Any, Any]:
+def _like(x: jax.Array) -> Like:
     return x.shape, x.dtype
 
 
-def _to_first(form, like, c, b):
+def _to_first(form: Bilinear, like: Like, c: jax.Array, b: jax.Array) -> jax.Array:
     return jax.vjp(lambda a: form(a, b), jnp.zeros(*like))[1](c)[0]
 
 
-def _to_second(form, like, a, c):
+def _to_second(form: Bilinear, like: Like, a: jax.Array, c: jax.Array) -> jax.Array:
     return jax.vjp(lambda b: form(a, b), jnp.zeros(*like))[1](c)[0]

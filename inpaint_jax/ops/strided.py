@@ -14,6 +14,9 @@ implementation. A kernel that is used again and again can be put into its fast f
 once, with `prepare_conv` and `prepare_conv_transpose`.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -27,6 +30,8 @@ Kernel = Float[Array, "k k channels_in channels_out"]
 Prepared = Kernel | winograd.AtPoints
 Halved = Float[Array, "batch height//2 width//2 channels_out"]
 Doubled = Float[Array, "batch height*2 width*2 channels_out"]
+Cells = Float[Array, "n 2 n 2 channels_in channels_out"]
+"""A kernel cut into 2 x 2 cells of taps: (cell, tap in it) down, then across."""
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _LARGEST = 6  # taps a side that three cells hold, whatever the alignment
@@ -86,7 +91,9 @@ def prepare_conv_transpose(kernel: Kernel, *, batch: int) -> Prepared:
     return _prepare(kernel, batch, _aligned_phase_kernel)
 
 
-def _prepare(kernel, batch, aligned):
+def _prepare(
+    kernel: Kernel, batch: int, aligned: Callable[[Kernel], winograd.Kernel]
+) -> Prepared:
     _check(kernel)
     fast = jax.default_backend() == "cpu" and _saves_products(kernel, batch)
     return winograd.at_points(aligned(kernel)) if fast else kernel
@@ -104,7 +111,7 @@ def plain_conv_transpose(x: Batch, kernel: Kernel) -> Doubled:
     return lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_LAYOUT)
 
 
-def _conv_cells(x, kernel):
+def _conv_cells(x: Batch, kernel: Kernel) -> Halved:
     if _saves_products(kernel, x.shape[0]):
         points = winograd.at_points(_aligned_cell_kernel(kernel))
         return winograd.conv(space_to_depth(x), points)
@@ -117,7 +124,7 @@ def _conv_cells(x, kernel):
     return dense.conv(cells, _cell_kernel(_cells(kernel, (k + 1) // 2)))
 
 
-def _conv_transpose_cells(x, kernel):
+def _conv_transpose_cells(x: Batch, kernel: Kernel) -> Doubled:
     if _saves_products(kernel, x.shape[0]):
         points = winograd.at_points(_aligned_phase_kernel(kernel))
         return depth_to_space(winograd.conv(x, points))
@@ -163,48 +170,53 @@ def depth_to_space(
     )
 
 
-def _cells(kernel, cells, front=0):
-    # [n, 2, n, 2, in, out]: tap t becomes cell m, position r with 2 m + r = front + t.
+def _cells(kernel: Kernel, cells: int, front: int = 0) -> Cells:
+    # Tap t becomes cell m, position r with 2 m + r = front + t.
     lines = (front, 2 * cells - front - kernel.shape[0])
     kernel = jnp.pad(kernel, (lines, lines, (0, 0), (0, 0)))
     return kernel.reshape(cells, 2, cells, 2, *kernel.shape[2:])
 
 
-def _cell_kernel(cells):
+def _cell_kernel(cells: Cells) -> Float[Array, "n n 4*channels_in channels_out"]:
     n, _, _, _, channels_in, channels_out = cells.shape
     return cells.transpose(0, 2, 1, 3, 4, 5).reshape(
         n, n, 4 * channels_in, channels_out
     )
 
 
-def _phase_kernel(cells):
+def _phase_kernel(cells: Cells) -> Float[Array, "n n channels_in 4*channels_out"]:
     # The output pixel at position q of a cell reads the taps with r = 1 - q.
     n, _, _, _, channels_in, channels_out = cells.shape
     phases = jnp.flip(cells, (1, 3)).transpose(0, 2, 4, 1, 3, 5)
     return phases.reshape(n, n, channels_in, 4 * channels_out)
 
 
-def _aligned_cell_kernel(kernel):
+def _aligned_cell_kernel(
+    kernel: Kernel,
+) -> Float[Array, "3 3 4*channels_in channels_out"]:
     # For cells that begin at an even pixel, for which the first tap may come too early.
     first = (kernel.shape[0] - 2) // 2
     return _cell_kernel(_cells(kernel, 3, 2 - first))
 
 
-def _aligned_phase_kernel(kernel):
+def _aligned_phase_kernel(
+    kernel: Kernel,
+) -> Float[Array, "3 3 channels_in 4*channels_out"]:
     front = (kernel.shape[0] + 1) // 2
     return _phase_kernel(_cells(kernel, 3, 3 - front))
 
 
-def _saves_products(kernel, batch):
+def _saves_products(kernel: Kernel, batch: Any) -> bool:
     """Whether Winograd's form is the faster one on CPU; measured.
 
-    A batch whose size is not known, as in a program for any size, may be one image.
+    The batch is an int or a symbol: one whose size is not known, as in a program for
+    any size, may be one image.
     """
     k, narrow = kernel.shape[0], min(kernel.shape[2:]) < _WIDE
     known = 1 if jax.export.is_symbolic_dim(batch) else batch
     return k <= _LARGEST and not narrow and known >= _BATCH[k >= 5]
 
 
-def _check(kernel):
+def _check(kernel: Float[Array, "rows columns channels_in channels_out"]) -> None:
     if kernel.shape[0] != kernel.shape[1] or kernel.shape[0] < 2:
         raise ValueError(f"kernel must be square with k >= 2, got {kernel.shape}")

@@ -14,6 +14,7 @@ turned kernel, uses the kernel's values at the points as they are.
 """
 
 from collections.abc import Sequence
+from typing import SupportsInt
 
 import jax
 import jax.numpy as jnp
@@ -25,19 +26,23 @@ Kernel = Float[Array, "3 3 channels_in channels_out"]
 AtPoints = tuple[Float[Array, "_ _"], ...]
 """Values of a kernel at the 36 pairs of points, each `[channels_in, channels_out]`."""
 Convolved = Float[Array, "batch height width channels_out"]
+Tiles = Float[Array, "tiles channels"]
+"""One number of each tile and channel: there are 36 such arrays, one for each point."""
 
 _TILE, _POINTS = 4, 6
 
 
-def _transforms():
-    """What evaluates a tile and a kernel, and interpolates: [6, 6], [6, 3], [4, 6].
+def _transforms() -> tuple[
+    Float[np.ndarray, "6 6"], Float[np.ndarray, "6 3"], Float[np.ndarray, "4 6"]
+]:
+    """What evaluates a tile and a kernel, and interpolates.
 
     The rows of the kernel's are (1/p, 1, p), so that 1/p for p turns them round.
     """
     root = 0.5**0.5
     p = np.array([root, -root, -1 / root, 1 / root])
 
-    def powers(count):
+    def powers(count: int) -> Float[np.ndarray, "6 count"]:
         inner = p[:, None] ** np.arange(count)
         return np.concatenate([np.eye(count)[:1], inner, np.eye(count)[-1:]])
 
@@ -61,7 +66,7 @@ def at_points(kernel: Kernel) -> AtPoints:
     return _evaluate(_OF_KERNEL, lines)
 
 
-def _at_points_backward(_, cotangents):
+def _at_points_backward(_: None, cotangents: AtPoints) -> tuple[Kernel]:
     # Left to itself JAX would pad each of the nine summands to the whole kernel.
     lines = [cotangents[i : i + _POINTS] for i in range(0, _POINTS**2, _POINTS)]
     taps = _evaluate(_OF_KERNEL.T, lines)
@@ -87,11 +92,13 @@ def conv(x: Batch, kernel: AtPoints) -> Convolved:
     return _interpolate(products, batch, height, width)
 
 
-def _forward(x, kernel):
+def _forward(x: Batch, kernel: AtPoints) -> tuple[Convolved, tuple[Batch, AtPoints]]:
     return conv(x, kernel), (x, kernel)
 
 
-def _backward(residuals, dy):
+def _backward(
+    residuals: tuple[Batch, AtPoints], dy: Convolved
+) -> tuple[Batch, AtPoints]:
     x, kernel = residuals
     dx = conv(dy, tuple(k.T for k in reversed(kernel)))
     pairs = zip(_tiles(x), _outputs_at_points(dy), strict=True)
@@ -101,8 +108,8 @@ def _backward(residuals, dy):
 conv.defvjp(_forward, _backward)
 
 
-def _tiles(x):
-    """The overlapping 6 x 6 tiles at the points: 36 of [tiles, channels]."""
+def _tiles(x: Batch) -> list[Tiles]:
+    """The overlapping 6 x 6 tiles at the 36 points."""
     rows, columns = _tile_counts(*x.shape[1:3])
     after = (rows * _TILE - x.shape[1] + 1, columns * _TILE - x.shape[2] + 1)
     x = jnp.pad(x, ((0, 0), (1, after[0]), (1, after[1]), (0, 0)))
@@ -115,8 +122,10 @@ def _tiles(x):
     return found
 
 
-def _interpolate(products, batch, height, width):
-    """Undoes the evaluation: 36 of [tiles, channels] to [batch, H, W, channels]."""
+def _interpolate(
+    products: Sequence[Tiles], batch: SupportsInt, height: int, width: int
+) -> Convolved:
+    """Undoes the evaluation."""
     rows, columns = _tile_counts(height, width)
     products = [p.reshape(batch, rows, columns, -1) for p in products]
     lines = [
@@ -130,8 +139,8 @@ def _interpolate(products, batch, height, width):
     return y[:, :height, :width]
 
 
-def _outputs_at_points(dy):
-    """The transpose of `_interpolate`: 36 of [tiles, channels]."""
+def _outputs_at_points(dy: Convolved) -> list[Tiles]:
+    """The transpose of `_interpolate`."""
     batch, height, width, channels = dy.shape
     rows, columns = _tile_counts(height, width)
     after = ((0, 0), (0, rows * _TILE - height), (0, columns * _TILE - width), (0, 0))
@@ -144,7 +153,9 @@ def _outputs_at_points(dy):
     return found
 
 
-def _evaluate(matrix, lines):
+def _evaluate(
+    matrix: Float[np.ndarray, "points taps"], lines: Sequence[Sequence[jax.Array]]
+) -> tuple[jax.Array, ...]:
     """Applies a matrix to the rows and to the columns of a table of arrays."""
     lines = [[_combine(row, line) for row in matrix] for line in lines]
     columns = list(zip(*lines, strict=True))
@@ -161,10 +172,10 @@ def _combine(row: np.ndarray, arrays: Sequence[jax.Array]) -> jax.Array:
     return sum(terms[1:], start=terms[0])
 
 
-def _every(x, axis, first, count):
+def _every(x: jax.Array, axis: int, first: int, count: int) -> jax.Array:
     """Lines first, first + 4, ... of an axis."""
     return jax.lax.slice_in_dim(x, first, first + _TILE * (count - 1) + 1, _TILE, axis)
 
 
-def _tile_counts(height, width):
+def _tile_counts(height: int, width: int) -> tuple[int, int]:
     return -(-height // _TILE), -(-width // _TILE)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 
 from inpaint_jax import types
 from inpaint_jax.models import dcgan, inference
-from inpaint_jax.pretrained import releases
+from inpaint_jax.pretrained import kinds
 
 Encodes = Literal["nothing", "whole faces", "damaged faces"]
 """What the encoder of a model was trained on."""
@@ -40,30 +41,36 @@ class Model:
     prior: dcgan.Prior = "uniform"
 
     @property
+    def kind(self) -> kinds.Kind:
+        """What it is on disk."""
+        return KIND
+
+    @property
     def networks(self) -> dict[str, types.Variables]:
         """The variables of each network that there is."""
         found = {"generator": self.generator, "discriminator": self.discriminator}
         return found if self.encoder is None else {**found, "encoder": self.encoder}
 
-    def generate(self, z: types.Latent) -> types.Image:
-        """Maps z `[batch, z_dim]` to images; rows are independent."""
-        return self.architecture.generator().apply(self.generator, z, train=False)  # pyright: ignore[reportReturnType]
+    @property
+    def generate(self) -> jax.tree_util.Partial:
+        """G, which maps z `[batch, z_dim]` to images; see `kinds.function`."""
+        return kinds.function(self.architecture.generator(), self.generator)
 
-    def discriminate(self, image: types.Image) -> types.Logits:
-        """Maps images to logits `[batch]`; rows are independent."""
-        network = self.architecture.discriminator()
-        return network.apply(self.discriminator, image, train=False)  # pyright: ignore[reportReturnType]
+    @property
+    def discriminate(self) -> jax.tree_util.Partial:
+        """D, which maps images to logits `[batch]`; see `kinds.function`."""
+        return kinds.function(self.architecture.discriminator(), self.discriminator)
 
-    def encode(self, image: types.Image, mask: types.Mask) -> types.Latent:
-        """Maps damaged images to the z to start from; rows are independent.
+    @property
+    def encode(self) -> jax.tree_util.Partial:
+        """E, which maps damaged images and masks to the z to start from.
 
         Raises:
           ValueError: there is no encoder.
         """
         if self.encoder is None:
             raise ValueError("this model has no encoder")
-        network = self.architecture.encoder()
-        return network.apply(self.encoder, image, mask, train=False)  # pyright: ignore[reportReturnType]
+        return kinds.function(self.architecture.encoder(), self.encoder)
 
     def folded(
         self, *, batch: int, products: dcgan.DType = jnp.float32
@@ -85,23 +92,12 @@ def templates(
     architecture: dcgan.Architecture, *, encoder: bool = False
 ) -> dict[str, types.Variables]:
     """Returns the shapes of all networks' variables, without computing anything."""
-    size = architecture.image_size
-    z = jax.ShapeDtypeStruct((1, architecture.z_dim), jnp.float32)
-    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    mask = jax.ShapeDtypeStruct((1, size, size, 1), jnp.float32)
-
-    def shapes(network, *inputs):
-        return jax.eval_shape(
-            lambda *inputs: network.init(jax.random.key(0), *inputs, train=False),
-            *inputs,
-        )
-
     found = {
-        "generator": shapes(architecture.generator(), z),
-        "discriminator": shapes(architecture.discriminator(), image),
+        "generator": kinds.template(architecture.generator(), "z"),
+        "discriminator": kinds.template(architecture.discriminator(), "image"),
     }
     if encoder:
-        found["encoder"] = shapes(architecture.encoder(), image, mask)
+        found["encoder"] = kinds.template(architecture.encoder(), "image", "mask")
     return found
 
 
@@ -115,63 +111,35 @@ def load(path: str | os.PathLike[str]) -> Model:
       InputError: nothing usable is there, it does not fit its own description, or it
         holds NaN or infinite weights.
     """
-    loaded = releases.load(
-        path,
-        name="dcgan",
-        trainer="experiments.train",
-        templates=_templates_of,
-    )
-    architecture, crop, encodes, prior = _understood(loaded.description)
-    return Model(
-        architecture,
-        crop,
-        **loaded.networks,
-        source=loaded.source,
-        encodes=encodes,
-        prior=prior,
-    )
+    fields, loaded = kinds.load(path, kind=KIND)
+    return Model(**{**fields, **loaded.networks}, source=loaded.source)
 
 
-def export(
-    directory: str | os.PathLike[str], model: Model, *, provenance: dict[str, Any]
-) -> None:
-    """Writes a release, see `releases.export`.
+def _one_of(
+    name: str, choices: tuple[str, ...], default: str
+) -> Callable[[Mapping[str, Any]], str]:
+    def read(description):
+        found = description.get(name, default)
+        if found not in choices:
+            raise ValueError(f"{name} must be of {choices}, got {found!r}")
+        return found
 
-    Args:
-      directory: folder to write to; created if need be.
-      model: what to write.
-      provenance: JSON values: data, command, commit, scores.
-
-    Raises:
-      InputError: the folder cannot be written.
-    """
-    releases.export(
-        directory,
-        model.networks,
-        description={
-            "architecture": dataclasses.asdict(model.architecture),
-            "crop": model.crop,
-            "encodes": model.encodes,
-            "prior": model.prior,
-            "provenance": provenance,
-        },
-    )
+    return read
 
 
-def _templates_of(description):
-    architecture, _, encodes, _ = _understood(description)
-    return templates(architecture, encoder=encodes != "nothing")
+export = kinds.export
+"""Writes a release of a model."""
 
-
-def _understood(description):
-    architecture = dcgan.Architecture(**description["architecture"])
-    crop = int(description["crop"])
-    if crop < 1:
-        raise ValueError(f"crop must be positive, got {crop}")
-    encodes = description.get("encodes", "nothing")
-    if encodes not in get_args(Encodes):
-        raise ValueError(f"encodes must be of {get_args(Encodes)}, got {encodes!r}")
-    prior = description.get("prior", "uniform")
-    if prior not in get_args(dcgan.Prior):
-        raise ValueError(f"prior must be of {get_args(dcgan.Prior)}, got {prior!r}")
-    return architecture, crop, encodes, prior
+KIND = kinds.Kind(
+    "dcgan",
+    "experiments.train",
+    dcgan.Architecture,
+    templates=lambda architecture, *, encodes, prior: templates(
+        architecture, encoder=encodes != "nothing"
+    ),
+    extras={
+        "encodes": _one_of("encodes", get_args(Encodes), "nothing"),
+        "prior": _one_of("prior", get_args(dcgan.Prior), "uniform"),
+    },
+)
+"""What such a model is on disk."""

@@ -25,6 +25,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
 from inpaint_jax import types
 
@@ -84,13 +85,20 @@ def evolution_strategies(
     return _estimated(key, z, score, pairs, radius, jax.random.normal)
 
 
-def _estimated(key, z, score, pairs, radius, draw):
+def _estimated(
+    key: types.PRNGKey,
+    z: types.Latent,
+    score: Score,
+    pairs: int,
+    radius: float,
+    draw: Callable[..., Array],
+) -> types.PerExample:
     if pairs < 1:
         raise ValueError(f"pairs must be at least 1, got {pairs}")
     if not radius > 0.0:
         raise ValueError(f"radius must be above 0, got {radius}")
 
-    def of_row(row):
+    def of_row(row: Int[Array, ""]) -> Float[Array, "pairs z_dim"]:
         return draw(jax.random.fold_in(key, row), (pairs, z.shape[1]), z.dtype)
 
     # The score sees no tangent: it may be a call of the host, which has no derivative.
@@ -110,7 +118,9 @@ def _estimated(key, z, score, pairs, radius, draw):
 # The estimate is an argument, not something that the backward pass works out: a score
 # usually holds values of the program around it, which are gone by then.
 @jax.custom_vjp
-def _with_gradient(value, gradient, z):
+def _with_gradient(
+    value: types.PerExample, gradient: types.Latent, z: types.Latent
+) -> types.PerExample:
     del gradient, z
     return value
 

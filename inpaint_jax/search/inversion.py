@@ -32,7 +32,7 @@ def invert(
     rate = optax.cosine_decay_schedule(learning_rate, iterations)
     optimizer = optax.adam(rate)
 
-    def objective(key, z):
+    def objective(key: types.PRNGKey, z: types.Latent) -> tuple[types.PerExample, None]:
         del key
         return jnp.mean((generate(z) - image) ** 2, axis=(1, 2, 3)), None
 

@@ -23,10 +23,12 @@ from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import landmark_net
 from inpaint_jax.search import estimators
+from inpaint_jax.search.problem import Problem
 
 # Below this a point's uncertainty, in pixels, says nothing about its worth.
 _LEAST_DEVIATION = 0.25
 _HUBER_DELTA = 1.0
+_Points = Float[Array, "restarts points 2"]
 _ESTIMATORS = {"spsa": estimators.spsa, "es": estimators.evolution_strategies}
 
 
@@ -167,7 +169,7 @@ class LandmarkTerm:
         key: types.PRNGKey,
         z: types.Latent,
         generated: types.Image,
-        scene: Any,
+        problem: Problem,
         generate: types.Generate,
     ) -> types.PerExample:
         """Returns the loss of each restart.
@@ -176,28 +178,30 @@ class LandmarkTerm:
           key: of the estimators.
           z: `[restarts, z_dim]`.
           generated: G(z).
-          scene: with the image, the mask, and a `Target` as its guide.
+          problem: with the image, the mask, and a `Target`.
           generate: G, which the estimators ask for faces around z.
         """
         if self.settings.gradient == "none":
-            return self._loss(generated, scene)
+            return self._loss(generated, problem)
         return _ESTIMATORS[self.settings.gradient](
             key,
             z,
-            score=lambda z: self._loss(generate(z), scene),
+            score=lambda z: self._loss(generate(z), problem),
             pairs=self.settings.pairs,
             radius=self.settings.radius,
         )
 
-    def _loss(self, generated, scene):
-        return _compare(self.settings, self._measure(generated, scene), scene.guide)
+    def _loss(self, generated: types.Image, problem: Problem) -> types.PerExample:
+        return _compare(
+            self.settings, self._measure(generated, problem), problem.target
+        )
 
-    def _measure(self, generated, scene):
+    def _measure(self, generated: types.Image, problem: Problem) -> _Points:
         """Points of the candidates, [restarts, 68, 2]."""
-        settings, target = self.settings, scene.guide
-        mask = scene.mask.repeat(len(generated), axis=0)
+        settings, target = self.settings, problem.target
+        mask = problem.mask.repeat(len(generated), axis=0)
         if settings.input == "composite":
-            image = jnp.where(mask > 0, scene.image, generated)
+            image = jnp.where(mask > 0, problem.image, generated)
             mask = jnp.ones_like(mask)
         else:
             image = mask * generated
@@ -211,7 +215,7 @@ class LandmarkTerm:
         return prediction.round_as_dlib(prediction.predict(self.model, image, box))
 
 
-def _compare(settings, points, target):
+def _compare(settings: Settings, points: _Points, target: Target) -> types.PerExample:
     wanted = jnp.broadcast_to(target.landmarks, points.shape)
     weights = 1.0 / jnp.maximum(target.deviation, _LEAST_DEVIATION)
     weights = jnp.broadcast_to(weights, points.shape[:2])

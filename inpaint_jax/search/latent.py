@@ -84,7 +84,7 @@ def step(
     """
     key, key_step = jax.random.split(state.key)
 
-    def summed(z):
+    def summed(z: types.Latent) -> tuple[Float[Array, ""], types.PerExample]:
         # Rows are independent, so the gradient of the sum is each row's own gradient.
         loss, _ = objective(key_step, z)
         return jnp.sum(loss), loss

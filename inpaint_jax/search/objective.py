@@ -6,8 +6,8 @@ from typing import NamedTuple
 from inpaint_jax import losses, types
 from inpaint_jax.search import latent
 
-Landmark = Callable[[types.PRNGKey, types.Latent, types.Image], types.PerExample]
-"""(key, z, G(z)) -> landmark loss `[batch]`; rows do not interact."""
+Term = Callable[[types.PRNGKey, types.Latent, types.Image], types.PerExample]
+"""(key, z, G(z)) -> a loss `[batch]`; rows do not interact."""
 
 
 class LossTerms(NamedTuple):
@@ -17,11 +17,13 @@ class LossTerms(NamedTuple):
       context: eq. 16.
       prior: eq. 19, without its lambda.
       landmark: eqs. 17 and 18 or what stands for them; None without it.
+      term: a loss of one's own, which eq. 20 does not have; None without it.
     """
 
     context: types.PerExample
     prior: types.PerExample
     landmark: types.PerExample | None
+    term: types.PerExample | None = None
 
 
 def make(
@@ -35,7 +37,8 @@ def make(
     lambda_landmark: float = 0.0,
     normalised: bool = False,
     saturating: bool = False,
-    landmark: Landmark | None = None,
+    landmark: Term | None = None,
+    term: Term | None = None,
 ) -> latent.Objective:
     """Returns eq. 20.
 
@@ -50,12 +53,15 @@ def make(
       normalised: as in `losses.image.context`.
       saturating: as in `losses.image.prior`.
       landmark: the landmark loss, see `landmark_term`; None leaves it out.
+      term: a loss of one's own, added as it is.
 
     Returns:
       (key, z `[batch, z_dim]`) -> (loss `[batch]`, LossTerms).
     """
 
-    def objective(key, z):
+    def objective(
+        key: types.PRNGKey, z: types.Latent
+    ) -> tuple[types.PerExample, LossTerms]:
         generated = generate(z)
         terms = LossTerms(
             context=losses.image.context(
@@ -63,10 +69,13 @@ def make(
             ),
             prior=losses.image.prior(discriminate(generated), saturating=saturating),
             landmark=None if landmark is None else landmark(key, z, generated),
+            term=None if term is None else term(key, z, generated),
         )
         loss = lambda_context * terms.context + lambda_prior * terms.prior
         if terms.landmark is not None:
             loss = loss + lambda_landmark * terms.landmark
+        if terms.term is not None:
+            loss = loss + terms.term
         return loss, terms
 
     return objective

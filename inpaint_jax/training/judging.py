@@ -98,6 +98,29 @@ def judge(
     )
     seen_real = view(key_real, real)
     seen_fake, back = jax.vjp(functools.partial(view, key_fake), fake)
+    judged = judge_seen(
+        variables,
+        seen_real,
+        seen_fake,
+        network=network,
+        rules=rules,
+        penalty=penalty,
+        penalised=penalised,
+    )
+    return judged._replace(toward_fooled=back(judged.toward_fooled)[0])
+
+
+def judge_seen(
+    variables: types.Variables,
+    real: types.Image,
+    fake: types.Image,
+    *,
+    network: nn.Module,
+    rules: Rules,
+    penalty: Float[Array, ""] | float = 1.0,
+    penalised: Bool[Array, ""] | bool = True,
+) -> Judged:
+    """Lets D judge images just as they are; see `judge`."""
 
     def run(params, image):
         return network.apply(
@@ -106,11 +129,9 @@ def judge(
 
     params = variables["params"]
     real_logits, real_pullback, real_updated = jax.vjp(
-        lambda p: run(p, seen_real), params, has_aux=True
+        lambda p: run(p, real), params, has_aux=True
     )
-    fake_logits, fake_pullback, fake_updated = jax.vjp(
-        run, params, seen_fake, has_aux=True
-    )
+    fake_logits, fake_pullback, fake_updated = jax.vjp(run, params, fake, has_aux=True)
     of_discriminator, of_generator = _losses(rules)
     (toward_real, toward_fake), discriminator_loss = _gradient(
         of_discriminator, real_logits, fake_logits
@@ -126,8 +147,8 @@ def judge(
         slope, smoother = _penalty(
             lambda p, image: run(p, image)[0],
             params,
-            seen_real,
-            seen_fake,
+            real,
+            fake,
             rules=rules,
             penalised=penalised,
         )
@@ -135,7 +156,7 @@ def judge(
         gradient = jax.tree.map(lambda g, s: g + scale * s, gradient, smoother)
     return Judged(
         gradient=gradient,
-        toward_fooled=back(fake_pullback(toward_fooled)[1])[0],
+        toward_fooled=fake_pullback(toward_fooled)[1],
         updated=jax.tree.map(lambda a, b: 0.5 * (a + b), real_updated, fake_updated),
         real_logits=real_logits,
         fake_logits=fake_logits,

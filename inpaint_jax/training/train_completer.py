@@ -15,10 +15,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
 
-from inpaint_jax import losses, types
+from inpaint_jax import types
 from inpaint_jax.images import augmentation, masks, pixels
 from inpaint_jax.models import context_encoder, dcgan, face_completion
-from inpaint_jax.training import descent
+from inpaint_jax.training import descent, judging
+
+# Of both critics; one-sided label smoothing (Salimans et al. 2016).
+_CRITIC = judging.Rules(real_label=0.9)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,11 +129,11 @@ def train_step(
     key: types.PRNGKey,
     state: CompleterState,
     images: types.ImageBytes,
-    parser: jax.tree_util.Partial | None,
     progress: descent.Progress = 0.0,
     *,
     players: Players,
     rules: Rules,
+    parser: jax.tree_util.Partial | None = None,
 ) -> tuple[CompleterState, CompleterInfo]:
     """Moves completer and critics once, from the same point, on one batch.
 
@@ -138,10 +141,10 @@ def train_step(
       key: of the flips and the masks.
       state: where they are.
       images: whole faces, uint8 `[batch, H, W, 3]`.
-      parser: image -> logits of its parts; None if it has no weight.
       progress: how much of the training is over; the completer's rate falls to 0.
       players: networks and optimizers.
       rules: what they minimise.
+      parser: image -> logits of its parts; None if it has no weight.
 
     Returns:
       The next state, and what happened.
@@ -165,7 +168,9 @@ def train_step(
     # Seen by the critics and the parser as the user will see it.
     whole = jnp.where(mask > 0, image, drawn)
     judged = {
-        name: _judge(name, state.critics[name], image, whole, mask, players=players)
+        name: _judge(
+            name, state.critics[name], image, whole, mask, network=players.critic
+        )
         for name in rules.critics
     }
     toward_fooled = sum(
@@ -177,7 +182,8 @@ def train_step(
     )(drawn)
     gradients = {"completer": pullback(toward_true + (1.0 - mask) * toward_fooled)[0]}
     gradients |= {name: each.gradient for name, each in judged.items()}
-    all_stats = {"completer": stats} | {n: each.stats for n, each in judged.items()}
+    all_stats = {"completer": stats}
+    all_stats |= {name: each.updated["batch_stats"] for name, each in judged.items()}
     before = {"completer": state.completer, **state.critics}
     moved, moments = {}, {}
     for name, variables in before.items():
@@ -193,9 +199,11 @@ def train_step(
     nothing = jnp.zeros(batch)
     info = CompleterInfo(
         error=error,
-        fooled=sum((w * judged[n].fooled for n, w in rules.critics.items()), nothing),
+        fooled=sum(
+            (w * judged[n].generator_loss for n, w in rules.critics.items()), nothing
+        ),
         parsing=parsing,
-        critic_loss=sum((each.loss for each in judged.values()), nothing),
+        critic_loss=sum((each.discriminator_loss for each in judged.values()), nothing),
     )
     completer = moved.pop("completer")
     return CompleterState(state.step + 1, completer, moved, moments), info
@@ -266,49 +274,18 @@ def _mean_over(values, weights):
     return jnp.sum(weights * values, axis=(1, 2, 3)) / jnp.maximum(total, 1.0)
 
 
-class _Judged(NamedTuple):
-    gradient: Any
-    toward_fooled: Any
-    stats: Any
-    fooled: Any
-    loss: Any
-
-
-def _judge(name, critic, image, whole, mask, *, players):
-    """A critic's gradient, and how the completed image must change to fool it."""
+def _judge(
+    name: str,
+    critic: types.Variables,
+    image: types.Image,
+    whole: types.Image,
+    mask: types.Mask,
+    *,
+    network: dcgan.Discriminator,
+) -> judging.Judged:
+    """Lets a critic judge what it sees of the true and of the completed image."""
     seen = (1.0 - mask) if name == "local" else jnp.ones_like(mask)
-
-    def judge(params, x):
-        logits, updated = players.critic.apply(
-            {**critic, "params": params}, seen * x, train=True, mutable=["batch_stats"]
-        )
-        return logits, updated["batch_stats"]
-
-    params = critic["params"]
-    real, real_pullback, real_stats = jax.vjp(
-        lambda p: judge(p, image), params, has_aux=True
+    judged = judging.judge_seen(
+        critic, seen * image, seen * whole, network=network, rules=_CRITIC
     )
-    fake, fake_pullback, fake_stats = jax.vjp(judge, params, whole, has_aux=True)
-
-    def objective(real, fake):
-        each = losses.adversarial.discriminator(real, fake, real_label=0.9)
-        return jnp.mean(each), each
-
-    toward, loss = jax.grad(objective, argnums=(0, 1), has_aux=True)(real, fake)
-    fooled, toward_fooled = (
-        losses.adversarial.generator(fake),
-        jax.grad(_mean_fooled)(fake),
-    )
-    return _Judged(
-        gradient=jax.tree.map(
-            jnp.add, real_pullback(toward[0])[0], fake_pullback(toward[1])[0]
-        ),
-        toward_fooled=fake_pullback(toward_fooled)[1],
-        stats=jax.tree.map(lambda a, b: 0.5 * (a + b), real_stats, fake_stats),
-        fooled=fooled,
-        loss=loss,
-    )
-
-
-def _mean_fooled(logits):
-    return jnp.mean(losses.adversarial.generator(logits))
+    return judged._replace(toward_fooled=seen * judged.toward_fooled)

@@ -4,31 +4,16 @@ G is fixed. From a face under a random mask, the encoder guesses a z whose G(z) 
 the whole face and, where the search will look hardest, like what is around the hole.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int
 
 from inpaint_jax import losses, types
 from inpaint_jax.images import augmentation, masks, pixels
 from inpaint_jax.models import dcgan
-from inpaint_jax.training import descent
-
-
-class EncoderState(NamedTuple):
-    """Exactly what the next training step needs.
-
-    Attributes:
-      step: number of steps taken, int32 scalar.
-      variables: {"params", "batch_stats"} of the encoder.
-      moments: state of the optimizer.
-    """
-
-    step: Int[Array, ""]
-    variables: types.Variables
-    moments: Any
+from inpaint_jax.training import descent, supervised
 
 
 class EncoderInfo(NamedTuple):
@@ -43,17 +28,6 @@ class EncoderInfo(NamedTuple):
     context: types.PerExample
 
 
-def init(
-    variables: types.Variables, *, optimizer: optax.GradientTransformation
-) -> EncoderState:
-    """Returns the state that starts from an encoder's variables."""
-    return EncoderState(
-        step=jnp.zeros((), jnp.int32),
-        variables=variables,
-        moments=optimizer.init(variables["params"]),
-    )
-
-
 def fresh(key: types.PRNGKey, *, encoder: dcgan.Encoder) -> types.Variables:
     """Returns an encoder that has learnt nothing, weights N(0, 0.02)."""
     size = encoder.architecture.image_size
@@ -63,7 +37,7 @@ def fresh(key: types.PRNGKey, *, encoder: dcgan.Encoder) -> types.Variables:
 
 def train_step(
     key: types.PRNGKey,
-    state: EncoderState,
+    state: supervised.State,
     images: types.ImageBytes,
     progress: descent.Progress = 0.0,
     *,
@@ -71,7 +45,7 @@ def train_step(
     generate: types.Generate,
     optimizer: optax.GradientTransformation,
     window: int = 21,
-) -> tuple[EncoderState, EncoderInfo]:
+) -> tuple[supervised.State, EncoderInfo]:
     """Moves the encoder once.
 
     Args:
@@ -93,29 +67,16 @@ def train_step(
     mask = masks.sample(key_mask, batch, (height, width))
     weights = masks.context_weights(mask, window=window)
 
-    def objective(params):
+    def objective(variables):
         z, updated = encoder.apply(
-            {**state.variables, "params": params},
-            image,
-            mask,
-            train=True,
-            mutable=["batch_stats"],
+            variables, image, mask, train=True, mutable=["batch_stats"]
         )
         generated = generate(z)
         info = EncoderInfo(
             error=jnp.mean(jnp.abs(generated - image), axis=(1, 2, 3)),
             context=losses.image.context(generated, image, weights, normalised=True),
         )
-        return jnp.mean(info.error + info.context), (info, updated["batch_stats"])
+        return jnp.mean(info.error + info.context), (info, updated)
 
-    params = state.variables["params"]
-    gradient, (info, stats) = jax.grad(objective, has_aux=True)(params)
-    params, moments = descent.move(
-        optimizer, params, gradient, state.moments, rate=descent.cosine(progress)
-    )
-    next_state = EncoderState(
-        step=state.step + 1,
-        variables={"params": params, "batch_stats": stats},
-        moments=moments,
-    )
-    return next_state, info
+    rate = descent.cosine(progress)
+    return supervised.step(state, objective, optimizer=optimizer, rate=rate)

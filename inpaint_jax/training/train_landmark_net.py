@@ -1,35 +1,21 @@
 """Training of the landmark net: faces with known points, damaged in every way."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from inpaint_jax import types
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.landmarks import annotation
 from inpaint_jax.models import landmark_net
-from inpaint_jax.training import descent
+from inpaint_jax.training import descent, supervised
 
 _MAX_SHIFT = 1
 _WARM = 0.025  # share of the training in which the rate rises
 _MAX_CONTRAST, _MAX_BRIGHTNESS = 0.1, 0.1
-
-
-class FitState(NamedTuple):
-    """Exactly what the next training step needs.
-
-    Attributes:
-      step: number of steps taken, int32 scalar.
-      variables: {"params", "batch_stats"} of the net.
-      moments: state of the optimizer.
-    """
-
-    step: Int[Array, ""]
-    variables: types.Variables
-    moments: Any
 
 
 class FitInfo(NamedTuple):
@@ -50,7 +36,7 @@ def init(
     *,
     architecture: landmark_net.Architecture,
     optimizer: optax.GradientTransformation,
-) -> FitState:
+) -> supervised.State:
     """Returns a net that places the mean shape in every face.
 
     Args:
@@ -64,23 +50,20 @@ def init(
     variables = architecture.network().init(key, image, mask, train=False)
     place = {**variables["params"]["to_points"], "bias": mean.reshape(-1) / size}
     params = {**variables["params"], "to_points": place}
-    return FitState(
-        step=jnp.zeros((), jnp.int32),
-        variables={"params": params, "batch_stats": variables["batch_stats"]},
-        moments=optimizer.init(params),
-    )
+    variables = {"params": params, "batch_stats": variables["batch_stats"]}
+    return supervised.init(variables, optimizer=optimizer)
 
 
 def train_step(
     key: types.PRNGKey,
-    state: FitState,
+    state: supervised.State,
     images: types.ImageBytes,
     landmarks: landmark_net.Landmarks,
     progress: descent.Progress = _WARM,
     *,
     architecture: landmark_net.Architecture,
     optimizer: optax.GradientTransformation,
-) -> tuple[FitState, FitInfo]:
+) -> tuple[supervised.State, FitInfo]:
     """Moves the weights once.
 
     The loss is the likelihood, which teaches the net how sure to be, and the plain
@@ -103,13 +86,9 @@ def train_step(
     batch, height, width, _ = image.shape
     mask = masks.sample(key_mask, batch, (height, width))
 
-    def objective(params):
+    def objective(variables):
         (points, whitening), updated = architecture.network().apply(
-            {**state.variables, "params": params},
-            image,
-            mask,
-            train=True,
-            mutable=["batch_stats"],
+            variables, image, mask, train=True, mutable=["batch_stats"]
         )
         info = FitInfo(
             likelihood=jnp.mean(
@@ -117,18 +96,10 @@ def train_step(
             ),
             error=jnp.mean(_distance(points, truth), axis=1),
         )
-        return jnp.mean(info.likelihood + info.error), (info, updated["batch_stats"])
+        return jnp.mean(info.likelihood + info.error), (info, updated)
 
-    params = state.variables["params"]
-    gradient, (info, stats) = jax.grad(objective, has_aux=True)(params)
     rate = descent.warm_cosine(progress, warm=_WARM)
-    moved, moments = descent.move(optimizer, params, gradient, state.moments, rate=rate)
-    next_state = FitState(
-        step=state.step + 1,
-        variables={"params": moved, "batch_stats": stats},
-        moments=moments,
-    )
-    return next_state, info
+    return supervised.step(state, objective, optimizer=optimizer, rate=rate)
 
 
 def random_view(

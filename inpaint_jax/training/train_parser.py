@@ -1,6 +1,6 @@
 """Training of the parser that face completion (Li et al. 2017) is judged by."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,21 +10,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from inpaint_jax import types
 from inpaint_jax.images import pixels
 from inpaint_jax.models import face_completion
-from inpaint_jax.training import descent
-
-
-class ParserState(NamedTuple):
-    """Exactly what the next training step needs.
-
-    Attributes:
-      step: number of steps taken, int32 scalar.
-      variables: {"params", "batch_stats"} of the parser.
-      moments: state of the optimizer.
-    """
-
-    step: Int[Array, ""]
-    variables: types.Variables
-    moments: Any
+from inpaint_jax.training import descent, supervised
 
 
 class ParserInfo(NamedTuple):
@@ -44,7 +30,7 @@ def init(
     *,
     parser: face_completion.Parser,
     optimizer: optax.GradientTransformation,
-) -> ParserState:
+) -> supervised.State:
     """Returns a parser that has learnt nothing.
 
     Args:
@@ -54,20 +40,19 @@ def init(
     """
     size = parser.architecture.image_size
     variables = parser.init(key, jnp.zeros((1, size, size, 3)), train=False)
-    moments = optimizer.init(variables["params"])
-    return ParserState(jnp.zeros((), jnp.int32), variables, moments)
+    return supervised.init(variables, optimizer=optimizer)
 
 
 def train_step(
     key: types.PRNGKey,
-    state: ParserState,
+    state: supervised.State,
     images: types.ImageBytes,
     parsing: UInt8[Array, "batch height width"],
     progress: descent.Progress = 0.0,
     *,
     parser: face_completion.Parser,
     optimizer: optax.GradientTransformation,
-) -> tuple[ParserState, ParserInfo]:
+) -> tuple[supervised.State, ParserInfo]:
     """Moves the parser once.
 
     Args:
@@ -87,26 +72,18 @@ def train_step(
     image = jnp.where(mirror[..., None], image[:, :, ::-1], image)
     truth = jnp.where(mirror, parsing[:, :, ::-1], parsing).astype(jnp.int32)
 
-    def objective(params):
+    def objective(variables):
         logits, updated = parser.apply(
-            {**state.variables, "params": params},
-            image,
-            train=True,
-            mutable=["batch_stats"],
+            variables, image, train=True, mutable=["batch_stats"]
         )
         entropy = optax.softmax_cross_entropy_with_integer_labels(logits, truth)
         info = ParserInfo(
             entropy=jnp.mean(entropy, axis=(1, 2)), wrong=_share(logits, truth)
         )
-        return jnp.mean(info.entropy), (info, updated["batch_stats"])
+        return jnp.mean(info.entropy), (info, updated)
 
-    params = state.variables["params"]
-    gradient, (info, stats) = jax.grad(objective, has_aux=True)(params)
-    params, moments = descent.move(
-        optimizer, params, gradient, state.moments, rate=descent.cosine(progress)
-    )
-    variables = {"params": params, "batch_stats": stats}
-    return ParserState(state.step + 1, variables, moments), info
+    rate = descent.cosine(progress)
+    return supervised.step(state, objective, optimizer=optimizer, rate=rate)
 
 
 def _share(

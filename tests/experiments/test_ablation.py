@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import dataclasses
 import json
 import pathlib
 import subprocess
@@ -13,7 +12,13 @@ import numpy as np
 import pytest
 
 from experiments.common import cases
-from experiments.evaluation import ablation_run, ablation_table, scoring
+from experiments.evaluation import (
+    ablation_pairs,
+    ablation_report,
+    ablation_run,
+    ablation_units,
+    scoring,
+)
 from experiments.search import budgets, methods
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
@@ -61,24 +66,29 @@ def call(bench):
         apart = np.abs(completed.astype(float) - truth).mean(axis=(1, 2, 3))
         return {name: apart + i for i, name in enumerate(scoring.COLUMNS)}
 
-    def run(folder, *given, variants=(NONE, OTHER), **changes):
+    paths, holes = (
+        sorted(faces.iterdir()),
+        [cases.read_hole("centre", hole_is_white=True)],
+    )
+    originals = cases.Originals(paths, model.crop, TINY.image_size)
+
+    def run(folder, *given, variants=(NONE, OTHER), seeds=2):
         with jax.numpy_dtype_promotion("standard"):
-            wanted = ablation_run.Run(
-                variants=ablation_run.parse(variants),
-                paths=sorted(faces.iterdir()),
-                holes=[cases.read_hole("centre", hole_is_white=True)],
-                seeds=2,
+            usual = methods.parse("usual", [*QUICK, *given])
+            wanted = ablation_run.parse(variants)
+            prepared = ablation_run.prepare(wanted, model, usual, at_once=3)
+            units = ablation_units.Units(folder / "parts", holes, seeds)
+            common = (originals, units)
+            plans = ablation_run.agree(
+                folder / "protocol.json",
+                prepared,
+                *common,
+                source={},
                 at_once=3,
-                output=folder,
-                model=model,
                 equal="time",
-                usual=methods.parse("usual", [*QUICK, *given]),
             )
-            wanted = dataclasses.replace(wanted, **changes)
-            prepared = ablation_run.prepare(wanted)
-            plans = ablation_run.agree(wanted, prepared)
-            ablation_run.search(wanted, plans)
-            ablation_run.write(wanted, prepared, plans)
+            ablation_run.search(prepared, plans, model, *common, at_once=3)
+            ablation_report.write(folder, prepared, plans, units, equal="time")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scoring, "truth", lambda images, crop: images)
@@ -106,6 +116,7 @@ def counted(*, killed_at=None):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(methods, "complete", complete)
+        patch.setattr(methods, "warm_up", lambda *a, at_once: None)
         yield units
 
 
@@ -202,7 +213,7 @@ def test_the_flag_file_holds_the_variants_in_question():
     lines = FLAGS.read_text().splitlines()
     given = [line.removeprefix("--variant=") for line in lines if "--variant=" in line]
     found = ablation_run.parse(given)
-    assert len(found) == 11 and next(iter(found)) == ablation_table.BASELINE
+    assert len(found) == 11 and next(iter(found)) == ablation_pairs.BASELINE
     assert [n for n, flags in found.items() if "--allow_oracle" in flags] == ["oracle"]
     for name, arguments in found.items():
         assert ("--landmark_term=none" in arguments) == (name == "none")

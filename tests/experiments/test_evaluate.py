@@ -8,7 +8,7 @@ import pytest
 
 from inpaint_jax.io import files
 from inpaint_jax.models import context_encoder, dcgan
-from inpaint_jax.pretrained import feed_forward, weights
+from inpaint_jax.pretrained import networks, weights
 from tests import drawn
 
 pytest.importorskip("dlib")
@@ -28,10 +28,8 @@ def bench(tmp_path_factory):
         TINY, 128, **drawn.variables(weights.templates(TINY)), source={}
     )
     weights.export(folder / "tiny", model, provenance={})
-    network = feed_forward.FeedForward(
-        CE, 128, drawn.variables(feed_forward.template(CE)), {}
-    )
-    feed_forward.export(folder / "ce", network, provenance={})
+    network = networks.Pretrained(CE, 128, drawn.variables(networks.template(CE)), {})
+    networks.export(folder / "ce", network, provenance={})
     (folder / "faces").mkdir()
     portrait = (files.ASSETS / "portrait.png").read_bytes()
     (folder / "faces" / "portrait.png").write_bytes(portrait)

@@ -15,7 +15,7 @@ import pytest
 from experiments.training import release_files, release_plan
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import data
-from inpaint_jax.pretrained import feed_forward, landmark_predictor, weights
+from inpaint_jax.pretrained import networks, weights
 from tests import drawn
 from tests.experiments import launcher
 
@@ -120,9 +120,9 @@ def test_each_network_can_be_installed_and_read(released, tmp_path):
     assert len(said) == len(release_files.RELEASES)
     model = weights.load(tmp_path / "dcgan")
     assert model.encodes == "damaged faces" and model.architecture.image_size == SIZE
-    assert landmark_predictor.load(tmp_path / "landmark_net").spread > 0
+    assert networks.load(tmp_path / "landmark_net", model="landmark_net").spread > 0
     for name in ("ce", "gfc"):
-        assert feed_forward.load(tmp_path / name, model=name).crop == 128
+        assert networks.load(tmp_path / name, model=name).crop == 128
 
 
 def test_started_again_it_trains_nothing(released, environment, material):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inpaint_jax.io import files
-from inpaint_jax.pretrained import feed_forward
+from inpaint_jax.pretrained import networks
 from tests import drawn
 from tests.experiments import launcher
 
@@ -70,7 +70,7 @@ def test_the_parser_learns_from_landmarks(parser):
     assert all(0 < line["wrong"] < 1 for line in logged(parser))
     with np.load(parser / "labels.npz") as labels:
         assert labels["landmarks"].shape == (9, 68, 2)
-    assert feed_forward.load(parser, model="parser").model == "parser"
+    assert networks.load(parser, model="parser").model == "parser"
 
 
 def test_gfc_is_judged_by_critics_and_parser(gfc):
@@ -81,7 +81,7 @@ def test_gfc_is_judged_by_critics_and_parser(gfc):
 
 def test_a_release_says_how_it_was_made(gfc):
     release = gfc.parent / "release"
-    network = feed_forward.load(release, model="gfc")
+    network = networks.load(release, model="gfc")
     assert network.architecture.bottleneck == 5
     made = json.loads((release / "model.json").read_text())["provenance"]
     assert made["steps"] == STEPS and made["images"] == 9

@@ -23,7 +23,7 @@ from inpaint_jax.io import checkpoints
 from inpaint_jax.landmarks import annotation, dlib_host
 from inpaint_jax.landmarks.cascade import model_file, shape_model
 from inpaint_jax.models import landmark_net
-from inpaint_jax.pretrained import landmark_predictor
+from inpaint_jax.pretrained import networks
 from inpaint_jax.training import train_landmark_net
 from tests.experiments import launcher
 
@@ -176,7 +176,9 @@ def test_effective_flags_name_every_setting(undisturbed, usual):
 
 def test_export_writes_a_release_of_the_run(undisturbed):
     _, run_dir, release = undisturbed
-    exported, trained = map(landmark_predictor.load, (release, run_dir))
+    exported, trained = (
+        networks.load(path, model="landmark_net") for path in (release, run_dir)
+    )
     assert exported.architecture == trained.architecture == TINY
     assert exported.crop == trained.crop == 128
     for half, full in zip(

@@ -172,3 +172,13 @@ def test_the_result_is_an_image():
     for sign in (1, -1):
         got = poisson(*map(jnp.asarray, (sign * generated, sign * image, mask)))
         np.testing.assert_array_equal(got, sign * image)
+
+
+def test_the_mean_colour_is_that_of_the_known_pixels_alone():
+    image, _ = pictures()
+    mask = MASKS["inside"][None]
+    hidden = np.where(mask > 0, image, np.nan)
+    expected = image[0][mask[0, ..., 0] > 0].mean(axis=0)
+    found = blending.mean_colour(jnp.asarray(hidden), jnp.asarray(mask))
+    assert found.shape == image.shape
+    np.testing.assert_allclose(found, np.broadcast_to(expected, image.shape), atol=1e-6)

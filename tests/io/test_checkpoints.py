@@ -194,7 +194,7 @@ def test_the_lock_goes_when_the_block_raises(run_dir):
 def test_the_lock_goes_with_a_killed_process(run_dir):
     code = (
         "import sys, time\n"
-        "from inpaint_jax import checkpoints\n"
+        "from inpaint_jax.io import checkpoints\n"
         "with checkpoints.opened(sys.argv[1]):\n"
         "    print('open', flush=True)\n"
         "    time.sleep(60)\n"

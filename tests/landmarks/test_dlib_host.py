@@ -253,14 +253,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from inpaint_jax import runtime
-from inpaint_jax.landmarks import host
+from inpaint_jax.landmarks import dlib_host
 
 if sys.argv[2] == "configure":
     runtime.configure()
-predictor = host.Predictor(sys.argv[1])
+predictor = dlib_host.Predictor(sys.argv[1])
 image = jax.random.uniform(jax.random.key(0), (16, 64, 64, 3), minval=-1.0)
 box = jnp.tile(jnp.array([[9, 23, 54, 68]]), (16, 1))
-call = jax.jit(lambda x: host.predict_in_graph(predictor, jnp.tanh(3.0 * x), box))
+call = jax.jit(lambda x: dlib_host.predict_in_graph(predictor, jnp.tanh(3.0 * x), box))
 for _ in range(20):
     points, status = call(image)
     image = image + 1e-3 * jnp.mean(points)

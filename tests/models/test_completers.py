@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inpaint_jax.models import context_encoder, face_completion
-from inpaint_jax.pretrained import feed_forward
+from inpaint_jax.pretrained import networks
 from tests import drawn
 
 SIZE = 16
@@ -18,8 +18,8 @@ ARCHITECTURES = [
 
 @pytest.fixture(scope="module", params=ARCHITECTURES, ids=["ce", "gfc"])
 def network(request):
-    variables = drawn.variables(feed_forward.template(request.param))
-    apply = feed_forward.FeedForward(request.param, 128, variables, {}).apply
+    variables = drawn.variables(networks.template(request.param))
+    apply = networks.Pretrained(request.param, 128, variables, {}).apply
     return jax.jit(apply)
 
 
@@ -59,27 +59,25 @@ def test_rows_are_on_their_own(network, scene):
 
 def test_the_context_encoder_carries_each_channel_across_by_its_own_matrix():
     a = ARCHITECTURES[0]
-    params = feed_forward.template(a)["params"]
+    params = networks.template(a)["params"]
     assert params["across"].shape == (a.body.deepest, 16, 16)
     assert params["between"]["kernel"].shape == (a.body.deepest,) * 2
 
 
 def test_face_completion_passes_through_a_narrow_layer():
-    params = feed_forward.template(ARCHITECTURES[1])["params"]
+    params = networks.template(ARCHITECTURES[1])["params"]
     assert params["gather"]["kernel"].shape[1] == 5
 
 
 def test_the_parser_gives_logits_of_every_class():
     a = face_completion.ParserArchitecture(image_size=SIZE, features=4)
-    parser = feed_forward.FeedForward(
-        a, 128, drawn.variables(feed_forward.template(a)), {}
-    )
+    parser = networks.Pretrained(a, 128, drawn.variables(networks.template(a)), {})
     found = parser.apply(jnp.zeros((2, SIZE, SIZE, 3)))
     assert found.shape == (2, SIZE, SIZE, 6)
 
 
 @pytest.mark.parametrize("size", [15, 24])
 def test_other_sizes_are_refused(size):
-    for kind in feed_forward.ARCHITECTURES.values():
+    for name in ("ce", "gfc", "parser"):
         with pytest.raises(ValueError, match=str(size)):
-            kind(image_size=size)
+            networks.KINDS[name].architecture(image_size=size)

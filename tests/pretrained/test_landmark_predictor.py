@@ -13,7 +13,7 @@ import safetensors.numpy
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, files
 from inpaint_jax.models import landmark_net
-from inpaint_jax.pretrained import landmark_predictor
+from inpaint_jax.pretrained import landmark_predictor, networks
 from tests import drawn
 
 TINY = landmark_net.Architecture(image_size=16, features=4, hidden=8)
@@ -23,13 +23,14 @@ RELEASE = files.ASSETS / "landmark_net"
 
 @functools.cache
 def tiny_variables():
-    return drawn.variables(landmark_predictor.template(TINY))
+    return drawn.variables(networks.template(TINY))
+
+
+load = functools.partial(networks.load, model="landmark_net")
 
 
 def tiny_net():
-    return landmark_predictor.LandmarkPredictor(
-        TINY, CROP, tiny_variables(), SPREAD, source={}
-    )
+    return networks.Pretrained(TINY, CROP, tiny_variables(), {}, SPREAD)
 
 
 # Programs that run for a moment: optimising them would take longer.
@@ -41,8 +42,8 @@ apply = quickly(functools.partial(TINY.network().apply, train=False))
 
 @functools.partial(quickly, static_argnames="spread")
 def predict(variables, image, mask, spread):
-    net = landmark_predictor.LandmarkPredictor(TINY, CROP, variables, spread, {})
-    return net.predict(image, mask)
+    net = networks.Pretrained(TINY, CROP, variables, {}, spread)
+    return landmark_predictor.place(net)(image, mask)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def faces():
 @pytest.fixture
 def release(tmp_path):
     provenance = {"data": "noise"}
-    landmark_predictor.export(tmp_path / "tiny", tiny_net(), provenance=provenance)
+    networks.export(tmp_path / "tiny", tiny_net(), provenance=provenance)
     return tmp_path / "tiny"
 
 
@@ -69,14 +70,14 @@ def rewrite(release, **changes):
 
 def refusal(path):
     with pytest.raises(InputError) as caught:
-        landmark_predictor.load(path)
+        load(path)
     message = str(caught.value)
     assert str(path) in message and "\n" not in message
     return message
 
 
 def test_a_release_is_the_net_in_half_precision(release):
-    net, loaded = tiny_net(), landmark_predictor.load(release)
+    net, loaded = tiny_net(), load(release)
     assert loaded.architecture == TINY
     assert (loaded.crop, loaded.spread) == (CROP, SPREAD)
     assert loaded.source["path"] == "tiny"
@@ -90,7 +91,7 @@ def test_a_release_is_the_net_in_half_precision(release):
 
 def test_a_released_net_places_the_same_points(release, faces):
     expected = predict(tiny_variables(), *faces, SPREAD)
-    found = predict(landmark_predictor.load(release).variables, *faces, SPREAD)
+    found = predict(load(release).variables, *faces, SPREAD)
     assert np.ptp(expected[0], axis=0).mean() > 2  # px, from face to face
     np.testing.assert_allclose(found[0], expected[0], atol=0.2)
     np.testing.assert_allclose(found[1], expected[1], rtol=0.02, atol=0.01)
@@ -103,11 +104,11 @@ def test_description_holds_architecture_and_provenance(release):
 
 
 def test_a_loaded_net_can_be_exported_without_loss(release, tmp_path):
-    loaded = landmark_predictor.load(release)
-    landmark_predictor.export(tmp_path / "again", loaded, provenance={})
+    loaded = load(release)
+    networks.export(tmp_path / "again", loaded, provenance={})
     one, other = (f / "net.safetensors" for f in (release, tmp_path / "again"))
     assert one.read_bytes() == other.read_bytes()
-    assert landmark_predictor.load(tmp_path / "again").spread == SPREAD
+    assert load(tmp_path / "again").spread == SPREAD
 
 
 def test_points_do_not_depend_on_the_spread(faces):
@@ -141,7 +142,7 @@ def test_a_release_without_a_spread_has_that_of_training(release):
     description = json.loads((release / "model.json").read_text())
     del description["spread"]
     (release / "model.json").write_text(json.dumps(description))
-    assert landmark_predictor.load(release).spread == 1.0
+    assert load(release).spread == 1.0
 
 
 CHANGES = {
@@ -204,7 +205,7 @@ def save_run(folder, meta):
 def test_a_run_gives_the_net_that_was_saved(tmp_path):
     meta = {"architecture": dataclasses.asdict(TINY), "crop": CROP, "settings": {}}
     variables = save_run(tmp_path, meta)
-    net = landmark_predictor.load(tmp_path)
+    net = load(tmp_path)
     assert (net.architecture, net.crop, net.spread) == (TINY, CROP, 1.0)
     assert net.source == {"path": str(tmp_path), "step": 7}
     for found, saved in zip(
@@ -222,13 +223,15 @@ def test_a_run_of_another_program_is_refused(tmp_path):
 def test_the_released_net_is_small_and_as_described():
     sizes = {path.name: path.stat().st_size for path in RELEASE.iterdir()}
     assert all(size <= 8_000_000 for size in sizes.values()), sizes
-    net = landmark_predictor.load("release")
+    net = load("release")
     described = json.loads((RELEASE / "model.json").read_text())
     assert net.source["sha256"] == described["sha256"]
     size = net.architecture.image_size
     image = np.random.default_rng(0).uniform(-1, 1, (2, size, size, 3))
     hidden = jnp.zeros((2, size, size, 1))
-    points, whitening = quickly(net.predict)(jnp.asarray(image, jnp.float32), hidden)
+    points, whitening = quickly(landmark_predictor.place(net))(
+        jnp.asarray(image, jnp.float32), hidden
+    )
     # With everything hidden all faces are one face, in the picture and unsure.
     np.testing.assert_array_equal(points[0], points[1])
     assert 0 < float(points.min()) and float(points.max()) < 1.1 * size

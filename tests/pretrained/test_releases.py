@@ -1,6 +1,6 @@
 """What was written comes back; what else is found there is refused in one sentence.
 
-`weights` and `landmark_predictor` load through this; test_weights.py damages releases
+`weights` and `networks` load through this; test_weights.py damages releases
 and runs in every way that it knows.
 """
 

@@ -13,7 +13,7 @@ import pytest
 
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import dcgan, landmark_net
-from inpaint_jax.pretrained import feed_forward, landmark_predictor, stablehlo, weights
+from inpaint_jax.pretrained import landmark_predictor, networks, stablehlo, weights
 from tests import drawn
 
 TINY = dcgan.Architecture(image_size=16, features=4, z_dim=3, kernel_size=4)
@@ -98,20 +98,19 @@ def of_model(name, *, prepared=False):
 
 def of_feed_forward(name):
     def build():
-        architecture = feed_forward.ARCHITECTURES[name](**WIDE)
-        variables = drawn.variables(feed_forward.template(architecture))
-        return feed_forward.FeedForward(architecture, 128, variables, {}).apply
+        architecture = networks.KINDS[name].architecture(**WIDE)
+        variables = drawn.variables(networks.template(architecture))
+        return networks.Pretrained(architecture, 128, variables, {}).apply
 
     return build
 
 
 def landmark_net_place():
     architecture = landmark_net.Architecture(**WIDE, hidden=8)
-    variables = drawn.variables(landmark_predictor.template(architecture))
-    predictor = landmark_predictor.LandmarkPredictor(
-        architecture, 128, variables, 1.0, {}
+    variables = drawn.variables(networks.template(architecture))
+    return landmark_predictor.place(
+        networks.Pretrained(architecture, 128, variables, {})
     )
-    return predictor.place
 
 
 NETWORKS = {

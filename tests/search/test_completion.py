@@ -10,7 +10,7 @@ import pytest
 
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
-from inpaint_jax.search import completion, driver, problem, program
+from inpaint_jax.search import completion, driver, problem, program, steps
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -60,7 +60,7 @@ def damaged(name="left", seed=0):
 
 
 def complete(key, image, mask, compiled, *, target=None, blend="paste"):
-    scene = problem.Problem(image, mask, guide)
+    scene = problem.Problem(image, mask, target)
     *_, last = driver.search(key, scene, compiled=compiled)
     return completion.finish(last, scene, compiled=compiled, blend=blend)
 
@@ -244,9 +244,7 @@ def test_starting_points_fill_the_box(z_prior):
 def test_progress_adds_up_when_chunks_do_not_fit(key):
     image, mask = damaged()
     compiled = prepared(iterations=7, chunk=3)
-    reports = list(
-        driver.search(key, problem.Problem(image, mask), compiled=compiled)
-    )
+    reports = list(driver.search(key, problem.Problem(image, mask), compiled=compiled))
     assert [report.iteration for report in reports] == [3, 6, 7]
     for before, after in itertools.pairwise(reports):
         assert np.all(after.best_loss <= before.best_loss)
@@ -267,18 +265,14 @@ def test_patience_stops_a_search_that_does_not_improve(patience, key):
     # The loss of a constant never falls: only the first chunk counts as progress.
     image, mask = damaged()
     compiled = prepared(constant, iterations=10, chunk=2, patience=patience)
-    reports = list(
-        driver.search(key, problem.Problem(image, mask), compiled=compiled)
-    )
+    reports = list(driver.search(key, problem.Problem(image, mask), compiled=compiled))
     assert len(reports) == (patience + 1 if patience else 5)
 
 
 def test_patience_does_not_stop_a_search_that_improves(key):
     image, mask = damaged()
     compiled = prepared(iterations=10, chunk=2, patience=1)
-    reports = list(
-        driver.search(key, problem.Problem(image, mask), compiled=compiled)
-    )
+    reports = list(driver.search(key, problem.Problem(image, mask), compiled=compiled))
     assert reports[-1].iteration == 10
 
 
@@ -314,7 +308,7 @@ def test_restarts_begin_around_the_guess(init, restarts, near):
 
 
 def test_restarts_around_a_guess_stay_in_the_box():
-    points = program.starting_points(
+    points = steps.starting_points(
         jax.random.key(0),
         jnp.ones((1, 5)),
         z_dim=5,
@@ -408,12 +402,12 @@ def test_searches_that_are_over_leave_the_program():
     reports = list(driver.search_together(keys, scenes, compiled=compiled))
     assert len(reports) == 4 and all(p is not None for p in reports[-1])
     shapes = []
-    advance = moving.advance
+    advance = moving.pieces.advance
 
-    def stalls(states, together, *, iterations):
+    def stalls(networks, states, together, *, iterations):
         # Three of four images make no progress.
         shapes.append(states.z.shape[0])
-        states, info = advance(states, together, iterations=iterations)
+        states, info = advance(networks, states, together, iterations=iterations)
         if states.z.shape[0] == 4:
             flat = jnp.array([[[1.0]], [[0.0]], [[0.0]], [[0.0]]])
             best = jnp.where(flat > 0, info.best_loss, 1.0)
@@ -421,7 +415,7 @@ def test_searches_that_are_over_leave_the_program():
         return states, info
 
     *_, alone = driver.search(keys[0], scenes[0], compiled=moving)
-    halting = moving._replace(advance=stalls)
+    halting = moving._replace(pieces=moving.pieces._replace(advance=stalls))
     reports = list(driver.search_together(keys, scenes, compiled=halting))
     over = [sum(p is not None for p in image) for image in zip(*reports, strict=True)]
     assert over == [20, 4, 4, 4]
@@ -433,9 +427,7 @@ def test_a_search_that_diverges_leaves_the_others_alone():
     keys, scenes = several(2)
     broken = scenes[1]._replace(image=scenes[1].image * jnp.nan)
     compiled = prepared(iterations=4, chunk=2)
-    reports = list(
-        driver.search_together(keys, [scenes[0], broken], compiled=compiled)
-    )
+    reports = list(driver.search_together(keys, [scenes[0], broken], compiled=compiled))
     assert [p is None for p in reports[-1]] == [False, True]
     driver.check(reports[-1][0])
     with pytest.raises(InputError, match="diverged"):
@@ -463,8 +455,5 @@ def test_images_share_one_trace():
 
 def test_memory_grows_with_the_restarts(key):
     scene = several(1)[1][0]
-    few, many = (
-        completion.memory(key, scene, compiled=prepared(restarts=restarts))
-        for restarts in (4, 64)
-    )
+    few, many = (prepared(restarts=restarts).memory(key, scene) for restarts in (4, 64))
     assert 0 < few < many

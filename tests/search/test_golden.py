@@ -18,7 +18,7 @@ from inpaint_jax.images import blending, masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.ops import strided
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import driver, latent, objective, problem, program
+from inpaint_jax.search import driver, latent, objective, problem, program, steps
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -34,7 +34,7 @@ def model():
     return weights.load("release")
 
 
-def problem():
+def portrait():
     with Image.open(PORTRAIT) as picture:
         small = np.asarray(picture.convert("RGB").resize((64, 64)))
     image, key = pixels.from_bytes(small[None]), jax.random.key(5)
@@ -45,12 +45,12 @@ def problem():
 @pytest.fixture(scope="module")
 def plain():
     """Best loss of each restart and the completed picture."""
-    networks, (key, image, scene) = model(), problem()
+    networks, (key, image, scene) = model(), portrait()
     with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("standard"):
         patch.setattr(strided, "conv", strided.plain_conv)
         patch.setattr(strided, "conv_transpose", strided.plain_conv_transpose)
         guess = jax.jit(networks.encode)(scene.image, scene.mask)
-        z = program.starting_points(
+        z = steps.starting_points(
             key, guess, z_dim=networks.architecture.z_dim, settings=SETTINGS
         )
         weight = masks.context_weights(scene.mask, window=SETTINGS.window)
@@ -80,7 +80,7 @@ def plain():
 
 def test_a_golden_run_stays_where_it_was(plain):
     loss, completed = plain
-    networks, (key, image, scene) = model(), problem()
+    networks, (key, image, scene) = model(), portrait()
     generate, discriminate = networks.folded(batch=64)  # Winograd's form
     compiled = program.prepare(
         generate,

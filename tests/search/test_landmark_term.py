@@ -198,7 +198,7 @@ def dlibs_points(tmp_path):
 def test_the_count_is_a_count_of_dlibs_points(input, dlibs_points):
     here = scene("step")
     points = dlibs_points(judged(generate(Z), here, input)[0])
-    off = np.abs(points - np.asarray(here.guide.landmarks)) > 2.5
+    off = np.abs(points - np.asarray(here.target.landmarks)) > 2.5
     counted = evaluate(Z, here, term="step", input=input)
     np.testing.assert_array_equal(counted, 0.5 * off.sum(axis=(1, 2)))
     assert len(set(counted.tolist())) > 1
@@ -206,8 +206,8 @@ def test_the_count_is_a_count_of_dlibs_points(input, dlibs_points):
 
 def by_hand(name, points, here):
     """The loss of a name with the arguments that it should get."""
-    wanted = jnp.broadcast_to(here.guide.landmarks, points.shape)
-    weights = jnp.broadcast_to(1.0 / here.guide.deviation, points.shape[:2])
+    wanted = jnp.broadcast_to(here.target.landmarks, points.shape)
+    weights = jnp.broadcast_to(1.0 / here.target.deviation, points.shape[:2])
     if name == "proportions":
         return losses.landmark.proportions(points, wanted)
     options = {} if name == "shape" else {"threshold": 2.5}

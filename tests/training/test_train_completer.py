@@ -54,7 +54,7 @@ def advance(start, images):
     """The state and info after a step, by how much of the training is over."""
     step = functools.partial(train_completer.train_step, players=PLAYERS, rules=RULES)
     parser = jax.tree_util.Partial(parse, jnp.asarray(COLOURS))
-    return functools.partial(jax.jit(step), KEY, start, images, parser)
+    return functools.partial(jax.jit(step), KEY, start, images, parser=parser)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from inpaint_jax import losses
 from inpaint_jax.images import augmentation, masks
 from inpaint_jax.models import dcgan
-from inpaint_jax.training import train_encoder
+from inpaint_jax.training import supervised, train_encoder
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -39,7 +39,7 @@ def start():
     with jax.numpy_dtype_promotion("standard"):
         fresh = functools.partial(train_encoder.fresh, encoder=ENCODER)
         variables = jax.jit(fresh)(jax.random.key(1))
-    return train_encoder.init(variables, optimizer=optax.sgd(1.0))
+    return supervised.init(variables, optimizer=optax.sgd(1.0))
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_the_encoder_finds_the_latent_vector(start, images):
             optimizer=optimizer,
             window=5,
         )
-        state = train_encoder.init(start.variables, optimizer=optimizer)
+        state = supervised.init(start.variables, optimizer=optimizer)
         return jax.lax.scan(
             lambda state, key: step(key, state, images),
             state,

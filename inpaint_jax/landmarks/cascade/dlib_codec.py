@@ -8,11 +8,11 @@ number; NumPy follows many chains side by side at 0.02 us a number.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, Int32, Int64
+from jaxtyping import Bool, Float, Float32, Int, Int32, Int64
 
 MAX_BYTES = 1 << 30
 _LONGEST, _WORD = 4, 8
@@ -36,7 +36,7 @@ class Chain:
       position: byte at which the next number starts.
     """
 
-    def __init__(self, data: bytes):
+    def __init__(self, data: bytes) -> None:
         """Starts at the first byte.
 
         Args:
@@ -173,7 +173,9 @@ class Chain:
             starts = ends
         return integers, values
 
-    def _numbers(self, starts, count):
+    def _numbers(
+        self, starts: Starts, count: int
+    ) -> tuple[Int64[np.ndarray, "chains numbers"], Starts]:
         """Returns the `count` numbers from each start on, and where they end."""
         values = np.empty((count, len(starts)), np.int64)
         ends = starts.copy()
@@ -190,7 +192,9 @@ class Chain:
             ends[column] = next(places)
         return values.T, ends
 
-    def _read(self, places):
+    def _read(
+        self, places: Int64[np.ndarray, " places"]
+    ) -> tuple[Int64[np.ndarray, " places"], Int64[np.ndarray, " places"]]:
         """Returns the numbers at many places, and how many bytes each takes."""
         words = self._words[places]
         sizes = words & 0x7F
@@ -199,15 +203,20 @@ class Chain:
         magnitude = (words >> 8) & ((1 << 8 * sizes) - 1)
         return np.where(words & 0x80, -magnitude, magnitude), sizes + 1
 
-    def _fail_at_number(self, starts, numbers, valid):
+    def _fail_at_number(
+        self,
+        starts: Starts,
+        numbers: Int64[np.ndarray, "chains items size"],
+        valid: Bool[np.ndarray, "chains items size"],
+    ) -> NoReturn:
         chain, record, column = np.argwhere(~valid)[0].tolist()
         at = self._follow(int(starts[chain]), record * valid.shape[-1] + column)
         self.fail(f"{numbers[chain, record, column]} is out of bounds", at=at)
 
-    def _fail_at_head(self, at):
+    def _fail_at_head(self, at: int) -> NoReturn:
         self.fail(f"{self._data[at]:#04x} opens no number", at=at)
 
-    def _follow(self, at, count):
+    def _follow(self, at: int, count: int) -> int:
         """Returns where the chain from `at` on ends."""
         data = self._data
         try:
@@ -219,13 +228,13 @@ class Chain:
             self.fail("the file ends too early", at=self._size)
         return at
 
-    def _places(self, at):
+    def _places(self, at: int) -> Iterator[int]:
         data = self._data
         while True:
             yield at
             at += (data[at] & 0x0F) + 1
 
-    def _find(self, pattern):
+    def _find(self, pattern: bytes) -> Iterator[int]:
         at = self._data.find(pattern)
         while at >= 0:
             yield at
@@ -259,14 +268,18 @@ def float_numbers(values: Float[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*sh
     return np.stack([mantissa, exponent], axis=-1)
 
 
-def _float(mantissa, exponent):
+def _float(
+    mantissa: Int64[np.ndarray, "*shape"], exponent: Int64[np.ndarray, "*shape"]
+) -> Float32[np.ndarray, "*shape"]:
     # A power of two is put together from its bits: ten times faster than ldexp. The
     # product is exact, and rounded once if it is subnormal in single precision.
     scale = (exponent + 1023 << 52).view(np.float64)
     return (mantissa * scale).astype(np.float32)
 
 
-def _keeps_finite(exponent, mantissa):
+def _keeps_finite(
+    exponent: Int64[np.ndarray, "*shape"], mantissa: Int64[np.ndarray, "*shape"]
+) -> Bool[np.ndarray, "*shape"]:
     bits = np.clip(_MAX_EXPONENT + 1 - exponent, 0, _MANTISSA_BITS)
     in_range = (exponent >= _MIN_EXPONENT) & (exponent <= _MAX_EXPONENT)
     return in_range & (np.abs(mantissa) >> bits == 0)

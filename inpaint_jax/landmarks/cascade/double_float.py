@@ -85,20 +85,20 @@ def rounded_product(a: Number, b: Number) -> Number:
     return _rounded(a * b)
 
 
-def _sum(a, b):
+def _sum(a: Number, b: Number) -> Pair:
     # Knuth's sum of two numbers and what rounding took from it.
     high = a + b
     moved = high - a
     return high, (a - (high - moved)) + (b - moved)
 
 
-def _halves(a):
+def _halves(a: Number) -> Pair:
     bits = jax.lax.bitcast_convert_type(a, jnp.int32) & _FIRST_HALF
     high = jax.lax.bitcast_convert_type(bits, jnp.float32)
     return high, a - high
 
 
-def _rounded(value):
+def _rounded(value: Number) -> Number:
     # A bound that no number here reaches keeps the compiler from fusing a product with
     # the sum that follows. A division by a constant is such a product.
     return jnp.clip(value, -1e30, 1e30)

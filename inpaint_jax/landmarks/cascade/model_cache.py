@@ -9,6 +9,7 @@ import os
 import pathlib
 
 import numpy as np
+from jaxtyping import Int
 
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
@@ -45,7 +46,7 @@ def store(digest: str, model: ShapeModel) -> None:
             np.savez(stream, **model._asdict())
 
 
-def _path(digest):
+def _path(digest: str) -> pathlib.Path | None:
     folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     # A relative path is not to be used, says the XDG specification; without a home
     # folder "~" stays as it is.
@@ -54,7 +55,7 @@ def _path(digest):
     return pathlib.Path(folder, "inpaint_jax", f"landmarks-{digest}.npz")
 
 
-def _is_sound(model):
+def _is_sound(model: ShapeModel) -> bool:
     points, (levels, trees, splits) = len(model.initial), model.first.shape
     features = model.anchor.shape[1]
     split = (levels, trees, splits)
@@ -76,5 +77,5 @@ def _is_sound(model):
     )
 
 
-def _within(indices, limit):
-    return indices.min() >= 0 and indices.max() < limit
+def _within(indices: Int[np.ndarray, "..."], limit: int) -> bool:
+    return bool(indices.min() >= 0 and indices.max() < limit)

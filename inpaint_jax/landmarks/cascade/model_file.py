@@ -10,6 +10,7 @@ import hashlib
 import os
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from inpaint_jax.errors import InputError
 from inpaint_jax.landmarks.cascade import dlib_codec, model_cache
@@ -140,7 +141,7 @@ def serialise(model: ShapeModel) -> bytes:
     return b"".join(dlib_codec.encode(np.ravel(part)) for part in parts)
 
 
-def _initial_shape(chain):
+def _initial_shape(chain: dlib_codec.Chain) -> tuple[int, dlib_codec.Starts]:
     """Measures the first matrix; returns how many points it has, and where they are."""
     start = chain.position
     rows = -chain.integer()
@@ -150,8 +151,15 @@ def _initial_shape(chain):
     return rows // 2, np.array([chain.skip(2 * rows)])
 
 
-def _forests(chain, points):
-    """Measures all trees; returns where the splits and the leaves of each start."""
+def _forests(
+    chain: dlib_codec.Chain, points: int
+) -> tuple[int, int, dlib_codec.Starts, dlib_codec.Starts]:
+    """Measures all trees.
+
+    Returns:
+      How many levels there are, and splits in a tree, and where the splits and the
+      leaves of each tree start.
+    """
     levels = chain.count("number of levels")
     trees, splits = chain.peek("number of trees", "number of splits")
     if splits & (splits + 1):
@@ -174,7 +182,9 @@ def _forests(chain, points):
     return levels, splits, np.array(split_starts), np.array(leaf_starts)
 
 
-def _lists(chain, levels, items, numbers):
+def _lists(
+    chain: dlib_codec.Chain, levels: int, items: int, numbers: int
+) -> dlib_codec.Starts:
     """Measures a list for each level; returns where their items start."""
     starts = []
     for _ in range(levels):
@@ -183,7 +193,12 @@ def _lists(chain, levels, items, numbers):
     return np.array(starts)
 
 
-def _tree_numbers(first, second, threshold, leaves):
+def _tree_numbers(
+    first: Int[np.ndarray, "trees splits"],
+    second: Int[np.ndarray, "trees splits"],
+    threshold: Float[np.ndarray, "trees splits"],
+    leaves: Float[np.ndarray, "trees leaves points 2"],
+) -> Int[np.ndarray, "trees numbers"]:
     """Returns the numbers of all trees of a level, a row for each."""
     trees, splits = first.shape
     features = np.stack([first, second], axis=-1)

@@ -7,9 +7,11 @@ are rounded and the comparisons are steps. `predict_soft` reads between pixels a
 both ways at every split.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from inpaint_jax import types
 from inpaint_jax.images import pixels
@@ -19,6 +21,8 @@ from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 
 Boxes = Int[Array, "batch 4"]
 Landmarks = Float[Array, "batch points 2"]
+_BatchLast = Float[Array, "points 2 batch"]
+_Level = Int[Array, ""]
 
 _MAX_EXTENT = 4095
 
@@ -45,7 +49,7 @@ def predict(model: ShapeModel, image: types.Image, box: Boxes) -> Landmarks:
     leaves = model.leaves.reshape(-1, 2 * model.points)
     count, splits = model.first.shape[1:]
 
-    def advance(shape, level):
+    def advance(shape: trees.Shapes, level: _Level) -> tuple[trees.Shapes, None]:
         fitted = similarity.fit_exactly(model.initial, _points(shape))
         place = _feature_places(model, level, shape, fitted)
         scaled = df.product(place, extent)
@@ -88,7 +92,7 @@ def predict_soft(
     corner, extent = _corner_and_extent(box)
     leaves = model.leaves.reshape(model.leaves.shape[0], -1, 2 * model.points)
 
-    def advance(shape, level):
+    def advance(shape: trees.Shapes, level: _Level) -> tuple[trees.Shapes, None]:
         fitted = similarity.fit(model.initial, _points(shape))
         place = _feature_places(model, level, shape, fitted)
         value = sampling.between_pixels(grey, corners, extent * place + corner)
@@ -103,37 +107,45 @@ def round_as_dlib(landmarks: Landmarks) -> Landmarks:
     return df.nearest(df.pair(landmarks))
 
 
-def _run(advance, model, batch):
-    """Takes the shapes through all levels; returns [points, 2, batch] in the box."""
+def _run(
+    advance: Callable[[trees.Shapes, _Level], tuple[trees.Shapes, None]],
+    model: ShapeModel,
+    batch: int,
+) -> _BatchLast:
+    """Takes the shapes through all levels; they are in the unit square of the box."""
     levels = jnp.arange(model.first.shape[0], dtype=jnp.int32)
     start = jnp.broadcast_to(model.initial.reshape(1, -1), (batch, 2 * model.points))
     shape, _ = jax.lax.scan(advance, start, levels)
     return _batch_last(_points(shape))
 
 
-def _landmarks(point, valid):
+def _landmarks(point: _BatchLast, valid: Bool[Array, " batch"]) -> Landmarks:
     return jnp.where(valid[:, None, None], point.transpose(2, 0, 1), jnp.nan)
 
 
-def _points(shape):
+def _points(shape: trees.Shapes) -> Landmarks:
     return shape.reshape(shape.shape[0], -1, 2)
 
 
-def _batch_last(points):
+def _batch_last(points: Landmarks) -> _BatchLast:
     return points.transpose(1, 2, 0)
 
 
-def _corner_and_extent(box):
+def _corner_and_extent(
+    box: Boxes,
+) -> tuple[Float[Array, "1 2 batch"], Float[Array, "1 2 batch"]]:
     sides = box.astype(jnp.float32).T
     return sides[None, :2], sides[None, 2:] - sides[None, :2]
 
 
-def _tables(model, level):
+def _tables(model: ShapeModel, level: _Level) -> trees.Tables:
     return model.first[level], model.second[level], model.threshold[level]
 
 
-def _feature_places(model, level, shape, fitted):
-    """Where the feature pixels lie in the unit square of the box, [features, 2, b]."""
+def _feature_places(
+    model: ShapeModel, level: _Level, shape: trees.Shapes, fitted: similarity.Fitted
+) -> sampling.Places:
+    """Where the feature pixels lie in the unit square of the box."""
     a, b = fitted
     x, y = model.offset[level, :, :1], model.offset[level, :, 1:]
     turned = jnp.stack(
@@ -146,7 +158,7 @@ def _feature_places(model, level, shape, fitted):
     return turned + _batch_last(_points(shape))[model.anchor[level]]
 
 
-def _is_valid(image, box):
+def _is_valid(image: types.Image, box: Boxes) -> Bool[Array, " batch"]:
     height, width = image.shape[1:3]
     left, top, right, bottom = box.T
     touches = (right >= 0) & (bottom >= 0) & (left < width) & (top < height)

@@ -5,12 +5,15 @@ Places are [features, 2, batch], (x, y); outside the image there is 0.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 Grey = Float[Array, "batch height width"]
 Places = Float[Array, "features 2 batch"]
 Values = Float[Array, "features batch"]
 Corners = Float[Array, "cells 4"]
+_Cells = Float[Array, "features batch 4"]
+# The image; of each place its row in the corners, where it lies in that cell, the cell.
+_Residuals = tuple[Grey, Int[Array, "features batch"], Values, Values, _Cells]
 
 
 def at_pixels(grey: Grey, place: Places) -> Values:
@@ -56,7 +59,7 @@ def between_pixels(grey: Grey, corners: Corners, place: Places) -> Values:
     return _between(grey, corners, place)[0]
 
 
-def _between(grey, corners, place):
+def _between(grey: Grey, corners: Corners, place: Places) -> tuple[Values, _Residuals]:
     batch, height, width = grey.shape[0], grey.shape[1] + 4, grey.shape[2] + 4
     last = jnp.array([width - 4, height - 4], jnp.float32)[None, :, None]
     corner = jnp.clip(jnp.floor(place), -2.0, last)
@@ -71,11 +74,13 @@ def _between(grey, corners, place):
     return jnp.sum(cell * _shares(x, y), axis=-1), (grey, index, x, y, cell)
 
 
-def _shares(x, y):
+def _shares(x: Values, y: Values) -> _Cells:
     return jnp.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], axis=-1)
 
 
-def _between_backward(residuals, toward):
+def _between_backward(
+    residuals: _Residuals, toward: Values
+) -> tuple[Grey, None, Places]:
     grey, index, x, y, cell = residuals
     a, b, c, d = (cell[..., i] for i in range(4))
     batch, height, width = grey.shape

@@ -11,10 +11,13 @@ from jaxtyping import Array, Float
 
 from inpaint_jax.landmarks.cascade import double_float as df
 
+Points = Float[Array, "points 2"]
+Targets = Float[Array, "batch points 2"]
+Fitted = tuple[Float[Array, " batch"], Float[Array, " batch"]]
+"""(a, b) of the matrix [[a, -b], [b, a]] that scales and turns, one for each target."""
 
-def fit(
-    source: Float[Array, "points 2"], target: Float[Array, "batch points 2"]
-) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
+
+def fit(source: Points, target: Targets) -> Fitted:
     """Fits the scale and rotation that take one shape to others, by least squares.
 
     Args:
@@ -22,8 +25,7 @@ def fit(
       target: the others.
 
     Returns:
-      (a, b), each `[batch]`, of the matrix [[a, -b], [b, a]]; the identity where the
-      source is a single point.
+      See `Fitted`; the identity where the source is a single point.
     """
     if source.shape[0] == 1:
         ones = jnp.ones(target.shape[0])
@@ -36,18 +38,8 @@ def fit(
     return a, b
 
 
-def fit_exactly(
-    source: Float[Array, "points 2"], target: Float[Array, "batch points 2"]
-) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
-    """Fits as `fit`, and rounds once at the end, as dlib does; has no gradient.
-
-    Args:
-      source: the shape.
-      target: the others.
-
-    Returns:
-      As `fit`.
-    """
+def fit_exactly(source: Points, target: Targets) -> Fitted:
+    """Fits as `fit`, and rounds once at the end, as dlib does; has no gradient."""
     batch, count = target.shape[:2]
     if count == 1:
         return jnp.ones(batch), jnp.zeros(batch)

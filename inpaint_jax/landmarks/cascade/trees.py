@@ -12,8 +12,12 @@ from jaxtyping import Array, Float, Int
 Values = Float[Array, "features batch"]
 Table = Int[Array, "trees splits"]
 Thresholds = Float[Array, "trees splits"]
+Tables = tuple[Table, Table, Thresholds]
+"""First, second and threshold, as in `reached`."""
 Leaves = Float[Array, "leaves coordinates"]
+LevelLeaves = Float[Array, "levels leaves coordinates"]
 Shapes = Float[Array, "batch coordinates"]
+_Arguments = tuple[Values, Tables, LevelLeaves, Int[Array, ""], Float[Array, ""]]
 
 _UNROLL = 25
 
@@ -34,7 +38,7 @@ def reached(
     """
     splits = first.shape[1]
 
-    def leaf_under(node):
+    def leaf_under(node: int) -> Int[Array, ""] | Int[Array, "trees batch"]:
         # All splits are looked at: whole rows cost less than each face's own way.
         if node >= splits:
             return jnp.int32(node - splits)
@@ -59,7 +63,7 @@ def add_leaves(
       The new shapes.
     """
 
-    def add(shape, rows):
+    def add(shape: Shapes, rows: Int[Array, "trees batch"]) -> tuple[Shapes, None]:
         for row in rows:
             shape = shape + leaves.at[row].get(mode="promise_in_bounds")
         return shape, None
@@ -73,8 +77,8 @@ def add_leaves(
 @jax.custom_vjp
 def soft_sum(
     value: Values,
-    tables: tuple[Table, Table, Thresholds],
-    leaves: Float[Array, "levels leaves coordinates"],
+    tables: Tables,
+    leaves: LevelLeaves,
     level: Int[Array, ""],
     temperature: Float[Array, ""],
 ) -> Shapes:
@@ -85,7 +89,7 @@ def soft_sum(
 
     Args:
       value: of the feature pixels, in grey levels; the only argument with a gradient.
-      tables: first, second and threshold, as in `reached`.
+      tables: of the level.
       leaves: of all levels.
       level: whose trees these are.
       temperature: in grey levels, above 0.
@@ -99,11 +103,20 @@ def soft_sum(
     return jnp.einsum("kb,kc->bc", share, leaves[level])
 
 
-def _soft_sum_forward(*arguments):
+def _soft_sum_forward(
+    value: Values,
+    tables: Tables,
+    leaves: LevelLeaves,
+    level: Int[Array, ""],
+    temperature: Float[Array, ""],
+) -> tuple[Shapes, _Arguments]:
+    arguments = value, tables, leaves, level, temperature
     return soft_sum(*arguments), arguments
 
 
-def _soft_sum_backward(arguments, toward):
+def _soft_sum_backward(
+    arguments: _Arguments, toward: Shapes
+) -> tuple[Values, None, None, None, None]:
     # A split matters as far as it is reached, times what left is worth over right. What
     # a node is worth is found from the leaves up, how far it is reached from the root.
     value, tables, leaves, level, temperature = arguments
@@ -136,14 +149,18 @@ def _soft_sum_backward(arguments, toward):
 soft_sum.defvjp(_soft_sum_forward, _soft_sum_backward)
 
 
-def _left(value, tables, temperature):
+def _left(
+    value: Values, tables: Tables, temperature: Float[Array, ""]
+) -> Float[Array, "trees splits batch"]:
     first, second, threshold = (table.reshape(-1) for table in tables)
     excess = value[first] - value[second] - threshold[:, None]
     return jax.nn.sigmoid(excess / temperature).reshape(*tables[0].shape, -1)
 
 
-def _reached(left):
-    """How far each node is reached, inner ones and then leaves: each [trees, batch]."""
+def _reached(
+    left: Float[Array, "trees splits batch"],
+) -> list[Float[Array, "trees batch"]]:
+    """How far each node is reached, inner ones and then leaves."""
     share = [jnp.ones_like(left[:, 0])]
     for node in range(left.shape[1]):
         share.append(share[node] * left[:, node])

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from experiments.evaluation import ablation_table
+from experiments.evaluation import ablation_pairs, ablation_table
 
 SEEDS, IMAGES = 2, 20
-COLUMNS = (*ablation_table.METRICS, "loss", "seconds", "faces_found")
+COLUMNS = (*ablation_pairs.METRICS, "loss", "seconds", "faces_found")
 
 
 def scores():
@@ -34,7 +34,7 @@ def budgets(found):
 
 def markdown(found):
     return ablation_table.markdown(
-        found, ablation_table.compare(found), budgets(found), equal="time"
+        found, ablation_pairs.compare(found), budgets(found), equal="time"
     )
 
 
@@ -43,7 +43,7 @@ def test_a_difference_is_the_mean_over_faces_of_means_over_seeds():
     values, baseline = (found[n, "centre"]["nme"] for n in ("better", "none"))
     values[0, 3] = np.nan  # one seed of a face
     values[:, 7] = np.nan  # a whole face
-    got = ablation_table.compare(found)["better", "centre", "nme"]
+    got = ablation_pairs.compare(found)["better", "centre", "nme"]
     of_face = np.nanmean((values - baseline)[:, np.arange(IMAGES) != 7], axis=0)
     assert got.images == IMAGES - 1
     assert got.difference == pytest.approx(of_face.mean())
@@ -53,14 +53,14 @@ def test_a_difference_is_the_mean_over_faces_of_means_over_seeds():
 
 
 def test_p_is_corrected_over_variants_and_masks_of_one_metric():
-    got = ablation_table.compare(scores())
+    got = ablation_pairs.compare(scores())
     # 20 of 20 faces fell; two comparisons.
     assert got["better", "centre", "nme"].p == pytest.approx(2 * 2 / 2**20)
 
 
 def test_only_real_differences_are_real():
-    got = ablation_table.compare(scores())
-    for metric in ablation_table.METRICS:
+    got = ablation_pairs.compare(scores())
+    for metric in ablation_pairs.METRICS:
         assert got["better", "centre", metric].real
         assert not got["same", "centre", metric].real
 
@@ -68,7 +68,7 @@ def test_only_real_differences_are_real():
 def test_a_metric_without_a_number_claims_nothing():
     found = scores()
     found["better", "centre"]["nme"][:] = np.nan
-    got = ablation_table.compare(found)["better", "centre", "nme"]
+    got = ablation_pairs.compare(found)["better", "centre", "nme"]
     assert got.images == 0 and got.p == 1.0 and not got.real
     assert f"- nme: 40 of 40 pairs of face and seed ({IMAGES} faces)" in markdown(found)
 
@@ -81,7 +81,7 @@ def test_words_say_which_way_is_better():
     # All fell, and of these more is better.
     assert "psnr_hole" in bad and "ssim_hole" in bad and "established" not in better
     (same,) = (line for line in text.splitlines() if line.startswith("- same"))
-    names = ", ".join(ablation_table.METRICS)
+    names = ", ".join(ablation_pairs.METRICS)
     assert same == f"- same: no difference is established in {names}."
 
 

@@ -28,7 +28,7 @@ from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade import model_file, prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import dcgan, landmark_net
-from inpaint_jax.pretrained import landmark_predictor, weights
+from inpaint_jax.pretrained import landmark_predictor, networks, weights
 
 SIZE, CROP = 16, 128
 GENERATOR = dcgan.Architecture(image_size=SIZE, features=2, z_dim=8, kernel_size=4)
@@ -68,13 +68,11 @@ def face(points):
 def net(*, size=SIZE, crop=CROP, points=68, scale=1.0):
     """A landmark net that places a face, a little different on every image."""
     architecture = landmark_net.Architecture(size, 2, 8, points)
-    variables = drawn(landmark_predictor.template(architecture), seed=1)
+    variables = drawn(networks.template(architecture), seed=1)
     place = variables["params"]["to_points"]
     place["kernel"] = scale * 0.02 * place["kernel"]
     place["bias"] = jnp.asarray(scale * face(points).ravel())
-    return landmark_predictor.LandmarkPredictor(
-        architecture, crop, variables, 1.5, source={}
-    )
+    return networks.Pretrained(architecture, crop, variables, {}, 1.5)
 
 
 def toy_cascade(points):
@@ -115,7 +113,7 @@ def bench(tmp_path_factory):
         "dot_net": net(scale=0.0),
     }
     for name, predictor in nets.items():
-        landmark_predictor.export(folder / name, predictor, provenance={})
+        networks.export(folder / name, predictor, provenance={})
     whole = model_file.serialise(toy_cascade(68))
     (folder / "toy.dat").write_bytes(whole)
     (folder / "damaged.dat").write_bytes(whole[: len(whole) // 2])
@@ -158,39 +156,41 @@ def without_dlib(monkeypatch):
 # What is loaded.
 
 
+def models_of(guide):
+    """Which model files the report names: those that were read."""
+    return set((guide.describe() or {}).get("models", ()))
+
+
 @pytest.mark.parametrize(
     ("given", "loaded"),
     [
         (("--landmark_term=none",), set()),
         (("--landmark_term=none", "--landmark_target=oracle"), set()),
-        (("--landmark_term=soft",), {"model", "predictor"}),
-        (("--landmark_term=step",), {"model", "predictor"}),
-        (("--landmark_term=net",), {"predictor"}),
+        (("--landmark_term=soft",), {"cascade", "net"}),
+        (("--landmark_term=step",), {"cascade", "net"}),
+        (("--landmark_term=net",), {"net"}),
     ],
 )
 def test_nothing_is_loaded_that_is_not_used(given, loaded, load, without_dlib):
-    given = ("--landmark_target=predicted", *given)
-    guide = load(*given)
-    models = ("model", "detector", "predictor")
-    assert {name for name in models if getattr(guide, name)} == loaded
+    assert models_of(load("--landmark_target=predicted", *given).guide) == loaded
 
 
 @needs_dlib
 @pytest.mark.parametrize(
     ("given", "loaded"),
     [
-        (("--landmark_term=step", "--landmark_target=masked"), {"model", "detector"}),
+        (("--landmark_term=step", "--landmark_target=masked"), {"cascade"}),
         (
             ("--landmark_term=net", "--landmark_target=masked"),
-            {"model", "detector", "predictor"},
+            {"cascade", "net"},
         ),
-        (("--landmark_term=none", "--landmark_scores"), {"model", "detector"}),
+        (("--landmark_term=none", "--landmark_scores"), {"cascade"}),
     ],
 )
-def test_dlib_is_loaded_where_it_is_used(given, loaded, load):
-    guide = load(*given)
-    models = ("model", "detector", "predictor")
-    assert {name for name in models if getattr(guide, name)} == loaded
+def test_dlib_is_loaded_where_it_is_used(given, loaded, load, monkeypatch):
+    made, detector = [], dlib_host.Detector
+    monkeypatch.setattr(dlib_host, "Detector", lambda: made.append(1) or detector())
+    assert models_of(load(*given).guide) == loaded and made == [1]
 
 
 @pytest.mark.parametrize("given", ["--landmark_target=masked", "--landmark_scores"])
@@ -283,13 +283,13 @@ def test_the_released_net_fits_the_released_generator():
 def test_the_report_names_the_models_by_their_content(load, bench):
     cascade_hash = hashlib.sha256((bench / "toy.dat").read_bytes()).hexdigest()
     content = (bench / "net" / "net.safetensors").read_bytes()
-    described = load(*SOFT).describe()
+    described = load(*SOFT).guide.describe()
     assert described["models"]["cascade"] == cascade_hash
     found = described["models"]["net"]["sha256"]["net"]
     assert found == hashlib.sha256(content).hexdigest()
     assert described["term"] == "soft" and described["target"] == "predicted"
     assert "note" not in described
-    assert load("--landmark_term=none").describe() is None
+    assert load("--landmark_term=none").guide.describe() is None
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_the_report_names_the_models_by_their_content(load, bench):
 )
 def test_the_search_knows_whether_the_loss_moves_z(given, moves, load):
     given = ("--landmark_gradient=none", *given)
-    assert load(*given).loss().moves is moves
+    assert load(*given).guide.loss().moves is moves
 
 
 # Towards what.
@@ -342,9 +342,9 @@ def test_the_thesiss_target_is_dlibs_on_the_damaged_picture(
         return np.array(boxes, np.int32).reshape(-1, 4)
 
     monkeypatch.setattr(dlib_host.Detector, "boxes", found)
-    guide = loaded(*STEP, "--landmark_target=masked")
+    guide = loaded(*STEP, "--landmark_target=masked").guide
     case = case_of(0)
-    target, entry = guide.guide(case, damaged(case))
+    (*_, target), entry = guide.scene(case)
     picture = np.asarray(pixels.to_bytes(damaged(case)[0]))
     np.testing.assert_array_equal(shown[0], picture)
     detected = len(boxes) == 1
@@ -359,11 +359,11 @@ def test_the_thesiss_target_is_dlibs_on_the_damaged_picture(
 
 def test_the_predicted_target_is_the_nets(loaded, bench):
     case = case_of(0)
-    predictor = landmark_predictor.load(bench / "net")
-    points, _ = jax.jit(predictor.predict)(damaged(case), case.mask)
+    predictor = networks.load(bench / "net", model="landmark_net")
+    points, _ = jax.jit(landmark_predictor.place(predictor))(damaged(case), case.mask)
     for given, uses in [(SOFT, "model"), (NET, "net")]:
-        guide = loaded(*given)
-        target, entry = guide.guide(case, damaged(case))
+        guide = loaded(*given).guide
+        (*_, target), entry = guide.scene(case)
         np.testing.assert_allclose(target.landmarks, points, rtol=1e-4)
         assert np.ptp(target.deviation) > 0
         mean = float(np.mean(target.deviation))
@@ -377,27 +377,28 @@ def test_the_predicted_target_is_the_nets(loaded, bench):
     "target", ["predicted", pytest.param("masked", marks=needs_dlib)]
 )
 def test_no_target_but_the_oracles_sees_what_is_hidden(target, loaded):
-    guide = loaded(*NET, f"--landmark_target={target}")
+    guide = loaded(*NET, f"--landmark_target={target}").guide
     case = case_of(0)
-    other = case._replace(picture=noise(1), original=noise(2))
-    first, second = (guide.guide(one, damaged(case))[0] for one in (case, other))
-    jax.tree.map(np.testing.assert_array_equal, first, second)
-    third, _ = guide.guide(case, damaged(other))
-    assert np.any(third.landmarks != first.landmarks)
+    hidden = np.where(np.asarray(case.mask[0]) > 0, case.picture, noise(1))
+    other = case._replace(picture=hidden, original=noise(2))
+    third = case._replace(picture=noise(1))
+    found = [guide.scene(one)[0].target for one in (case, other, third)]
+    jax.tree.map(np.testing.assert_array_equal, found[0], found[1])
+    assert np.any(found[2].landmarks != found[0].landmarks)
 
 
 @needs_dlib
 def test_the_oracles_target_is_dlibs_on_the_undamaged_picture(loaded, bench):
-    guide = loaded(*NET, "--landmark_target=oracle", "--allow_oracle")
-    case = case_of(3)
-    target, _ = guide.guide(case, damaged(case_of(4)))
+    guide = loaded(*NET, "--landmark_target=oracle", "--allow_oracle").guide
+    case = case_of(3)._replace(picture=noise(4))
+    (*_, target), _ = guide.scene(case)
     expected = by_dlib(bench, case.original, target.box[0])
     np.testing.assert_array_equal(target.landmarks, expected)
     term = guide.loss().of
     assert term.place is not None and term.model is None
-    assert "upper bound" in guide.describe()["note"]
+    assert guide.sees_original and "upper bound" in guide.describe()["note"]
     with pytest.raises(InputError, match="face.*oracle.*undamaged"):
-        guide.guide(case_of(3, original=False), damaged(case))
+        guide.scene(case_of(3, original=False))
 
 
 @pytest.mark.parametrize(
@@ -407,29 +408,28 @@ def test_a_hole_over_the_whole_face_has_a_target_too(target, loaded):
     mask = np.zeros((1, SIZE, SIZE, 1), np.float32)
     mask[:, 0] = 1
     case = case_of(0, mask=jnp.asarray(mask))
-    guide, _ = loaded(*SOFT, f"--landmark_target={target}").guide(case, damaged(case))
-    assert np.isfinite(guide.landmarks).all()
-    left, top, right, bottom = np.asarray(guide.box[0])
+    scene, _ = loaded(*SOFT, f"--landmark_target={target}").guide.scene(case)
+    assert np.isfinite(scene.target.landmarks).all()
+    left, top, right, bottom = np.asarray(scene.target.box[0])
     assert left < right and top < bottom
 
 
 def test_a_net_that_places_no_face_is_refused_for_its_image(loaded):
-    guide = loaded(*SOFT, "--landmark_net={bench}/dot_net")
-    case = case_of(0)
+    guide = loaded(*SOFT, "--landmark_net={bench}/dot_net").guide
     with pytest.raises(InputError, match="^face: no landmarks"):
-        guide.guide(case, damaged(case))
+        guide.scene(case_of(0))
 
 
 @pytest.mark.parametrize(
     ("target", "owner", "name"),
     [
-        ("predicted", landmark_predictor.LandmarkPredictor, "predict"),
+        ("predicted", landmark_net.LandmarkNet, "__call__"),
         pytest.param("masked", prediction, "predict", marks=needs_dlib),
     ],
 )
 def test_the_next_image_compiles_nothing(target, owner, name, loaded, monkeypatch):
-    guide = loaded(*NET, f"--landmark_target={target}")
-    guide.guide(case_of(0), damaged(case_of(0)))
+    guide = loaded(*NET, f"--landmark_target={target}").guide
+    guide.scene(case_of(0))
     traced, original = [], getattr(owner, name)
 
     def counted(*arguments):
@@ -437,7 +437,7 @@ def test_the_next_image_compiles_nothing(target, owner, name, loaded, monkeypatc
         return original(*arguments)
 
     monkeypatch.setattr(owner, name, counted)
-    guide.guide(case_of(1), damaged(case_of(1)))
+    guide.scene(case_of(1))
     assert traced == []
 
 
@@ -445,7 +445,9 @@ def test_the_next_image_compiles_nothing(target, owner, name, loaded, monkeypatc
 def test_the_error_of_a_completion_is_that_of_dlibs_points(loaded, bench):
     case, completed = case_of(0), noise(1)
     given = ("--landmark_term=none", "--landmark_scores")
-    found = loaded(*given).error(case, pixels.from_bytes(completed)[None])
+    scorer = loaded(*given).scorer
+    image = pixels.from_bytes(completed)[None]
+    found = scorer.error(case.original, image, crop=case.crop)
     box = framing.aligned_box(crop=CROP, size=SIZE)
     truth, placed = (by_dlib(bench, each, box) for each in (case.original, completed))
     eyes = truth[0, 36:42].mean(axis=0) - truth[0, 42:48].mean(axis=0)
@@ -455,13 +457,9 @@ def test_the_error_of_a_completion_is_that_of_dlibs_points(loaded, bench):
 
 
 @needs_dlib
-def test_only_what_is_known_and_asked_for_is_scored(loaded):
-    completed = pixels.from_bytes(noise(1))[None]
-    asked = loaded(*STEP, "--landmark_scores")
-    assert asked.error(case_of(0, original=False), completed) is None
+def test_only_what_is_asked_for_is_scored(loaded):
     # Here all models are loaded, for another reason.
-    unasked = loaded(*STEP, "--landmark_target=masked")
-    assert unasked.error(case_of(0), completed) is None
+    assert loaded(*STEP, "--landmark_target=masked").scorer is None
 
 
 # Whole runs.

@@ -43,7 +43,8 @@ def start():
 
 def taken(rows, *counts):
     """Runs calls of so many steps each, after 3 that were taken before."""
-    program = stepping.Program(KEY, advance, rows, longest=LONGEST)
+    step = jax.tree_util.Partial(advance)
+    program = stepping.Program(KEY, step, rows, longest=LONGEST)
     batches, first, state, told = rows.batches(3), 3, start(), []
     for count in counts:
         some = list(itertools.islice(batches, count))
@@ -79,6 +80,30 @@ def test_neither_the_grouping_nor_where_rows_lie_changes_a_bit(rows):
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected[:2]), strict=True):
         assert a.dtype == b.dtype and a.tobytes() == b.tobytes()
     assert program._compiled._cache_size() == 1  # one program for any number of steps
+
+
+def test_weights_that_are_not_trained_are_arguments_of_the_program():
+    """As constants they would be folded by XLA, which takes its time."""
+
+    def frozen(key, state, images, labels, progress, *, network):
+        state, info = advance(key, state, images, labels, progress)
+        seen = network(jnp.full((1, 37), progress))
+        return state, info._replace(drawn=info.drawn + jnp.mean(seen))
+
+    variables = {"kernel": jnp.linspace(0.0, 1.0, 37 * 41).reshape(37, 41)}
+    network = jax.tree_util.Partial(lambda v, x: x @ v["kernel"], variables)
+    step = jax.tree_util.Partial(frozen, network=network)
+    program = stepping.Program(KEY, step, ROWS, longest=LONGEST)
+    given, compiled = [], program._compiled
+    program._compiled = lambda *inputs: (
+        given.append(compiled.lower(*inputs).as_text()) or compiled(*inputs)
+    )
+    program.run(start(), 0, list(itertools.islice(ROWS.batches(0), 2)), [0.0, 0.5])
+    (text,) = given
+    (head,) = [line for line in text.splitlines() if "@main" in line]
+    assert "tensor<37x41xf32>" in head
+    constants = [line for line in text.splitlines() if "stablehlo.constant" in line]
+    assert constants and not any("37x41" in line for line in constants)
 
 
 def test_a_batch_must_be_shared_out_evenly(monkeypatch):

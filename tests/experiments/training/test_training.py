@@ -65,17 +65,16 @@ def run(
     folder, steps, *, meta=META, advance=advance, every=EVERY, rows=ROWS, **options
 ):
     """Trains in a folder, from where it stands."""
+    of_run = {n: options.pop(n) for n in ("began", "accepted") if n in options}
     schedule = training.Schedule(steps, **every)
     with checkpoints.opened(folder) as store:
         return training.run(
             KEY,
-            training.resume(store, start(), meta=meta, steps=steps),
+            training.Run(store, folder, schedule, **of_run),
+            start(),
             rows,
-            schedule=schedule,
-            store=store,
-            run_dir=folder,
             meta=meta,
-            advance=advance,
+            advance=jax.tree_util.Partial(advance),
             networks=lambda state: {"net": {"sum": state.sum}},
             **options,
         )

@@ -8,7 +8,7 @@ import pytest
 
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import context_encoder, face_completion
-from inpaint_jax.pretrained import feed_forward
+from inpaint_jax.pretrained import networks
 from tests import drawn
 
 SMALL = {
@@ -19,14 +19,14 @@ SMALL = {
 
 
 def network(model):
-    variables = drawn.variables(feed_forward.template(SMALL[model]))
-    return feed_forward.FeedForward(SMALL[model], 108, variables, {})
+    variables = drawn.variables(networks.template(SMALL[model]))
+    return networks.Pretrained(SMALL[model], 108, variables, {})
 
 
 @pytest.mark.parametrize("model", SMALL)
 def test_a_release_is_read_as_it_was_written(tmp_path, model):
-    feed_forward.export(tmp_path, network(model), provenance={"command": "c"})
-    found = feed_forward.load(tmp_path, model=model)
+    networks.export(tmp_path, network(model), provenance={"command": "c"})
+    found = networks.load(tmp_path, model=model)
     assert (found.architecture, found.crop, found.model) == (SMALL[model], 108, model)
     expected = jax.tree.map(
         lambda x: np.asarray(x).astype(np.float16).astype(np.float32),
@@ -37,20 +37,20 @@ def test_a_release_is_read_as_it_was_written(tmp_path, model):
 
 
 def test_another_model_is_refused(tmp_path):
-    feed_forward.export(tmp_path, network("ce"), provenance={})
+    networks.export(tmp_path, network("ce"), provenance={})
     with pytest.raises(InputError, match="it is a ce, asked for is a gfc"):
-        feed_forward.load(tmp_path, model="gfc")
+        networks.load(tmp_path, model="gfc")
 
 
 def test_a_missing_model_says_which_command_makes_it(tmp_path):
     with pytest.raises(InputError, match=r"experiments\.train --model=ce"):
-        feed_forward.load(tmp_path, model="ce")
+        networks.load(tmp_path, model="ce")
 
 
 @pytest.mark.parametrize("crop", [0, -5])
 def test_a_description_without_a_crop_is_refused(tmp_path, crop):
-    feed_forward.export(tmp_path, network("ce"), provenance={})
+    networks.export(tmp_path, network("ce"), provenance={})
     file = tmp_path / "model.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "crop": crop}))
     with pytest.raises(InputError, match="crop must be positive"):
-        feed_forward.load(tmp_path, model="ce")
+        networks.load(tmp_path, model="ce")

@@ -1,0 +1,64 @@
+"""What an ablation leaves for a reader: all rows, the comparisons, a forest plot."""
+
+import pathlib
+
+import numpy as np
+from jaxtyping import UInt8
+
+from experiments.evaluation import (
+    ablation_pairs,
+    ablation_run,
+    ablation_table,
+    ablation_units,
+    forest,
+)
+from inpaint_jax.io import files
+
+
+def write(
+    output: pathlib.Path,
+    variants: ablation_run.Variants,
+    plans: ablation_run.Plans,
+    units: ablation_units.Units,
+    *,
+    equal: str,
+) -> None:
+    """Writes `ablation.csv`, `ablation.md` and `forest.png`.
+
+    Args:
+      output: folder of the results.
+      variants: all of them.
+      plans: what they had to spend.
+      units: the rows, all of them there.
+      equal: what all variants had as much of, "time" or "steps".
+    """
+    units.write_all(output / "ablation.csv", variants)
+    scores = {
+        (name, hole.name): units.scores(name, hole)
+        for name in variants
+        for hole in units.holes
+    }
+    comparisons = ablation_pairs.compare(scores)
+    labels = {name: variant.label for name, variant in variants.items()}
+    described: ablation_table.Plans = {
+        name: {**plan, "label": labels[name], "flags": " ".join(variants[name].flags)}
+        for name, plan in plans.items()
+    }
+    text = ablation_table.markdown(scores, comparisons, described, equal=equal)
+    files.write_text(output / "ablation.md", text)
+    files.write_picture(output / "forest.png", _plot(comparisons, labels))
+
+
+def _plot(
+    comparisons: ablation_pairs.Comparisons, labels: dict[str, str]
+) -> UInt8[np.ndarray, "height width 3"]:
+    marks: dict[str, dict[str, dict[str, forest.Mark]]]
+    marks = {metric: {} for metric in ablation_pairs.METRICS}
+    for (name, mask, metric), found in comparisons.items():
+        mark = forest.Mark(found.difference, found.low, found.high, found.real)
+        marks[metric].setdefault(labels[name], {})[mask] = mark
+    notes = {
+        metric: f"{'less' if sign < 0 else 'more'} is better"
+        for metric, sign in ablation_pairs.METRICS.items()
+    }
+    return forest.draw(marks, notes=notes)

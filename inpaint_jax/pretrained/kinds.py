@@ -1,0 +1,143 @@
+"""What all trained models share, on disk and as functions; `Kind` says what differs.
+
+A model is an architecture, the crop that it was trained on, and networks with their
+weights. `networks` has the kinds of one network, `weights` that of a search's three.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from inpaint_jax import types
+from inpaint_jax.pretrained import releases
+
+Input = Literal["z", "image", "mask"]
+
+
+class Kind(NamedTuple):
+    """What tells one kind of model from the others.
+
+    Attributes:
+      name: of the kind, and of the release that comes with the package.
+      trainer: application that makes such models.
+      architecture: class of what a description calls so.
+      templates: (architecture, **extras) -> {file: shapes of a network's variables}.
+      extras: {further field of the model: what reads it from a description}.
+      named: whether a description says of which kind it is.
+    """
+
+    name: str
+    trainer: str
+    architecture: type[Any]
+    templates: Callable[..., dict[str, types.Variables]]
+    extras: Mapping[str, Callable[[Mapping[str, Any]], Any]]
+    named: bool = False
+
+
+def load(
+    path: str | os.PathLike[str], *, kind: Kind
+) -> tuple[dict[str, Any], releases.Loaded]:
+    """Reads a model from a release folder or from a training run's folder.
+
+    Args:
+      path: the folder, or "release" for the weights that come with the package.
+      kind: what it must be.
+
+    Returns:
+      The model's fields apart from weights and source, and the networks.
+
+    Raises:
+      InputError: nothing usable is there, it is something else, it does not fit its own
+        description, or it holds NaN or infinite weights.
+    """
+
+    def templates(description):
+        fields = _understood(description, kind)
+        extras = {name: fields[name] for name in kind.extras}
+        return kind.templates(fields["architecture"], **extras)
+
+    loaded = releases.load(
+        path, name=kind.name, trainer=kind.trainer, templates=templates
+    )
+    return _understood(loaded.description, kind), loaded
+
+
+def export(
+    directory: str | os.PathLike[str],
+    model: Any,
+    *,
+    provenance: dict[str, Any],
+) -> None:
+    """Writes a release, see `releases.export`.
+
+    Args:
+      directory: folder to write to; created if need be.
+      model: has a kind, networks ({file: variables}), an architecture, a crop, and
+        what its kind's `extras` names.
+      provenance: JSON values: data, command, commit, scores.
+
+    Raises:
+      InputError: the folder cannot be written, or half precision cannot hold a weight.
+    """
+    kind: Kind = model.kind
+    releases.export(
+        directory,
+        model.networks,
+        description={
+            **({"model": kind.name} if kind.named else {}),
+            "architecture": dataclasses.asdict(model.architecture),
+            "crop": model.crop,
+            **{name: getattr(model, name) for name in kind.extras},
+            "provenance": provenance,
+        },
+    )
+
+
+def template(network: nn.Module, *inputs: Input) -> types.Variables:
+    """Returns the shapes of a network's variables, without computing anything."""
+    architecture: Any = network.architecture  # pyright: ignore[reportAttributeAccessIssue]
+    size = architecture.image_size
+    shapes = {
+        "z": lambda: (1, architecture.z_dim),
+        "image": lambda: (1, size, size, 3),
+        "mask": lambda: (1, size, size, 1),
+    }
+    arrays = [jax.ShapeDtypeStruct(shapes[name](), jnp.float32) for name in inputs]
+
+    def initial(*arrays):
+        return network.init(jax.random.key(0), *arrays, train=False)
+
+    return jax.eval_shape(initial, *arrays)
+
+
+def function(network: nn.Module, variables: types.Variables) -> jax.tree_util.Partial:
+    """Returns a network as a function of its inputs; rows are independent.
+
+    It is a pytree, so that a program may take its weights as arguments.
+    """
+    return jax.tree_util.Partial(_Apply(network), variables)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Apply:
+    # Two of the same network are equal: a program is compiled once for both.
+    network: nn.Module
+
+    def __call__(self, variables: types.Variables, *inputs: jax.Array) -> Any:
+        return self.network.apply(variables, *inputs, train=False)
+
+
+def _understood(description: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    if kind.named and description["model"] != kind.name:
+        raise ValueError(f"it is a {description['model']}, asked for is a {kind.name}")
+    architecture = kind.architecture(**description["architecture"])
+    crop = int(description["crop"])
+    if crop < 1:
+        raise ValueError(f"crop must be positive, got {crop}")
+    extras = {name: read(description) for name, read in kind.extras.items()}
+    return {"architecture": architecture, "crop": crop, **extras}

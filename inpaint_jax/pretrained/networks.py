@@ -1,0 +1,136 @@
+"""Trained models of one network: CE, GFC and its parser, and the landmark net."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from inpaint_jax import types
+from inpaint_jax.models import context_encoder, face_completion, landmark_net
+from inpaint_jax.pretrained import kinds
+
+Architecture = (
+    context_encoder.Architecture
+    | face_completion.Architecture
+    | face_completion.ParserArchitecture
+    | landmark_net.Architecture
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """A network with its weights.
+
+    Attributes:
+      architecture: an `Architecture`, which also says what the network is.
+      crop: side of the training crops in CelebA pixels, see `framing.frame`.
+      variables: {"params", "batch_stats"}.
+      source: what to call it in a report: where it came from, step, hashes.
+      spread: of a landmark net: factor on all ellipses, fitted on faces that training
+        did not see.
+    """
+
+    architecture: Any
+    crop: int
+    variables: types.Variables
+    source: dict[str, Any]
+    spread: float = 1.0
+
+    @property
+    def model(self) -> str:
+        """Its name in `KINDS`."""
+        return _name(self.architecture)
+
+    @property
+    def kind(self) -> kinds.Kind:
+        """What it is on disk."""
+        return KINDS[self.model]
+
+    @property
+    def networks(self) -> dict[str, types.Variables]:
+        """Its variables by the name of their file."""
+        (file,) = self.kind.templates(self.architecture)
+        return {file: self.variables}
+
+    @property
+    def apply(self) -> jax.tree_util.Partial:
+        """The network as a function of its images, and a pytree; rows are independent.
+
+        CE and GFC map (image, mask) to images, the parser an image to logits; for the
+        landmark net see `landmark_predictor.place`.
+        """
+        return kinds.function(self.architecture.network(), self.variables)
+
+
+def load(path: str | os.PathLike[str], *, model: str) -> Pretrained:
+    """Reads a network from a release folder or from a training run's folder.
+
+    Args:
+      path: the folder, or "release" for the weights that come with the package.
+      model: what it must be, a key of `KINDS`.
+
+    Raises:
+      InputError: nothing usable is there, it is something else, it does not fit its own
+        description, or it holds NaN or infinite weights.
+    """
+    fields, loaded = kinds.load(path, kind=KINDS[model])
+    (variables,) = loaded.networks.values()
+    return Pretrained(**fields, variables=variables, source=loaded.source)
+
+
+def template(architecture: Architecture) -> types.Variables:
+    """Returns the shapes of a network's variables, without computing anything."""
+    (found,) = KINDS[_name(architecture)].templates(architecture).values()
+    return found
+
+
+def _name(architecture: Architecture) -> str:
+    return next(n for n, k in KINDS.items() if k.architecture is type(architecture))
+
+
+def _completes(
+    name: str, architecture: type[Architecture], *inputs: kinds.Input
+) -> kinds.Kind:
+    return kinds.Kind(
+        name,
+        f"experiments.train --model={name}",
+        architecture,
+        _templates(name, *inputs),
+        extras={},
+        named=True,
+    )
+
+
+def _templates(
+    file: str, *inputs: kinds.Input
+) -> Callable[..., dict[str, types.Variables]]:
+    return lambda architecture, **_: {
+        file: kinds.template(architecture.network(), *inputs)
+    }
+
+
+def _spread(description: Mapping[str, Any]) -> float:
+    spread = float(description.get("spread", 1.0))
+    if not 0 < spread < float("inf"):
+        raise ValueError(f"spread must be positive, got {spread}")
+    return spread
+
+
+export = kinds.export
+"""Writes a release of a network."""
+
+KINDS: dict[str, kinds.Kind] = {
+    "ce": _completes("ce", context_encoder.Architecture, "image", "mask"),
+    "gfc": _completes("gfc", face_completion.Architecture, "image", "mask"),
+    "parser": _completes("parser", face_completion.ParserArchitecture, "image"),
+    "landmark_net": kinds.Kind(
+        "landmark_net",
+        "experiments.train_landmarks",
+        landmark_net.Architecture,
+        _templates("net", "image", "mask"),
+        extras={"spread": _spread},
+    ),
+}
+"""What each of them is on disk."""
