@@ -1,4 +1,4 @@
-"""What each landmark term brings: SI against variants of it in the same time, in pairs.
+r"""What each landmark term brings: SI against variants in the same time, in pairs.
 
 python -m experiments.ablation --flagfile=experiments/flags/ablation.flags \
     --images='faces[9000:9100]' --output_dir=outputs/ablation
@@ -6,53 +6,62 @@ python -m experiments.ablation --flagfile=experiments/flags/ablation.flags \
 Killed, the same command goes on where it was.
 """
 
-from absl import flags
+import dataclasses
+from typing import Literal
 
-from experiments.common import application, cases
+from experiments.common import application, cases, options
+from experiments.common.options import option
 from experiments.evaluation import (
     ablation_pairs,
     ablation_report,
     ablation_run,
     ablation_units,
 )
-from experiments.search import guides, searches
+from experiments.search import methods, searches
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
 
-_IMAGES = flags.DEFINE_string("images", None, "Undamaged faces, as in inpaint.")
-_LIMIT = flags.DEFINE_integer("limit", None, "The first so many of them only.", 1)
-_MASKS = flags.DEFINE_list("masks", ["centre", "left"], "Names of masks.")
-_SEEDS = flags.DEFINE_integer("seeds", 3, "How many: of starts and random masks.", 1)
-_VARIANT = flags.DEFINE_multi_string(
-    "variant",
-    [],
-    "A name and the flags of its search, as 'soft: --landmark_term=soft'; once for "
-    f"each. The one that others are compared with is {ablation_pairs.BASELINE}.",
-)
-_TOGETHER = flags.DEFINE_integer("images_at_once", 8, "Searched for as one program.", 1)
-_ONLY = flags.DEFINE_list("only", [], "Names of variants to run; by default all.")
-_EQUAL = flags.DEFINE_enum(
-    "equal",
-    "time",
-    ["time", "steps"],
-    "What all variants get as much of; restarts are equal in any case.",
-)
-_OUTPUT = flags.DEFINE_string("output_dir", "outputs/ablation", "Folder to write to.")
+
+@dataclasses.dataclass(frozen=True)
+class Ablation:
+    """What is compared, on which faces, under which masks."""
+
+    images: str | None = option(None, "Undamaged faces, as in inpaint.")
+    limit: int | None = option(None, "The first so many of them only.", least=1)
+    masks: tuple[str, ...] = option(("centre", "left"), "Names of masks.")
+    seeds: int = option(3, "How many: of starts and random masks.", least=1)
+    variant: tuple[str, ...] = option(
+        (),
+        "A name and the flags of its search, as 'soft: --landmark_term=soft'. The one "
+        f"that others are compared with is {ablation_pairs.BASELINE}.",
+        repeated=True,
+    )
+    images_at_once: int = option(8, "Searched for as one program.", least=1)
+    only: tuple[str, ...] = option((), "Names of variants to run; by default all.")
+    equal: Literal["time", "steps"] = option(
+        "time", "What all variants get as much of; restarts are equal in any case."
+    )
+    output_dir: str = option("outputs/ablation", "Folder to write to.")
+
+
+options.define(Ablation, heading="Comparison")
 
 
 def main() -> int:
     """Searches for what is not there yet, and writes tables and the plot."""
-    output, equal = files.make_directory(_OUTPUT.value), _EQUAL.value
-    given, holes = ablation_run.parse(_VARIANT.value, only=_ONLY.value), _holes()
-    paths = cases.list_inputs(
-        application.given(_IMAGES), mask=_MASKS.value[0], output=output
-    )[: _LIMIT.value]
-    at_once = min(_TOGETHER.value, len(paths))
-    model = weights.load(searches.CHECKPOINT.value)
+    wanted, usual = options.read(Ablation), options.read(methods.Asked)
+    output = files.make_directory(wanted.output_dir)
+    given = ablation_run.parse(wanted.variant, only=wanted.only)
+    holes = _holes(wanted.masks)
+    images = options.given(wanted, "images")
+    paths = cases.list_inputs(images, mask=wanted.masks[0], output=output)
+    paths = paths[: wanted.limit]
+    at_once = min(wanted.images_at_once, len(paths))
+    model = weights.load(options.read(searches.Checkpoint).checkpoint)
     faces = cases.Originals(paths, model.crop, model.architecture.image_size)
-    units = ablation_units.Units(output / "parts", holes, _SEEDS.value)
-    variants = ablation_run.prepare(given, model, at_once=at_once)
+    units = ablation_units.Units(output / "parts", holes, wanted.seeds)
+    variants = ablation_run.prepare(given, model, usual, at_once=at_once)
     plans = ablation_run.agree(
         output / "protocol.json",
         variants,
@@ -60,16 +69,15 @@ def main() -> int:
         units,
         source=model.source,
         at_once=at_once,
-        equal=equal,
+        equal=wanted.equal,
     )
-    application.write_effective_flags(output, searches, guides)
+    application.write_effective_flags(output, Ablation, *methods.OPTIONS)
     ablation_run.search(variants, plans, model, faces, units, at_once=at_once)
-    ablation_report.write(output, variants, plans, units, equal=equal)
+    ablation_report.write(output, variants, plans, units, equal=wanted.equal)
     return 0
 
 
-def _holes() -> list[cases.Hole]:
-    names = _MASKS.value
+def _holes(names: tuple[str, ...]) -> list[cases.Hole]:
     holes = [cases.read_hole(name, hole_is_white=True) for name in names]
     if not holes or len({*names}) < len(names) or not all(hole.make for hole in holes):
         raise InputError(

@@ -1,24 +1,25 @@
-"""Measures how long things take, as ratios within one run.
+r"""Measures how long things take, as ratios within one run.
 
 python -m experiments.benchmark --suite=search --peer=plain --peer=torch \
     --output=search.json
 python -m experiments.benchmark --suite=train --features=48 --kernel_size=4
 """
 
+import dataclasses
 import functools
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 from jaxtyping import Float, Int
 
 from experiments.benchmarks import search_speed, training_speed
-from experiments.common import application, reporting
+from experiments.common import application, options, reporting
+from experiments.common.options import option
 from experiments.training import landmark_gradients
 from inpaint_jax import types
 from inpaint_jax.images import blending, framing, masks, pixels
@@ -31,24 +32,6 @@ from inpaint_jax.pretrained import landmark_predictor, networks, weights
 from inpaint_jax.training import train_gan
 
 _SUITES = ["search", "growth", "train", "landmarks", "blend"]
-_SUITE = flags.DEFINE_enum(
-    "suite",
-    "search",
-    [*_SUITES, "all", "gradients"],
-    "Steps of a search; how it grows; training steps; what places landmarks; blending; "
-    "all of these; or how right the landmark gradients are.",
-)
-_PEER = flags.DEFINE_multi_enum(
-    "peer",
-    [],
-    ["plain", "torch"],
-    "Of search and train: plain JAX, and PyTorch if it is installed.",
-)
-_OUTPUT = flags.DEFINE_string("output", "benchmark.json", "File to write.")
-_BATCH = flags.DEFINE_integer("batch_size", 64, "Candidates, images or faces.", 1)
-_ROUNDS = flags.DEFINE_integer("rounds", 10, "Repetitions of each measurement.", 2)
-_FEATURES = flags.DEFINE_integer("features", 64, "Of the networks, see train.", 1)
-_KERNEL = flags.DEFINE_integer("kernel_size", 5, "Of the networks.", 2)
 _SIDE = 3072  # of the matrices whose product shows what the processor can do
 _COPY = 1 << 26  # numbers whose copy shows what the memory can do
 
@@ -58,38 +41,63 @@ Ceilings = dict[str, float]
 """{what: how many of it a second}"""
 
 
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """What is measured, how large and how often."""
+
+    suite: str = option(
+        "search",
+        "Steps of a search; how it grows; training steps; what places landmarks; "
+        "blending; all of these; or how right the landmark gradients are.",
+        of=(*_SUITES, "all", "gradients"),
+    )
+    peer: tuple[Literal["plain", "torch"], ...] = option(
+        (),
+        "Of search and train: plain JAX, and PyTorch if it is installed.",
+        repeated=True,
+    )
+    output: str = option("benchmark.json", "File to write.")
+    batch_size: int = option(64, "Candidates, images or faces.", least=1)
+    rounds: int = option(10, "Repetitions of each measurement.", least=2)
+    features: int = option(64, "Channels of the networks, see train.", least=1)
+    kernel_size: int = option(5, "Side of the networks' kernels.", least=2)
+
+
+options.define(Benchmark, heading="Measurement")
+
+
 def main() -> int:
     """Measures, prints and writes; returns the exit code."""
-    key = jax.random.key(0)
-    if _SUITE.value == "gradients":
+    wanted, key = options.read(Benchmark), jax.random.key(0)
+    if wanted.suite == "gradients":
         found = landmark_gradients.measure(key)
     else:
-        a = dcgan.Architecture(features=_FEATURES.value, kernel_size=_KERNEL.value)
-        ceilings = _ceilings()
+        a = dcgan.Architecture(features=wanted.features, kernel_size=wanted.kernel_size)
+        ceilings = _ceilings(wanted.rounds)
         found = {name: round(value / 1e9, 1) for name, value in ceilings.items()}
-        suites = _SUITES if _SUITE.value == "all" else [_SUITE.value]
+        suites = _SUITES if wanted.suite == "all" else [wanted.suite]
         for suite in suites:
-            found |= _MEASURES[suite](key, a, ceilings)
-    report = {"batch_size": _BATCH.value, **found, **reporting.environment()}
-    files.write_json(_OUTPUT.value, report)
+            found |= _MEASURES[suite](key, a, ceilings, wanted)
+    report = {"batch_size": wanted.batch_size, **found, **reporting.environment()}
+    files.write_json(wanted.output, report)
     print(json.dumps(found, indent=2))
     return 0
 
 
 def _search(
-    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings
-) -> dict[str, Any]:
-    runs = search_speed.steps(key, a, batch_size=_BATCH.value, peers=_PEER.value)
-    times = _time_in_turn(runs)
+    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings, wanted: Benchmark
+) -> Found:
+    runs = search_speed.steps(key, a, batch_size=wanted.batch_size, peers=wanted.peer)
+    times = _time_in_turn(runs, wanted.rounds)
     for name in times:
         if name.startswith("search_step"):
             times[name] = [seconds / search_speed.STEPS for seconds in times[name]]
-    flops = _BATCH.value * search_speed.step_flops(a)
+    flops = wanted.batch_size * search_speed.step_flops(a)
     found = {
         name: _with_share(seconds, flops, ceilings) for name, seconds in times.items()
     }
     ours = found["search_step"]
-    ours |= search_speed.counted(key, a, batch_size=_BATCH.value)
+    ours |= search_speed.counted(key, a, batch_size=wanted.batch_size)
     ours |= _ratios(times, "search_step")
     found["search_step_with_landmarks"]["ratio_vs_without"] = _ratio(
         times["search_step_with_landmarks"], times["search_step"]
@@ -102,18 +110,19 @@ def _search(
 
 
 def _growth(
-    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings
-) -> dict[str, Any]:
+    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings, wanted: Benchmark
+) -> Found:
     del ceilings
-    return {"growth": search_speed.growth(key, a, time_in_turn=_time_in_turn)}
+    timed = functools.partial(_time_in_turn, rounds=wanted.rounds)
+    return {"growth": search_speed.growth(key, a, time_in_turn=timed)}
 
 
 def _train(
-    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings
-) -> dict[str, Any]:
-    batch = _BATCH.value
-    runs = training_speed.steps(key, a, batch_size=batch, peers=_PEER.value)
-    times = _time_in_turn(runs)
+    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings, wanted: Benchmark
+) -> Found:
+    batch = wanted.batch_size
+    runs = training_speed.steps(key, a, batch_size=batch, peers=wanted.peer)
+    times = _time_in_turn(runs, wanted.rounds)
     found = {}
     for name, seconds in times.items():
         encoder = name == "train_step_with_encoder"
@@ -123,17 +132,17 @@ def _train(
         found[label] = entry | {"images_per_s": batch / float(np.median(seconds))}
     found["train_step"] |= _ratios(times, "train_step")
     found["waiting_for_data"] = training_speed.waiting(
-        key, a, batch_size=batch, count=2 * _ROUNDS.value
+        key, a, batch_size=batch, count=2 * wanted.rounds
     )
     return found
 
 
 def _landmarks(
-    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings
-) -> dict[str, Any]:
+    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings, wanted: Benchmark
+) -> Found:
     """What places landmarks, on faces of the released generator."""
     del a, ceilings
-    batch, generator = _BATCH.value, weights.load("release")
+    batch, generator = wanted.batch_size, weights.load("release")
     z = train_gan.sample_z(key, batch, generator.architecture.z_dim)
     image = jax.block_until_ready(jax.jit(generator.generate)(z))
     size = image.shape[1]
@@ -164,7 +173,8 @@ def _landmarks(
             "landmarks_exact": lambda: exact(model, image, box),
             "landmarks_soft_gradient": lambda: soft_gradient(image, model, box),
             "landmarks_net_gradient": lambda: net_gradient(image),
-        }
+        },
+        wanted.rounds,
     )
     return {
         name: _entry(seconds)
@@ -177,10 +187,10 @@ def _landmarks(
 
 
 def _blend(
-    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings
-) -> dict[str, Any]:
+    key: types.PRNGKey, a: dcgan.Architecture, ceilings: Ceilings, wanted: Benchmark
+) -> Found:
     del ceilings
-    shape = (_BATCH.value, a.image_size, a.image_size)
+    shape = (wanted.batch_size, a.image_size, a.image_size)
     generated, image = (
         jax.random.uniform(jax.random.fold_in(key, i), (*shape, 3), minval=-1.0)
         for i in range(2)
@@ -191,7 +201,8 @@ def _blend(
         f"blend_{name}": functools.partial(blend, generated, image, mask)
         for name, blend in blends.items()
     }
-    return {name: _entry(seconds) for name, seconds in _time_in_turn(runs).items()}
+    times = _time_in_turn(runs, wanted.rounds)
+    return {name: _entry(seconds) for name, seconds in times.items()}
 
 
 _MEASURES = {
@@ -203,14 +214,15 @@ _MEASURES = {
 }
 
 
-def _ceilings() -> Ceilings:
+def _ceilings(rounds: int) -> Ceilings:
     """Operations a second of a large product, bytes a second of a large copy."""
     matrix, numbers = jnp.ones((_SIDE, _SIDE)), jnp.ones(_COPY)
     times = _time_in_turn(
         {
             "product": functools.partial(jax.jit(jnp.matmul), matrix, matrix),
             "copy": functools.partial(jax.jit(jnp.negative), numbers),
-        }
+        },
+        rounds,
     )
     return {
         "peak_gflops": 2 * _SIDE**3 / min(times["product"]),
@@ -218,12 +230,12 @@ def _ceilings() -> Ceilings:
     }
 
 
-def _time_in_turn(runs: Runs) -> dict[str, list[float]]:
+def _time_in_turn(runs: Runs, rounds: int) -> dict[str, list[float]]:
     """Seconds of each run, one after the other in each round, after a warm-up."""
     for run in runs.values():
         jax.block_until_ready(run())
     times = {name: [] for name in runs}
-    for _ in range(_ROUNDS.value):
+    for _ in range(rounds):
         for name, run in runs.items():
             started = time.perf_counter()
             jax.block_until_ready(run())

@@ -3,22 +3,18 @@
 python -m experiments.compare --baseline=outputs/none --others=outputs/soft,outputs/net
 """
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
 
 import numpy as np
-from absl import flags
 from jaxtyping import Float
 
-from experiments.common import application, statistics
+from experiments.common import application, options, statistics
+from experiments.common.options import option
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
-
-_BASELINE = flags.DEFINE_string("baseline", None, "An --output_dir of inpaint.")
-_OTHERS = flags.DEFINE_list("others", [], "More of them, of the same images.")
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write; by default none.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of the bootstrap.", 0)
 
 SCORES = ("nme", "psnr", "psnr_hole", "ssim")
 
@@ -26,20 +22,33 @@ Entries = dict[str, dict[str, Any]]
 """{image: what the report says of it}"""
 
 
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Which completions are compared."""
+
+    baseline: str | None = option(None, "An --output_dir of inpaint.")
+    others: tuple[str, ...] = option((), "More of them, of the same images.")
+    output: str | None = option(None, "JSON file to write; by default none.")
+    seed: int = option(0, "Of the bootstrap.", least=0)
+
+
+options.define(Comparison, heading="Comparison")
+
+
 def main() -> int:
     """Prints a table; returns the exit code."""
-    reference = application.given(_BASELINE)
-    baseline = _read(reference)
+    wanted = options.read(Comparison)
+    path = options.given(wanted, "baseline")
+    baseline = _read(path)
     found: dict[str, Any] = {"images": len(baseline), "baseline": _means(baseline)}
-    print(_line(reference, found["baseline"], {}))
-    for name in _OTHERS.value:
+    print(_line(path, found["baseline"], {}))
+    for name in wanted.others:
         other = _read(name)
         if other.keys() != baseline.keys():
             raise InputError(
-                f"{name}: has other images than {reference}; compare runs of the "
-                "same ones."
+                f"{name}: has other images than {path}; compare runs of the same ones."
             )
-        rng = np.random.default_rng(_SEED.value)
+        rng = np.random.default_rng(wanted.seed)
         differences = {
             score: statistics.interval(
                 _column(other, score) - _column(baseline, score), rng
@@ -49,8 +58,8 @@ def main() -> int:
         }
         found[name] = {"mean": _means(other), "difference": differences}
         print(_line(name, found[name]["mean"], differences))
-    if _OUTPUT.value:
-        files.write_json(_OUTPUT.value, found)
+    if wanted.output:
+        files.write_json(wanted.output, found)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Makes a release, which a search takes as --checkpoint, of a DCGAN from PyTorch.
+r"""Makes a release, which a search takes as --checkpoint, of a DCGAN from PyTorch.
 
 python -m experiments.convert --generator=G.safetensors --discriminator=D.safetensors \
     --output=models/mine
@@ -10,37 +10,46 @@ usually trained with normally distributed z. A search keeps z in [-1, 1], where 
 thirds of its numbers lay in training; --z_prior=normal draws them so and clips them.
 """
 
-from absl import flags
+import dataclasses
 
-from experiments.common import application, reporting
+from experiments.common import application, options, reporting
+from experiments.common.options import option
 from inpaint_jax.pretrained import pytorch, weights
 
-_GENERATOR = flags.DEFINE_string(
-    "generator", None, "Safetensors file with the generator's state dict."
-)
-_DISCRIMINATOR = flags.DEFINE_string(
-    "discriminator", None, "The same of the discriminator, which a search asks too."
-)
-_OUTPUT = flags.DEFINE_string("output", None, "Folder to write the release to.")
-_CROP = flags.DEFINE_integer(
-    "crop",
-    128,
-    "Side of the crop in CelebA pixels with which it was trained.",
-    lower_bound=16,
-    upper_bound=178,
-)
+
+@dataclasses.dataclass(frozen=True)
+class Conversion:
+    """What is converted, and where to."""
+
+    generator: str | None = option(
+        None, "Safetensors file with the generator's state dict."
+    )
+    discriminator: str | None = option(
+        None, "The same of the discriminator, which a search asks too."
+    )
+    output: str | None = option(None, "Folder to write the release to.")
+    crop: int = option(
+        128,
+        "Side of the crop in CelebA pixels with which it was trained.",
+        least=16,
+        most=178,
+    )
+
+
+options.define(Conversion, heading="Conversion")
 
 
 def main() -> int:
     """Converts one pair of networks; returns the exit code."""
-    output = application.given(_OUTPUT)
+    wanted = options.read(Conversion)
+    output = options.given(wanted, "output")
     model = pytorch.read(
-        application.given(_GENERATOR),
-        application.given(_DISCRIMINATOR),
-        crop=_CROP.value,
+        options.given(wanted, "generator"),
+        options.given(wanted, "discriminator"),
+        crop=wanted.crop,
     )
     provenance = {
-        "command": application.command(without=("output",)),
+        "command": application.command(Conversion, without=("output",)),
         "converted": model.source,
         "environment": reporting.environment(),
     }

@@ -1,4 +1,4 @@
-"""Completes the same faces under the same masks by every system, and scores them.
+r"""Completes the same faces under the same masks by every system, and scores them.
 
 python -m experiments.evaluate --images=faces[9000:9500] --bank=folder:faces[:8500] \
     --methods=si,landmark,thesis,ce,gfc,tv,lr,pm,nn,mean \
@@ -16,43 +16,56 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tqdm
-from absl import flags
 
-from experiments.common import application, cases, protocols, records, reporting
+from experiments.common import (
+    application,
+    cases,
+    options,
+    protocols,
+    records,
+    reporting,
+)
+from experiments.common.options import option
 from experiments.evaluation import (
     evaluation_figures,
     evaluation_tables,
     scoring,
     systems,
 )
-from experiments.search import guides, searches
+from experiments.search import methods, searches
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
 from inpaint_jax.io import files, sources
 from inpaint_jax.pretrained import weights
 
-_IMAGES = flags.DEFINE_string(
-    "images",
-    None,
-    "Undamaged faces: a folder, array:FILE or tfds:NAME, also with a [start:stop].",
-)
-_METHODS = flags.DEFINE_list(
-    "methods",
-    ["si", "landmark", "thesis", "ce", "gfc", "tv", "lr", "pm", "nn"],
-    f"Of {', '.join((*systems.LEARNED, *systems.LOCAL))}, and flag files of "
-    "experiments.inpaint.",
-)
-_MASKS = flags.DEFINE_list(
-    "masks", ["centre", "left", "right", "random"], "Names, see --mask of inpaint."
-)
-_LIMIT = flags.DEFINE_integer("limit", None, "How many of the images, at most.", 1)
-_SEED = flags.DEFINE_integer("seed", 0, "Of masks and starting points.", 0, 2**32 - 1)
-_AT_ONCE = flags.DEFINE_integer("images_at_once", 16, "Images of one program.", 1)
-_OUTPUT = flags.DEFINE_string("output_dir", None, "Folder to write to, and to resume.")
-
 _STEPS_SHOWN = 3
 KEYS = ("method", "mask", "image")
 COLUMNS = (*KEYS, *scoring.COLUMNS, "seconds", "failed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Which systems are evaluated, on which faces, under which masks."""
+
+    images: str | None = option(
+        None,
+        "Undamaged faces: a folder, array:FILE or tfds:NAME, also with a [start:stop].",
+    )
+    methods: tuple[str, ...] = option(
+        ("si", "landmark", "thesis", "ce", "gfc", "tv", "lr", "pm", "nn"),
+        f"Of {', '.join((*systems.LEARNED, *systems.LOCAL))}, and flag files of "
+        "experiments.inpaint.",
+    )
+    masks: tuple[str, ...] = option(
+        ("centre", "left", "right", "random"), "Names, see --mask of inpaint."
+    )
+    limit: int | None = option(None, "How many of the images, at most.", least=1)
+    seed: int = option(0, "Of masks and starting points.", least=0, most=2**32 - 1)
+    images_at_once: int = option(16, "Images of one program.", least=1)
+    output_dir: str | None = option(None, "Folder to write to, and to resume.")
+
+
+options.define(Evaluation, heading="Evaluation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,16 +91,16 @@ class Block(NamedTuple):
 
 def main() -> int:
     """Evaluates what is missing; returns the exit code."""
-    model = weights.load(searches.CHECKPOINT.value)
-    plan = _plan(model)
+    wanted, learned = options.read(Evaluation), options.read(systems.Learned)
+    model = weights.load(options.read(searches.Checkpoint).checkpoint)
+    plan = _plan(wanted, model)
     used = [
-        systems.named(name, model, at_once=plan.at_once)
-        for name in dict.fromkeys(_METHODS.value)
+        systems.named(name, model, learned, at_once=plan.at_once)
+        for name in dict.fromkeys(wanted.methods)
     ]
     _agree(plan, used)
     application.write_effective_flags(
-        plan.output,
-        *(searches, guides, systems),
+        plan.output, Evaluation, systems.Learned, *methods.OPTIONS
     )
     table = records.Table(plan.output / "scores.csv", columns=COLUMNS, keys=KEYS)
     for block in tqdm.tqdm(_blocks(plan, used, table), unit="block", disable=None):
@@ -113,33 +126,33 @@ def report(table: records.Table, plan: Plan) -> evaluation_figures.Gallery:
     return gallery
 
 
-def _plan(model: weights.Model) -> Plan:
-    output = files.make_directory(application.given(_OUTPUT))
-    inputs = _inputs(application.given(_IMAGES), output)
-    holes = [cases.read_hole(name, hole_is_white=True) for name in _MASKS.value]
+def _plan(wanted: Evaluation, model: weights.Model) -> Plan:
+    output = files.make_directory(options.given(wanted, "output_dir"))
+    inputs = _inputs(options.given(wanted, "images"), output, wanted.limit)
+    holes = [cases.read_hole(name, hole_is_white=True) for name in wanted.masks]
     if any(hole.make is None for hole in holes):
         raise InputError(
-            f"--masks={','.join(_MASKS.value)}: must be names; give some of "
+            f"--masks={','.join(wanted.masks)}: must be names; give some of "
             f"{', '.join(masks.MASKS)} or random1 to random99."
         )
     return Plan(
         inputs=tuple(inputs),
         holes=tuple({hole.name: hole for hole in holes}.values()),
-        seed=_SEED.value,
-        at_once=_AT_ONCE.value,
+        seed=wanted.seed,
+        at_once=wanted.images_at_once,
         crop=model.crop,
         size=model.architecture.image_size,
         output=output,
     )
 
 
-def _inputs(images: str, output: pathlib.Path) -> list[pathlib.Path]:
+def _inputs(images: str, output: pathlib.Path, limit: int | None) -> list[pathlib.Path]:
     """Lists pictures; those that are not in a folder are first put into one."""
     if not images.startswith(("array:", "tfds:")):
-        return cases.list_inputs(images, mask="", output=output)[: _LIMIT.value]
+        return cases.list_inputs(images, mask="", output=output)[:limit]
     names, read = sources.open_source(images)
     folder = files.make_directory(output / "inputs")
-    paths = [folder / f"{name}.png" for name in names[: _LIMIT.value]]
+    paths = [folder / f"{name}.png" for name in names[:limit]]
     for i, path in enumerate(paths):
         if not path.exists():
             files.write_picture(path, read(i))

@@ -7,15 +7,11 @@ They are `.stablehlo` files, see `inpaint_jax.frozen`: any batch size, CPU, GPU 
 with a gradient. `experiments.train --export` writes the same at the end of a training.
 """
 
-from absl import flags
+import dataclasses
 
-from experiments.common import application
+from experiments.common import application, options
+from experiments.common.options import option
 from inpaint_jax.pretrained import stablehlo, weights
-
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "release", 'The model: a --run_dir, a release folder or "release".'
-)
-_OUTPUT = flags.DEFINE_string("output", None, "Folder to write the programs to.")
 
 _TAKES = {
     "generator": "z [batch, {z}] in [-1, 1] to images [batch, {size}, {size}, 3]",
@@ -24,11 +20,25 @@ _TAKES = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """What is exported, and where to."""
+
+    checkpoint: str = option(
+        "release", 'The model: a --run_dir, a release folder or "release".'
+    )
+    output: str | None = option(None, "Folder to write the programs to.")
+
+
+options.define(Export, heading="Export")
+
+
 def main() -> int:
     """Exports one model; returns the exit code."""
-    output = application.given(_OUTPUT)
+    wanted = options.read(Export)
+    output = options.given(wanted, "output")
     stablehlo.check_available()
-    model = weights.load(_CHECKPOINT.value)
+    model = weights.load(wanted.checkpoint)
     a = model.architecture
     for path in stablehlo.export(output, model):
         takes = _TAKES[path.stem].format(z=a.z_dim, size=a.image_size)

@@ -1,4 +1,4 @@
-"""Completes damaged faces.
+r"""Completes damaged faces.
 
 python -m experiments.inpaint
 python -m experiments.inpaint --flagfile=experiments/flags/landmark.flags \
@@ -9,18 +9,19 @@ import dataclasses
 import pathlib
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tqdm
-from absl import flags
 
-from experiments.common import application, cases, reporting
+from experiments.common import application, cases, options, reporting
+from experiments.common.options import option
 from experiments.search import (
     guides,
     guiding,
     landmark_figure,
     landmark_scores,
+    methods,
     searches,
 )
 from inpaint_jax import runtime, types
@@ -34,35 +35,39 @@ from inpaint_jax.search import completion, driver, problem, program
 _PORTRAIT = files.ASSETS / "portrait.png"
 _SHOWN_RESTARTS = 4
 
-_IMAGES = flags.DEFINE_string(
-    "images",
-    None,
-    "A picture, or a folder of pictures with an optional [start:stop]; by default the "
-    "portrait that comes with the package.",
-)
-_MASK = flags.DEFINE_string(
-    "mask", "centre", f"{', '.join(masks.MASKS)}, or a picture that marks the hole."
-)
-_MASK_HOLE = flags.DEFINE_enum(
-    "mask_hole", "white", ["white", "black"], "Which colour marks the hole in a file."
-)
-_ORIGINAL = flags.DEFINE_bool(
-    "original_known",
-    None,
-    "Whether the pictures are undamaged, so that the result can be scored; by default "
-    "yes for a named mask, no for a mask file.",
-)
-_OUTPUT = flags.DEFINE_string("output_dir", "outputs", "Folder to write to.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of masks and starting points.", 0, 2**32 - 1)
-_FIGURE = flags.DEFINE_bool(
-    "landmark_figure", False, "Draw the landmarks through each search."
-)
-_TOGETHER = flags.DEFINE_integer(
-    "images_at_once", 1, "Searched for as one program, if memory allows.", 1
-)
-_MEMORY = flags.DEFINE_float(
-    "max_memory", None, "GB for that program; by default most of what is free.", 0.0
-)
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """What is completed, and where it is written."""
+
+    images: str | None = option(
+        None,
+        "A picture, or a folder of pictures with an optional [start:stop]; by default "
+        "the portrait that comes with the package.",
+    )
+    mask: str = option(
+        "centre", f"{', '.join(masks.MASKS)}, or a picture that marks the hole."
+    )
+    mask_hole: Literal["white", "black"] = option(
+        "white", "Which colour marks the hole in a file."
+    )
+    original_known: bool | None = option(
+        None,
+        "Whether the pictures are undamaged, so that the result can be scored; by "
+        "default yes for a named mask, no for a mask file.",
+    )
+    output_dir: str = option("outputs", "Folder to write to.")
+    seed: int = option(0, "Of masks and starting points.", least=0, most=2**32 - 1)
+    landmark_figure: bool = option(False, "Draw the landmarks through each search.")
+    images_at_once: int = option(
+        1, "Searched for as one program, if memory allows.", least=1
+    )
+    max_memory: float | None = option(
+        None, "GB for that program; by default most of what is free.", least=0.0
+    )
+
+
+options.define(Pictures, heading="Pictures")
 
 
 class Task(NamedTuple):
@@ -97,57 +102,44 @@ class Found(NamedTuple):
 
 def main() -> int:
     """Completes every input; returns 1 if some had to be skipped."""
-    settings = searches.settings()
-    output = files.make_directory(_OUTPUT.value)
+    wanted, asked = options.read(Pictures), options.read(searches.Search)
+    landmarks = options.read(guides.Landmarks)
+    output = files.make_directory(wanted.output_dir)
     inputs = cases.list_inputs(
-        _IMAGES.value or str(_PORTRAIT), mask=_MASK.value, output=output
+        wanted.images or str(_PORTRAIT), mask=wanted.mask, output=output
     )
-    hole = cases.read_hole(_MASK.value, hole_is_white=_MASK_HOLE.value == "white")
-    model = weights.load(searches.CHECKPOINT.value)
-    guide, scorer = guides.from_flags(
-        size=model.architecture.image_size, crop=model.crop
-    )
-    figure = landmark_figure.of(guide) if _FIGURE.value else None
-    compiled = searches.prepare(
-        model, settings, guide.loss(), images=min(_TOGETHER.value, len(inputs))
-    )
-    application.write_effective_flags(output, searches, guides)
+    hole = cases.read_hole(wanted.mask, hole_is_white=wanted.mask_hole == "white")
+    model = weights.load(options.read(searches.Checkpoint).checkpoint)
+    size = model.architecture.image_size
+    guide, scorer = guides.load(landmarks, size=size, crop=model.crop)
+    figure = landmark_figure.of(guide) if wanted.landmark_figure else None
+    most = min(wanted.images_at_once, len(inputs))
+    compiled = searches.prepare(model, asked, guide.loss(), images=most)
+    application.write_effective_flags(output, Pictures, *methods.OPTIONS)
     for earlier in ("report.json", "grid.png"):
         (output / earlier).unlink(missing_ok=True)
     trace = reporting.JsonLines(output / "trace.jsonl")
     entries, rows, skipped = [], [], []
-    at_once = None
-    for tasks in _groups(inputs, hole, model, guide, skipped):
-        if at_once is None:
-            at_once = _that_fit(min(_TOGETHER.value, len(inputs)), tasks[0], compiled)
-        for first in range(0, len(tasks), at_once):
-            for found in search(
-                tasks[first : first + at_once], compiled, trace, at_once=at_once
-            ):
-                try:
-                    entry, row = finish(found, compiled, scorer, figure, output)
-                except InputError as error:
-                    _skip(error, inputs, skipped)
-                    continue
-                entries.append(entry)
-                rows.append(row)
-                _print_entry(entry, output)
+    groups = _groups(inputs, hole, model, guide, wanted, skipped)
+    memory = wanted.max_memory
+    for found in _searched(groups, compiled, trace, most=most, memory=memory):
+        try:
+            entry, row = finish(
+                found, compiled, scorer, figure, output, blend=asked.blend
+            )
+        except InputError as error:
+            _skip(error, inputs, skipped)
+            continue
+        entries.append(entry)
+        rows.append(row)
+        _print_entry(entry, output)
     if not entries:
-        raise InputError(f"--images={_IMAGES.value}: none of the pictures can be used.")
+        raise InputError(f"--images={wanted.images}: none of the pictures can be used.")
     files.write_picture(output / "grid.png", reporting.sheet(rows, enlarge=2))
     report = {
         "mask": hole.name,
-        "ranking": _ranking(settings, guide),
-        "seed": _SEED.value,
-        "settings": dataclasses.asdict(settings),
-        "blend": searches.BLEND.value,
-        "model": {
-            **model.source,
-            "architecture": dataclasses.asdict(model.architecture),
-            "crop": model.crop,
-        },
-        "landmarks": guide.describe(),
-        **reporting.environment(),
+        "seed": wanted.seed,
+        **_described(asked, guide, model),
         "mean": _mean(entries),
         "images": entries,
         "skipped": skipped,
@@ -156,11 +148,30 @@ def main() -> int:
     return 1 if skipped else 0
 
 
+def _described(
+    asked: searches.Search, guide: guiding.Guide, model: weights.Model
+) -> dict[str, Any]:
+    """What the report says of a search."""
+    return {
+        "ranking": _ranking(asked.settings, guide),
+        "settings": dataclasses.asdict(asked.settings),
+        "blend": asked.blend,
+        "model": {
+            **model.source,
+            "architecture": dataclasses.asdict(model.architecture),
+            "crop": model.crop,
+        },
+        "landmarks": guide.describe(),
+        **reporting.environment(),
+    }
+
+
 def _groups(
     inputs: list[pathlib.Path],
     hole: cases.Hole,
     model: weights.Model,
     guide: guiding.Guide,
+    wanted: Pictures,
     skipped: list[str],
 ) -> Iterator[list[Task]]:
     """Reads the pictures, as many at once as are searched for together."""
@@ -172,19 +183,37 @@ def _groups(
                 hole,
                 crop=model.crop,
                 size=model.architecture.image_size,
-                seed=_SEED.value,
-                original_known=_ORIGINAL.value,
+                seed=wanted.seed,
+                original_known=wanted.original_known,
             )
             scene, described = guide.scene(case)
         except InputError as error:
             _skip(error, inputs, skipped)
             continue
         waiting.append(Task(case, scene, described))
-        if len(waiting) == _TOGETHER.value:
+        if len(waiting) == wanted.images_at_once:
             yield waiting
             waiting = []
     if waiting:
         yield waiting
+
+
+def _searched(
+    groups: Iterator[list[Task]],
+    compiled: program.Search,
+    trace: reporting.JsonLines,
+    *,
+    most: int,
+    memory: float | None,
+) -> Iterator[Found]:
+    """Searches for groups of pictures, as many at once as the memory allows."""
+    at_once = None
+    for tasks in groups:
+        if at_once is None:
+            at_once = _that_fit(most, tasks[0], compiled, memory)
+        for first in range(0, len(tasks), at_once):
+            part = tasks[first : first + at_once]
+            yield from search(part, compiled, trace, at_once=at_once)
 
 
 def _skip(error: InputError, inputs: list[pathlib.Path], skipped: list[str]) -> None:
@@ -194,11 +223,13 @@ def _skip(error: InputError, inputs: list[pathlib.Path], skipped: list[str]) -> 
     skipped.append(str(error))
 
 
-def _that_fit(at_once: int, task: Task, compiled: program.Search) -> int:
+def _that_fit(
+    at_once: int, task: Task, compiled: program.Search, most: float | None
+) -> int:
     """How many pictures like this one the memory allows to search for at once."""
-    if at_once == 1 and _MEMORY.value is None:
+    if at_once == 1 and most is None:
         return 1
-    gigabytes = _MEMORY.value or 0.8 * runtime.free_memory() / 1e9
+    gigabytes = most or 0.8 * runtime.free_memory() / 1e9
     one = compiled.memory(task.case.key, task.scene) / 1e9
     if one > gigabytes:
         raise InputError(
@@ -261,6 +292,8 @@ def finish(
     scorer: landmark_scores.Scorer | None,
     figure: landmark_figure.Figure | None,
     output: pathlib.Path,
+    *,
+    blend: str,
 ) -> tuple[dict[str, Any], list[cases.Picture]]:
     """Completes one picture and writes it.
 
@@ -270,6 +303,8 @@ def finish(
       scorer: of its landmarks, if they are to be scored.
       figure: of its landmarks, if one is to be drawn.
       output: folder for the picture.
+      blend: how the hole is put in, see `completion.finish`.
+      figure: whether the landmarks through the search are drawn.
 
     Returns:
       The report's entry and the row of the grid: the damaged image, G(z) under the same
@@ -281,9 +316,7 @@ def finish(
     started = time.monotonic()
     case, scene, described = found.task
     driver.check(found.last)
-    result = completion.finish(
-        found.last, scene, compiled=compiled, blend=searches.BLEND.value
-    )
+    result = completion.finish(found.last, scene, compiled=compiled, blend=blend)
     completed = pixels.to_bytes(result.completed)
     files.write_picture(output / f"{case.name}.png", np.asarray(completed[0]))
     entry = {

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from absl import flags
 from jaxtyping import Float
 
-from experiments.common import application, cases, reporting
+from experiments.common import application, cases, options, reporting
+from experiments.common.options import option
 from experiments.search import guides, guiding, quality_curves, searches
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
@@ -22,11 +22,6 @@ from inpaint_jax.images import blending, masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
 from inpaint_jax.search import driver, problem, program
-
-_IMAGES = flags.DEFINE_string("images", None, "Undamaged faces, as in inpaint.")
-_MASK = flags.DEFINE_string("mask", "centre", f"One of {', '.join(masks.MASKS)}.")
-_OUTPUT = flags.DEFINE_string("output_dir", "outputs/quality", "Folder to write to.")
-_SECONDS = flags.DEFINE_float("seconds", 30.0, "Longest search of a face.", 1.0)
 
 _CHUNK, _FOR_EVER = 5, 100_000
 _BUDGETS = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -62,37 +57,56 @@ class Face(NamedTuple):
     original: types.Image
 
 
+@dataclasses.dataclass(frozen=True)
+class Quality:
+    """What is searched for, and for how long."""
+
+    images: str | None = option(None, "Undamaged faces, as in inpaint.")
+    mask: str = option("centre", f"One of {', '.join(masks.MASKS)}.")
+    output_dir: str = option("outputs/quality", "Folder to write to.")
+    seconds: float = option(30.0, "Longest search of a face, in seconds.", least=1.0)
+
+
+options.define(Quality, heading="Measurement")
+
+
 def main() -> int:
     """Searches, prints a table and draws it."""
-    output = files.make_directory(_OUTPUT.value)
-    paths = cases.list_inputs(
-        application.given(_IMAGES), mask=_MASK.value, output=output
+    wanted, asked = options.read(Quality), options.read(searches.Search)
+    output = files.make_directory(wanted.output_dir)
+    images = options.given(wanted, "images")
+    paths = cases.list_inputs(images, mask=wanted.mask, output=output)
+    model = weights.load(options.read(searches.Checkpoint).checkpoint)
+    guide, _ = guides.load(
+        options.read(guides.Landmarks),
+        size=model.architecture.image_size,
+        crop=model.crop,
     )
-    model = weights.load(searches.CHECKPOINT.value)
-    guide, _ = guides.from_flags(size=model.architecture.image_size, crop=model.crop)
-    hole = cases.read_hole(_MASK.value, hole_is_white=True)
+    hole = cases.read_hole(wanted.mask, hole_is_white=True)
     originals = cases.Originals(paths, model.crop, model.architecture.image_size)
     faces = [_face(case, guide) for case in originals.read(hole, seed=0)]
-    settings = searches.settings()
     found: dict[str, list[list[quality_curves.Point]]] = {}
     for name, changes in METHODS.items():
-        changed = dataclasses.replace(settings, **changes, chunk=_CHUNK, patience=0)
+        settings = dataclasses.replace(
+            asked.settings, **changes, chunk=_CHUNK, patience=0
+        )
+        changed = dataclasses.replace(asked, settings=settings)
         compiled = searches.prepare(model, changed, guide.loss(), images=1)
         _warm_up(faces[0], compiled)
-        found[name] = [list(_follow(face, compiled)) for face in faces]
-        _print(name, found[name])
+        found[name] = [list(_follow(f, compiled, wanted.seconds)) for f in faces]
+        _print(name, found[name], wanted.seconds)
     table = {
         name: {
             f"{t:g}": quality_curves.mean_at(runs, t)
             for t in _BUDGETS
-            if t <= _SECONDS.value
+            if t <= wanted.seconds
         }
         for name, runs in found.items()
     }
     report = {"images": len(faces), "mask": hole.name, "table": table, "runs": found}
     files.write_json(output / "quality.json", {**report, **reporting.environment()})
     files.write_picture(
-        output / "quality.png", quality_curves.drawn(found, longest=_SECONDS.value)
+        output / "quality.png", quality_curves.drawn(found, longest=wanted.seconds)
     )
     return 0
 
@@ -116,14 +130,16 @@ def _warm_up(face: Face, compiled: program.Search) -> None:
             return
 
 
-def _follow(face: Face, compiled: program.Search) -> Iterator[quality_curves.Point]:
+def _follow(
+    face: Face, compiled: program.Search, longest: float
+) -> Iterator[quality_curves.Point]:
     started, scoring = time.monotonic(), 0.0
     for progress in driver.search(face.key, face.scene, compiled=compiled):
         seconds = time.monotonic() - started - scoring
         psnr = _psnr(face, _best(progress, compiled))
         yield quality_curves.Point(seconds, float(np.nanmin(progress.best_loss)), psnr)
         scoring = time.monotonic() - started - seconds
-        if seconds > _SECONDS.value:
+        if seconds > longest:
             return
 
 
@@ -143,10 +159,10 @@ def _score(
     return metrics.psnr(completed, original, 1.0 - mask)[0]
 
 
-def _print(name: str, runs: list[list[quality_curves.Point]]) -> None:
+def _print(name: str, runs: list[list[quality_curves.Point]], longest: float) -> None:
     for seconds in _BUDGETS:
         mean = quality_curves.mean_at(runs, seconds)
-        if mean is not None and seconds <= _SECONDS.value:
+        if mean is not None and seconds <= longest:
             print(
                 f"{name}, {seconds:g} s: loss {mean['loss']:.4f}, "
                 f"hole {mean['psnr_hole']:.2f} dB"

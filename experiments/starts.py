@@ -3,29 +3,38 @@
 python -m experiments.starts --baseline=outputs/random --other=outputs/encoder
 """
 
+import dataclasses
 import json
 import pathlib
 
 import numpy as np
-from absl import flags
 
-from experiments.common import application
+from experiments.common import application, options
+from experiments.common.options import option
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 
-_BASELINE = flags.DEFINE_string(
-    "baseline", None, "An --output_dir of experiments.inpaint."
-)
-_OTHER = flags.DEFINE_string("other", None, "Another, over the same pictures.")
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write, if any.")
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """Which searches are compared."""
+
+    baseline: str | None = option(None, "An --output_dir of experiments.inpaint.")
+    other: str | None = option(None, "Another, over the same pictures.")
+    output: str | None = option(None, "JSON file to write, if any.")
+
+
+options.define(Runs, heading="Runs")
 
 
 def main() -> int:
     """Prints for how many pictures the other search gets there, and when."""
-    baseline, other = (traces(application.given(flag)) for flag in (_BASELINE, _OTHER))
+    runs = options.read(Runs)
+    names = ("baseline", "other")
+    baseline, other = (traces(options.given(runs, name)) for name in names)
     if baseline.keys() != other.keys():
         raise InputError(
-            f"--other={_OTHER.value}: {len(baseline.keys() ^ other.keys())} pictures "
+            f"--other={runs.other}: {len(baseline.keys() ^ other.keys())} pictures "
             "are in one of the runs only; run both over the same --images."
         )
     steps = [reached(other[name], baseline[name][-1][1]) for name in sorted(baseline)]
@@ -42,8 +51,8 @@ def main() -> int:
         f"{found['baseline_steps']} steps within {found['other_steps']}"
         + (f", half of these by step {found['median_step']:g}" if there else "")
     )
-    if _OUTPUT.value:
-        files.write_json(_OUTPUT.value, found)
+    if runs.output:
+        files.write_json(runs.output, found)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Trains what places landmarks: the net for damaged faces, or dlib's tree cascade.
+r"""Trains what places landmarks: the net for damaged faces, or dlib's tree cascade.
 
 python -m experiments.train_landmarks --data=folder:faces --run_dir=runs/landmarks
 python -m experiments.train_landmarks --model=cascade --data=xml:faces.xml \
@@ -6,12 +6,13 @@ python -m experiments.train_landmarks --model=cascade --data=xml:faces.xml \
 """
 
 import dataclasses
-import functools
+import pathlib
+from typing import Literal
 
 import jax
-from absl import flags
 
-from experiments.common import application, reporting
+from experiments.common import application, options, reporting
+from experiments.common.options import option
 from experiments.training import (
     labelling,
     landmark_check,
@@ -23,95 +24,143 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, files
 from inpaint_jax.landmarks import dlib_host, labels
 from inpaint_jax.models import landmark_net
-from inpaint_jax.pretrained import networks
+from inpaint_jax.pretrained import landmark_predictor, networks
 
-_MODEL = flags.DEFINE_enum(
-    "model", "net", ["net", "cascade"], "net: for damaged faces; cascade: thesis 2.4."
-)
-_DATA = flags.DEFINE_string(
-    "data",
-    None,
-    "Faces, as --data of experiments.train, labelled by dlib; for the cascade also "
-    "xml:FILE (dlib's) or labelled:FILE.npz.",
-)
-_VALIDATION = flags.DEFINE_string(
-    "validation", None, "Other faces, as --data, to fit the size of the ellipses on."
-)
-_CHECK = flags.DEFINE_string(
-    "check",
-    None,
-    'Train nothing, but measure this --run_dir, release folder or "release" on the '
-    "faces of --check_data beside simpler guesses that learn from --data; writes "
-    "landmarks.json into --run_dir.",
-)
-_CHECK_DATA = flags.DEFINE_string("check_data", None, "Faces for --check, as --data.")
-_RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of this run; resumed if used.")
-_EXPORT = flags.DEFINE_string(
-    "export", None, "Folder to write safetensors to when training is done."
-)
-_LANDMARK_MODEL = flags.DEFINE_string(
-    "landmark_model", None, "dlib's 68-point model; by default the installed one."
-)
-_START_FROM = flags.DEFINE_string(
-    "start_from", None, "Net to go on from, as --check; by default a new one."
-)
-_STEPS = flags.DEFINE_integer("steps", 10_000, "Training steps in all.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Of weights, order and masks.", 0, 2**32 - 1)
-_BATCH = flags.DEFINE_integer("batch_size", 64, "Images a step.", lower_bound=7)
-_SIZE = flags.DEFINE_integer("image_size", 64, "Height and width, a multiple of 16.")
-_CROP = flags.DEFINE_integer(
-    "crop", 128, "Side of the crop in CelebA pixels.", lower_bound=16, upper_bound=178
-)
-_FEATURES = flags.DEFINE_integer("features", 32, "Channels at half size.", 1)
-_HIDDEN = flags.DEFINE_integer("hidden", 256, "Width of the last hidden layer.", 1)
-_RATE = flags.DEFINE_float(
-    "learning_rate",
-    1e-3,
-    "AdamW's highest; it rises for 200 steps and falls to 0.",
-    0.0,
-)
-_DECAY = flags.DEFINE_float("weight_decay", 0.05, "AdamW's.", 0.0)
-_LOG = flags.DEFINE_integer("log_every", 50, "Steps between lines of metrics.", 1)
-_SAVE = flags.DEFINE_integer("checkpoint_every", 500, "Steps between checkpoints.", 1)
+_RATE = "AdamW's highest; it rises for 200 steps and falls to 0."
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What is trained or measured, from which faces."""
+
+    model: Literal["net", "cascade"] = option(
+        "net", "net: for damaged faces; cascade: thesis 2.4."
+    )
+    data: str | None = option(
+        None,
+        "Faces, as --data of experiments.train, labelled by dlib; for the cascade also "
+        "xml:FILE (dlib's) or labelled:FILE.npz.",
+    )
+    validation: str | None = option(
+        None, "Other faces, as --data, to fit the size of the ellipses on."
+    )
+    check: str | None = option(
+        None,
+        'Train nothing, but measure this --run_dir, release folder or "release" on the '
+        "faces of --check_data beside simpler guesses that learn from --data; writes "
+        "landmarks.json into --run_dir.",
+    )
+    check_data: str | None = option(None, "Faces for --check, as --data.")
+    run_dir: str | None = option(None, "Folder of this run; resumed if used.")
+    export: str | None = option(
+        None, "Folder to write safetensors to when training is done."
+    )
+    landmark_model: str | None = option(
+        None, "dlib's 68-point model; by default the installed one."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How the net is trained."""
+
+    pretrained: str | None = option(
+        None, "Net to go on from, as --check; by default a new one."
+    )
+    steps: int = option(10_000, "Training steps in all.", least=1)
+    seed: int = option(0, "Of weights, order and masks.", least=0, most=2**32 - 1)
+    batch_size: int = option(64, "Images a step.", least=7)
+    image_size: int = option(64, "Height and width in pixels, a multiple of 16.")
+    crop: int = option(128, "Side of the crop in CelebA pixels.", least=16, most=178)
+    features: int = option(32, "Channels at half size.", least=1)
+    hidden: int = option(256, "Width of the last hidden layer.", least=1)
+    learning_rate: float = option(1e-3, _RATE, above=0.0)
+    weight_decay: float = option(0.05, "AdamW's.", least=0.0)
+    log_every: int = option(50, "Steps between lines of metrics.", least=1)
+    checkpoint_every: int = option(500, "Steps between checkpoints.", least=1)
+
+    @property
+    def schedule(self) -> training.Schedule:
+        """When it ends, and what it does on the way."""
+        return training.Schedule(
+            self.steps,
+            self.log_every,
+            save_every=self.checkpoint_every,
+            show_every=self.checkpoint_every,
+        )
+
+    @property
+    def architecture(self) -> landmark_net.Architecture:
+        """The net's.
+
+        Raises:
+          InputError: it cannot be built.
+        """
+        try:
+            return landmark_net.Architecture(
+                self.image_size, features=self.features, hidden=self.hidden
+            )
+        except ValueError as error:
+            raise InputError(f"--{error}.") from error
+
+    def settings(self, data: str) -> landmark_training.Settings:
+        """Returns what decides the weights that come out of some faces."""
+        return landmark_training.Settings(
+            data=data,
+            pretrained=self.pretrained,
+            seed=self.seed,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            crop=self.crop,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+        )
+
+
+options.define(Run, heading="Run")
+options.define(Training, heading="Training")
 
 
 def main() -> int:
     """Trains or measures; returns the exit code."""
-    run_dir = files.make_directory(application.given(_RUN_DIR))
-    if _CHECK.value:
-        return _check(_CHECK.value, run_dir)
-    if _MODEL.value == "cascade":
-        return _train_cascade(run_dir)
-    architecture, settings = _from_flags()
-    predictor = dlib_host.Predictor(_LANDMARK_MODEL.value)
+    wanted, asked = options.read(Run), options.read(Training)
+    run_dir = files.make_directory(options.given(wanted, "run_dir"))
+    if wanted.check:
+        return _check(wanted.check, run_dir, wanted, seed=asked.seed)
+    if wanted.model == "cascade":
+        return _train_cascade(run_dir, wanted, asked)
+    architecture = asked.architecture
+    settings = asked.settings(options.given(wanted, "data"))
+    predictor = dlib_host.Predictor(wanted.landmark_model)
     faces = training.load(
         settings.data, crop=settings.crop, size=architecture.image_size
     )
     truth = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
-    keep_flags = functools.partial(application.write_effective_flags, run_dir)
     with checkpoints.opened(run_dir) as store:
-        run = training.Run(store, run_dir, _schedule(), accepted=keep_flags)
+        run = training.Run(
+            store,
+            run_dir,
+            asked.schedule,
+            accepted=lambda: application.write_effective_flags(run_dir, Run, Training),
+        )
         net = landmark_training.run(run, faces, truth, architecture, settings)
-    if _EXPORT.value:
-        _export(_EXPORT.value, net, settings, predictor, images=len(faces.images))
+    if wanted.export:
+        if wanted.validation:
+            net = _fitted(net, wanted.validation, predictor, seed=settings.seed)
+        _export(wanted.export, net, settings, predictor, images=len(faces.images))
     return 1 if faces.skipped else 0
 
 
-def _schedule():
-    return training.Schedule(
-        _STEPS.value, _LOG.value, save_every=_SAVE.value, show_every=_SAVE.value
-    )
-
-
-def _train_cascade(run_dir):
-    application.write_effective_flags(run_dir, tree_cascade)
+def _train_cascade(run_dir: pathlib.Path, wanted: Run, asked: Training) -> int:
+    application.write_effective_flags(run_dir, Run, Training, tree_cascade.Cascade)
     report = tree_cascade.run(
-        application.given(_DATA),
+        options.given(wanted, "data"),
         run_dir,
-        seed=_SEED.value,
-        crop=_CROP.value,
-        size=_SIZE.value,
-        landmark_model=_LANDMARK_MODEL.value,
+        options.read(tree_cascade.Cascade),
+        seed=asked.seed,
+        crop=asked.crop,
+        size=asked.image_size,
+        landmark_model=wanted.landmark_model,
     )
     line = f"{run_dir / 'cascade.dat'}: error {report['error_train']:.4f} in training"
     if "error_test" in report:
@@ -120,14 +169,16 @@ def _train_cascade(run_dir):
     return 0
 
 
-def _check(path, run_dir):
+def _check(path: str, run_dir: pathlib.Path, wanted: Run, *, seed: int) -> int:
     net = networks.load(path, model="landmark_net")
     size = net.architecture.image_size
-    predictor = dlib_host.Predictor(_LANDMARK_MODEL.value)
-    known = training.load(application.given(_DATA), crop=net.crop, size=size)
+    predictor = dlib_host.Predictor(wanted.landmark_model)
+    source = options.given(wanted, "data")
+    known = training.load(source, crop=net.crop, size=size)
     truth = labelling.landmarks(run_dir, predictor, known, crop=net.crop)
-    faces = training.load(application.given(_CHECK_DATA), crop=net.crop, size=size)
-    key = jax.random.key(_SEED.value)
+    source = options.given(wanted, "check_data")
+    faces = training.load(source, crop=net.crop, size=size)
+    key = jax.random.key(seed)
     found = landmark_check.check(key, net, predictor, faces, known=(known, truth))
     found |= {"net": net.source, "spread": net.spread, **reporting.environment()}
     files.write_json(run_dir / "landmarks.json", found)
@@ -137,17 +188,33 @@ def _check(path, run_dir):
     return 0
 
 
-def _export(directory, net, settings, predictor, *, images):
-    if _VALIDATION.value:
-        faces = training.load(
-            _VALIDATION.value, crop=net.crop, size=net.architecture.image_size
-        )
-        truth = labels.label(predictor, faces.images, crop=net.crop, nudged=False)
-        key = jax.random.key(settings.seed)
-        spread = landmark_check.fitted_spread(key, net, faces, truth.landmarks)
-        net = dataclasses.replace(net, spread=spread)
+def _fitted(
+    net: networks.Pretrained,
+    source: str,
+    predictor: dlib_host.Predictor,
+    *,
+    seed: int,
+) -> networks.Pretrained:
+    """Returns the net with ellipses of the size that other faces ask for."""
+    faces = training.load(source, crop=net.crop, size=net.architecture.image_size)
+    truth = labels.label(predictor, faces.images, crop=net.crop, nudged=False)
+    key = jax.random.key(seed)
+    spread = landmark_check.fitted_spread(
+        key, landmark_predictor.place(net), faces, truth.landmarks
+    )
+    return dataclasses.replace(net, spread=spread)
+
+
+def _export(
+    directory: str,
+    net: networks.Pretrained,
+    settings: landmark_training.Settings,
+    predictor: dlib_host.Predictor,
+    *,
+    images: int,
+) -> None:
     provenance = {
-        "command": application.command(without=("run_dir", "export")),
+        "command": application.command(Run, Training, without=("run_dir", "export")),
         "settings": dataclasses.asdict(settings),
         "images": images,
         "landmark_model_sha256": predictor.sha256,
@@ -155,26 +222,6 @@ def _export(directory, net, settings, predictor, *, images):
     }
     networks.export(directory, net, provenance=provenance)
     print(f"wrote {directory}")
-
-
-def _from_flags():
-    application.check_numbers(_RATE, _DECAY)
-    try:
-        architecture = landmark_net.Architecture(
-            image_size=_SIZE.value, features=_FEATURES.value, hidden=_HIDDEN.value
-        )
-    except ValueError as error:
-        raise InputError(f"--{error}.") from error
-    return architecture, landmark_training.Settings(
-        data=application.given(_DATA),
-        start_from=_START_FROM.value,
-        seed=_SEED.value,
-        steps=_STEPS.value,
-        batch_size=_BATCH.value,
-        crop=_CROP.value,
-        learning_rate=_RATE.value,
-        weight_decay=_DECAY.value,
-    )
 
 
 if __name__ == "__main__":

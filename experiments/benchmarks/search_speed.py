@@ -1,7 +1,7 @@
 """How fast a search is: one step of all candidates, against the same step elsewhere."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -28,7 +28,7 @@ Landmark = Callable[..., types.PerExample]
 
 
 def steps(
-    key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int, peers: list[str]
+    key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int, peers: Sequence[str]
 ) -> dict[str, Callable[[], Any]]:
     """Returns steps of a search, each a function without arguments.
 

@@ -8,7 +8,7 @@ import functools
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from unittest import mock
 
@@ -35,7 +35,7 @@ Images = UInt8[np.ndarray, "count size size 3"]
 
 
 def steps(
-    key: jax.Array, a: dcgan.Architecture, *, batch_size: int, peers: list[str]
+    key: jax.Array, a: dcgan.Architecture, *, batch_size: int, peers: Sequence[str]
 ) -> dict[str, Callable[[], Any]]:
     """Returns whole training steps on noise, each a function without arguments.
 

@@ -1,55 +1,128 @@
 """Options that are written once: a frozen dataclass whose fields are flags as well."""
 
 import dataclasses
-import math
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from absl import flags
 
+from experiments.common import fields
+from experiments.common.fields import PLAIN, About, Nested
 from inpaint_jax.errors import InputError
 
 _Options = TypeVar("_Options")
 
+GROUPS: dict[type, str] = {}
+"""{dataclass: heading} of all that `define` made flags of."""
 
-def option(
-    default: Any,
-    text: str,
-    *,
-    of: tuple[str, ...] | None = None,
-    least: float | None = None,
-    most: float | None = None,
-) -> Any:
+_RENAMED = {
+    "start": "z_prior",
+    "spread": "init_std",
+    "products": "precision",
+    "start_from": "pretrained",
+}
+
+
+def option(default: Any, text: str, **about: Any) -> Any:
     """Returns a field of a dataclass that `define` makes a flag of.
 
     Args:
-      default: its type is the flag's: bool, int, float, str or a tuple of words.
+      default: of the field.
       text: what the flag's help says.
-      of: the words that may be given.
-      least: the lowest number.
-      most: the highest number.
+      **about: what else it has, see `fields.About`.
     """
-    metadata = {"text": text, "of": of, "least": least, "most": most}
+    metadata = {"about": About(text, **about)}
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def define(options: type, *, module: str) -> None:
-    """Defines a flag for each field of a dataclass that has a text.
+def nested(
+    default: Any, *, prefix: str = "", without: Sequence[str] = (), **about: About
+) -> Any:
+    """Returns a field that is a dataclass itself, a flag for each of its fields.
+
+    Args:
+      default: an instance.
+      prefix: of the flags' names.
+      without: fields that are no flags.
+      **about: {field: what its type and its docstring do not say}.
+    """
+    metadata = {"nested": Nested(prefix, without, about)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def define(options: type, *, heading: str) -> None:
+    """Defines a flag of the process for each field of a dataclass.
+
+    Args:
+      options: the dataclass; all its fields have defaults.
+      heading: under which the help lists them.
+    """
+    GROUPS[options] = heading
+    _define(options, flags.FLAGS)
+
+
+def names(*options: type) -> list[str]:
+    """Returns the flags of some dataclasses, in alphabetical order."""
+    return sorted({flag.name for each in options for flag in fields.listed(each())})
+
+
+def read(options: type[_Options], *, base: _Options | None = None) -> _Options:
+    """Returns a dataclass as the flags of the process say.
 
     Args:
       options: the dataclass.
-      module: that owns the flags, the application's.
-    """
-    for field in dataclasses.fields(options):
-        _define(field, module)
-
-
-def read(options: type[_Options]) -> _Options:
-    """Returns a dataclass as the flags say.
+      base: what holds where no flag is given; by default the fields' defaults.
 
     Raises:
       InputError: a number is not finite, or a word is none of those that may be given.
     """
-    return options(**{f.name: _read(f) for f in dataclasses.fields(options)})  # pyright: ignore[reportArgumentType]
+    return _read(base or options(), flags.FLAGS)
+
+
+def parse(
+    options: type[_Options],
+    arguments: Sequence[str],
+    *,
+    base: _Options | None = None,
+) -> _Options:
+    """Returns a dataclass as a list of flags says, whatever the process was given.
+
+    Args:
+      options: the dataclass.
+      arguments: flags, and flag files of them.
+      base: as in `read`.
+
+    Raises:
+      InputError: a flag is unknown or has a wrong value.
+    """
+    values = flags.FlagValues()
+    _define(options, values)
+    try:
+        _, *unknown = values(["", *arguments])
+    except flags.Error as error:
+        raise InputError(explain(error, values)) from error
+    if unknown:
+        raise InputError(f"{unknown[0]}: unknown argument; flags start with --.")
+    return _read(base or options(), values)
+
+
+def explain(error: flags.Error, known: flags.FlagValues) -> str:
+    """Returns what is wrong with a flag; an old name leads to the new one."""
+    old = getattr(error, "flagname", "")
+    new = _RENAMED.get(old, "")
+    return f"--{old}: is called --{new} now." if new in known else str(error)
+
+
+def given(options: Any, name: str) -> str:
+    """Returns the value of an option that must be there.
+
+    Raises:
+      InputError: it was not given.
+    """
+    value = getattr(options, name)
+    if not value:
+        raise InputError(f"--{name}: missing; it must be given.")
+    return value
 
 
 def stored(options: Any) -> dict[str, Any]:
@@ -64,36 +137,36 @@ def stored(options: Any) -> dict[str, Any]:
     return found
 
 
-def _define(field, module):
-    about, kind = field.metadata, type(field.default)
-    common: dict[str, Any] = {"module_name": module}
-    limits = {"lower_bound": about["least"], "upper_bound": about["most"]}
-    arguments = (field.name, field.default, about["text"])
-    if kind is bool:
-        flags.DEFINE_bool(*arguments, **common)
-    elif kind is int:
-        flags.DEFINE_integer(*arguments, **limits, **common)
-    elif kind is float:
-        flags.DEFINE_float(*arguments, **limits, **common)
-    elif kind is tuple:
-        text = f"{about['text']} Any of {', '.join(about['of'])}."
-        flags.DEFINE_list(field.name, list(field.default), text, **common)
-    elif about["of"]:
-        flags.DEFINE_enum(*arguments[:2], about["of"], arguments[2], **common)
-    else:
-        flags.DEFINE_string(*arguments, **common)
+def _define(options: type, values: flags.FlagValues) -> None:
+    for name, kind, several, default, about in fields.listed(options()):
+        common: dict[str, Any] = {"flag_values": values}
+        limits = {"lower_bound": about.least, "upper_bound": about.most}
+        if several and about.repeated and about.of:
+            flags.DEFINE_multi_enum(name, default, about.of, about.text, **common)
+        elif several and about.repeated:
+            flags.DEFINE_multi_string(name, default, about.text, **common)
+        elif several:
+            flags.DEFINE_list(name, list(default), about.text, **common)
+        elif kind == "pairs":
+            text = ",".join(f"{a}x{b}" for a, b in default)
+            flags.DEFINE_string(name, text, about.text, **common)
+        elif kind is bool:
+            flags.DEFINE_bool(name, default, about.text, **common)
+        elif kind is int:
+            flags.DEFINE_integer(name, default, about.text, **limits, **common)
+        elif kind is float:
+            flags.DEFINE_float(name, default, about.text, **limits, **common)
+        elif about.of:
+            flags.DEFINE_enum(name, default, about.of, about.text, **common)
+        else:
+            flags.DEFINE_string(name, default, about.text, **common)
 
 
-def _read(field):
-    value = getattr(flags.FLAGS, field.name)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"--{field.name}={value}: must be a finite number.")
-    if isinstance(value, list):
-        for word in value:
-            if word not in field.metadata["of"]:
-                raise InputError(
-                    f"--{field.name}={word}: give any of "
-                    f"{', '.join(field.metadata['of'])}, with commas between."
-                )
-        return tuple(value)
-    return value
+def _read(base: Any, values: flags.FlagValues, inside: Nested = PLAIN) -> Any:
+    found = {}
+    for name, entry in fields.entries(base, inside):
+        if isinstance(entry, Nested):
+            found[name] = _read(getattr(base, name), values, entry)
+        elif values[entry.name].present:
+            found[name] = fields.checked(entry, values[entry.name].value)
+    return dataclasses.replace(base, **found)

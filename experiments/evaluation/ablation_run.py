@@ -28,10 +28,12 @@ class Variant(NamedTuple):
 
     Attributes:
       flags: that ask for it.
+      asked: what they and the process's flags say.
       method: it, with as many steps as these say.
     """
 
     flags: list[str]
+    asked: methods.Asked
     method: methods.Method
 
     @property
@@ -96,22 +98,28 @@ def parse(texts: Sequence[str], *, only: Sequence[str] = ()) -> dict[str, list[s
 
 
 def prepare(
-    flags: dict[str, list[str]], model: weights.Model, *, at_once: int
+    flags: dict[str, list[str]],
+    model: weights.Model,
+    usual: methods.Asked,
+    *,
+    at_once: int,
 ) -> Variants:
     """Prepares all variants, with as many steps as the flags say.
 
     Args:
       flags: from `parse`.
       model: the networks.
+      usual: how all variants search where their flags say nothing else.
       at_once: faces that are searched for as one program.
 
     Raises:
       InputError: a flag is wrong, or their time could not be made equal.
     """
-    variants = {
-        name: Variant(given, methods.read(name, given, model, images=at_once))
-        for name, given in flags.items()
-    }
+    variants = {}
+    for name, given in flags.items():
+        asked = methods.parse(name, given, base=usual)
+        method = methods.prepare(name, asked, model, images=at_once)
+        variants[name] = Variant(given, asked, method)
     if variants[BASELINE].method.guide.loss() is not None:
         raise InputError(
             f"--variant={BASELINE}: must have --landmark_term=none; "
@@ -194,8 +202,8 @@ def search(
             inputs = faces.read(hole, seed=seed)
             if method is None:
                 steps = f"--iterations={plans[name]['iterations']}"
-                given = [*variant.flags, steps]
-                method = methods.read(name, given, model, images=at_once)
+                asked = methods.parse(name, [steps], base=variant.asked)
+                method = methods.prepare(name, asked, model, images=at_once)
                 methods.warm_up(method, inputs, at_once=at_once)
             scores = _scores(method, inputs, truth, at_once)
             print(

@@ -14,25 +14,34 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 from jaxtyping import Bool, Float, UInt8
 
-from experiments.common import cases
+from experiments.common import cases, options
+from experiments.common.options import option
 from experiments.evaluation import programs
-from experiments.search import guides, methods, searches
+from experiments.search import methods, searches
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending, pixels
 from inpaint_jax.pretrained import weights
 
-CE = flags.DEFINE_string("ce", "release", "A --run_dir of --model=ce, or a release.")
-GFC = flags.DEFINE_string("gfc", "release", "The same of --model=gfc.")
-BANK = flags.DEFINE_string(
-    "bank", None, "Of nn: the training faces, as --data of experiments.train."
-)
 _FLAG_FILES = pathlib.Path(str(importlib.resources.files("experiments") / "flags"))
 _SEARCHES = {"si": "si_paper", "landmark": "landmark", "thesis": "thesis"}
 _STEPS = 8
 LEARNED, LOCAL = (*_SEARCHES, "ce", "gfc"), ("tv", "lr", "pm", "nn", "mean")
+
+
+@dataclasses.dataclass(frozen=True)
+class Learned:
+    """What the systems other than searches have learned from."""
+
+    ce: str = option("release", "A --run_dir of --model=ce, or a release.")
+    gfc: str = option("release", "The same of --model=gfc.")
+    bank: str | None = option(
+        None, "Of nn: the training faces, as --data of experiments.train."
+    )
+
+
+options.define(Learned, heading="Other systems")
 
 
 class Completions(NamedTuple):
@@ -70,12 +79,13 @@ class System:
     follow: Callable[[cases.Case], dict[int, cases.Picture]] | None = None
 
 
-def named(name: str, model: weights.Model, *, at_once: int) -> System:
+def named(name: str, model: weights.Model, learned: Learned, *, at_once: int) -> System:
     """Prepares a system.
 
     Args:
       name: one of `LOCAL` or `LEARNED`, or a flag file of experiments.inpaint.
       model: the generator, which also says which crops and sizes there are.
+      learned: what other systems have learned from.
       at_once: how many images make a batch.
 
     Raises:
@@ -90,9 +100,9 @@ def named(name: str, model: weights.Model, *, at_once: int) -> System:
         "tv": programs.tv,
         "lr": programs.lr,
         "pm": programs.pm,
-        "nn": lambda: programs.nn(BANK.value, model),
-        "ce": lambda: programs.drawn("ce", CE.value, blending.paste, model),
-        "gfc": lambda: programs.drawn("gfc", GFC.value, blending.poisson, model),
+        "nn": lambda: programs.nn(learned.bank, model),
+        "ce": lambda: programs.drawn("ce", learned.ce, blending.paste, model),
+        "gfc": lambda: programs.drawn("gfc", learned.gfc, blending.poisson, model),
     }
     if name not in makers:
         raise InputError(
@@ -106,9 +116,10 @@ def named(name: str, model: weights.Model, *, at_once: int) -> System:
 def _search(
     name: str, flag_file: pathlib.Path, model: weights.Model, at_once: int
 ) -> System:
-    method = methods.read(
-        name, [f"--flagfile={flag_file}", *_given()], model, images=at_once
-    )
+    asked = methods.parse(name, [f"--flagfile={flag_file}"])
+    # What the process was given besides goes before what the file says.
+    asked = options.read(methods.Asked, base=asked)
+    method = methods.prepare(name, asked, model, images=at_once)
     described = {
         "settings": dataclasses.asdict(method.settings),
         "blend": method.blend,
@@ -153,18 +164,6 @@ def _follow(method: methods.Method, case: cases.Case) -> dict[int, cases.Picture
             face = compiled.generate(now.best_z[None])
             faces[now.iteration] = np.asarray(pixels.to_bytes(face[0]))
     return faces
-
-
-def _given() -> list[str]:
-    """Flags of searches that the process was given."""
-    found = [
-        flag
-        for module in (searches, guides)
-        for flag in flags.FLAGS.get_flags_for_module(module)
-    ]
-    known = {flag.name: flag for flag in found if flag.present}
-    known.pop(searches.CHECKPOINT.name, None)
-    return [flag.serialize() for flag in known.values()]
 
 
 def _in_batches(fill: programs.Fill, at_once: int) -> Complete:

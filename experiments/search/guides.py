@@ -1,13 +1,15 @@
-"""Flags of landmarks, and the guide of a search and the scorer that they ask for."""
+"""Options of landmarks, and the guide of a search and the scorer they ask for."""
 
+import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from absl import flags
 
-from experiments.common import application
+from experiments.common import options
+from experiments.common.fields import About
+from experiments.common.options import option
 from experiments.search import guiding, landmark_scores, targets
 from inpaint_jax.errors import InputError
 from inpaint_jax.landmarks import dlib_host
@@ -15,77 +17,59 @@ from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.pretrained import landmark_predictor, networks
 from inpaint_jax.search import landmark_term
 
-_DEFAULTS = landmark_term.Settings()
-_TERM = flags.DEFINE_enum(
-    "landmark_term",
-    _DEFAULTS.term,
-    ["none", "step", "soft", "net"],
-    "none: as SI; step: the count of eqs. 17 and 18; soft: a smooth loss by dlib's "
-    "cascade; net: by the landmark net.",
-)
-_TARGET = flags.DEFINE_enum(
-    "landmark_target",
-    "predicted",
-    ["masked", "predicted", "oracle"],
-    "Where the points should be: dlib on the damaged image (thesis), the landmark net, "
-    "or dlib on the undamaged image (an upper bound, with --allow_oracle).",
-)
-_ALLOW_ORACLE = flags.DEFINE_bool(
-    "allow_oracle", False, "Let --landmark_target=oracle look at the undamaged image."
-)
-_MODEL = flags.DEFINE_string(
-    "landmark_model", None, "dlib's 68-point model; by default the installed one."
-)
-_NET = flags.DEFINE_string(
-    "landmark_net",
-    "release",
-    "A --run_dir of experiments.train_landmarks, or a release.",
-)
-_SCORES = flags.DEFINE_bool(
-    "landmark_scores", False, "Report the landmark error where the original is known."
-)
-SETTINGS = {
-    "gradient": flags.DEFINE_enum(
-        "landmark_gradient",
-        _DEFAULTS.gradient,
-        ["none", "spsa", "es"],
-        "How the count moves z: not at all, or by an estimated gradient.",
-    ),
-    "input": flags.DEFINE_enum(
-        "landmark_input",
-        _DEFAULTS.input,
-        ["masked", "composite"],
-        "What is measured: G(z) under the mask, or G(z) in the hole of the image.",
-    ),
-    "loss": flags.DEFINE_enum(
-        "landmark_loss",
-        _DEFAULTS.loss,
-        ["hinge", "huber", "shape", "proportions"],
-        "Of soft and net, see landmark_losses.",
-    ),
-    "threshold": flags.DEFINE_float(
-        "landmark_threshold", _DEFAULTS.threshold, "How far off is free.", 0.0
-    ),
-    "threshold_unit": flags.DEFINE_enum(
-        "landmark_threshold_unit",
-        _DEFAULTS.threshold_unit,
-        ["pixels", "eyes"],
-        "Pixels, or shares of the distance between the eyes.",
-    ),
-    "temperature": flags.DEFINE_float(
-        "landmark_temperature", _DEFAULTS.temperature, "Of soft, in grey levels.", 1e-3
-    ),
-    "pairs": flags.DEFINE_integer(
-        "landmark_pairs", _DEFAULTS.pairs, "Of points, for spsa and es.", 1
-    ),
-    "radius": flags.DEFINE_float(
-        "landmark_radius", _DEFAULTS.radius, "Of the points, for spsa and es.", 1e-3
-    ),
-}
+_Term = landmark_term.Settings  # a field has the name of the module
 
 
-class Landmarks(NamedTuple):
-    """What the flags ask for.
+@dataclasses.dataclass(frozen=True)
+class Landmarks:
+    """How landmarks guide a search."""
+
+    landmark_term: Literal["none", "step", "soft", "net"] = option(
+        _Term.term,
+        "none: as SI; step: the count of eqs. 17 and 18; soft: a smooth loss by dlib's "
+        "cascade; net: by the landmark net.",
+    )
+    landmark_target: Literal["masked", "predicted", "oracle"] = option(
+        "predicted",
+        "Where the points should be: dlib on the damaged image (thesis), the landmark "
+        "net, or dlib on the undamaged image (an upper bound, with --allow_oracle).",
+    )
+    allow_oracle: bool = option(
+        False, "Let --landmark_target=oracle look at the undamaged image."
+    )
+    landmark_model: str | None = option(
+        None, "dlib's 68-point model; by default the installed one."
+    )
+    landmark_net: str = option(
+        "release", "A --run_dir of experiments.train_landmarks, or a release."
+    )
+    landmark_scores: bool = option(
+        False, "Report the landmark error where the original is known."
+    )
+    settings: _Term = options.nested(
+        _Term(),
+        prefix="landmark_",
+        without=("term",),
+        threshold=About(
+            "How far off a point (for step, a coordinate) may be, see "
+            "--landmark_threshold_unit.",
+            least=0.0,
+        ),
+        temperature=About(least=1e-3),
+        pairs=About("Of points, for spsa and es.", least=1),
+        radius=About("Of these points around z, for spsa and es.", least=1e-3),
+    )
+
+    @property
+    def used(self) -> _Term | None:
+        """The settings of the landmark term, or None without it."""
+        if self.landmark_term == "none":
+            return None
+        return dataclasses.replace(self.settings, term=self.landmark_term)
+
+
+class Loaded(NamedTuple):
+    """What is asked for, with its models.
 
     Attributes:
       guide: of a search.
@@ -96,33 +80,29 @@ class Landmarks(NamedTuple):
     scorer: landmark_scores.Scorer | None
 
 
-def from_flags(*, size: int, crop: int) -> Landmarks:
-    """Loads what the flags ask for, and nothing else.
+def load(asked: Landmarks, *, size: int, crop: int) -> Loaded:
+    """Loads what is asked for, and nothing else.
 
     Args:
+      asked: how landmarks guide the search.
       size: height and width of the generator's images.
       crop: side of its training crops in CelebA pixels.
 
     Raises:
-      InputError: flags contradict each other, or a model is missing or does not fit.
+      InputError: options contradict each other, or a model is missing or does not fit.
     """
-    application.check_numbers(*SETTINGS.values())
-    settings = None
-    if _TERM.value != "none":
-        values: dict[str, Any] = {"term": _TERM.value}
-        values |= {name: flag.value for name, flag in SETTINGS.items()}
-        settings = landmark_term.Settings(**values)
-        _check(settings, target=_TARGET.value, oracle_allowed=_ALLOW_ORACLE.value)
-    models = _Models(_MODEL.value, _NET.value, size=size, crop=crop)
-    scorer = landmark_scores.Scorer(models.dlib) if _SCORES.value else None
+    _check(asked)
+    settings = asked.used
+    models = _Models(asked.landmark_model, asked.landmark_net, size=size, crop=crop)
+    scorer = landmark_scores.Scorer(models.dlib) if asked.landmark_scores else None
     if settings is None:
-        return Landmarks(guiding.Unguided(models.hashes()), scorer)
+        return Loaded(guiding.Unguided(models.hashes()), scorer)
     by_net = settings.term == "net"
     cascade = None if by_net else models.cascade
-    target = _target(_TARGET.value, models, cascade)
+    target = _target(asked.landmark_target, models, cascade)
     place = landmark_predictor.place(models.net) if by_net else None
     term = landmark_term.LandmarkTerm(settings, cascade, place)
-    return Landmarks(guiding.Guided(term, target, models.hashes()), scorer)
+    return Loaded(guiding.Guided(term, target, models.hashes()), scorer)
 
 
 class _Models:
@@ -175,15 +155,16 @@ def _target(name: str, models: _Models, cascade: ShapeModel | None) -> targets.T
     return targets.Predicted(landmark_predictor.place(models.net), cascade)
 
 
-def _check(
-    settings: landmark_term.Settings, *, target: str, oracle_allowed: bool
-) -> None:
-    if settings.gradient != "none" and settings.term != "step":
+def _check(asked: Landmarks) -> None:
+    if asked.used is None:
+        return
+    gradient = asked.settings.gradient
+    if gradient != "none" and asked.landmark_term != "step":
         raise InputError(
-            f"--landmark_gradient={settings.gradient}: only the count needs an "
-            "estimated gradient; give --landmark_term=step or leave it out."
+            f"--landmark_gradient={gradient}: only the count needs an estimated "
+            "gradient; give --landmark_term=step or leave it out."
         )
-    if target == "oracle" and not oracle_allowed:
+    if asked.landmark_target == "oracle" and not asked.allow_oracle:
         raise InputError(
             "--landmark_target=oracle: looks at the undamaged image, as no completion "
             "can; add --allow_oracle to compute this upper bound."

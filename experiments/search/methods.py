@@ -1,22 +1,37 @@
 """Searches as lists of flags say them, so that several live in one process."""
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from absl import flags
-from absl.testing import flagsaver
 from jaxtyping import Bool, Float, Int, UInt8
 
-from experiments.common import cases
+from experiments.common import cases, options
 from experiments.search import guides, guiding, searches
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending, pixels
 from inpaint_jax.pretrained import weights
 from inpaint_jax.search import completion, driver, problem, program
+
+OPTIONS = {
+    searches.Checkpoint: "Networks",
+    searches.Search: "Search",
+    guides.Landmarks: "Landmarks",
+}
+"""All flags of applications that search, {dataclass: heading}."""
+
+for _options, _heading in OPTIONS.items():
+    options.define(_options, heading=_heading)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """How to search, and by which landmarks."""
+
+    search: searches.Search = searches.Search()
+    landmarks: guides.Landmarks = guides.Landmarks()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,31 +73,42 @@ class Completed(NamedTuple):
     failed: Bool[np.ndarray, " images"]
 
 
-def read(
-    name: str, arguments: Sequence[str], model: weights.Model, *, images: int
-) -> Method:
-    """Prepares the search that flags ask for; the process's own stay as they are.
+def prepare(name: str, asked: Asked, model: weights.Model, *, images: int) -> Method:
+    """Prepares a search.
 
     Args:
       name: of the method.
-      arguments: flags of `searches` and `guides`, but for --checkpoint, and flag files
-        of them; what they leave out is as the process's
-        flags say.
+      asked: how to search, see `parse`.
       model: the networks.
       images: how many will be searched for together.
+
+    Raises:
+      InputError: a model is missing, or does not fit.
+    """
+    try:
+        size = model.architecture.image_size
+        guide, _ = guides.load(asked.landmarks, size=size, crop=model.crop)
+        compiled = searches.prepare(model, asked.search, guide.loss(), images=images)
+    except InputError as error:
+        raise InputError(f"method {name}: {error}") from error
+    search = asked.search
+    return Method(name, search.settings, guide, search.blend, compiled)
+
+
+def parse(name: str, arguments: Sequence[str], *, base: Asked | None = None) -> Asked:
+    """Reads how to search from flags, of which the process's own are none.
+
+    Args:
+      name: of the method.
+      arguments: flags of searches and landmarks, and flag files of them.
+      base: what holds where they say nothing; by default the usual search.
 
     Raises:
       InputError: a flag is unknown, has a wrong value, or belongs to no search.
     """
     try:
-        with _flags(arguments):
-            settings = searches.settings()
-            guide = guides.from_flags(
-                size=model.architecture.image_size, crop=model.crop
-            ).guide
-            compiled = searches.prepare(model, settings, guide.loss(), images=images)
-            return Method(name, settings, guide, searches.BLEND.value, compiled)
-    except (flags.Error, InputError) as error:
+        return options.parse(Asked, arguments, base=base)
+    except InputError as error:
         raise InputError(f"method {name}: {error}") from error
 
 
@@ -106,7 +132,7 @@ def complete(
     """Completes images by a method.
 
     Args:
-      method: from `read`, see `warm_up`.
+      method: from `prepare`, see `warm_up`.
       inputs: the images.
       at_once: how many are searched for as one program.
 
@@ -133,7 +159,7 @@ def search(
     """Returns the end of the search for each of some images, in one program.
 
     Args:
-      method: from `read`.
+      method: from `prepare`.
       inputs: at most `at_once` images.
       scenes: what the search knows of them.
       at_once: how many the program holds.
@@ -149,27 +175,12 @@ def with_stages(method: Method, stages: tuple[tuple[int, int], ...]) -> Method:
     """Returns a search by the same programs, and at the same rates, for other steps.
 
     Args:
-      method: from `read`.
+      method: from `prepare`.
       stages: (restarts, steps), see `problem.Settings.stages`.
     """
     settings = dataclasses.replace(method.settings, restart_schedule=stages)
     compiled = method.compiled._replace(settings=settings)
     return dataclasses.replace(method, compiled=compiled)
-
-
-@contextlib.contextmanager
-def _flags(arguments: Sequence[str]) -> Iterator[None]:
-    """Sets flags of a search, and refuses all others, until the context is left."""
-    known = flags.FlagValues()
-    for module in (searches, guides):
-        for flag in flags.FLAGS.get_flags_for_module(module):
-            if flag.name != searches.CHECKPOINT.name:
-                known[flag.name] = flag  # the same object as in flags.FLAGS
-    with flagsaver.flagsaver():
-        _, *unknown = known(["", *arguments])
-        if unknown:
-            raise InputError(f"{unknown[0]}: unknown argument; flags start with --.")
-        yield
 
 
 def _complete(

@@ -1,112 +1,92 @@
 """Flags of a search, and the search that they ask for."""
 
+import dataclasses
 import itertools
-import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from absl import flags
 
-from experiments.common import application
+from experiments.common import options
+from experiments.common.fields import About
+from experiments.common.options import option
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.pretrained import weights
 from inpaint_jax.search import driver, problem, program
 
-_DEFAULTS = problem.Settings()
-CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "release", "A --run_dir of experiments.train, or a release folder."
-)
-_PRECISION = flags.DEFINE_enum(
-    "precision",
-    "auto",
-    ["auto", "float32", "bfloat16"],
-    "In which type convolutions multiply; auto: bfloat16 on accelerators. Sums, losses "
-    "and z are float32.",
-)
-BLEND = flags.DEFINE_enum("blend", "poisson", ["poisson", "paste"], "See blending.")
-_SEARCH = {
-    "restarts": flags.DEFINE_integer(
-        "restarts", _DEFAULTS.restarts, "Starting points for each image.", 1
-    ),
-    "iterations": flags.DEFINE_integer(
-        "iterations", _DEFAULTS.iterations, "Steps of each restart.", 1
-    ),
-    "restart_schedule": flags.DEFINE_string(
-        "restart_schedule",
-        "",
-        "In place of these two, as 64x10,16x40: restarts x steps, then 16 are left.",
-    ),
-    "learning_rate": flags.DEFINE_float(
-        "learning_rate", _DEFAULTS.learning_rate, "Of the optimizer of z.", 0.0
-    ),
-    "decay": flags.DEFINE_bool(
-        "decay", _DEFAULTS.decay, "Let that rate fall to nothing along half a cosine."
-    ),
-    "optimizer": flags.DEFINE_enum(
-        "optimizer", _DEFAULTS.optimizer, ["adam", "nesterov", "lbfgs"], "Of z."
-    ),
-    "z_prior": flags.DEFINE_enum(
-        "z_prior", _DEFAULTS.z_prior, ["uniform", "normal"], "How z is drawn."
-    ),
-    "init": flags.DEFINE_enum(
-        "init",
-        _DEFAULTS.init,
-        ["random", "encoder", "mixed"],
-        "Where restarts begin: anywhere, around the encoder's guess, or half and half.",
-    ),
-    "init_std": flags.DEFINE_float(
-        "init_std",
-        _DEFAULTS.init_std,
-        "Standard deviation of the restarts around that guess.",
-        0.0,
-    ),
-    "window": flags.DEFINE_integer(
-        "window", _DEFAULTS.window, "Side of eq. 15's neighbourhood, odd.", 1
-    ),
-    "lambda_context": flags.DEFINE_float(
-        "lambda_context", _DEFAULTS.lambda_context, "Weight of eq. 16.", 0.0
-    ),
-    "lambda_prior": flags.DEFINE_float(
-        "lambda_prior", _DEFAULTS.lambda_prior, "Weight of eq. 19.", 0.0
-    ),
-    "lambda_landmark": flags.DEFINE_float(
-        "lambda_landmark", _DEFAULTS.lambda_landmark, "Of the landmark loss.", 0.0
-    ),
-    "normalised": flags.DEFINE_bool(
-        "normalised", _DEFAULTS.normalised, "Divide eq. 16 by its weights."
-    ),
-    "saturating": flags.DEFINE_bool(
-        "saturating", _DEFAULTS.saturating, "Prior log(1 - D), as printed."
-    ),
-    "chunk": flags.DEFINE_integer(
-        "chunk", _DEFAULTS.chunk, "Steps between reports.", 1
-    ),
-    "patience": flags.DEFINE_integer(
-        "patience", _DEFAULTS.patience, "Idle chunks before stopping; 0: never.", 0
-    ),
-}
+_POSITIVE, _WEIGHT = About(least=1), About(least=0.0)
 
 
-def settings() -> problem.Settings:
-    """Returns what the flags say.
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Whose faces a search looks for."""
 
-    Raises:
-      InputError: a value makes no sense.
-    """
-    values: dict[str, Any] = {name: flag.value for name, flag in _SEARCH.items()}
-    if values["window"] % 2 == 0:
-        raise InputError(f"--window={values['window']}: must be odd, as 7.")
-    application.check_numbers(*_SEARCH.values())
-    values["restart_schedule"] = _stages(values["restart_schedule"])
-    return problem.Settings(**values)
+    checkpoint: str = option(
+        "release", "A --run_dir of experiments.train, or a release folder."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """How a search runs, and what is made of its end."""
+
+    settings: problem.Settings = options.nested(
+        problem.Settings(),
+        restarts=_POSITIVE,
+        iterations=_POSITIVE,
+        learning_rate=About(above=0.0),
+        init_std=_WEIGHT,
+        restart_schedule=About(
+            "In place of --restarts and --iterations, as 64x10,16x40: restarts x "
+            "steps, then 16 are left."
+        ),
+        window=About("Side of eq. 15's neighbourhood, in pixels; odd.", least=1),
+        lambda_context=_WEIGHT,
+        lambda_prior=_WEIGHT,
+        lambda_landmark=_WEIGHT,
+        chunk=_POSITIVE,
+        patience=About(least=0),
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = option(
+        "auto",
+        "In which type convolutions multiply; auto: bfloat16 on accelerators. Sums, "
+        "losses and z are float32.",
+    )
+    blend: Literal["poisson", "paste"] = option(
+        "poisson", "How the hole is put in, see blending."
+    )
+
+    def __post_init__(self):
+        """Refuses what no search can be.
+
+        Raises:
+          InputError: so it is.
+        """
+        window, schedule = self.settings.window, self.settings.restart_schedule
+        if window % 2 == 0:
+            raise InputError(f"--window={window}: must be odd, as 7.")
+        if any(
+            after > before for (before, _), (after, _) in itertools.pairwise(schedule)
+        ):
+            given = ",".join(f"{restarts}x{steps}" for restarts, steps in schedule)
+            raise InputError(
+                f"--restart_schedule={given}: restarts can only become fewer, as "
+                "64x10,8x40."
+            )
+
+    @property
+    def products(self) -> jnp.dtype:
+        """The type in which convolutions multiply."""
+        if self.precision != "auto":
+            return jnp.dtype(self.precision)
+        return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")
 
 
 def prepare(
     model: weights.Model,
-    settings: problem.Settings,
+    asked: Search,
     landmark: problem.LandmarkLoss | None,
     *,
     images: int,
@@ -115,18 +95,16 @@ def prepare(
 
     Args:
       model: the networks.
-      settings: of the search.
+      asked: how to search.
       landmark: the landmark loss.
       images: how many will be searched for together.
 
     Raises:
       InputError: the model cannot say where to start.
     """
-    products = _PRECISION.value
-    if products == "auto":
-        products = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    settings = asked.settings
     generate, discriminate = model.folded(
-        batch=images * settings.stages[-1][0], products=jnp.dtype(products)
+        batch=images * settings.stages[-1][0], products=asked.products
     )
     return program.prepare(
         generate,
@@ -166,22 +144,6 @@ def together(
         yield reports[: len(scenes)]
 
 
-def _stages(text: str) -> tuple[tuple[int, int], ...]:
-    if not text:
-        return ()
-    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*(,[1-9]\d*x[1-9]\d*)*", text):
-        raise InputError(
-            f"--restart_schedule={text}: must be restarts x steps, as 64x10,16x40."
-        )
-    numbers = (stage.split("x") for stage in text.split(","))
-    stages = tuple((int(restarts), int(steps)) for restarts, steps in numbers)
-    if any(after[0] > before[0] for before, after in itertools.pairwise(stages)):
-        raise InputError(
-            f"--restart_schedule={text}: restarts can only become fewer, as 64x10,8x40."
-        )
-    return stages
-
-
 def _encode(model: weights.Model, settings: problem.Settings) -> types.Encode | None:
     if settings.init == "random":
         return None
@@ -189,8 +151,8 @@ def _encode(model: weights.Model, settings: problem.Settings) -> types.Encode | 
         without = model.encodes == "nothing"
         has = "no encoder" if without else f"an encoder of {model.encodes}"
         raise InputError(
-            f"--init={settings.init}: the model of --checkpoint={CHECKPOINT.value} "
-            f"has {has}; train one with experiments.train "
-            "--model=encoder, or give --init=random --iterations=200."
+            f"--init={settings.init}: the model of --checkpoint has {has}; train one "
+            "with experiments.train --model=encoder, or give --init=random "
+            "--iterations=200."
         )
     return model.encode

@@ -93,7 +93,7 @@ class Settings:
     generator_rate: float
     discriminator_rate: float
     beta1: float
-    start_from: str
+    pretrained: str
     recipe: Recipe = Recipe()
 
 
@@ -138,8 +138,8 @@ def run(
     static: Any = {"players": players, "rules": rules}
     state = jax.jit(functools.partial(train_completer.init, **static))(key_init)
     trained = networks.Pretrained(architecture, settings.crop, {}, {})
-    if settings.start_from:
-        start = _start(settings.start_from, trained)
+    if settings.pretrained:
+        start = _start(settings.pretrained, trained)
         state = state._replace(completer=jax.tree.map(jnp.array, start.variables))
     size = architecture.image_size
     shown = pixels.from_bytes(jnp.asarray(faces.images[:_SHOWN]))
@@ -272,7 +272,7 @@ def _start(path: str, network: networks.Pretrained) -> networks.Pretrained:
     start = networks.load(path, model=network.model)
     if start.architecture != network.architecture:
         raise InputError(
-            f"--start_from={path}: is {start.architecture}, but the flags say "
+            f"--pretrained={path}: is {start.architecture}, but the flags say "
             f"{network.architecture}; give the same."
         )
     return start

@@ -134,7 +134,7 @@ class Settings:
     discriminator_rate: float
     beta1: float
     precision: str
-    start_from: str
+    pretrained: str
     recipe: Recipe
 
     @property

@@ -13,6 +13,7 @@ from inpaint_jax.landmarks import annotation, dlib_host, labels
 from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.models import landmark_net
 from inpaint_jax.pretrained import landmark_predictor, networks
+from inpaint_jax.search import landmark_term
 
 MASKS = ("centre", "left", "right", "random80")
 _BATCH = 100
@@ -55,7 +56,9 @@ def check(
         key_test, key_train = jax.random.split(jax.random.fold_in(key, number))
         mask = _masks(key_test, name, images)
         train_mask = _masks(key_train, name, train_images)
-        points, whitening = _predicted(predictor, images, mask)
+        points, whitening = _predicted(
+            landmark_predictor.place(predictor), images, mask
+        )
         mean = np.broadcast_to(known[1].mean(axis=0), points.shape)
         guesses = {
             "net": points,
@@ -84,7 +87,7 @@ def check(
 
 def fitted_spread(
     key: jax.Array,
-    predictor: networks.Pretrained,
+    place: landmark_term.Place,
     faces: data.Faces,
     truth: Points,
 ) -> float:
@@ -92,7 +95,7 @@ def fitted_spread(
 
     Args:
       key: of the masks, of all families in turn.
-      predictor: the net, with a spread of 1.
+      place: the net, with a spread of 1.
       faces: that it was not trained on.
       truth: their points.
     """
@@ -100,7 +103,7 @@ def fitted_spread(
     radii = []
     for number, name in enumerate(MASKS):
         mask = _masks(jax.random.fold_in(key, number), name, images)
-        points, whitening = _predicted(predictor, images, mask)
+        points, whitening = _predicted(place, images, mask)
         radii.append(_radius(points, whitening, truth))
     # P(|u| < r) = 1 - (1 + r) exp(-r) of the density that the net is trained with.
     half = 1.67835 / landmark_net.LAPLACE_DEVIATION
@@ -126,8 +129,8 @@ def _in_batches(function, *arrays):
     return jax.tree.map(lambda *each: np.concatenate(each), *parts)
 
 
-def _predicted(predictor, images, mask):
-    return _in_batches(jax.jit(landmark_predictor.place(predictor)), images, mask)
+def _predicted(place, images, mask):
+    return _in_batches(jax.jit(place), images, mask)
 
 
 def _dlib_on_damaged(model, images, mask, crop):

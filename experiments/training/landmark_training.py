@@ -23,7 +23,7 @@ class Settings:
     """What decides the weights that come out; stored with every checkpoint."""
 
     data: str
-    start_from: str | None
+    pretrained: str | None
     seed: int
     steps: int
     batch_size: int
@@ -61,8 +61,8 @@ def run(
     state = jax.jit(functools.partial(train_landmark_net.init, **options))(
         key_init, mean
     )
-    if settings.start_from:
-        start = networks.load(settings.start_from, model="landmark_net")
+    if settings.pretrained:
+        start = networks.load(settings.pretrained, model="landmark_net")
         _check_same(start, architecture, settings)
         state = state._replace(variables=start.variables)
     meta = {
@@ -103,7 +103,7 @@ def _check_same(
 ) -> None:
     if (start.architecture, start.crop) != (architecture, settings.crop):
         raise InputError(
-            f"--start_from={settings.start_from}: is {start.architecture} for crops of "
+            f"--pretrained={settings.pretrained}: is {start.architecture} for crops of "
             f"{start.crop}, but the flags say {architecture} and {settings.crop}; give "
             "the same."
         )

@@ -9,11 +9,12 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 
 from experiments.common import options
+from experiments.common.options import option
 from experiments.training import (
     completer_training,
     encoder_training,
@@ -27,7 +28,7 @@ from experiments.training import (
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, data
 from inpaint_jax.models import context_encoder, dcgan, face_completion, landmark_net
-from inpaint_jax.pretrained import networks, weights
+from inpaint_jax.pretrained import landmark_predictor, networks, weights
 
 _ENDLESS = 1_000_000_000
 # Checkpoints of one network.
@@ -36,29 +37,41 @@ _CHECKPOINTS = 4
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What decides the networks that come out.
+    """What decides the networks that come out."""
 
-    Attributes:
-      data: source of the faces.
-      minutes: for all networks.
-      image_size: height and width.
-      crop: side of the crop in CelebA pixels.
-      width: of all networks, as a share of the release's numbers of channels.
-      batch_size: images a step.
-      seed: of everything.
-      precision: of the convolutions of G, D and E.
-      recipe: of these three.
-    """
+    data: str = option("", "Faces to learn from, see experiments.train.")
+    minutes: float = option(
+        10.0,
+        "Minutes for all networks, compilation and writing included.",
+        least=0.01,
+    )
+    image_size: int = option(64, "Height and width in pixels: 64 or 128.")
+    crop: int = option(128, "Side of the crop in CelebA pixels.", least=16, most=178)
+    width: float = option(
+        1.0,
+        "Of all networks, as a share of the release's numbers of channels.",
+        least=1e-3,
+        most=4.0,
+    )
+    batch_size: int = option(256, "Images a step.", least=16)
+    seed: int = option(0, "Of everything.", least=0, most=2**32 - 1)
+    precision: Literal["auto", "float32", "bfloat16"] = option(
+        "auto",
+        "In which type the convolutions of G, D and E multiply; auto: bfloat16 on "
+        "accelerators.",
+    )
+    recipe: gan_training.Recipe = gan_training.Recipe()
 
-    data: str
-    minutes: float
-    image_size: int
-    crop: int
-    width: float
-    batch_size: int
-    seed: int
-    precision: str
-    recipe: gan_training.Recipe
+    def __post_init__(self):
+        """Refuses a size of which there are no networks.
+
+        Raises:
+          InputError: so it is.
+        """
+        try:
+            dcgan.Architecture(image_size=self.image_size)
+        except ValueError as error:
+            raise InputError(f"--{error}.") from error
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -153,7 +166,7 @@ def _generator(job: Job) -> Done:
         discriminator_rate=4e-4,
         beta1=0.0,
         precision=wanted.precision,
-        start_from="",
+        pretrained="",
         recipe=wanted.recipe,
     )
     judge = release_scores.of_samples(
@@ -205,7 +218,7 @@ def _landmarks(job: Job) -> Done:
     )
     settings = landmark_training.Settings(
         **wanted.settings,
-        start_from=None,
+        pretrained=None,
         steps=0,
         crop=wanted.crop,
         learning_rate=2e-3,
@@ -221,7 +234,10 @@ def _landmarks(job: Job) -> Done:
     about = job.about(options.stored(settings), best)
     net = networks.load(best, model="landmark_net")
     spread = landmark_check.fitted_spread(
-        jax.random.key(wanted.seed), net, job.validation, truth.validation
+        jax.random.key(wanted.seed),
+        landmark_predictor.place(net),
+        job.validation,
+        truth.validation,
     )
     net = dataclasses.replace(net, spread=spread)
     export = functools.partial(networks.export, model=net, provenance=about)
@@ -241,7 +257,7 @@ def _feed_forward(
         generator_rate=1e-3,
         discriminator_rate=1e-4,
         beta1=0.5,
-        start_from="",
+        pretrained="",
         recipe=recipe or completer_training.Recipe(),
     )
     with job.run(name) as run:

@@ -9,6 +9,7 @@ whoever begins without what it needs takes what an earlier run left.
 import dataclasses
 import pathlib
 import time
+from typing import Literal
 
 import jax
 
@@ -34,7 +35,7 @@ _COMPILATION, _WRITING = 20.0, 6.0
 now = time.monotonic
 
 
-def usual_precision() -> str:
+def usual_precision() -> Literal["float32", "bfloat16"]:
     """Returns in which type convolutions multiply where nobody says."""
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 

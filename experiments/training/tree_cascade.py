@@ -6,61 +6,51 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import flags
 
-from experiments.common import reporting
+from experiments.common import options, reporting
+from experiments.common.fields import About
+from experiments.common.options import option
 from experiments.training import training
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
 from inpaint_jax.io import files
 from inpaint_jax.landmarks import annotation, dlib_host, labelled_faces, labels, trainer
 
-_DEFAULTS = trainer.TrainerSettings()
-_SETTINGS = {
-    "levels": flags.DEFINE_integer(
-        "tree_levels", _DEFAULTS.levels, "T, levels of the cascade.", 1
-    ),
-    "trees": flags.DEFINE_integer("trees", _DEFAULTS.trees, "K, of each level.", 1),
-    "depth": flags.DEFINE_integer(
-        "tree_depth", _DEFAULTS.depth, "F, decisions from root to leaf.", 1, 10
-    ),
-    "features": flags.DEFINE_integer(
-        "tree_features", _DEFAULTS.features, "P, pixels that splits compare.", 10
-    ),
-    "candidates": flags.DEFINE_integer(
-        "tree_candidates", _DEFAULTS.candidates, "S, splits tried at a node.", 1
-    ),
-    "shrinkage": flags.DEFINE_float(
-        "shrinkage", _DEFAULTS.shrinkage, "nu, share of a tree that is added.", 1e-6, 1
-    ),
-    "pair_distance": flags.DEFINE_float(
-        "pair_distance",
-        _DEFAULTS.pair_distance,
-        "1 / lambda of eq. 8 in sides of the face box.",
-        0.02,
-        1.0,
-    ),
-    "initial_shapes": flags.DEFINE_integer(
-        "initial_shapes", _DEFAULTS.initial_shapes, "R, starts for each face.", 1
-    ),
-    "threads": flags.DEFINE_integer(
-        "threads", _DEFAULTS.threads, "Of dlib; another number, another cascade.", 1
-    ),
-}
-_DAMAGE = flags.DEFINE_list(
-    "damage",
-    [],
-    "Masks under which each picture is learnt once more beside the whole one: all, or "
-    "names of masks with commas.",
-)
-_TEST_DATA = flags.DEFINE_string(
-    "test_data", None, "Faces to test the cascade on, as --data."
-)
+_SOME = About(least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cascade:
+    """What a cascade learns from, and how."""
+
+    settings: trainer.TrainerSettings = options.nested(
+        trainer.TrainerSettings(),
+        without=("seed",),
+        levels=About(name="tree_levels", least=1),
+        trees=_SOME,
+        depth=About(name="tree_depth", least=1, most=10),
+        features=About(name="tree_features", least=10),
+        candidates=About(name="tree_candidates", least=1),
+        shrinkage=About(least=1e-6, most=1),
+        pair_distance=About(least=0.02, most=1.0),
+        initial_shapes=_SOME,
+        threads=_SOME,
+    )
+    damage: tuple[str, ...] = option(
+        (),
+        "Masks under which each picture is learnt once more beside the whole one: all, "
+        "or names of masks.",
+    )
+    test_data: str | None = option(None, "Faces to test the cascade on, as --data.")
+
+
+options.define(Cascade, heading="Of --model=cascade")
 
 
 def run(
     source: str,
     run_dir: pathlib.Path,
+    asked: Cascade,
     *,
     seed: int,
     crop: int,
@@ -73,6 +63,7 @@ def run(
       source: `xml:FILE` (dlib's XML), `labelled:FILE.npz`, or pictures as
         `data.load` takes them, labelled by dlib's 68-point model.
       run_dir: folder to write to.
+      asked: what it learns from, and how.
       seed: of the trees and the masks.
       crop: side of the crop of pictures in CelebA pixels.
       size: of such pictures.
@@ -81,22 +72,21 @@ def run(
     Returns:
       What `prediction.json` holds; errors are over the distance between the eyes.
     """
-    settings = trainer.TrainerSettings(
-        seed=seed, **{name: flag.value for name, flag in _SETTINGS.items()}
-    )
+    settings = dataclasses.replace(asked.settings, seed=seed)
+    damage = _damage_names(asked.damage)
     whole = _read(source, crop, size, landmark_model)
-    copies = [_damaged(whole, name, seed) for name in _damage_names()]
+    copies = [_damaged(whole, name, seed) for name in damage]
     learnt = labelled_faces.join(whole, *copies)
     path = run_dir / "cascade.dat"
     pixels_off = trainer.train(learnt, settings=settings, path=path)
     report: dict[str, Any] = {
         "settings": dataclasses.asdict(settings),
-        "damage": _damage_names(),
+        "damage": damage,
         "faces": len(learnt.names),
         "error_train": _mean_error(pixels_off, learnt),
     }
-    if _TEST_DATA.value:
-        tested = _read(_TEST_DATA.value, crop, size, landmark_model)
+    if asked.test_data:
+        tested = _read(asked.test_data, crop, size, landmark_model)
         report["error_test"] = _mean_error(trainer.errors(tested, path=path), tested)
         report["faces_test"] = len(tested.names)
     report |= reporting.environment()
@@ -104,10 +94,10 @@ def run(
     return report
 
 
-def _damage_names():
-    if _DAMAGE.value == ["all"]:
+def _damage_names(given: tuple[str, ...]) -> list[str]:
+    if given == ("all",):
         return list(masks.MASKS)
-    return [masks.named(name)[0] for name in _DAMAGE.value]
+    return [masks.named(name)[0] for name in given]
 
 
 def _read(source, crop, size, landmark_model):

@@ -10,8 +10,6 @@ import sys
 import jax
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from experiments.common import cases
 from experiments.evaluation import (
@@ -75,10 +73,10 @@ def call(bench):
     originals = cases.Originals(paths, model.crop, TINY.image_size)
 
     def run(folder, *given, variants=(NONE, OTHER), seeds=2):
-        with flagsaver.flagsaver(), jax.numpy_dtype_promotion("standard"):
-            flags.FLAGS(["ablation", *QUICK, *given])
+        with jax.numpy_dtype_promotion("standard"):
+            usual = methods.parse("usual", [*QUICK, *given])
             wanted = ablation_run.parse(variants)
-            prepared = ablation_run.prepare(wanted, model, at_once=3)
+            prepared = ablation_run.prepare(wanted, model, usual, at_once=3)
             units = ablation_units.Units(folder / "parts", holes, seeds)
             common = (originals, units)
             plans = ablation_run.agree(

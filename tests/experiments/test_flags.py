@@ -1,77 +1,91 @@
 """Flag files say what they are: landmark.flags is what runs without any flag."""
 
-import dataclasses
 import pathlib
 
 import pytest
-from absl import flags
 
-from experiments import inpaint
-from experiments.search import guides, searches
+from experiments.common import options
+from experiments.search import methods
 from inpaint_jax.search import landmark_term, problem
 
 FLAGS = pathlib.Path(__file__).parents[2] / "experiments" / "flags"
-INPAINT = {
-    flag.name: flag
-    for module in (inpaint, searches, guides)
-    for flag in flags.FLAGS.get_flags_for_module(module)
-}
+APPLICATIONS = sorted(
+    path.stem
+    for path in FLAGS.parent.glob("*.py")
+    if "application.run(main)" in path.read_text()
+)
 
 
 def stated(file):
-    """The flags of a file as {name: value}, `--nox` being x = False."""
-    values = {}
-    for line in (FLAGS / file).read_text().splitlines():
-        if line.startswith("--"):
-            name, equals, text = line[2:].partition("=")
-            if equals:
-                values[name] = INPAINT[name].parser.parse(text)
-            else:
-                # "normalised" is a flag's whole name, "nosaturating" is not.
-                values[name if name in INPAINT else name[2:]] = name in INPAINT
-    return values
+    return options.parse(methods.Asked, [f"--flagfile={FLAGS / file}"])
 
 
 def test_landmark_flags_are_the_defaults():
-    values = stated("landmark.flags")
-    assert len(values) > 10
-    assert values == {name: INPAINT[name].default for name in values}
+    lines = (FLAGS / "landmark.flags").read_text().splitlines()
+    assert len([line for line in lines if line.startswith("--")]) > 10
+    assert stated("landmark.flags") == methods.Asked()
 
 
 def test_the_applications_defaults_are_the_librarys():
-    for name, value in dataclasses.asdict(problem.Settings()).items():
-        assert INPAINT[name].default == (value if value != () else "")
-    landmark = dataclasses.asdict(landmark_term.Settings())
-    assert INPAINT["landmark_term"].default == landmark.pop("term")
-    assert guides.SETTINGS.keys() == landmark.keys()
-    for name, value in landmark.items():
-        assert INPAINT[guides.SETTINGS[name].name].default == value
-        assert guides.SETTINGS[name].name == f"landmark_{name}"
+    usual = options.parse(methods.Asked, [])
+    assert usual.search.settings == problem.Settings()
+    assert usual.landmarks.used == landmark_term.Settings()
 
 
 def test_the_default_asks_for_no_oracle():
-    assert INPAINT["landmark_target"].default != "oracle"
-    assert INPAINT["allow_oracle"].default is False
+    landmarks = methods.Asked().landmarks
+    assert landmarks.landmark_target != "oracle" and not landmarks.allow_oracle
 
 
 # The numbers that Yeh et al. 2017 (section 3) and the thesis (section 3.3) state.
+def test_the_preset_of_yeh_et_al_carries_the_published_numbers():
+    asked = stated("si_paper.flags")
+    settings = asked.search.settings
+    assert (settings.iterations, settings.window) == (1500, 7)
+    assert (settings.lambda_prior, settings.saturating) == (0.003, True)
+    assert asked.search.blend == "poisson" and asked.landmarks.used is None
+
+
+def test_the_preset_of_the_thesis_carries_the_published_numbers():
+    asked = stated("thesis.flags")
+    settings, used = asked.search.settings, asked.landmarks.used
+    assert (settings.iterations, settings.restarts) == (1000, 64)
+    assert (settings.lambda_prior, settings.window) == (0.003, 7)
+    assert asked.search.blend == "paste"
+    assert asked.landmarks.landmark_target == "masked"
+    assert used is not None and (used.term, used.gradient) == ("step", "none")
+    assert (used.input, used.threshold) == ("masked", 3.0)
+    assert used.threshold_unit == "pixels"
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_the_help_is_the_applications_own(name, launched):
+    done = launched(f"experiments.{name}", "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"python -m experiments.{name}" in done.stdout
+    found = [line for line in done.stdout.splitlines() if line.startswith("  --")]
+    assert len(found) == len(set(found)) > 3
+    assert "  --[no]debug" in found and "--flagfile\n" not in done.stdout
+    texts = " ".join(done.stdout.split())
+    assert texts.count("default: ") == len(found)
+    assert "( " not in texts and "[no]help" not in texts
+
+
 @pytest.mark.parametrize(
-    ("file", "expected"),
+    ("name", "given", "new"),
     [
-        (
-            "si_paper.flags",
-            {"iterations": 1500, "lambda_prior": 0.003, "window": 7}
-            | {"landmark_term": "none", "blend": "poisson", "saturating": True},
-        ),
-        (
-            "thesis.flags",
-            {"iterations": 1000, "restarts": 64, "lambda_prior": 0.003, "window": 7}
-            | {"landmark_term": "step", "landmark_gradient": "none", "blend": "paste"}
-            | {"landmark_target": "masked", "landmark_input": "masked"}
-            | {"landmark_threshold": 3.0, "landmark_threshold_unit": "pixels"},
-        ),
+        ("inpaint", "--products=float32", "precision"),
+        ("inpaint", "--start=normal", "z_prior"),
+        ("evaluate", "--spread=1", "init_std"),
+        ("train", "--start_from=runs/old", "pretrained"),
+        ("train_landmarks", "--start_from=runs/old", "pretrained"),
     ],
 )
-def test_presets_carry_the_published_numbers(file, expected):
-    values = {name: flag.default for name, flag in INPAINT.items()} | stated(file)
-    assert {name: values[name] for name in expected} == expected
+def test_an_old_name_leads_to_the_new_one(name, given, new, launched, tmp_path):
+    file = tmp_path / "old.flags"
+    file.write_text(f"{given}\n")
+    old = given.partition("=")[0]
+    for argument in (given, f"--flagfile={file}"):
+        done = launched(f"experiments.{name}", argument)
+        assert done.returncode == 2
+        assert done.stderr == f"error: {old}: is called --{new} now.\n"

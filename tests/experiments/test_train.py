@@ -389,7 +389,7 @@ def test_training_can_start_from_other_networks(undisturbed, train, few, tmp_pat
     _, run_dir, _ = undisturbed
     outcome = train(
         *few,
-        f"--start_from={run_dir}",
+        f"--pretrained={run_dir}",
         f"--run_dir={tmp_path}/run",
         *("--steps=1", "--generator_rate=1e-9", "--discriminator_rate=1e-9"),
     )
@@ -405,9 +405,9 @@ def test_training_can_start_from_other_networks(undisturbed, train, few, tmp_pat
 
 
 def test_a_start_of_another_architecture_is_refused(undisturbed, train, few, tmp_path):
-    flags = (*few, f"--start_from={undisturbed[1]}", f"--run_dir={tmp_path}/run")
+    flags = (*few, f"--pretrained={undisturbed[1]}", f"--run_dir={tmp_path}/run")
     outcome = train(*flags, "--features=5")
-    assert_refused(outcome, "--features=5", "--start_from", "4")
+    assert_refused(outcome, "--features=5", "--pretrained", "4")
 
 
 @pytest.fixture(scope="session")

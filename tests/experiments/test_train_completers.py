@@ -52,7 +52,7 @@ def parser(train):
 def gfc(train, parser):
     done, folder = train(
         "gfc",
-        *("--model=gfc", "--z_dim=5", "--overlap=0", "--critic_features=2"),
+        *("--model=gfc", "--bottleneck=5", "--overlap=0", "--critic_features=2"),
         *("--lambda_local=0.01", "--lambda_parsing=0.01", f"--parser={parser}"),
         f"--export={parser.parent}/release",
     )
@@ -94,10 +94,10 @@ def test_a_context_encoder_goes_on_from_another(train):
     done, folder = train("ce", *flags)
     assert done.returncode == 0, done.stderr
     assert all(line["critic_loss"] == 0 for line in logged(folder))
-    done, further = train("ce_further", *flags, f"--start_from={folder}")
+    done, further = train("ce_further", *flags, f"--pretrained={folder}")
     assert done.returncode == 0, done.stderr
     settings = (further / "effective.flags").read_text()
-    assert "--train_masks=centre" in settings and "--start_from=" in settings
+    assert "--train_masks=centre" in settings and "--pretrained=" in settings
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,8 @@ def test_a_context_encoder_goes_on_from_another(train):
             ["/nowhere", "experiments.train --model=parser"],
         ),
         (["--model=ce", "--image_size=50"], ["--image_size", "50"]),
+        (["--model=gfc", "--z_dim=5"], ["--z_dim=5", "--bottleneck=5 for --model=gfc"]),
+        (["--model=ce", "--z_dim=5"], ["--z_dim=5", "give it without --model=ce"]),
     ],
 )
 def test_wrong_input_gives_a_sentence_and_exit_code_2(train, flags, words):

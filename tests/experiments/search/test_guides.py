@@ -18,7 +18,7 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from experiments import inpaint
-from experiments.common import cases
+from experiments.common import cases, options
 from experiments.search import guides
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
@@ -32,7 +32,6 @@ from inpaint_jax.pretrained import landmark_predictor, networks, weights
 
 SIZE, CROP = 16, 128
 GENERATOR = dcgan.Architecture(image_size=SIZE, features=2, z_dim=8, kernel_size=4)
-SETTINGS = [flag.name for flag in guides.SETTINGS.values()]
 needs_dlib = pytest.mark.skipif(
     importlib.util.find_spec("dlib") is None, reason="needs dlib"
 )
@@ -135,9 +134,8 @@ def load(bench):
     def run(*given):
         usual = [f"--landmark_net={bench}/net", f"--landmark_model={bench}/toy.dat"]
         given = [flag.format(bench=bench) for flag in given]
-        with flagsaver.flagsaver():
-            flags.FLAGS(["inpaint", *usual, *given])
-            return guides.from_flags(size=SIZE, crop=CROP)
+        asked = options.parse(guides.Landmarks, [*usual, *given])
+        return guides.load(asked, size=SIZE, crop=CROP)
 
     return run
 
@@ -263,7 +261,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_is_refused_in_a_sentence(name, load):
     given, words = REFUSED[name]
-    with pytest.raises((InputError, flags.Error)) as refusal:
+    with pytest.raises(InputError) as refusal:
         load(*given)
     sentence = str(refusal.value)
     assert "\n" not in sentence
@@ -384,7 +382,7 @@ def test_no_target_but_the_oracles_sees_what_is_hidden(target, loaded):
     hidden = np.where(np.asarray(case.mask[0]) > 0, case.picture, noise(1))
     other = case._replace(picture=hidden, original=noise(2))
     third = case._replace(picture=noise(1))
-    found = [guide.scene(one)[0].guide for one in (case, other, third)]
+    found = [guide.scene(one)[0].target for one in (case, other, third)]
     jax.tree.map(np.testing.assert_array_equal, found[0], found[1])
     assert np.any(found[2].landmarks != found[0].landmarks)
 
@@ -585,9 +583,13 @@ def test_effective_flags_repeat_an_estimated_run_byte_by_byte(complete, estimate
 def test_effective_flags_hold_every_flag_of_the_landmarks(estimated_run):
     text = (estimated_run.folder / "effective.flags").read_text()
     written = {line[2:].partition("=")[0] for line in text.splitlines()[1:]}
-    others = {"landmark_term", "landmark_target", "landmark_model", "landmark_net"}
-    others |= {"nolandmark_scores", "noallow_oracle", "lambda_landmark"}
-    assert others | set(SETTINGS) <= written
+    known = set(options.names(guides.Landmarks))
+    known ^= {
+        name
+        for flag in ("landmark_scores", "allow_oracle")
+        for name in (flag, f"no{flag}")
+    }
+    assert known | {"lambda_landmark"} <= written
     assert "--landmark_threshold=1.5" in text.splitlines()
 
 

@@ -9,8 +9,8 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments.common import cases
-from experiments.search import guiding, methods, searches
+from experiments.common import cases, options
+from experiments.search import guiding, methods
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import files
@@ -35,10 +35,8 @@ def compile_quickly():
 
 
 @pytest.fixture(autouse=True)
-def parsed(standard_promotion):
-    with flagsaver.flagsaver():
-        flags.FLAGS(["methods", *QUICK])
-        yield
+def promoted(standard_promotion):
+    """As in applications."""
 
 
 @functools.cache
@@ -57,12 +55,17 @@ def inputs(count):
     return found
 
 
+def prepare(name, *given, images=1):
+    base = methods.parse("usual", QUICK)
+    asked = methods.parse(name, given, base=base)
+    return methods.prepare(name, asked, model(), images=images)
+
+
 @pytest.fixture(scope="module")
 def done():
     """Three images by a method, two at once, filled up; and how long it took."""
-    with jax.numpy_dtype_promotion("standard"), flagsaver.flagsaver():
-        flags.FLAGS(["methods", *QUICK])
-        method = methods.read("quick", ["--blend=paste"], model(), images=2)
+    with jax.numpy_dtype_promotion("standard"):
+        method = prepare("quick", "--blend=paste", images=2)
         started = time.perf_counter()
         methods.warm_up(method, inputs(3), at_once=2)
         completed = methods.complete(method, inputs(3), at_once=2)
@@ -71,27 +74,36 @@ def done():
 
 def test_flags_of_a_method_are_read_and_leave_no_trace():
     before = flags.FLAGS.flag_values_dict()
-    given = ["--restarts=5", "--nodecay", "--blend=paste"]
-    method = methods.read("five", given, model(), images=1)
+    method = prepare("five", "--restarts=5", "--nodecay", "--blend=paste")
     assert method.settings.restarts == 5 and not method.settings.decay
     assert method.settings.iterations == 3, "what is not said is as before"
     assert method.blend == "paste" and method.guide.loss() is None
     assert flags.FLAGS.flag_values_dict() == before
-    assert searches.settings().restarts == 2
+    assert methods.parse("usual", []) == methods.Asked()
 
 
 def test_a_method_may_come_from_a_file(tmp_path):
     file = tmp_path / "seven.flags"
     files.write_text(file, "# Seven.\n--restarts=7\n--window=9\n")
-    given = [f"--flagfile={file}", "--window=11"]
-    method = methods.read("seven", given, model(), images=1)
+    method = prepare("seven", f"--flagfile={file}", "--window=11")
     assert (method.settings.restarts, method.settings.window) == (7, 11)
+
+
+def test_flags_of_the_process_go_before_a_file(tmp_path):
+    file = tmp_path / "seven.flags"
+    files.write_text(file, "--restarts=7\n--window=9\n")
+    asked = methods.parse("seven", [f"--flagfile={file}"])
+    with flagsaver.flagsaver():
+        flags.FLAGS(["evaluate", "--window=21"])  # the default, but it is given
+        asked = options.read(methods.Asked, base=asked)
+    assert (asked.search.settings.restarts, asked.search.settings.window) == (7, 21)
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
         ("--restart=3", "restart"),
+        ("--spread=0.1", "--spread: is called --init_std now."),
         ("--restarts=0", "--restarts=0"),
         ("--window=4", "--window=4"),
         ("--learning_rate=nan", "learning_rate"),
@@ -105,7 +117,7 @@ def test_a_method_may_come_from_a_file(tmp_path):
 def test_what_is_no_search_is_refused_by_the_methods_name(given, words):
     before = flags.FLAGS.flag_values_dict()
     with pytest.raises(InputError, match="method wrong: ") as refused:
-        methods.read("wrong", given.split(), model(), images=1)
+        prepare("wrong", *given.split())
     assert words in str(refused.value)
     assert flags.FLAGS.flag_values_dict() == before
 
@@ -148,8 +160,7 @@ def test_warming_up_runs_each_program_once(monkeypatch):
         return [LOST] * len(group)
 
     monkeypatch.setattr(methods, "search", search)
-    given = ["--restart_schedule=4x9,2x4,1x1", "--chunk=4"]
-    method = methods.read("cold", given, model(), images=1)
+    method = prepare("cold", "--restart_schedule=4x9,2x4,1x1", "--chunk=4")
     methods.warm_up(method, inputs(2), at_once=1)
     assert ran == [(1, ((4, 5), (2, 4), (1, 1)))]
     methods.complete(method, inputs(1), at_once=1)

@@ -1,7 +1,5 @@
 """The measures of the landmark net are right where the answer is known."""
 
-import types
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -86,7 +84,7 @@ def test_the_spread_makes_half_of_the_points_lie_where_half_should():
     names = tuple(map(str, range(count)))
     found = landmark_check.fitted_spread(
         jax.random.key(0),
-        types.SimpleNamespace(predict=predict),
+        predict,
         data.Faces(images, names, ()),
         truth,
     )

@@ -1,0 +1,65 @@
+"""The page that `--help` prints: what an application does, and its flags by heading."""
+
+import textwrap
+from collections.abc import Iterator, Mapping
+
+from experiments.common import fields
+from experiments.common.fields import Flag
+
+_WIDTH = 88
+
+
+def page(text: str, groups: Mapping[type, str]) -> str:
+    """Returns the help of an application.
+
+    Args:
+      text: its docstring.
+      groups: {dataclass: heading} of its flags; its own come before what it shares.
+    """
+    own_first = sorted(groups, key=lambda each: each.__module__ != "__main__")
+    parts = [text.strip()]
+    for options in own_first:
+        lines = [line for f in fields.listed(options()) for line in _entry(f)]
+        parts.append("\n".join([f"{groups[options]}:", *lines]))
+    return "\n\n".join(parts)
+
+
+def _entry(flag: Flag) -> Iterator[str]:
+    yield f"  --[no]{flag.name}" if flag.kind is bool else f"  --{flag.name}"
+    text = f"{flag.about.text} ({'; '.join(_facts(flag))})"
+    indent = 6 * " "
+    yield textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def _facts(flag: Flag) -> Iterator[str]:
+    """Yields the words, the limits and the default of a flag."""
+    about, default = flag.about, flag.default
+    if about.of:
+        kind = "any" if flag.several else "one"
+        yield f"{kind} of {', '.join(about.of)}"
+    elif flag.several:
+        yield "a list"
+    if flag.several:
+        yield "once for each" if about.repeated else "with commas between"
+    for words, limit in (("at least", about.least), ("above", about.above)):
+        if limit is not None:
+            yield f"{words} {limit:g}"
+    if about.most is not None:
+        yield f"at most {about.most:.10g}"
+    if default in (None, "", ()):
+        yield "default: none"
+    else:
+        yield f"default: {_shown(default)}"
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
