@@ -7,6 +7,20 @@ puts the hole in. Each image is searched on its own, so what comes out does not 
 on which other images are completed beside it. `driver.search_together` runs several
 such searches as one program, which a large processor needs to be kept busy; how sums
 are rounded then depends on their number, and on nothing else.
+
+A loss of one's own may join those of the search, here for a dark picture:
+
+>>> import inpaint_jax
+>>> from inpaint_jax import Settings, files, framing, masks
+>>> photo = files.read_picture(files.ASSETS / "portrait.png")
+>>> face = framing.frame(photo, crop=128, size=64)
+>>> mask = masks.centre(jax.random.key(0), (64, 64))
+>>> quick = Settings(restarts=2, iterations=4, chunk=4)
+>>> def darkness(key, z, generated, problem):
+...     return 0.1 * generated.mean(axis=(1, 2, 3))
+>>> dark = inpaint_jax.complete(face, mask, settings=quick, term=darkness)
+>>> sorted(dark.terms)
+['context', 'landmark', 'prior', 'term']
 """
 
 import functools
@@ -87,9 +101,7 @@ def complete(
     term: Term | None = None,
     blend: Blend = "poisson",
 ) -> Completion:
-    """Completes one face.
-
-    A face with a hole, by the networks that come with the package:
+    """Completes one face, here by the networks that come with the package.
 
     >>> import inpaint_jax
     >>> from inpaint_jax import Settings, files, framing, masks
@@ -100,14 +112,6 @@ def complete(
     >>> found = inpaint_jax.complete(face, mask, settings=quick)
     >>> found.picture.shape, found.generated.shape, found.landmarks.shape
     ((64, 64, 3), (2, 64, 64, 3), (68, 2))
-
-    With a loss of one's own, here for a dark picture:
-
-    >>> def darkness(key, z, generated, problem):
-    ...     return 0.1 * generated.mean(axis=(1, 2, 3))
-    >>> dark = inpaint_jax.complete(face, mask, settings=quick, term=darkness)
-    >>> sorted(dark.terms)
-    ['context', 'landmark', 'prior', 'term']
 
     Args:
       image: `[H, W, 3]` as the model's images are (64 x 64 for the released one, see
@@ -128,17 +132,37 @@ def complete(
         diverged.
     """
     model = model or _released_model()
-    place = _released_landmark_net() if settings.lambda_landmark > 0 else None
-    asked = problem_of(image, mask, size=model.architecture.image_size)
-    landmark = None
-    if place is not None:
-        target = _target(place, asked.image, asked.mask)
-        asked = asked._replace(target=target)
-        loss = landmark_term.LandmarkTerm(_BY_NET, place=place)
-        landmark = LandmarkLoss(loss, _BY_NET.moves)
+    asked, landmark = _asked(image, mask, model, settings)
+    compiled = _compiled(model, settings, landmark, term)
+    key = jax.random.key(0) if key is None else key
+    *_, last = driver.search(key, asked, compiled=compiled)
+    found = finish(last, asked, compiled=compiled, blend=blend)
+    landmarks = None if landmark is None else asked.target.landmarks[0]
+    return found._replace(landmarks=landmarks)
+
+
+def _asked(
+    image: Picture, mask: Known, model: weights.Model, settings: Settings
+) -> tuple[Problem, LandmarkLoss | None]:
+    """What the search knows, with the landmark net's points and the loss by them."""
+    problem = problem_of(image, mask, size=model.architecture.image_size)
+    if settings.lambda_landmark <= 0:
+        return problem, None
+    place = _released_landmark_net()
+    target = _target(place, problem.image, problem.mask)
+    loss = landmark_term.LandmarkTerm(_BY_NET, place=place)
+    return problem._replace(target=target), LandmarkLoss(loss, _BY_NET.moves)
+
+
+def _compiled(
+    model: weights.Model,
+    settings: Settings,
+    landmark: LandmarkLoss | None,
+    term: Term | None,
+) -> program.Search:
     restarts, _ = settings.stages[0]
     generate, discriminate = model.folded(batch=restarts)
-    compiled = program.prepare(
+    return program.prepare(
         generate,
         discriminate,
         z_dim=model.architecture.z_dim,
@@ -147,10 +171,6 @@ def complete(
         encode=model.encode if settings.init != "random" else None,
         term=term,
     )
-    key = jax.random.key(0) if key is None else key
-    *_, last = driver.search(key, asked, compiled=compiled)
-    found = finish(last, asked, compiled=compiled, blend=blend)
-    return found if place is None else found._replace(landmarks=target.landmarks[0])
 
 
 def problem_of(image: Picture, mask: Known, *, size: int) -> Problem:
