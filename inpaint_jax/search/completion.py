@@ -32,10 +32,10 @@ Picture = (
     | Float[Array, "height width 3"]
 )
 Known = (
-    Bool[np.ndarray, "height width *one"]
-    | Bool[Array, "height width *one"]
-    | Float[np.ndarray, "height width *one"]
-    | Float[Array, "height width *one"]
+    Bool[np.ndarray, "rows columns *one"]
+    | Bool[Array, "rows columns *one"]
+    | Float[np.ndarray, "rows columns *one"]
+    | Float[Array, "rows columns *one"]
 )
 
 _BLENDS = {"poisson": jax.jit(blending.poisson), "paste": jax.jit(blending.paste)}
