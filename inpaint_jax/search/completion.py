@@ -7,6 +7,26 @@ puts the hole in. Each image is searched on its own, so what comes out does not 
 on which other images are completed beside it. `driver.search_together` runs several
 such searches as one program, which a large processor needs to be kept busy; how sums
 are rounded then depends on their number, and on nothing else.
+
+A face with a hole, by the networks that come with the package:
+
+>>> import inpaint_jax
+>>> from inpaint_jax import Settings, files, framing, masks
+>>> photo = files.read_picture(files.ASSETS / "portrait.png")
+>>> face = framing.frame(photo, crop=128, size=64)
+>>> mask = masks.centre(jax.random.key(0), (64, 64))
+>>> quick = Settings(restarts=2, iterations=4, chunk=4)
+>>> found = inpaint_jax.complete(face, mask, settings=quick)
+>>> found.picture.shape, found.generated.shape, found.landmarks.shape
+((64, 64, 3), (2, 64, 64, 3), (68, 2))
+
+With a loss of one's own, here for a dark picture:
+
+>>> def darkness(key, z, generated, problem):
+...     return 0.1 * generated.mean(axis=(1, 2, 3))
+>>> dark = inpaint_jax.complete(face, mask, settings=quick, term=darkness)
+>>> sorted(dark.terms)
+['context', 'landmark', 'prior', 'term']
 """
 
 import functools
@@ -40,13 +60,6 @@ Known = (
 
 _BLENDS = {"poisson": jax.jit(blending.poisson), "paste": jax.jit(blending.paste)}
 _BY_NET = landmark_term.Settings(term="net")
-
-
-@jax.jit
-def _target(
-    place: landmark_term.Place, image: types.Image, mask: types.Mask
-) -> landmark_term.Target:
-    return landmark_term.target_of_net(*place(image, mask), model=None)
 
 
 class Completion(NamedTuple):
@@ -89,26 +102,6 @@ def complete(
 ) -> Completion:
     """Completes one face.
 
-    A face with a hole, by the networks that come with the package:
-
-    >>> import inpaint_jax
-    >>> from inpaint_jax import Settings, files, framing, masks
-    >>> photo = files.read_picture(files.ASSETS / "portrait.png")
-    >>> face = framing.frame(photo, crop=128, size=64)
-    >>> mask = masks.centre(jax.random.key(0), (64, 64))
-    >>> quick = Settings(restarts=2, iterations=4, chunk=4)
-    >>> found = inpaint_jax.complete(face, mask, settings=quick)
-    >>> found.picture.shape, found.generated.shape, found.landmarks.shape
-    ((64, 64, 3), (2, 64, 64, 3), (68, 2))
-
-    With a loss of one's own, here for a dark picture:
-
-    >>> def darkness(key, z, generated, problem):
-    ...     return 0.1 * generated.mean(axis=(1, 2, 3))
-    >>> dark = inpaint_jax.complete(face, mask, settings=quick, term=darkness)
-    >>> sorted(dark.terms)
-    ['context', 'landmark', 'prior', 'term']
-
     Args:
       image: `[H, W, 3]` as the model's images are (64 x 64 for the released one, see
         `framing.frame`): bytes, or numbers in [-1, 1]. Its hole may hold anything.
@@ -128,29 +121,17 @@ def complete(
         diverged.
     """
     model = model or _released_model()
-    place = _released_landmark_net() if settings.lambda_landmark > 0 else None
     asked = problem_of(image, mask, size=model.architecture.image_size)
     landmark = None
-    if place is not None:
-        target = _target(place, asked.image, asked.mask)
-        asked = asked._replace(target=target)
-        loss = landmark_term.LandmarkTerm(_BY_NET, place=place)
-        landmark = LandmarkLoss(loss, _BY_NET.moves)
-    restarts, _ = settings.stages[0]
-    generate, discriminate = model.folded(batch=restarts)
-    compiled = program.prepare(
-        generate,
-        discriminate,
-        z_dim=model.architecture.z_dim,
-        settings=settings,
-        landmark=landmark,
-        encode=model.encode if settings.init != "random" else None,
-        term=term,
-    )
+    if settings.lambda_landmark > 0:
+        asked, landmark = _guided(asked, _released_landmark_net())
+    compiled = _prepared(model, settings, landmark, term)
     key = jax.random.key(0) if key is None else key
     *_, last = driver.search(key, asked, compiled=compiled)
     found = finish(last, asked, compiled=compiled, blend=blend)
-    return found if place is None else found._replace(landmarks=target.landmarks[0])
+    if landmark is None:
+        return found
+    return found._replace(landmarks=asked.target.landmarks[0])
 
 
 def problem_of(image: Picture, mask: Known, *, size: int) -> Problem:
@@ -222,6 +203,40 @@ def finish(
             if value is not None
         },
         iterations=last.iteration,
+    )
+
+
+def _guided(
+    problem: Problem, place: landmark_term.Place
+) -> tuple[Problem, LandmarkLoss]:
+    """Returns the problem with its landmarks, and the loss that pulls there."""
+    target = _target(place, problem.image, problem.mask)
+    loss = landmark_term.LandmarkTerm(_BY_NET, place=place)
+    return problem._replace(target=target), LandmarkLoss(loss, _BY_NET.moves)
+
+
+@jax.jit
+def _target(
+    place: landmark_term.Place, image: types.Image, mask: types.Mask
+) -> landmark_term.Target:
+    return landmark_term.target_of_net(*place(image, mask), model=None)
+
+
+def _prepared(
+    model: weights.Model,
+    settings: Settings,
+    landmark: LandmarkLoss | None,
+    term: Term | None,
+) -> program.Search:
+    generate, discriminate = model.folded(batch=settings.stages[0][0])
+    return program.prepare(
+        generate,
+        discriminate,
+        z_dim=model.architecture.z_dim,
+        settings=settings,
+        landmark=landmark,
+        encode=model.encode if settings.init != "random" else None,
+        term=term,
     )
 
 
