@@ -1,10 +1,14 @@
-"""The examples in the docstrings do what they say."""
+"""The examples in the docstrings and the README do what they say."""
 
 import doctest
+import pathlib
 
 import pytest
 
+from inpaint_jax.io import files
 from inpaint_jax.search import completion, steps
+
+README = pathlib.Path(__file__).parents[1] / "README.md"
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -13,3 +17,10 @@ pytestmark = pytest.mark.usefixtures("standard_promotion")
 def test_examples(module):
     found = doctest.testmod(module)
     assert found.attempted > 5 and found.failed == 0
+
+
+def test_the_readmes_python(tmp_path, monkeypatch):
+    _, block = README.read_text(encoding="utf-8").split("```python\n")
+    monkeypatch.chdir(tmp_path)
+    exec(block.split("```")[0], {})
+    assert files.read_picture(tmp_path / "completed.png").shape == (64, 64, 3)

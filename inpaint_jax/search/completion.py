@@ -8,7 +8,7 @@ on which other images are completed beside it. `driver.search_together` runs sev
 such searches as one program, which a large processor needs to be kept busy; how sums
 are rounded then depends on their number, and on nothing else.
 
-A loss of one's own may join those of the search, here for a dark picture:
+A face with a hole, by the networks that come with the package:
 
 >>> import inpaint_jax
 >>> from inpaint_jax import Settings, files, framing, masks
@@ -16,6 +16,12 @@ A loss of one's own may join those of the search, here for a dark picture:
 >>> face = framing.frame(photo, crop=128, size=64)
 >>> mask = masks.centre(jax.random.key(0), (64, 64))
 >>> quick = Settings(restarts=2, iterations=4, chunk=4)
+>>> found = inpaint_jax.complete(face, mask, settings=quick)
+>>> found.picture.shape, found.generated.shape, found.landmarks.shape
+((64, 64, 3), (2, 64, 64, 3), (68, 2))
+
+With a loss of one's own, here for a dark picture:
+
 >>> def darkness(key, z, generated, problem):
 ...     return 0.1 * generated.mean(axis=(1, 2, 3))
 >>> dark = inpaint_jax.complete(face, mask, settings=quick, term=darkness)
@@ -46,21 +52,14 @@ Picture = (
     | Float[Array, "height width 3"]
 )
 Known = (
-    Bool[np.ndarray, "height width *one"]
-    | Bool[Array, "height width *one"]
-    | Float[np.ndarray, "height width *one"]
-    | Float[Array, "height width *one"]
+    Bool[np.ndarray, "rows columns *one"]
+    | Bool[Array, "rows columns *one"]
+    | Float[np.ndarray, "rows columns *one"]
+    | Float[Array, "rows columns *one"]
 )
 
 _BLENDS = {"poisson": jax.jit(blending.poisson), "paste": jax.jit(blending.paste)}
 _BY_NET = landmark_term.Settings(term="net")
-
-
-@jax.jit
-def _target(
-    place: landmark_term.Place, image: types.Image, mask: types.Mask
-) -> landmark_term.Target:
-    return landmark_term.target_of_net(*place(image, mask), model=None)
 
 
 class Completion(NamedTuple):
@@ -101,17 +100,7 @@ def complete(
     term: Term | None = None,
     blend: Blend = "poisson",
 ) -> Completion:
-    """Completes one face, here by the networks that come with the package.
-
-    >>> import inpaint_jax
-    >>> from inpaint_jax import Settings, files, framing, masks
-    >>> photo = files.read_picture(files.ASSETS / "portrait.png")
-    >>> face = framing.frame(photo, crop=128, size=64)
-    >>> mask = masks.centre(jax.random.key(0), (64, 64))
-    >>> quick = Settings(restarts=2, iterations=4, chunk=4)
-    >>> found = inpaint_jax.complete(face, mask, settings=quick)
-    >>> found.picture.shape, found.generated.shape, found.landmarks.shape
-    ((64, 64, 3), (2, 64, 64, 3), (68, 2))
+    """Completes one face.
 
     Args:
       image: `[H, W, 3]` as the model's images are (64 x 64 for the released one, see
@@ -132,45 +121,17 @@ def complete(
         diverged.
     """
     model = model or _released_model()
-    asked, landmark = _asked(image, mask, model, settings)
-    compiled = _compiled(model, settings, landmark, term)
+    asked = problem_of(image, mask, size=model.architecture.image_size)
+    landmark = None
+    if settings.lambda_landmark > 0:
+        asked, landmark = _guided(asked, _released_landmark_net())
+    compiled = _prepared(model, settings, landmark, term)
     key = jax.random.key(0) if key is None else key
     *_, last = driver.search(key, asked, compiled=compiled)
     found = finish(last, asked, compiled=compiled, blend=blend)
-    landmarks = None if landmark is None else asked.target.landmarks[0]
-    return found._replace(landmarks=landmarks)
-
-
-def _asked(
-    image: Picture, mask: Known, model: weights.Model, settings: Settings
-) -> tuple[Problem, LandmarkLoss | None]:
-    """What the search knows, with the landmark net's points and the loss by them."""
-    problem = problem_of(image, mask, size=model.architecture.image_size)
-    if settings.lambda_landmark <= 0:
-        return problem, None
-    place = _released_landmark_net()
-    target = _target(place, problem.image, problem.mask)
-    loss = landmark_term.LandmarkTerm(_BY_NET, place=place)
-    return problem._replace(target=target), LandmarkLoss(loss, _BY_NET.moves)
-
-
-def _compiled(
-    model: weights.Model,
-    settings: Settings,
-    landmark: LandmarkLoss | None,
-    term: Term | None,
-) -> program.Search:
-    restarts, _ = settings.stages[0]
-    generate, discriminate = model.folded(batch=restarts)
-    return program.prepare(
-        generate,
-        discriminate,
-        z_dim=model.architecture.z_dim,
-        settings=settings,
-        landmark=landmark,
-        encode=model.encode if settings.init != "random" else None,
-        term=term,
-    )
+    if landmark is None:
+        return found
+    return found._replace(landmarks=asked.target.landmarks[0])
 
 
 def problem_of(image: Picture, mask: Known, *, size: int) -> Problem:
@@ -242,6 +203,40 @@ def finish(
             if value is not None
         },
         iterations=last.iteration,
+    )
+
+
+def _guided(
+    problem: Problem, place: landmark_term.Place
+) -> tuple[Problem, LandmarkLoss]:
+    """Returns the problem with its landmarks, and the loss that pulls there."""
+    target = _target(place, problem.image, problem.mask)
+    loss = landmark_term.LandmarkTerm(_BY_NET, place=place)
+    return problem._replace(target=target), LandmarkLoss(loss, _BY_NET.moves)
+
+
+@jax.jit
+def _target(
+    place: landmark_term.Place, image: types.Image, mask: types.Mask
+) -> landmark_term.Target:
+    return landmark_term.target_of_net(*place(image, mask), model=None)
+
+
+def _prepared(
+    model: weights.Model,
+    settings: Settings,
+    landmark: LandmarkLoss | None,
+    term: Term | None,
+) -> program.Search:
+    generate, discriminate = model.folded(batch=settings.stages[0][0])
+    return program.prepare(
+        generate,
+        discriminate,
+        z_dim=model.architecture.z_dim,
+        settings=settings,
+        landmark=landmark,
+        encode=model.encode if settings.init != "random" else None,
+        term=term,
     )
 
 

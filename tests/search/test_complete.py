@@ -1,0 +1,108 @@
+"""The public call: one face in, a completion out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import inpaint_jax
+from inpaint_jax import InputError, Problem, Settings, pixels
+from inpaint_jax.models import dcgan
+from inpaint_jax.pretrained import weights
+from inpaint_jax.search import completion, driver, program
+from tests import drawn
+
+pytestmark = pytest.mark.usefixtures("standard_promotion")
+
+TINY = dcgan.Architecture(image_size=16, features=4, z_dim=6, kernel_size=4)
+QUICK = Settings(
+    restarts=3, iterations=4, chunk=2, init="random", window=3, lambda_landmark=0.0
+)
+MASK = np.ones((16, 16), bool)
+MASK[4:12, 5:11] = False
+
+
+@pytest.fixture(scope="module")
+def model():
+    def draw(path, leaf):
+        noise = 0.1 * jax.random.normal(jax.random.key(len(str(path))), leaf.shape)
+        return 1.0 + noise if path[-1].key in ("var", "scale") else noise
+
+    networks = jax.tree_util.tree_map_with_path(draw, weights.templates(TINY))
+    return weights.Model(TINY, 128, **networks, source={})
+
+
+@pytest.fixture(scope="module")
+def face():
+    return drawn.noise(16, 16, 3)
+
+
+def complete(face, model, mask=MASK, **options):
+    return inpaint_jax.complete(
+        face, mask, model=model, **{"settings": QUICK, **options}
+    )
+
+
+def test_it_does_what_its_parts_do(face, model):
+    found = complete(face, model, key=jax.random.key(5))
+    known = jnp.asarray(MASK, jnp.float32)[None, ..., None]
+    asked = Problem(pixels.from_bytes(face)[None] * known, known)
+    generate, discriminate = model.folded(batch=3)
+    compiled = program.prepare(generate, discriminate, z_dim=6, settings=QUICK)
+    *_, last = driver.search(jax.random.key(5), asked, compiled=compiled)
+    parts = completion.finish(last, asked, compiled=compiled, blend="poisson")
+    np.testing.assert_array_equal(found.completed, parts.completed)
+    np.testing.assert_array_equal(found.score, parts.score)
+    assert found.landmarks is None
+    np.testing.assert_array_equal(found.picture[MASK], face[MASK])
+
+
+def test_bytes_or_floats_and_either_shape_of_a_mask_are_the_same(face, model):
+    first = complete(face, model)
+    floats = np.asarray(pixels.from_bytes(face))
+    hidden = np.where(MASK[..., None], floats, np.nan)
+    for image, mask in [
+        (floats, MASK[..., None]),
+        (jnp.asarray(hidden), jnp.asarray(MASK, jnp.float32)),
+    ]:
+        found = complete(image, model, mask)
+        np.testing.assert_array_equal(found.picture, first.picture)
+
+
+def test_a_term_of_ones_own_counts_and_is_compiled_once(face, model):
+    traced = []
+
+    def term(key, z, generated, problem):
+        traced.append(problem)
+        return 100.0 * jnp.mean((generated - 1.0) ** 2, axis=(1, 2, 3))
+
+    settings = {"settings": QUICK, "term": term}
+    found = complete(face, model, **settings)
+    plain = complete(face, model)
+    once = len(traced)
+    complete(face[::-1].copy(), model, key=jax.random.key(1), **settings)
+    assert 0 < once == len(traced)
+    expected = 100.0 * np.mean((found.generated - 1.0) ** 2, axis=(1, 2, 3))
+    np.testing.assert_allclose(found.terms["term"], expected, rtol=1e-5)
+    weighted = found.terms["context"] + QUICK.lambda_prior * found.terms["prior"]
+    np.testing.assert_allclose(found.score, weighted + expected, rtol=1e-5)
+    assert "term" not in plain.terms
+    assert found.generated[0].mean() > plain.generated[0].mean()
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "words"),
+    [
+        (np.zeros((20, 16, 3), np.uint8), MASK, ["image", "[20, 16, 3]", "framing"]),
+        (np.zeros((16, 16, 3), np.uint8), MASK[1:], ["mask", "[15, 16]"]),
+        (np.zeros((16, 16, 3), np.uint8), MASK | True, ["mask", "everything"]),
+        (np.zeros((16, 16, 3), np.uint8), MASK & False, ["mask", "nothing"]),
+        (np.full((16, 16, 3), 1.5, np.float32), MASK, ["image", "[-1, 1]"]),
+        (np.full((16, 16, 3), np.nan, np.float32), MASK, ["image", "[-1, 1]"]),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_a_sentence(image, mask, words, model):
+    with pytest.raises(InputError) as refused:
+        complete(image, model, mask)
+    assert all(word in str(refused.value) for word in words)
+    assert "\n" not in str(refused.value)
