@@ -22,7 +22,7 @@ from experiments.training import stepping
 from inpaint_jax import types
 from inpaint_jax.models import dcgan
 from inpaint_jax.ops import strided
-from inpaint_jax.training import judging, redrawing, train_gan
+from inpaint_jax.training import game, judging, redrawing, train_gan
 
 _RATE_G, _RATE_D, _BETA1 = 2e-4, 1e-4, 0.5
 _RULES = train_gan.Rules(
@@ -143,7 +143,7 @@ def _game(
 ) -> Callable[[Images], Any]:
     """A function that takes one step on the images given to it."""
     rate = optax.adam(_RATE_G, b1=_BETA1)
-    players = train_gan.Players(
+    players = game.Players(
         a.generator(),
         a.discriminator(),
         rate,

@@ -20,7 +20,7 @@ from inpaint_jax.io import data
 from inpaint_jax.landmarks import embedding
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
-from inpaint_jax.training import judging, redrawing, train_gan
+from inpaint_jax.training import game, gan_networks, judging, redrawing, train_gan
 
 _JUDGED = 500
 _AUGMENTATIONS = tuple(augmentation.CHANGES)
@@ -143,7 +143,7 @@ class Settings:
         alone = self.recipe.lambda_reconstruction <= 0.0
         return "nothing" if alone else "whole faces"
 
-    def players(self, architecture: dcgan.Architecture) -> train_gan.Players:
+    def players(self, architecture: dcgan.Architecture) -> game.Players:
         """Returns the networks and their optimizers.
 
         Raises:
@@ -160,7 +160,7 @@ class Settings:
         rate = optax.adam(self.generator_rate, b1=self.beta1, b2=recipe.beta2)
         products = jnp.dtype(self.precision)
         with_encoder = self.encodes != "nothing"
-        return train_gan.Players(
+        return game.Players(
             architecture.generator(products=products),
             architecture.discriminator(products=products),
             rate,
@@ -217,7 +217,7 @@ def run(
     )
     average = jax.jit(
         functools.partial(
-            train_gan.averaged_generator,
+            gan_networks.averaged_generator,
             generator=players.generator,
             prior=rules.prior,
         )
@@ -226,7 +226,7 @@ def run(
     def networks(state):
         found = {
             "generator": average(key_samples, state),
-            "discriminator": train_gan.fixed_discriminator(state, rules=rules),
+            "discriminator": gan_networks.fixed_discriminator(state, rules=rules),
         }
         return found if players.encoder is None else {**found, "encoder": state.encoder}
 

@@ -1,14 +1,8 @@
 """Completion from the picture's own patches: PatchMatch within a pyramid.
 
 From coarse to fine, two steps alternate: every patch that touches the hole looks for
-the nearest patch that is wholly known, and every hidden pixel becomes a weighted mean
-of what the patches over it found (Wexler, Shechtman, Irani 2007). The search is
-PatchMatch (Barnes, Shechtman, Finkelstein, Goldman 2009): a good match is handed on to
-neighbours, and each patch looks at random around its own. Here all patches do so at
-once, and hand on over several distances, in place of a scan through the picture.
-
-A patch is named by its upper left pixel; a field holds the (row, column) of each
-patch's match.
+the nearest patch that is wholly known (`patch_field`), and every hidden pixel becomes a
+weighted mean of what the patches over it found (Wexler, Shechtman, Irani 2007).
 """
 
 import functools
@@ -20,20 +14,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from inpaint_jax import types
+from inpaint_jax.baselines import patch_field
 from inpaint_jax.images import blending
 
-Patches = Float[Array, "rows columns values"]
-Field = Int[Array, "rows columns 2"]
-Chosen = Bool[Array, "rows columns"]
-_OfPatches = Float[Array, "rows columns"]
-_Chances = Float[Array, "proposals rows columns 2"]
-# How far the neighbour is, how far to look around its match, and in which direction.
-_Proposal = tuple[Int[Array, "1 1 2"], Float[Array, ""], Float[Array, "rows columns 2"]]
-_Best = tuple[Field, _OfPatches]
 _Picture = Float[Array, "height width 3"]
 _Known = Float[Array, "height width 1"]
 
-_JUMPS = (8, 4, 2, 1)
 # A patch loses this factor of its say with each pixel that it lies deeper in the hole.
 _CONFIDENCE = 1.3
 _LEAST_LIKENESS = 1e-6
@@ -111,91 +97,6 @@ def solve(
     return blending.paste(filled, image, mask), info
 
 
-def search(
-    key: types.PRNGKey,
-    patches: Patches,
-    source: Chosen,
-    field: Field,
-    *,
-    iterations: int,
-) -> tuple[Field, Float[Array, "iterations rows columns"]]:
-    """Improves a nearest-neighbour field (section 3.2 of Barnes et al. 2009).
-
-    Args:
-      key: of the looks around.
-      patches: the values of every patch.
-      source: which patches may be a match.
-      field: where to start; a match that is no source counts as infinitely far.
-      iterations: each hands matches on and looks around.
-
-    Returns:
-      The field, and each patch's squared distance after each iteration, which never
-      rises; infinite where no source was found.
-    """
-    place = jnp.stack(jnp.mgrid[: source.shape[0], : source.shape[1]], axis=-1)
-    shifts, radii = _proposals(max(source.shape))
-
-    def distance(field: Field) -> _OfPatches:
-        match = _at(field)
-        squares = jnp.sum((patches - patches[match]) ** 2, axis=-1)
-        return jnp.where(source[match], squares, jnp.inf)
-
-    def propose(best: _Best, inputs: _Proposal) -> tuple[_Best, None]:
-        field, least = best
-        shift, radius, chance = inputs
-        neighbour = _inside(place - shift, source.shape)
-        step = jnp.round(radius * chance).astype(jnp.int32)
-        candidate = _inside(field[_at(neighbour)] + shift + step, source.shape)
-        found = distance(candidate)
-        nearer = found < least
-        field = jnp.where(nearer[..., None], candidate, field)
-        return (field, jnp.where(nearer, found, least)), None
-
-    def iterate(best: _Best, chance: _Chances) -> tuple[_Best, _OfPatches]:
-        best, _ = jax.lax.scan(propose, best, (shifts, radii, chance))
-        return best, best[1]
-
-    size = iterations, len(radii), *place.shape
-    chance = jax.random.uniform(key, size, minval=-1.0, maxval=1.0)
-    start = field, jnp.full(source.shape, jnp.inf)
-    (field, _), distances = jax.lax.scan(iterate, start, chance)
-    return field, distances
-
-
-def _proposals(
-    side: int,
-) -> tuple[Int[Array, "proposals 1 1 2"], Float[Array, " proposals"]]:
-    # (shift, radius): how far away the neighbour is whose match is tried, and how far
-    # around that one. First the own match as it is, then the neighbours', then the
-    # surroundings of the best so far, ever closer.
-    along = [(sign * jump, 0) for jump in _JUMPS for sign in (1, -1)]
-    handed_on = [(0, 0), *along, *(shift[::-1] for shift in along)]
-    around = [2.0**i for i in reversed(range(side.bit_length()))]
-    shifts = jnp.array(handed_on + [(0, 0)] * len(around))
-    radii = jnp.array([0.0] * len(handed_on) + around)
-    return shifts[:, None, None], radii
-
-
-def cut(image: Float[Array, "height width channels"], *, patch: int) -> Patches:
-    """Cuts all patches out of an image, `[H - patch + 1, W - patch + 1, values]`."""
-    rows, columns = (length - patch + 1 for length in image.shape[:2])
-    down, across = jnp.arange(rows)[:, None], jnp.arange(columns)[:, None]
-    inside = jnp.arange(patch)[None]
-    row, column = (down + inside)[:, None, :, None], (across + inside)[None, :, None, :]
-    return image[row, column].reshape(rows, columns, -1)
-
-
-def random_field(key: types.PRNGKey, source: Chosen) -> Field:
-    """Draws a source for each patch; without any, some patch or other."""
-    count = jnp.cumsum(source)
-    chance = jax.random.uniform(key, source.shape)
-    number = jnp.floor(count[-1].astype(chance.dtype) * chance).astype(count.dtype)
-    chosen = jnp.searchsorted(count, number, side="right")
-    return _inside(
-        jnp.stack(jnp.divmod(chosen, source.shape[1]), axis=-1), source.shape
-    )
-
-
 def _through_pyramid(
     key: types.PRNGKey,
     smooth: _Picture,
@@ -233,32 +134,37 @@ def _refine(
     iterations: int,
 ) -> tuple[_Picture, Bool[Array, ""], Float[Array, "rounds iterations"]]:
     # One level: search and vote in turns, one key for the first field and one a round.
-    whole = cut(known, patch=patch) > 0
+    whole = patch_field.cut(known, patch=patch) > 0
     source = jnp.all(whole, axis=-1)
     touching = jnp.maximum(jnp.sum(~source), 1).astype(image.dtype)
     confidence = _CONFIDENCE ** -_depth(known, patch)
 
     def search_and_vote(
-        carry: tuple[_Picture, Field], key: types.PRNGKey
-    ) -> tuple[tuple[_Picture, Field], Float[Array, " iterations"]]:
+        carry: tuple[_Picture, patch_field.Field], key: types.PRNGKey
+    ) -> tuple[tuple[_Picture, patch_field.Field], Float[Array, " iterations"]]:
         image, field = carry
-        patches = cut(image, patch=patch)
-        field, squares = search(key, patches, source, field, iterations=iterations)
+        patches = patch_field.cut(image, patch=patch)
+        field, squares = patch_field.search(
+            key, patches, source, field, iterations=iterations
+        )
         squares = jnp.where(source[None], 0.0, squares)
         mean = jnp.sum(squares, axis=(1, 2)) / touching
         # As Wexler et al. 2007 weigh the votes, with the mean as their sigma squared.
         likeness = jnp.exp(-squares[-1] / (2.0 * mean[-1] + 1e-8))
         weight = confidence * jnp.maximum(likeness, _LEAST_LIKENESS)
-        voted = _vote(patches[_at(field)], weight, image.shape, patch)
+        voted = _vote(patches[patch_field.at(field)], weight, image.shape, patch)
         return (jnp.where(known > 0, image, voted), field), mean
 
-    start = image, random_field(keys[0], source)
+    start = image, patch_field.random_field(keys[0], source)
     (image, _), distance = jax.lax.scan(search_and_vote, start, keys[1:])
     return image, jnp.any(source), distance
 
 
 def _vote(
-    matches: Patches, weight: _OfPatches, shape: tuple[int, ...], patch: int
+    matches: patch_field.Patches,
+    weight: patch_field.OfPatches,
+    shape: tuple[int, ...],
+    patch: int,
 ) -> _Picture:
     # Lays the matches over one another where the patches are, and takes the mean. One
     # pixel of all patches at a time: written out, they take minutes to compile.
@@ -277,7 +183,7 @@ def _vote(
     return total[..., :3] / total[..., 3:]
 
 
-def _depth(known: _Known, patch: int) -> _OfPatches:
+def _depth(known: _Known, patch: int) -> patch_field.OfPatches:
     # How many pixels the centre of each patch lies inside the hole.
     def grow(_: Int[Array, ""], carry: tuple[_Known, _Known]) -> tuple[_Known, _Known]:
         depth, known = carry
@@ -288,7 +194,7 @@ def _depth(known: _Known, patch: int) -> _OfPatches:
 
     start = jnp.zeros_like(known), known
     depth, _ = jax.lax.fori_loop(0, max(known.shape), grow, start)
-    return cut(depth, patch=patch)[..., patch**2 // 2]
+    return patch_field.cut(depth, patch=patch)[..., patch**2 // 2]
 
 
 def _halved(
@@ -297,11 +203,3 @@ def _halved(
     rows, columns, channels = image.shape
     blocks = image.reshape(rows // 2, 2, columns // 2, 2, channels)
     return reduce(blocks, axis=(1, 3))
-
-
-def _inside(place: Field, shape: tuple[int, ...]) -> Field:
-    return jnp.clip(place, 0, jnp.array([[shape]]) - 1)
-
-
-def _at(place: Field) -> tuple[Int[Array, "rows columns"], ...]:
-    return tuple(jnp.moveaxis(place, -1, 0))

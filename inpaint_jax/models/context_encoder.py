@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from inpaint_jax import types
-from inpaint_jax.models import dcgan
+from inpaint_jax.models import blocks, dcgan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +70,8 @@ class ContextEncoder(nn.Module):
         """
         body = self.architecture.body
         x = dcgan.contract(body, dcgan.visible(image, mask), train=train)[-1]
-        across = self.param("across", dcgan.INITIAL, (x.shape[-1], 16, 16))
+        across = self.param("across", blocks.INITIAL, (x.shape[-1], 16, 16))
         x = jnp.einsum("bpc,cpq->bqc", x.reshape(-1, 16, x.shape[-1]), across)
-        x = nn.Dense(x.shape[-1], kernel_init=dcgan.INITIAL, name="between")(x)
+        x = nn.Dense(x.shape[-1], kernel_init=blocks.INITIAL, name="between")(x)
         x = x.reshape(-1, 4, 4, x.shape[-1])
         return jnp.tanh(dcgan.expand(body, x, train=train))

@@ -13,7 +13,6 @@ own, as a search needs.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -22,26 +21,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from inpaint_jax import types
-from inpaint_jax.ops import strided
-
-INITIAL = nn.initializers.normal(stddev=0.02)
-# Without BatchNorm, initial weights that keep the size of what they pass on (He et al.
-# 2015).
-KEEPS_SIZE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-KEEPS_SIZE_UP = nn.initializers.variance_scaling(8.0, "fan_in", "normal")
-# A third as large as would keep the size: fresh images lie where tanh is not flat.
-INSIDE_TANH = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
-BATCH_NORM_EPSILON = 1e-5
-_LEAK = 0.2
+from inpaint_jax.models import blocks
 
 Prior = Literal["uniform", "normal"]
 """How z is drawn in training: on [-1, 1], or from N(0, 1)."""
-
-DType = Any
-"""A floating-point type, as jnp.float32 or jnp.bfloat16."""
-
-Initial = Callable[..., jax.Array]
-"""(key, shape, dtype) -> initial weights."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +81,7 @@ class Architecture:
         """Number of channels at 4 x 4."""
         return self.features << (self.levels - 1)
 
-    def generator(self, *, products: DType = jnp.float32) -> "Generator":
+    def generator(self, *, products: blocks.DType = jnp.float32) -> "Generator":
         """Returns the generator of this architecture, without weights.
 
         Args:
@@ -107,83 +90,20 @@ class Architecture:
         """
         return Generator(self, products)
 
-    def discriminator(self, *, products: DType = jnp.float32) -> "Discriminator":
+    def discriminator(self, *, products: blocks.DType = jnp.float32) -> "Discriminator":
         """Returns the discriminator of this architecture; `products` as above."""
         return Discriminator(self, products)
 
-    def encoder(self, *, products: DType = jnp.float32) -> "Encoder":
+    def encoder(self, *, products: blocks.DType = jnp.float32) -> "Encoder":
         """Returns the encoder of this architecture; `products` as above."""
         return Encoder(self, products)
-
-
-class Conv(nn.Module):
-    """A stride-2 convolution with bias, down (halves the image) or up (doubles it)."""
-
-    channels: int
-    kernel_size: int
-    up: bool
-    products: DType = jnp.float32
-    bounded: bool = False
-    initial: Initial = INITIAL
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channels_in"], *, train: bool
-    ) -> Float[Array, "batch height_out width_out channels_out"]:
-        """Returns the convolved batch `[batch, H', W', channels]`."""
-        k = self.kernel_size
-        kernel = self.param("kernel", self.initial, (k, k, x.shape[-1], self.channels))
-        bias = self.param("bias", nn.initializers.zeros, (self.channels,))
-        if self.bounded:
-            kernel = self._divided_by_its_norm(kernel, train)
-        convolve = strided.conv_transpose if self.up else strided.conv
-        y = convolve(x.astype(self.products), kernel.astype(self.products))
-        return y.astype(jnp.float32) + bias[None, None, None]
-
-    def _divided_by_its_norm(
-        self, kernel: Float[Array, "*inputs channels"], train: bool
-    ) -> Float[Array, "*inputs channels"]:
-        initial = jnp.full(kernel.shape[-1:], kernel.shape[-1] ** -0.5)
-        stored = self.variable("batch_stats", "right", lambda: initial)
-        kernel, right = divided_by_its_norm(kernel, stored.value)
-        if train:
-            stored.value = right
-        return kernel
-
-
-def divided_by_its_norm(
-    kernel: Float[Array, "*inputs channels"], right: Float[Array, " channels"]
-) -> tuple[Float[Array, "*inputs channels"], Float[Array, " channels"]]:
-    """Divides a kernel by its largest singular value (Miyato et al. 2018).
-
-    Args:
-      kernel: seen as the matrix `[inputs, channels]`.
-      right: guess at that value's right singular vector.
-
-    Returns:
-      The kernel, and a better guess from one step of power iteration.
-    """
-    matrix = kernel.reshape(-1, kernel.shape[-1])
-    left = _unit(jax.lax.stop_gradient(matrix) @ right)
-    better = _unit(left @ jax.lax.stop_gradient(matrix))
-    return kernel / (left @ matrix @ better), better
-
-
-def batch_norm(train: bool) -> nn.BatchNorm:
-    """The DCGAN's BatchNorm; `train`: by the batch's own statistics."""
-    return nn.BatchNorm(
-        use_running_average=not train,
-        momentum=0.9,
-        epsilon=BATCH_NORM_EPSILON,
-        scale_init=lambda key, shape, dtype: 1.0 + INITIAL(key, shape, dtype),
-    )
 
 
 class Generator(nn.Module):
     """Maps z to an image in [-1, 1]."""
 
     architecture: Architecture
-    products: DType = jnp.float32
+    products: blocks.DType = jnp.float32
 
     @nn.compact
     def __call__(self, z: types.Latent, *, train: bool) -> types.Image:
@@ -197,7 +117,7 @@ class Generator(nn.Module):
           Images `[batch, image_size, image_size, 3]` in [-1, 1].
         """
         a = self.architecture
-        initial = INITIAL if a.generator_norm == "batch" else KEEPS_SIZE
+        initial = blocks.INITIAL if a.generator_norm == "batch" else blocks.KEEPS_SIZE
         x = nn.Dense(16 * a.deepest, kernel_init=initial, name="project")(z)
         x = x.reshape(-1, 4, 4, a.deepest)
         image = expand(a, x, train=train, products=self.products, norm=a.generator_norm)
@@ -208,7 +128,7 @@ class Discriminator(nn.Module):
     """Maps an image to one logit: large where it looks real."""
 
     architecture: Architecture
-    products: DType = jnp.float32
+    products: blocks.DType = jnp.float32
 
     @nn.compact
     def __call__(
@@ -237,14 +157,14 @@ class Discriminator(nn.Module):
         if features:
             return layers
         x = layers[-1].reshape(image.shape[0], -1)
-        return nn.Dense(1, kernel_init=INITIAL, name="to_logit")(x)[:, 0]
+        return nn.Dense(1, kernel_init=blocks.INITIAL, name="to_logit")(x)[:, 0]
 
 
 class Encoder(nn.Module):
     """Maps an image, damaged or not, to a latent vector from which G redraws it."""
 
     architecture: Architecture
-    products: DType = jnp.float32
+    products: blocks.DType = jnp.float32
 
     @nn.compact
     def __call__(
@@ -265,7 +185,7 @@ class Encoder(nn.Module):
         seen = visible(image, mask)
         x = contract(a, seen, train=train, products=self.products)[-1]
         x = x.reshape(x.shape[0], -1)
-        return jnp.tanh(nn.Dense(a.z_dim, kernel_init=INITIAL, name="to_z")(x))
+        return jnp.tanh(nn.Dense(a.z_dim, kernel_init=blocks.INITIAL, name="to_z")(x))
 
 
 def visible(
@@ -280,7 +200,7 @@ def contract(
     x: Float[Array, "batch height width channels_in"],
     *,
     train: bool,
-    products: DType = jnp.float32,
+    products: blocks.DType = jnp.float32,
     bounded: bool = False,
     norm: str = "batch",
 ) -> list[jax.Array]:
@@ -289,10 +209,10 @@ def contract(
     Returns:
       What each layer puts out; of the last, `[batch, 4, 4, deepest]`.
     """
-    initial = INITIAL if norm == "batch" else KEEPS_SIZE
+    initial = blocks.INITIAL if norm == "batch" else blocks.KEEPS_SIZE
     layers = []
     for level in range(architecture.levels):
-        conv = Conv(
+        conv = blocks.Conv(
             channels=architecture.features << level,
             kernel_size=architecture.kernel_size,
             up=False,
@@ -302,8 +222,8 @@ def contract(
         )
         x = conv(x, train=train)
         if level > 0 and norm == "batch":
-            x = batch_norm(train)(x)
-        x = leaky_relu(x)
+            x = blocks.batch_norm(train)(x)
+        x = blocks.leaky_relu(x)
         layers.append(x)
     return layers
 
@@ -313,18 +233,18 @@ def expand(
     x: Float[Array, "batch 4 4 deepest"],
     *,
     train: bool,
-    products: DType = jnp.float32,
+    products: blocks.DType = jnp.float32,
     channels_out: int = 3,
     norm: str = "batch",
 ) -> Float[Array, "batch height width channels_out"]:
     """Doubles 4 x 4 pixels up to the image: the body of G, within a module."""
-    activate = nn.relu if architecture.activation == "relu" else leaky_relu
+    activate = nn.relu if architecture.activation == "relu" else blocks.leaky_relu
 
     def normalised(x: jax.Array) -> jax.Array:
-        return activate(batch_norm(train)(x) if norm == "batch" else x)
+        return activate(blocks.batch_norm(train)(x) if norm == "batch" else x)
 
     # A pixel of the output meets a quarter of the taps only.
-    initial = INITIAL if norm == "batch" else KEEPS_SIZE_UP
+    initial = blocks.INITIAL if norm == "batch" else blocks.KEEPS_SIZE_UP
     options: Any = {
         "kernel_size": architecture.kernel_size,
         "up": True,
@@ -333,16 +253,10 @@ def expand(
     }
     x = normalised(x)
     for level in reversed(range(1, architecture.levels)):
-        conv = Conv(architecture.features << (level - 1), **options)
+        conv = blocks.Conv(architecture.features << (level - 1), **options)
         x = normalised(conv(x, train=train))
-    last = {**options, "initial": INITIAL if norm == "batch" else INSIDE_TANH}
-    return Conv(channels_out, name="to_image", **last)(x, train=train)
-
-
-def _unit(x: jax.Array) -> jax.Array:
-    return x / (jnp.linalg.norm(x) + 1e-12)
-
-
-def leaky_relu(x: jax.Array) -> jax.Array:
-    """The activation of D and E: slope 0.2 below zero."""
-    return nn.leaky_relu(x, _LEAK)
+    last = {
+        **options,
+        "initial": blocks.INITIAL if norm == "batch" else blocks.INSIDE_TANH,
+    }
+    return blocks.Conv(channels_out, name="to_image", **last)(x, train=train)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from inpaint_jax import types
-from inpaint_jax.models import dcgan
+from inpaint_jax.models import blocks, dcgan
 
 ClassLogits = Float[Array, "batch height width classes"]
 
@@ -77,9 +77,9 @@ class Completer(nn.Module):
         body = self.architecture.body
         x = dcgan.contract(body, dcgan.visible(image, mask), train=train)[-1]
         x = x.reshape(x.shape[0], -1)
-        x = nn.Dense(body.z_dim, kernel_init=dcgan.INITIAL, name="gather")(x)
-        x = dcgan.leaky_relu(dcgan.batch_norm(train)(x))
-        x = nn.Dense(16 * body.deepest, kernel_init=dcgan.INITIAL, name="spread")(x)
+        x = nn.Dense(body.z_dim, kernel_init=blocks.INITIAL, name="gather")(x)
+        x = blocks.leaky_relu(blocks.batch_norm(train)(x))
+        x = nn.Dense(16 * body.deepest, kernel_init=blocks.INITIAL, name="spread")(x)
         x = x.reshape(-1, 4, 4, body.deepest)
         return jnp.tanh(dcgan.expand(body, x, train=train))
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from inpaint_jax import types
-from inpaint_jax.models import dcgan
+from inpaint_jax.models import blocks, dcgan
 from inpaint_jax.ops import strided
 
 
@@ -50,11 +50,11 @@ class Generator:
 
     layers: list[Layer]
     activation: str
-    products: dcgan.DType
+    products: blocks.DType
 
     def __call__(self, z: types.Latent) -> types.Image:
         """Generates one image for each latent vector."""
-        activate = nn.relu if self.activation == "relu" else dcgan.leaky_relu
+        activate = nn.relu if self.activation == "relu" else blocks.leaky_relu
         first, *hidden, last = self.layers
         channels = first.bias.shape[0] // 16
         x = activate(z @ first.kernel + first.bias[None]).reshape(-1, 4, 4, channels)
@@ -76,14 +76,14 @@ class Discriminator:
     """
 
     layers: list[Layer]
-    products: dcgan.DType
+    products: blocks.DType
 
     def __call__(self, image: types.Image) -> types.Logits:
         """Judges each image."""
         x = image
         *hidden, last = self.layers
         for layer in hidden:
-            x = dcgan.leaky_relu(_convolve(strided.conv, x, layer, self.products))
+            x = blocks.leaky_relu(_convolve(strided.conv, x, layer, self.products))
         return (x.reshape(x.shape[0], -1) @ last.kernel + last.bias[None])[:, 0]
 
 
@@ -92,7 +92,7 @@ def generator(
     variables: types.Variables,
     *,
     batch: int,
-    products: dcgan.DType = jnp.float32,
+    products: blocks.DType = jnp.float32,
 ) -> Generator:
     """Folds a generator.
 
@@ -121,7 +121,7 @@ def discriminator(
     variables: types.Variables,
     *,
     batch: int,
-    products: dcgan.DType = jnp.float32,
+    products: blocks.DType = jnp.float32,
 ) -> Discriminator:
     """Folds a discriminator; arguments as for `generator`."""
 
@@ -141,7 +141,7 @@ def _convolve(
     convolve: Callable[[strided.Batch, strided.Prepared], jax.Array],
     x: strided.Batch,
     layer: Layer,
-    products: dcgan.DType,
+    products: blocks.DType,
 ) -> Float[Array, "batch height_out width_out channels_out"]:
     y = convolve(x.astype(products), layer.kernel)
     return y.astype(jnp.float32) + layer.bias[None, None, None]
@@ -152,11 +152,11 @@ def _folded(variables: types.Variables, layer: str, norm: str | None = None) -> 
     kernel, bias = (variables["params"][layer][name] for name in ("kernel", "bias"))
     statistics = variables.get("batch_stats", {})
     if "right" in statistics.get(layer, {}):
-        kernel, _ = dcgan.divided_by_its_norm(kernel, statistics[layer]["right"])
+        kernel, _ = blocks.divided_by_its_norm(kernel, statistics[layer]["right"])
     if norm not in variables["params"]:
         return Layer(kernel, bias)
     learnt, seen = variables["params"][norm], statistics[norm]
-    scale = learnt["scale"] / jnp.sqrt(seen["var"] + dcgan.BATCH_NORM_EPSILON)
+    scale = learnt["scale"] / jnp.sqrt(seen["var"] + blocks.BATCH_NORM_EPSILON)
     shift = learnt["bias"] - scale * seen["mean"]
     # What a dense layer puts out are pixels of as many channels.
     pixels = bias.shape[0] // scale.shape[0]
@@ -168,7 +168,7 @@ def _folded(variables: types.Variables, layer: str, norm: str | None = None) -> 
 def _prepared(
     prepare: Callable[[strided.Kernel], strided.Prepared],
     layer: Layer,
-    products: dcgan.DType,
+    products: blocks.DType,
 ) -> Layer:
     kernel = jax.tree.map(lambda x: x.astype(products), prepare(layer.kernel))
     return Layer(kernel, layer.bias)

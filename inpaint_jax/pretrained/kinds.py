@@ -56,7 +56,7 @@ def load(
         description, or it holds NaN or infinite weights.
     """
 
-    def templates(description):
+    def templates(description: Mapping[str, Any]) -> dict[str, types.Variables]:
         fields = _understood(description, kind)
         extras = {name: fields[name] for name in kind.extras}
         return kind.templates(fields["architecture"], **extras)
@@ -109,7 +109,7 @@ def template(network: nn.Module, *inputs: Input) -> types.Variables:
     }
     arrays = [jax.ShapeDtypeStruct(shapes[name](), jnp.float32) for name in inputs]
 
-    def initial(*arrays):
+    def initial(*arrays: jax.Array) -> types.Variables:
         return network.init(jax.random.key(0), *arrays, train=False)
 
     return jax.eval_shape(initial, *arrays)

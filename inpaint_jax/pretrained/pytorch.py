@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
+from jaxtyping import Float32, Shaped
 
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
@@ -34,6 +35,9 @@ from inpaint_jax.pretrained import weights
 _KERNEL = 4
 _CONVOLUTION = {"weight": 4, "bias": 1}  # part: number of axes
 _NORM = ("weight", "bias", "running_mean", "running_var")
+
+_Parts = dict[str, Float32[np.ndarray, "..."]]
+_Layers = dict[str, _Parts]
 
 
 class _Network(NamedTuple):
@@ -48,8 +52,8 @@ class _Network(NamedTuple):
 
     path: pathlib.Path
     sha256: str
-    convolutions: dict[str, dict[str, np.ndarray]]
-    norms: dict[str, dict[str, np.ndarray]]
+    convolutions: _Layers
+    norms: _Layers
 
 
 def read(
@@ -86,8 +90,8 @@ def read(
     )
 
 
-def _read_network(path):
-    path = pathlib.Path(path)
+def _read_network(file: str | os.PathLike[str]) -> _Network:
+    path = pathlib.Path(file)
     try:
         data = path.read_bytes()
         tensors = safetensors.numpy.load(data)
@@ -111,11 +115,13 @@ def _read_network(path):
     return _Network(path, hashlib.sha256(data).hexdigest(), convolutions, norms)
 
 
-def _natural(name):
+def _natural(name: str) -> list[str | int]:
     return [int(s) if s.isdecimal() else s for s in re.split(r"(\d+)", name)]
 
 
-def _usable(path, name, tensor):
+def _usable(
+    path: pathlib.Path, name: str, tensor: Shaped[np.ndarray, "..."]
+) -> Float32[np.ndarray, "..."]:
     # What is too large for float32 becomes infinite, and is refused as such.
     with np.errstate(over="ignore"):
         values = np.asarray(tensor, np.float32)
@@ -128,7 +134,7 @@ def _usable(path, name, tensor):
     return values
 
 
-def _check_parts(path, convolutions, norms):
+def _check_parts(path: pathlib.Path, convolutions: _Layers, norms: _Layers) -> None:
     for layer, parts in convolutions.items():
         for part, values in parts.items():
             if values.ndim != _CONVOLUTION.get(part):
@@ -146,7 +152,7 @@ def _check_parts(path, convolutions, norms):
                     )
 
 
-def _architecture(generator):
+def _architecture(generator: _Network) -> dcgan.Architecture:
     kernels = [parts["weight"] for parts in generator.convolutions.values()]
     if len(kernels) < 3:
         raise InputError(
@@ -161,7 +167,13 @@ def _architecture(generator):
     )
 
 
-def _check(network, architecture, channels, *, up):
+def _check(
+    network: _Network,
+    architecture: dcgan.Architecture,
+    channels: list[int],
+    *,
+    up: bool,
+) -> None:
     what = "generator" if up else "discriminator"
     whole = (
         f"the {what} of a DCGAN for {architecture.image_size} x "
@@ -191,7 +203,7 @@ def _check(network, architecture, channels, *, up):
                 )
 
 
-def _generator(network) -> types.Variables:
+def _generator(network: _Network) -> types.Variables:
     first, *between, last = network.convolutions.values()
     kernel = first["weight"].transpose(0, 2, 3, 1)
     params = {
@@ -205,7 +217,7 @@ def _generator(network) -> types.Variables:
     return _variables(params, network.norms)
 
 
-def _discriminator(network) -> types.Variables:
+def _discriminator(network: _Network) -> types.Variables:
     *down, last = network.convolutions.values()
     kernels = [layer["weight"].transpose(2, 3, 1, 0) for layer in down]
     params = {
@@ -217,16 +229,16 @@ def _discriminator(network) -> types.Variables:
     return _variables(params, network.norms)
 
 
-def _turned(layer):
+def _turned(layer: _Parts) -> _Parts:
     kernel = layer["weight"].transpose(2, 3, 0, 1)[::-1, ::-1]
     return {"kernel": kernel, "bias": _bias(layer, kernel.shape[-1])}
 
 
-def _bias(layer, channels):
+def _bias(layer: _Parts, channels: int) -> Float32[np.ndarray, " channels"]:
     return layer.get("bias", np.zeros(channels, np.float32))
 
 
-def _variables(params, norms) -> types.Variables:
+def _variables(params: _Layers, norms: _Layers) -> types.Variables:
     statistics = {}
     for i, norm in enumerate(norms.values()):
         params[f"BatchNorm_{i}"] = {"scale": norm["weight"], "bias": norm["bias"]}

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
+from jaxtyping import Float16
 
 from inpaint_jax import types
 from inpaint_jax.errors import InputError, reason
@@ -105,7 +106,7 @@ def export(
     files.write_json(directory / _DESCRIPTION, {**description, "sha256": hashes})
 
 
-def _from_run(path, templates):
+def _from_run(path: pathlib.Path, templates: Templates) -> Loaded:
     step, meta = checkpoints.read_meta(path)
     shapes = _understood(templates, meta, f"{path}: step {step}")
     networks = checkpoints.read_model(path, step, shapes)
@@ -116,7 +117,7 @@ def _from_run(path, templates):
     )
 
 
-def _from_release(path, templates):
+def _from_release(path: pathlib.Path, templates: Templates) -> Loaded:
     try:
         description = json.loads((path / _DESCRIPTION).read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
@@ -132,7 +133,9 @@ def _from_release(path, templates):
     return Loaded(networks, description, source)
 
 
-def _understood(templates, description, where):
+def _understood(
+    templates: Templates, description: dict[str, Any], where: str | pathlib.Path
+) -> dict[str, types.Variables]:
     try:
         return templates(description)
     except Exception as error:
@@ -143,7 +146,10 @@ def _understood(templates, description, where):
         ) from error
 
 
-def _read_network(file, template):
+def _read_network(
+    file: pathlib.Path, template: types.Variables
+) -> tuple[types.Variables, str]:
+    """A network's variables, and the hash of its file."""
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -174,7 +180,9 @@ def _read_network(file, template):
     )
 
 
-def _in_halves(variables, what):
+def _in_halves(
+    variables: types.Variables, what: str
+) -> dict[str, Float16[np.ndarray, "..."]]:
     # What is too large becomes infinite, and is refused as what was so before.
     with np.errstate(over="ignore"):
         half = {
@@ -185,11 +193,12 @@ def _in_halves(variables, what):
     return half
 
 
-def _flat(variables) -> dict[str, Any]:
+def _flat(variables: types.Variables) -> dict[str, Any]:
+    """{path of a leaf: the leaf}, an array or the shape of one."""
     return flax.traverse_util.flatten_dict(variables, sep="/")
 
 
-def _check_finite(variables, what):
+def _check_finite(variables: types.Variables, what: str) -> None:
     for key, leaf in _flat(variables).items():
         if not np.isfinite(leaf).all():
             raise InputError(

@@ -18,7 +18,7 @@ import hashlib
 import importlib.util
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.export
@@ -122,7 +122,9 @@ def load(path: str | os.PathLike[str]) -> Callable[..., jax.Array]:
         ) from error
 
 
-def _serialised(network, shapes) -> bytes:
+def _serialised(
+    network: Callable[..., jax.Array], shapes: Sequence[tuple[int, ...]]
+) -> bytes:
     (batch,) = jax.export.symbolic_shape("batch")
     inputs = [jax.ShapeDtypeStruct((batch, *shape), jnp.float32) for shape in shapes]
     exported = jax.export.export(jax.jit(network), platforms=PLATFORMS)(*inputs)

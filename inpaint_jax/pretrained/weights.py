@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from inpaint_jax import types
-from inpaint_jax.models import dcgan, inference
+from inpaint_jax.models import blocks, dcgan, inference
 from inpaint_jax.pretrained import kinds
 
 Encodes = Literal["nothing", "whole faces", "damaged faces"]
@@ -73,7 +73,7 @@ class Model:
         return kinds.function(self.architecture.encoder(), self.encoder)
 
     def folded(
-        self, *, batch: int, products: dcgan.DType = jnp.float32
+        self, *, batch: int, products: blocks.DType = jnp.float32
     ) -> tuple[inference.Generator, inference.Discriminator]:
         """Returns G and D in the form in which a search runs them.
 
@@ -118,7 +118,7 @@ def load(path: str | os.PathLike[str]) -> Model:
 def _one_of(
     name: str, choices: tuple[str, ...], default: str
 ) -> Callable[[Mapping[str, Any]], str]:
-    def read(description):
+    def read(description: Mapping[str, Any]) -> str:
         found = description.get(name, default)
         if found not in choices:
             raise ValueError(f"{name} must be of {choices}, got {found!r}")

@@ -25,6 +25,17 @@ class LossTerms(NamedTuple):
     landmark: types.PerExample | None
     term: types.PerExample | None = None
 
+    def weighted(
+        self, context: float, prior: float, landmark: float
+    ) -> types.PerExample:
+        """Returns eq. 20: their sum by these weights, one's own loss as it is."""
+        loss = context * self.context + prior * self.prior
+        if self.landmark is not None:
+            loss = loss + landmark * self.landmark
+        if self.term is not None:
+            loss = loss + self.term
+        return loss
+
 
 def make(
     generate: types.Generate,
@@ -71,11 +82,7 @@ def make(
             landmark=None if landmark is None else landmark(key, z, generated),
             term=None if term is None else term(key, z, generated),
         )
-        loss = lambda_context * terms.context + lambda_prior * terms.prior
-        if terms.landmark is not None:
-            loss = loss + lambda_landmark * terms.landmark
-        if terms.term is not None:
-            loss = loss + terms.term
+        loss = terms.weighted(lambda_context, lambda_prior, lambda_landmark)
         return loss, terms
 
     return objective

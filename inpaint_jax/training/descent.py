@@ -4,12 +4,15 @@ How much of a training is over is given as `progress`, from 0 to 1, and not as a
 of steps: a training may as well be given minutes.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
+
+from inpaint_jax import types
 
 Progress = Float[Array, ""] | float
 
@@ -53,3 +56,36 @@ def move(
     changes, moments = optimizer.update(gradient, moments, params)
     changes = jax.tree.map(lambda change: rate * change, changes)
     return optax.apply_updates(params, changes), moments
+
+
+def move_all(
+    optimizers: Mapping[str, optax.GradientTransformation | None],
+    networks: Mapping[str, types.Variables],
+    gradients: Mapping[str, Any],
+    moments: Mapping[str, Any],
+    *,
+    updated: Mapping[str, Mapping[str, Any]],
+    rates: Mapping[str, Progress],
+) -> tuple[dict[str, types.Variables], dict[str, Any]]:
+    """Moves several networks once, from the same point.
+
+    Args:
+      optimizers: {name: of this network}; None for one that stays where it is.
+      networks: {name: variables}.
+      gradients: {name: by the network's params}.
+      moments: {name: state of the optimizer}.
+      updated: {name: the other collections, as the batch leaves them}.
+      rates: {name: what the step is multiplied by}.
+
+    Returns:
+      {name: variables} and {name: state of the optimizer}, after the step.
+    """
+    moved, next_moments = {}, {}
+    for name, optimizer in optimizers.items():
+        params, next_moments[name] = networks[name]["params"], moments[name]
+        if optimizer is not None:
+            params, next_moments[name] = move(
+                optimizer, params, gradients[name], moments[name], rate=rates[name]
+            )
+        moved[name] = {"params": params, **updated[name]}
+    return moved, next_moments

@@ -7,7 +7,7 @@ relativistic paired loss, with a penalty on D's slope at real and generated imag
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -122,7 +122,7 @@ def judge_seen(
 ) -> Judged:
     """Lets D judge images just as they are; see `judge`."""
 
-    def run(params, image):
+    def run(params: _Params, image: types.Image) -> tuple[types.Logits, _Updated]:
         return network.apply(
             {**variables, "params": params}, image, train=True, mutable=["batch_stats"]
         )
@@ -144,13 +144,9 @@ def judge_seen(
     )
     slope = jnp.zeros(())
     if rules.real_penalty > 0.0 or rules.fake_penalty > 0.0:
+        logits = lambda p, image: run(p, image)[0]
         slope, smoother = _penalty(
-            lambda p, image: run(p, image)[0],
-            params,
-            real,
-            fake,
-            rules=rules,
-            penalised=penalised,
+            logits, params, real, fake, rules=rules, penalised=penalised
         )
         scale = penalty * rules.penalty_every
         gradient = jax.tree.map(lambda g, s: g + scale * s, gradient, smoother)
@@ -166,7 +162,41 @@ def judge_seen(
     )
 
 
+class Shares(NamedTuple):
+    """How often D is right, and how often it is fooled.
+
+    Attributes:
+      told: share of real images that D tells from generated ones.
+      fooled: share of generated images that D takes for real.
+    """
+
+    told: Float[Array, ""]
+    fooled: Float[Array, ""]
+
+
+def shares(judged: Judged, *, rules: Rules) -> Shares:
+    """Counts what D told apart.
+
+    A relativistic D has no zero of its own: it tells each real image from one generated
+    image, and takes for real what lies above the average real one.
+    """
+    if rules.loss == "relativistic":
+        rival, zero = judged.fake_logits, jnp.mean(judged.real_logits)
+    else:
+        rival, zero = 0.0, 0.0
+    return Shares(
+        told=jnp.mean(judged.real_logits - rival > 0),
+        fooled=jnp.mean(judged.fake_logits > zero),
+    )
+
+
 Pair = Callable[[types.Logits, types.Logits], types.PerExample]
+"""The logits of real and of generated images -> a loss."""
+
+_Params = Mapping[str, Any]
+_Updated = Mapping[str, Any]
+_Judge = Callable[[_Params, types.Image], types.Logits]
+_Towards = tuple[types.Logits, types.Logits]
 
 
 def _losses(rules: Rules) -> tuple[Pair, Pair]:
@@ -185,19 +215,33 @@ def _losses(rules: Rules) -> tuple[Pair, Pair]:
     )
 
 
-def _gradient(loss: Pair, real, fake):
-    def mean(real, fake):
+def _gradient(
+    loss: Pair, real: types.Logits, fake: types.Logits
+) -> tuple[_Towards, types.PerExample]:
+    """The gradient of the mean loss by both logits, and each loss."""
+
+    def mean(
+        real: types.Logits, fake: types.Logits
+    ) -> tuple[Float[Array, ""], types.PerExample]:
         each = loss(real, fake)
         return jnp.mean(each), each
 
     return jax.grad(mean, argnums=(0, 1), has_aux=True)(real, fake)
 
 
-def _penalty(run, params, real, fake, *, rules, penalised):
+def _penalty(
+    run: _Judge,
+    params: _Params,
+    real: types.Image,
+    fake: types.Image,
+    *,
+    rules: Rules,
+    penalised: Bool[Array, ""] | bool,
+) -> tuple[Float[Array, ""], _Params]:
     """Mean squared slope of D, and the gradient of the weighted halves of it."""
     weighted = [(rules.real_penalty, real), (rules.fake_penalty, fake)]
 
-    def objective(params):
+    def objective(params: _Params) -> tuple[Float[Array, ""], Float[Array, ""]]:
         slopes = [
             (
                 weight,
@@ -208,14 +252,15 @@ def _penalty(run, params, real, fake, *, rules, penalised):
             for weight, image in weighted
             if weight > 0.0
         ]
-        half = sum(0.5 * weight * slope for weight, slope in slopes)
-        return half, sum(slope for _, slope in slopes) / len(slopes)
+        zero = jnp.zeros(())
+        half = sum((0.5 * weight * slope for weight, slope in slopes), zero)
+        return half, sum((slope for _, slope in slopes), zero) / len(slopes)
 
-    def measure():
+    def measure() -> tuple[Float[Array, ""], _Params]:
         gradient, slope = jax.grad(objective, has_aux=True)(params)
         return slope, gradient
 
-    def leave():
+    def leave() -> tuple[Float[Array, ""], _Params]:
         return jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
 
     return measure() if penalised is True else jax.lax.cond(penalised, measure, leave)

@@ -10,7 +10,6 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +26,8 @@ MAX_QUALITY = 95
 _SAMPLE = 400
 _AT_ONCE = 500
 _SLOWEST = 6  # of WebP's methods, which makes the smallest files
+
+_Images = UInt8[np.ndarray, "count size size 3"]
 
 
 class Packed(NamedTuple):
@@ -55,7 +56,7 @@ class Packed(NamedTuple):
 
 def pack(
     path: str | os.PathLike[str],
-    images: UInt8[np.ndarray, "count size size 3"],
+    images: _Images,
     *,
     bytes_per_face: int = 1500,
 ) -> Packed:
@@ -95,8 +96,8 @@ def pack(
     return Packed(len(images), size, quality, _psnr(pictures, images))
 
 
-def _highest_quality(sample, bytes_per_face):
-    def size(quality):
+def _highest_quality(sample: _Images, bytes_per_face: int) -> int:
+    def size(quality: int) -> float:
         archive = _archive(_encode(sample, quality), sample.shape[1], quality)
         return len(archive) / len(sample)
 
@@ -104,8 +105,8 @@ def _highest_quality(sample, bytes_per_face):
     return max(larger - 1, 0)
 
 
-def _encode(images, quality):
-    def encoded(image):
+def _encode(images: _Images, quality: int) -> list[bytes]:
+    def encoded(image: UInt8[np.ndarray, "size size 3"]) -> bytes:
         buffer = io.BytesIO()
         picture = Image.fromarray(np.asarray(image))
         picture.save(buffer, format="WEBP", quality=quality, method=_SLOWEST)
@@ -115,7 +116,7 @@ def _encode(images, quality):
         return list(pool.map(encoded, images))
 
 
-def _archive(pictures: Sequence[bytes], size: int, quality: int) -> bytes:
+def _archive(pictures: list[bytes], size: int, quality: int) -> bytes:
     about = {
         "faces": len(pictures),
         "size": size,
@@ -136,7 +137,7 @@ def _archive(pictures: Sequence[bytes], size: int, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def _psnr(pictures, images):
+def _psnr(pictures: list[bytes], images: _Images) -> Float[np.ndarray, " count"]:
     found = []
     for start in range(0, len(images), _AT_ONCE):
         chunk = pictures[start : start + _AT_ONCE]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from inpaint_jax import losses, types
 
@@ -76,7 +77,9 @@ def gradient(
       (gradient by the codes, gradient by the redrawn images), and the parts.
     """
 
-    def objective(code, rebuilt):
+    def objective(
+        code: types.Latent, rebuilt: types.Image
+    ) -> tuple[Float[Array, ""], Redrawn]:
         parts = Redrawn(
             error=_pixels(rebuilt, real, rules.error),
             features=_seen(rebuilt, real, features)
@@ -90,13 +93,15 @@ def gradient(
     return jax.grad(objective, argnums=(0, 1), has_aux=True)(code, rebuilt)
 
 
-def _pixels(rebuilt, real, error):
+def _pixels(rebuilt: types.Image, real: types.Image, error: str) -> types.PerExample:
     difference = rebuilt - real
     each = difference**2 if error == "squared" else jnp.abs(difference)
     return jnp.mean(each, axis=(1, 2, 3))
 
 
-def _seen(rebuilt, real, features):
+def _seen(
+    rebuilt: types.Image, real: types.Image, features: Features
+) -> types.PerExample:
     """Mean over the layers of the features' absolute error over their own size."""
     total = jnp.zeros(real.shape[0])
     layers = list(zip(features(rebuilt), features(real), strict=True))

@@ -58,7 +58,9 @@ def step(
       The next state, and the info of the objective.
     """
 
-    def of_params(params):
+    def of_params(
+        params: Mapping[str, Any],
+    ) -> tuple[Float[Array, ""], tuple[Any, Mapping[str, Any]]]:
         return objective({**state.variables, "params": params})
 
     params = state.variables["params"]

@@ -7,7 +7,7 @@ parser that is fixed. Who has a weight of 0 does not take part.
 """
 
 import dataclasses
-import functools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +18,7 @@ from jaxtyping import Array, Int
 from inpaint_jax import types
 from inpaint_jax.images import augmentation, masks, pixels
 from inpaint_jax.models import context_encoder, dcgan, face_completion
-from inpaint_jax.training import descent, judging
+from inpaint_jax.training import descent, filling, judging
 
 # Of both critics; one-sided label smoothing (Salimans et al. 2016).
 _CRITIC = judging.Rules(real_label=0.9)
@@ -153,139 +153,110 @@ def train_step(
     image = augmentation.random_flip(key_flip, pixels.from_bytes(images))
     batch, height, width, _ = image.shape
     mask = masks.sample(key_mask, batch, (height, width), families=rules.families)
-
-    def draw(params):
-        drawn, updated = players.completer.apply(
-            {**state.completer, "params": params},
-            image,
-            mask,
-            train=True,
-            mutable=["batch_stats"],
-        )
-        return drawn, updated["batch_stats"]
-
-    drawn, pullback, stats = jax.vjp(draw, state.completer["params"], has_aux=True)
-    # Seen by the critics and the parser as the user will see it.
-    whole = jnp.where(mask > 0, image, drawn)
-    judged = {
-        name: _judge(
-            name, state.critics[name], image, whole, mask, network=players.critic
-        )
-        for name in rules.critics
-    }
-    toward_fooled = sum(
-        (weight * judged[name].toward_fooled for name, weight in rules.critics.items()),
-        start=jnp.zeros_like(whole),
+    drawn, pullback, updated = _draw(image, mask, state, players=players)
+    criticism = _criticise(image, drawn, mask, state, players=players, rules=rules)
+    toward_true, filled = filling.gradient(
+        drawn,
+        image,
+        mask,
+        parser=parser,
+        overlap=rules.overlap,
+        lambda_parsing=rules.lambda_parsing,
     )
-    (_, (error, parsing)), toward_true = jax.value_and_grad(
-        functools.partial(_redrawing, image, mask, parser, rules=rules), has_aux=True
-    )(drawn)
-    gradients = {"completer": pullback(toward_true + (1.0 - mask) * toward_fooled)[0]}
-    gradients |= {name: each.gradient for name, each in judged.items()}
-    all_stats = {"completer": stats}
-    all_stats |= {name: each.updated["batch_stats"] for name, each in judged.items()}
-    before = {"completer": state.completer, **state.critics}
-    moved, moments = {}, {}
-    for name, variables in before.items():
-        main = name == "completer"
-        params, moments[name] = descent.move(
-            players.completer_optimizer if main else players.critic_optimizer,
-            variables["params"],
-            gradients[name],
-            state.moments[name],
-            rate=descent.cosine(progress) if main else 1.0,
-        )
-        moved[name] = {"params": params, "batch_stats": all_stats[name]}
-    nothing = jnp.zeros(batch)
+    toward = toward_true + (1.0 - mask) * criticism.toward_fooled
+    moved = _moved(
+        *(state, criticism.judged, pullback(toward)[0], updated, progress),
+        players=players,
+    )
     info = CompleterInfo(
-        error=error,
-        fooled=sum(
-            (w * judged[n].generator_loss for n, w in rules.critics.items()), nothing
-        ),
-        parsing=parsing,
-        critic_loss=sum((each.discriminator_loss for each in judged.values()), nothing),
+        error=filled.error,
+        fooled=criticism.fooled,
+        parsing=filled.parsing,
+        critic_loss=criticism.critic_loss,
     )
-    completer = moved.pop("completer")
-    return CompleterState(state.step + 1, completer, moved, moments), info
+    return moved, info
 
 
-def redrawing_weights(mask: types.Mask, *, rules: Rules) -> types.ContextWeights:
-    """Weighs the pixels of the redrawing loss.
-
-    Args:
-      mask: `[batch, H, W, 1]`, 1 = known.
-      rules: how wide the overlap is.
-
-    Returns:
-      `[batch, H, W, 1]`: in the hole 1, around it 10, further away 0; or 1 everywhere.
-    """
-    if rules.overlap == 0:
-        return jnp.ones_like(mask)
-    side = 2 * rules.overlap + 1
-    window, stride = (1, side, side, 1), (1, 1, 1, 1)
-    hole = 1.0 - mask
-    near = jax.lax.reduce_window(hole, 0.0, jax.lax.max, window, stride, "SAME")
-    return hole + 10.0 * mask * near
+_Pullback = Callable[[types.Image], tuple[types.Variables]]
 
 
-def redrawing(
-    drawn: types.Image, image: types.Image, mask: types.Mask, *, rules: Rules
-) -> types.PerExample:
-    """Computes the weighted squared error over all pixels that count.
+def _draw(
+    image: types.Image, mask: types.Mask, state: CompleterState, *, players: Players
+) -> tuple[types.Image, _Pullback, types.Variables]:
+    """Draws; with what pulls gradients back to the params, and new statistics."""
 
-    It is divided by the number of those pixels, not by the sum of their weights: the
-    band around the hole then counts more, but the hole not less. Where the hole counts
-    little, the critics decide its colours, and they know no true ones.
-
-    Args:
-      drawn: `[batch, H, W, 3]`.
-      image: the true one, `[batch, H, W, 3]`.
-      mask: `[batch, H, W, 1]`, 1 = known.
-      rules: how wide the overlap is.
-
-    Returns:
-      `[batch]`.
-    """
-    weights = redrawing_weights(mask, rules=rules)
-    squared = jnp.mean((drawn - image) ** 2, axis=-1, keepdims=True)
-    counted = jnp.sum(weights > 0, axis=(1, 2, 3), dtype=jnp.float32)
-    return jnp.sum(weights * squared, axis=(1, 2, 3)) / jnp.maximum(counted, 1.0)
-
-
-def _redrawing(image, mask, parser, drawn, *, rules):
-    """Mean over the batch of the weighted squared error and of the parser's loss."""
-    hole = 1.0 - mask
-    squared = jnp.mean((drawn - image) ** 2, axis=-1, keepdims=True)
-    loss = redrawing(drawn, image, mask, rules=rules)
-    parsing = jnp.zeros(image.shape[0])
-    if parser is not None:
-        # The parts of the true face, as sure as the parser is of them.
-        target = jax.nn.softmax(parser(image))
-        logits = parser(jnp.where(mask > 0, image, drawn))
-        parsing = _mean_over(
-            optax.softmax_cross_entropy(logits, target)[..., None], hole
+    def draw(params: types.Variables) -> tuple[types.Image, types.Variables]:
+        variables = {**state.completer, "params": params}
+        return players.completer.apply(
+            variables, image, mask, train=True, mutable=["batch_stats"]
         )
-    each = loss + rules.lambda_parsing * parsing
-    return jnp.mean(each), (_mean_over(squared, hole), parsing)
+
+    return jax.vjp(draw, state.completer["params"], has_aux=True)
 
 
-def _mean_over(values, weights):
-    total = jnp.sum(weights, axis=(1, 2, 3))
-    return jnp.sum(weights * values, axis=(1, 2, 3)) / jnp.maximum(total, 1.0)
+class _Criticism(NamedTuple):
+    """What the critics say, each, and together by their weights."""
+
+    judged: dict[str, judging.Judged]
+    toward_fooled: types.Image
+    fooled: types.PerExample
+    critic_loss: types.PerExample
 
 
-def _judge(
-    name: str,
-    critic: types.Variables,
-    image: types.Image,
-    whole: types.Image,
-    mask: types.Mask,
+def _moved(
+    state: CompleterState,
+    judged: Mapping[str, judging.Judged],
+    gradient: types.Variables,
+    updated: types.Variables,
+    progress: descent.Progress,
     *,
-    network: dcgan.Discriminator,
-) -> judging.Judged:
-    """Lets a critic judge what it sees of the true and of the completed image."""
-    seen = (1.0 - mask) if name == "local" else jnp.ones_like(mask)
-    judged = judging.judge_seen(
-        critic, seen * image, seen * whole, network=network, rules=_CRITIC
+    players: Players,
+) -> CompleterState:
+    """The state after the completer went by its gradient, and critics by theirs."""
+    critics = {name: each.gradient for name, each in judged.items()}
+    of_critics = {name: each.updated for name, each in judged.items()}
+    networks, moments = descent.move_all(
+        {
+            "completer": players.completer_optimizer,
+            **dict.fromkeys(judged, players.critic_optimizer),
+        },
+        {"completer": state.completer, **state.critics},
+        {"completer": gradient, **critics},
+        state.moments,
+        updated={"completer": updated, **of_critics},
+        rates={"completer": descent.cosine(progress), **dict.fromkeys(judged, 1.0)},
     )
-    return judged._replace(toward_fooled=seen * judged.toward_fooled)
+    completer = networks.pop("completer")
+    return CompleterState(state.step + 1, completer, networks, moments)
+
+
+def _criticise(
+    image: types.Image,
+    drawn: types.Image,
+    mask: types.Mask,
+    state: CompleterState,
+    *,
+    players: Players,
+    rules: Rules,
+) -> _Criticism:
+    # Seen by the critics as the user will see it.
+    whole = jnp.where(mask > 0, image, drawn)
+    judged = {}
+    for name in rules.critics:
+        seen = (1.0 - mask) if name == "local" else jnp.ones_like(mask)
+        each = judging.judge_seen(
+            state.critics[name],
+            seen * image,
+            seen * whole,
+            network=players.critic,
+            rules=_CRITIC,
+        )
+        judged[name] = each._replace(toward_fooled=seen * each.toward_fooled)
+    weighted = [(weight, judged[name]) for name, weight in rules.critics.items()]
+    nothing = jnp.zeros(image.shape[0])
+    return _Criticism(
+        judged,
+        sum((w * each.toward_fooled for w, each in weighted), jnp.zeros_like(whole)),
+        sum((w * each.generator_loss for w, each in weighted), nothing),
+        sum((each.discriminator_loss for each in judged.values()), nothing),
+    )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float
 
 from inpaint_jax import losses, types
 from inpaint_jax.images import augmentation, masks, pixels
@@ -67,7 +68,9 @@ def train_step(
     mask = masks.sample(key_mask, batch, (height, width))
     weights = masks.context_weights(mask, window=window)
 
-    def objective(variables):
+    def objective(
+        variables: types.Variables,
+    ) -> tuple[Float[Array, ""], tuple[EncoderInfo, types.Variables]]:
         z, updated = encoder.apply(
             variables, image, mask, train=True, mutable=["batch_stats"]
         )

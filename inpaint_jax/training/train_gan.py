@@ -1,22 +1,21 @@
 """Adversarial training of the DCGAN (eq. 13 of the thesis; Goodfellow et al. 2014).
 
-Two players, G and D, as `judging` has it, and perhaps a third, an encoder E, with which
-G must redraw the real images (`redrawing`). All move at once, from the same point.
+The players of `game` all move at once, from the same point, and with them what the
+training keeps up to date: G's average, the augmentation, what D says of real images.
 """
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int
 
 from inpaint_jax import types
 from inpaint_jax.images import augmentation, pixels
 from inpaint_jax.models import dcgan
-from inpaint_jax.training import descent, judging, redrawing
+from inpaint_jax.training import averaging, descent, game, judging, redrawing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,31 +48,9 @@ class Rules:
     final_penalty: float = 1.0
 
 
-# Within this many images the augmentation's probability goes from 0 to 1; an average is
-# never longer than this share of what was seen (Karras et al. 2020).
+# Within this many images the augmentation's probability goes from 0 to 1 (Karras et al.
+# 2020).
 _ADAPTATION_IMAGES = 100_000
-_AVERAGE_SHARE = 0.05
-_LOGIT_DECAY = 0.99
-
-
-class Players(NamedTuple):
-    """The networks and how each is moved; static, no weights.
-
-    Attributes:
-      generator: G.
-      discriminator: D.
-      generator_optimizer: moves G.
-      discriminator_optimizer: moves D.
-      encoder: E; None for the game of two.
-      encoder_optimizer: moves E.
-    """
-
-    generator: dcgan.Generator
-    discriminator: dcgan.Discriminator
-    generator_optimizer: optax.GradientTransformation
-    discriminator_optimizer: optax.GradientTransformation
-    encoder: dcgan.Encoder | None = None
-    encoder_optimizer: optax.GradientTransformation | None = None
 
 
 class GANState(NamedTuple):
@@ -98,6 +75,15 @@ class GANState(NamedTuple):
     moments: dict[str, Any]
     augment_probability: Float[Array, ""]
     real_logit: Float[Array, ""]
+
+    @property
+    def networks(self) -> dict[str, types.Variables]:
+        """The variables of each player."""
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "encoder": self.encoder,
+        }
 
 
 class GANInfo(NamedTuple):
@@ -136,7 +122,7 @@ def sample_z(
 
 
 def init(
-    key: types.PRNGKey, *, players: Players, rules: Rules | None = None
+    key: types.PRNGKey, *, players: game.Players, rules: Rules | None = None
 ) -> GANState:
     """Returns fresh networks and optimizers.
 
@@ -183,14 +169,10 @@ def train_step(
     images: types.ImageBytes,
     progress: descent.Progress = 0.0,
     *,
-    players: Players,
+    players: game.Players,
     rules: Rules,
 ) -> tuple[GANState, GANInfo]:
-    """Moves all players once, from the same point, on one batch.
-
-    One forward pass of each network on the generated images serves both players. With
-    BatchNorm D normalises real and generated images by the statistics of their own
-    batch; G draws G(z) and G(E(image)) as one batch, so that both are normalised alike.
+    """Moves all players once, from the same point, on one batch; see `game.play`.
 
     Args:
       key: of z, the flips, the augmentation and the directions of `latent_match`.
@@ -209,218 +191,83 @@ def train_step(
         real = augmentation.random_flip(key_flip, real)
     z_dim = players.generator.architecture.z_dim
     z = sample_z(key_z, real.shape[0], z_dim, prior=rules.prior)
-
-    drawn, draw_pullback, draw_updated = jax.vjp(
-        lambda g, e: _draw(players, state, g, e, z, real),
-        state.generator["params"],
-        state.encoder["params"],
-        has_aux=True,
-    )
-    judged = judging.judge(
-        key_views,
-        state.discriminator,
-        real,
-        drawn.fake,
-        network=players.discriminator,
+    every = rules.game.penalty_every
+    judge = functools.partial(
+        judging.judge,
         rules=rules.game,
         probability=state.augment_probability,
         penalty=descent.cosine(progress, final=rules.final_penalty),
-        penalised=rules.game.penalty_every == 1
-        or state.step % rules.game.penalty_every == 0,
+        penalised=every == 1 or state.step % every == 0,
     )
-    toward, redrawn = _redraw(
-        key_match, z, real, drawn, players=players, state=state, rules=rules.redraw
+    played = game.play(
+        *(key_views, key_match, z, real, state.networks),
+        players=players,
+        judge=judge,
+        redraw=rules.redraw,
     )
-    generator_gradient, encoder_gradient = draw_pullback(
-        toward._replace(fake=judged.toward_fooled)
+    shares = judging.shares(played.judged, rules=rules.game)
+    rate = descent.cosine(progress, final=rules.final_rate)
+    moved = _moved(state, played, shares, rate, players=players, rules=rules)
+    return moved, _told(state, played, shares)
+
+
+def _moved(
+    state: GANState,
+    played: game.Round,
+    shares: judging.Shares,
+    rate: descent.Progress,
+    *,
+    players: game.Players,
+    rules: Rules,
+) -> GANState:
+    """The state after a round."""
+    networks, moments = descent.move_all(
+        players.optimizers,
+        state.networks,
+        played.gradients,
+        state.moments,
+        updated=played.updated,
+        rates=dict.fromkeys(state.networks, rate),
     )
-    gradients = {
-        "generator": generator_gradient,
-        "discriminator": judged.gradient,
-        "encoder": encoder_gradient,
-    }
-    updated = {**draw_updated, "discriminator": judged.updated}
-    moved, moments = _move_all(
-        players,
-        state,
-        gradients,
-        updated,
-        descent.cosine(progress, final=rules.final_rate),
+    batch = played.judged.real_logits.shape[0]
+    average = averaging.weights(
+        state.average,
+        networks["generator"]["params"],
+        step=state.step,
+        batch=batch,
+        half_life=rules.average_images,
     )
-    probability, real_share = _told_apart(state, judged, rules)
-    next_state = GANState(
+    real_logit = jnp.mean(played.judged.real_logits)
+    return GANState(
         step=state.step + 1,
-        **moved,
-        average=_averaged(state, moved["generator"]["params"], real.shape[0], rules),
+        **networks,
+        average=average,
         moments=moments,
-        augment_probability=probability,
-        real_logit=_towards(state, jnp.mean(judged.real_logits)),
+        augment_probability=_next_probability(state, shares.told, batch, rules),
+        real_logit=averaging.number(state.real_logit, real_logit, step=state.step),
     )
-    info = GANInfo(
+
+
+def _next_probability(
+    state: GANState, told: Float[Array, ""], batch: int, rules: Rules
+) -> Float[Array, ""]:
+    if rules.augment_target <= 0.0:
+        return state.augment_probability
+    step = jnp.sign(2.0 * told - 1.0 - rules.augment_target)
+    probability = state.augment_probability + step * batch / _ADAPTATION_IMAGES
+    return jnp.clip(probability, 0.0, rules.augment_probability)
+
+
+def _told(state: GANState, played: game.Round, shares: judging.Shares) -> GANInfo:
+    judged, redrawn = played.judged, played.redrawn
+    return GANInfo(
         generator_loss=judged.generator_loss,
         discriminator_loss=judged.discriminator_loss,
-        real_share=real_share,
-        fake_share=jnp.mean(judged.fake_logits > _zero(judged, rules)),
+        real_share=shares.told,
+        fake_share=shares.fooled,
         slope=judged.slope,
         augment_probability=state.augment_probability,
         reconstruction=redrawn.error,
         features=redrawn.features,
         latent_match=redrawn.latent_match,
-    )
-    return next_state, info
-
-
-class _Drawn(NamedTuple):
-    fake: Any
-    code: Any
-    rebuilt: Any
-
-
-def _draw(players, state, generator_params, encoder_params, z, real):
-    """G(z), and E(real) with G(E(real)) where there is an encoder."""
-    if players.encoder is None:
-        fake, updated = _apply(players.generator, state.generator, generator_params, z)
-        return _Drawn(fake, None, None), {"generator": updated, "encoder": {}}
-    everything = jnp.ones_like(real[..., :1])
-    code, encoder_updated = _apply(
-        players.encoder, state.encoder, encoder_params, real, everything
-    )
-    both, updated = _apply(
-        players.generator, state.generator, generator_params, jnp.concatenate([z, code])
-    )
-    fake, rebuilt = jnp.split(both, 2)
-    return _Drawn(fake, code, rebuilt), {
-        "generator": updated,
-        "encoder": encoder_updated,
-    }
-
-
-def _redraw(key, z, real, drawn, *, players, state, rules):
-    """What redrawing costs, and its gradient."""
-    if drawn.code is None:
-        nothing = jnp.zeros(real.shape[0])
-        return drawn, redrawing.Redrawn(nothing, nothing, nothing)
-
-    def features(image):
-        network = players.discriminator
-        options: Any = {"train": False, "features": True}
-        return network.apply(state.discriminator, image, **options)
-
-    gradient, redrawn = redrawing.gradient(
-        key, z, real, drawn.code, drawn.rebuilt, features=features, rules=rules
-    )
-    return _Drawn(None, *gradient), redrawn
-
-
-def _move_all(players, state, gradients, updated, rate):
-    optimizers = {
-        "generator": players.generator_optimizer,
-        "discriminator": players.discriminator_optimizer,
-        "encoder": players.encoder_optimizer,
-    }
-    moved, moments = {}, {}
-    for name, optimizer in optimizers.items():
-        params, moments[name] = getattr(state, name)["params"], state.moments[name]
-        if optimizer is not None:
-            params, moments[name] = descent.move(
-                optimizer, params, gradients[name], moments[name], rate=rate
-            )
-        moved[name] = {"params": params, **updated[name]}
-    return moved, moments
-
-
-def _zero(judged, rules):
-    """The logit above which an image looks real."""
-    relativistic = rules.game.loss == "relativistic"
-    return jnp.mean(judged.real_logits) if relativistic else 0.0
-
-
-def _told_apart(state, judged, rules):
-    """The next probability of the augmentation, and the share that led to it."""
-    relativistic = rules.game.loss == "relativistic"
-    margin = judged.real_logits - (judged.fake_logits if relativistic else 0.0)
-    share = jnp.mean(margin > 0)
-    if rules.augment_target <= 0.0:
-        return state.augment_probability, share
-    step = jnp.sign(2.0 * share - 1.0 - rules.augment_target)
-    change = step * margin.shape[0] / _ADAPTATION_IMAGES
-    probability = state.augment_probability + change
-    return jnp.clip(probability, 0.0, rules.augment_probability), share
-
-
-def _towards(state, real_logit):
-    # The first steps count alike, so that the average does not remember its start.
-    share = jnp.maximum(1.0 - _LOGIT_DECAY, 1.0 / (state.step + 1.0))
-    return state.real_logit + share * (real_logit - state.real_logit)
-
-
-def _averaged(state, params, batch, rules):
-    # In its first steps the average must not remember the random start.
-    seen = batch * (state.step + 1.0)
-    half_life = jnp.minimum(rules.average_images, _AVERAGE_SHARE * seen)
-    decay = 0.5 ** (batch / jnp.maximum(half_life, 1e-3))
-    return jax.tree.map(
-        lambda old, new: decay * old + (1.0 - decay) * new, state.average, params
-    )
-
-
-def fixed_discriminator(state: GANState, *, rules: Rules) -> types.Variables:
-    """Returns D as a search uses it.
-
-    A relativistic D's logits have no zero of their own. They get one here, in the bias
-    of the last layer: real images have logit 0 on average. Eq. 19 then asks for faces
-    that look as real as the average real one.
-    """
-    if rules.game.loss != "relativistic":
-        return state.discriminator
-    params = state.discriminator["params"]
-    last = params["to_logit"]
-    moved = {**last, "bias": last["bias"] - state.real_logit}
-    return {**state.discriminator, "params": {**params, "to_logit": moved}}
-
-
-def averaged_generator(
-    key: types.PRNGKey,
-    state: GANState,
-    *,
-    generator: dcgan.Generator,
-    prior: dcgan.Prior = "uniform",
-    batches: int = 50,
-    batch_size: int = 64,
-) -> types.Variables:
-    """Returns the averaged weights with BatchNorm statistics that fit them.
-
-    The statistics that training stored belong to the weights of the moment; applied to
-    the averaged weights they shift every layer. They are measured again here.
-
-    Args:
-      key: of the z that the statistics are measured on.
-      state: training state.
-      generator: the network.
-      prior: of z.
-      batches: how many batches to run; the running mean remembers about the last 20.
-      batch_size: of these.
-
-    Returns:
-      {"params", "batch_stats"} for use with `train=False`; {"params"} without
-      BatchNorm.
-    """
-    if generator.architecture.generator_norm == "none":
-        return {"params": state.average}
-    z_dim = generator.architecture.z_dim
-
-    def settle(stats, key):
-        z = sample_z(key, batch_size, z_dim, prior=prior)
-        variables = {"params": state.average, "batch_stats": stats}
-        return _apply(generator, variables, state.average, z)[1]["batch_stats"], None
-
-    stats, _ = jax.lax.scan(
-        settle, state.generator["batch_stats"], jax.random.split(key, batches)
-    )
-    return {"params": state.average, "batch_stats": stats}
-
-
-def _apply(network: nn.Module, variables, params, *inputs):
-    return network.apply(
-        {**variables, "params": params}, *inputs, train=True, mutable=["batch_stats"]
     )

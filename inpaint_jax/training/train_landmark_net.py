@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from inpaint_jax import types
 from inpaint_jax.images import masks, pixels
@@ -86,7 +86,9 @@ def train_step(
     batch, height, width, _ = image.shape
     mask = masks.sample(key_mask, batch, (height, width))
 
-    def objective(variables):
+    def objective(
+        variables: types.Variables,
+    ) -> tuple[Float[Array, ""], tuple[FitInfo, types.Variables]]:
         (points, whitening), updated = architecture.network().apply(
             variables, image, mask, train=True, mutable=["batch_stats"]
         )
@@ -128,7 +130,9 @@ def random_view(
     around = ((0, 0), (reach, reach), (reach, reach), (0, 0))
     padded = jnp.pad(image, around, mode="edge")
 
-    def window(padded, corner):
+    def window(
+        padded: Float[Array, "height_around width_around 3"], corner: Int[Array, "2"]
+    ) -> Float[Array, "height width 3"]:
         start = (corner[0], corner[1], 0)
         return jax.lax.dynamic_slice(padded, start, (height, width, 3))
 
@@ -139,6 +143,8 @@ def random_view(
     return contrast * image + brightness, landmarks + moved
 
 
-def _distance(a, b):
+def _distance(
+    a: landmark_net.Landmarks, b: landmark_net.Landmarks
+) -> Float[Array, "batch points"]:
     # The norm has no gradient at 0, which a little inside the root takes care of.
     return jnp.sqrt(jnp.sum((a - b) ** 2, axis=-1) + 1e-6)

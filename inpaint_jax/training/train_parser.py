@@ -72,7 +72,9 @@ def train_step(
     image = jnp.where(mirror[..., None], image[:, :, ::-1], image)
     truth = jnp.where(mirror, parsing[:, :, ::-1], parsing).astype(jnp.int32)
 
-    def objective(variables):
+    def objective(
+        variables: types.Variables,
+    ) -> tuple[Float[Array, ""], tuple[ParserInfo, types.Variables]]:
         logits, updated = parser.apply(
             variables, image, train=True, mutable=["batch_stats"]
         )

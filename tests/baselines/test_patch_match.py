@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inpaint_jax.baselines import patch_match
+from inpaint_jax.baselines import patch_field, patch_match
 
 SIDE, PATCH, LEVELS = 24, 5, 2
 OPTIONS = {"patch": PATCH, "levels": LEVELS, "rounds": 4, "iterations": 3}
@@ -59,8 +59,8 @@ def searched():
 
     @jax.jit
     def run(key, patches, source):
-        field = patch_match.random_field(key, source)
-        return field, *patch_match.search(key, patches, source, field, iterations=6)
+        field = patch_field.random_field(key, source)
+        return field, *patch_field.search(key, patches, source, field, iterations=6)
 
     result = run(jax.random.key(2), patches, source)
     return patches, source, least.reshape(count, -1), *map(np.asarray, result)
@@ -68,14 +68,14 @@ def searched():
 
 def test_patches_are_the_windows_of_the_image():
     image = np.random.default_rng(3).normal(size=(9, 7, 3)).astype(np.float32)
-    got = patch_match.cut(jnp.asarray(image), patch=PATCH)
+    got = patch_field.cut(jnp.asarray(image), patch=PATCH)
     np.testing.assert_array_equal(got, windows(image))
 
 
 def test_a_random_field_holds_all_sources_and_nothing_else(key):
     source = np.zeros((20, 20), bool)
     source[[0, 3, 7, 19], [1, 0, 7, 19]] = True
-    field = np.asarray(patch_match.random_field(key, jnp.asarray(source)))
+    field = np.asarray(patch_field.random_field(key, jnp.asarray(source)))
     drawn = np.zeros_like(source)
     drawn[field[..., 0], field[..., 1]] = True
     np.testing.assert_array_equal(drawn, source)
@@ -103,7 +103,7 @@ def test_the_field_is_nearly_the_nearest():
 
 def test_a_search_keeps_a_good_start():
     patches, source, _, _, field, squares = searched()
-    run = jax.jit(functools.partial(patch_match.search, iterations=1))
+    run = jax.jit(functools.partial(patch_field.search, iterations=1))
     _, again = run(jax.random.key(9), patches, source, field)
     assert (np.asarray(again[0]) <= squares[-1] * (1 + 1e-5) + 1e-6).all()
 

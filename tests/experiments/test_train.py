@@ -20,7 +20,7 @@ import pytest
 from inpaint_jax.io import checkpoints, files
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
-from inpaint_jax.training import train_gan
+from inpaint_jax.training import game, train_gan
 from tests.experiments import launcher
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -104,9 +104,7 @@ def steps_of(run_dir):
 def last_state(run_dir, *, encodes=True):
     rate = optax.adam(1e-4)
     encoder = (TINY.encoder(), rate) if encodes else ()
-    players = train_gan.Players(
-        TINY.generator(), TINY.discriminator(), rate, rate, *encoder
-    )
+    players = game.Players(TINY.generator(), TINY.discriminator(), rate, rate, *encoder)
     template = jax.eval_shape(
         lambda: train_gan.init(jax.random.key(0), players=players)
     )

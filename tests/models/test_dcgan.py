@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from inpaint_jax.models import dcgan
+from inpaint_jax.models import blocks, dcgan
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -494,7 +494,7 @@ def test_the_encoder_sees_where_the_hole_is_and_rows_are_alone(encoded):
 
 
 def test_spectral_norm_makes_the_largest_singular_value_one():
-    conv = dcgan.Conv(8, 4, up=False, bounded=True)
+    conv = blocks.Conv(8, 4, up=False, bounded=True)
     kernel = np.random.default_rng(0).normal(size=(4, 4, 3, 8)).astype(np.float32)
     params = {"kernel": jnp.asarray(kernel), "bias": jnp.zeros(8)}
     x = jnp.asarray(np.random.default_rng(1).normal(size=(2, 8, 8, 3)), jnp.float32)
@@ -516,7 +516,7 @@ def test_spectral_norm_makes_the_largest_singular_value_one():
     variables = {"params": params, "batch_stats": settle(start)}
     bounded = conv.apply(variables, x, train=False)
     largest = np.linalg.svd(kernel.reshape(-1, 8), compute_uv=False)[0]
-    plain = dcgan.Conv(8, 4, up=False).apply({"params": params}, x, train=False)
+    plain = blocks.Conv(8, 4, up=False).apply({"params": params}, x, train=False)
     assert largest > 3
     np.testing.assert_allclose(bounded, plain / largest, atol=1e-4)
 

@@ -12,7 +12,7 @@ import pytest
 from inpaint_jax import losses
 from inpaint_jax.images import augmentation
 from inpaint_jax.models import dcgan
-from inpaint_jax.training import judging, redrawing, train_gan
+from inpaint_jax.training import game, gan_networks, judging, redrawing, train_gan
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -35,7 +35,7 @@ RULES["adaptive"] = train_gan.Rules(augment_target=TARGET, augment_probability=0
 
 
 def players(generator_optimizer, discriminator_optimizer):
-    return train_gan.Players(
+    return game.Players(
         SMALL.generator(),
         SMALL.discriminator(),
         generator_optimizer,
@@ -346,7 +346,7 @@ def test_averaged_generator_has_the_statistics_of_a_large_batch(state):
         generator={"params": other, "batch_stats": wrong},
     )
     settle = functools.partial(
-        train_gan.averaged_generator, generator=SMALL.generator(), batches=150
+        gan_networks.averaged_generator, generator=SMALL.generator(), batches=150
     )
     variables = jax.jit(settle)(jax.random.key(4), trained)
     assert leaves_equal(variables["params"], trained.average)
@@ -538,7 +538,7 @@ def test_without_an_encoder_there_is_nothing_to_redraw(steps):
 
 def test_generator_learns_to_redraw_what_the_encoder_sees(images):
     rate = optax.adam(0.01)
-    each = train_gan.Players(
+    each = game.Players(
         SMALL.generator(),
         SMALL.discriminator(),
         rate,
@@ -631,13 +631,13 @@ def test_a_search_sees_the_average_real_image_at_logit_zero(state, images):
     logits = judge(state.discriminator, real)
     known = state._replace(real_logit=jnp.mean(logits))
     assert abs(known.real_logit) > 0.01
-    fixed = train_gan.fixed_discriminator(known, rules=RULES["relativistic"])
+    fixed = gan_networks.fixed_discriminator(known, rules=RULES["relativistic"])
     found = np.asarray(judge(fixed, real))
     assert abs(found.mean()) < 1e-5
     np.testing.assert_allclose(found - found[0], logits - logits[0], atol=1e-5)
     # The logits of a D that learns by cross entropy have a zero of their own.
     for name in ("usual", "saturating"):
-        same = train_gan.fixed_discriminator(known, rules=RULES[name])
+        same = gan_networks.fixed_discriminator(known, rules=RULES[name])
         assert leaves_equal(same, state.discriminator)
 
 
@@ -739,7 +739,7 @@ def test_without_batch_norm_there_are_params_only(smooth):
     moved, _ = run(0, 0.0)["penalised"]
     for state in (start, moved):
         assert set(state.generator) == set(state.discriminator) == {"params"}
-    settled = train_gan.averaged_generator(
+    settled = gan_networks.averaged_generator(
         jax.random.key(0), moved, generator=SMOOTH.generator()
     )
     assert set(settled) == {"params"} and leaves_equal(settled["params"], moved.average)

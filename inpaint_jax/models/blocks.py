@@ -1,0 +1,103 @@
+"""The layers that the networks of the DCGAN's shape are built from.
+
+A stride-2 convolution, whose kernel may be bounded, BatchNorm and the leaky ReLU, with
+the weights that they start from.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from inpaint_jax.ops import strided
+
+DType = Any
+"""A floating-point type, as jnp.float32 or jnp.bfloat16."""
+
+Initial = Callable[..., jax.Array]
+"""(key, shape, dtype) -> initial weights."""
+
+INITIAL = nn.initializers.normal(stddev=0.02)
+# Without BatchNorm, initial weights that keep the size of what they pass on (He et al.
+# 2015).
+KEEPS_SIZE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+KEEPS_SIZE_UP = nn.initializers.variance_scaling(8.0, "fan_in", "normal")
+# A third as large as would keep the size: fresh images lie where tanh is not flat.
+INSIDE_TANH = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+BATCH_NORM_EPSILON = 1e-5
+_LEAK = 0.2
+
+
+class Conv(nn.Module):
+    """A stride-2 convolution with bias, down (halves the image) or up (doubles it)."""
+
+    channels: int
+    kernel_size: int
+    up: bool
+    products: DType = jnp.float32
+    bounded: bool = False
+    initial: Initial = INITIAL
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channels_in"], *, train: bool
+    ) -> Float[Array, "batch height_out width_out channels_out"]:
+        """Returns the convolved batch `[batch, H', W', channels]`."""
+        k = self.kernel_size
+        kernel = self.param("kernel", self.initial, (k, k, x.shape[-1], self.channels))
+        bias = self.param("bias", nn.initializers.zeros, (self.channels,))
+        if self.bounded:
+            kernel = self._divided_by_its_norm(kernel, train)
+        convolve = strided.conv_transpose if self.up else strided.conv
+        y = convolve(x.astype(self.products), kernel.astype(self.products))
+        return y.astype(jnp.float32) + bias[None, None, None]
+
+    def _divided_by_its_norm(
+        self, kernel: Float[Array, "*inputs channels"], train: bool
+    ) -> Float[Array, "*inputs channels"]:
+        initial = jnp.full(kernel.shape[-1:], kernel.shape[-1] ** -0.5)
+        stored = self.variable("batch_stats", "right", lambda: initial)
+        kernel, right = divided_by_its_norm(kernel, stored.value)
+        if train:
+            stored.value = right
+        return kernel
+
+
+def divided_by_its_norm(
+    kernel: Float[Array, "*inputs channels"], right: Float[Array, " channels"]
+) -> tuple[Float[Array, "*inputs channels"], Float[Array, " channels"]]:
+    """Divides a kernel by its largest singular value (Miyato et al. 2018).
+
+    Args:
+      kernel: seen as the matrix `[inputs, channels]`.
+      right: guess at that value's right singular vector.
+
+    Returns:
+      The kernel, and a better guess from one step of power iteration.
+    """
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    left = _unit(jax.lax.stop_gradient(matrix) @ right)
+    better = _unit(left @ jax.lax.stop_gradient(matrix))
+    return kernel / (left @ matrix @ better), better
+
+
+def batch_norm(train: bool) -> nn.BatchNorm:
+    """The DCGAN's BatchNorm; `train`: by the batch's own statistics."""
+    return nn.BatchNorm(
+        use_running_average=not train,
+        momentum=0.9,
+        epsilon=BATCH_NORM_EPSILON,
+        scale_init=lambda key, shape, dtype: 1.0 + INITIAL(key, shape, dtype),
+    )
+
+
+def leaky_relu(x: jax.Array) -> jax.Array:
+    """The activation of D and E: slope 0.2 below zero."""
+    return nn.leaky_relu(x, _LEAK)
+
+
+def _unit(x: jax.Array) -> jax.Array:
+    return x / (jnp.linalg.norm(x) + 1e-12)
