@@ -165,16 +165,16 @@ def train_step(
     )
     toward = toward_true + (1.0 - mask) * criticism.toward_fooled
     moved = _moved(
-        *(state, criticism.judged, pullback(toward)[0], updated, progress),
+        state,
+        criticism.judged,
+        pullback(toward)[0],
+        updated,
+        progress,
         players=players,
     )
-    info = CompleterInfo(
-        error=filled.error,
-        fooled=criticism.fooled,
-        parsing=filled.parsing,
-        critic_loss=criticism.critic_loss,
+    return moved, CompleterInfo(
+        filled.error, criticism.fooled, filled.parsing, criticism.critic_loss
     )
-    return moved, info
 
 
 _Pullback = Callable[[types.Image], tuple[types.Variables]]

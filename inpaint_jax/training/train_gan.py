@@ -200,7 +200,11 @@ def train_step(
         penalised=every == 1 or state.step % every == 0,
     )
     played = game.play(
-        *(key_views, key_match, z, real, state.networks),
+        key_views,
+        key_match,
+        z,
+        real,
+        state.networks,
         players=players,
         judge=judge,
         redraw=rules.redraw,
