@@ -1,15 +1,21 @@
 """The same networks, search step and game of two in PyTorch, to measure against."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float32, UInt8
 
 from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import dcgan
 from inpaint_jax.training import train_gan
+
+Latent = Float32[np.ndarray, "candidates z_dim"]
+Images = UInt8[np.ndarray, "batch height width 3"]
+Tensor = Any
+"""One of PyTorch's; there is no name for it where PyTorch is not installed."""
 
 
 def load() -> Any:
@@ -69,17 +75,17 @@ def networks(torch: Any, a: dcgan.Architecture) -> tuple[Any, Any]:
 
 def search_steps(
     a: dcgan.Architecture,
-    image: np.ndarray,
-    weights: np.ndarray,
+    image: Float32[np.ndarray, "candidates height width 3"],
+    weights: Float32[np.ndarray, "candidates height width 1"],
     *,
     lambda_prior: float,
-) -> dict[str, Callable[[], Any]]:
+) -> dict[str, Callable[[], Latent]]:
     """Returns one step of a search with Adam, run as it is written and compiled.
 
     Args:
       a: the architecture.
-      image: `[candidates, H, W, 3]`.
-      weights: of the context loss, `[candidates, H, W, 1]`.
+      image: the same for all candidates.
+      weights: of the context loss.
       lambda_prior: weight of the prior loss.
 
     Raises:
@@ -89,32 +95,20 @@ def search_steps(
     generator, discriminator = (
         network.eval().requires_grad_(False) for network in networks(torch, a)
     )
-    image, weights = (
+    wanted, importance = (
         torch.from_numpy(np.array(x)).permute(0, 3, 1, 2) for x in (image, weights)
     )
 
-    def losses(z):
+    def losses(z: Tensor) -> Tensor:
         generated = generator(z)
-        context = (weights * (generated - image).abs()).sum()
+        context = (importance * (generated - wanted).abs()).sum()
         prior = torch.nn.functional.softplus(-discriminator(generated)).sum()
         return context + lambda_prior * prior
 
-    def stepper(loss):
-        z = (2.0 * torch.rand(len(image), a.z_dim) - 1.0).requires_grad_()
-        adam = torch.optim.Adam([z], lr=0.01)
-
-        def step():
-            (z.grad,) = torch.autograd.grad(loss(z), z)
-            adam.step()
-            with torch.no_grad():
-                z.clamp_(-1.0, 1.0)
-            return z.detach().numpy()
-
-        return step
-
+    shape = len(image), a.z_dim
     return {
-        "torch_eager": stepper(losses),
-        "torch_compiled": stepper(torch.compile(losses)),
+        "torch_eager": _search_step(torch, losses, shape),
+        "torch_compiled": _search_step(torch, torch.compile(losses), shape),
     }
 
 
@@ -124,7 +118,7 @@ def game(
     *,
     rates: tuple[float, float],
     beta1: float,
-) -> Callable[[np.ndarray], float]:
+) -> Callable[[Images], float]:
     """Returns a function that takes one training step of G and D.
 
     Args:
@@ -137,7 +131,6 @@ def game(
       InputError: see `load`.
     """
     torch = load()
-    functional = torch.nn.functional
     generator, discriminator = networks(torch, a)
     g, d = list(generator.parameters()), list(discriminator.parameters())
     average = [p.detach().clone() for p in g]
@@ -146,36 +139,21 @@ def game(
         for params, rate in zip((g, d), rates, strict=True)
     ]
 
-    def view(x):
-        x = x + 0.4 * torch.rand(len(x), 1, 1, 1) - 0.2
-        reach, size = 6 * x.shape[2] // 64, x.shape[2]
-        padded = functional.pad(x, [reach] * 4)
-        corners = torch.randint(0, 2 * reach + 1, (len(x), 2)).tolist()
-        views = [
-            p[:, i : i + size, j : j + size]
-            for p, (i, j) in zip(padded, corners, strict=True)
-        ]
-        return torch.stack(views)
-
-    def loss(logits, label):
-        target = torch.full_like(logits, label)
-        return functional.binary_cross_entropy_with_logits(logits, target)
-
-    def step(images):
-        real = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1.0
-        mirror = torch.rand(len(real), 1, 1, 1) < 0.5
-        real = torch.where(mirror, real.flip(3), real)
+    def step(images: Images) -> float:
+        real = _mirrored(torch, images)
         fake = generator(2.0 * torch.rand(len(real), a.z_dim) - 1.0)
-        real_logits, fake_logits = discriminator(view(real)), discriminator(view(fake))
-        toward_real = loss(real_logits, rules.game.real_label) + loss(fake_logits, 0.0)
+        real_logits, fake_logits = (
+            discriminator(_augmented(torch, each)) for each in (real, fake)
+        )
+        toward_real = _loss(torch, real_logits, rules.game.real_label)
+        toward_real = toward_real + _loss(torch, fake_logits, 0.0)
+        fooled = _loss(torch, fake_logits, 1.0)
         gradients = (
-            torch.autograd.grad(loss(fake_logits, 1.0), g, retain_graph=True),
+            torch.autograd.grad(fooled, g, retain_graph=True),
             torch.autograd.grad(toward_real, d),
         )
         for params, gradient, adam in zip((g, d), gradients, adams, strict=True):
-            for p, its_gradient in zip(params, gradient, strict=True):
-                p.grad = its_gradient
-            adam.step()
+            _descend(adam, params, gradient)
         decay = 0.5 ** (len(real) / rules.average_images)
         with torch.no_grad():
             for old, new in zip(average, g, strict=True):
@@ -183,3 +161,50 @@ def game(
         return toward_real.item()
 
     return step
+
+
+def _search_step(
+    torch: Any, loss: Callable[[Tensor], Tensor], shape: tuple[int, int]
+) -> Callable[[], Latent]:
+    z = (2.0 * torch.rand(*shape) - 1.0).requires_grad_()
+    adam = torch.optim.Adam([z], lr=0.01)
+
+    def step() -> Latent:
+        (z.grad,) = torch.autograd.grad(loss(z), z)
+        adam.step()
+        with torch.no_grad():
+            z.clamp_(-1.0, 1.0)
+        return z.detach().numpy()
+
+    return step
+
+
+def _descend(adam: Any, params: list[Tensor], gradient: Sequence[Tensor]) -> None:
+    for p, its_gradient in zip(params, gradient, strict=True):
+        p.grad = its_gradient
+    adam.step()
+
+
+def _mirrored(torch: Any, images: Images) -> Tensor:
+    """Pictures as training sees them, each turned over or not."""
+    real = torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1.0
+    mirror = torch.rand(len(real), 1, 1, 1) < 0.5
+    return torch.where(mirror, real.flip(3), real)
+
+
+def _augmented(torch: Any, x: Tensor) -> Tensor:
+    """The images, each brighter or darker and moved."""
+    x = x + 0.4 * torch.rand(len(x), 1, 1, 1) - 0.2
+    reach, size = 6 * x.shape[2] // 64, x.shape[2]
+    padded = torch.nn.functional.pad(x, [reach] * 4)
+    corners = torch.randint(0, 2 * reach + 1, (len(x), 2)).tolist()
+    views = [
+        p[:, i : i + size, j : j + size]
+        for p, (i, j) in zip(padded, corners, strict=True)
+    ]
+    return torch.stack(views)
+
+
+def _loss(torch: Any, logits: Tensor, label: float) -> Tensor:
+    target = torch.full_like(logits, label)
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, target)

@@ -9,7 +9,7 @@ _SECONDS = 15.0
 class Progress:
     """Prints a line at once, then one every quarter of a minute, and the last."""
 
-    def __init__(self, what: str):
+    def __init__(self, what: str) -> None:
         """Begins to count.
 
         Args:

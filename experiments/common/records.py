@@ -48,7 +48,7 @@ class Table:
         *,
         columns: Sequence[str],
         keys: Sequence[str],
-    ):
+    ) -> None:
         """Opens the table; a line that was cut off in the middle is dropped.
 
         Args:

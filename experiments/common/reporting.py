@@ -21,7 +21,7 @@ from inpaint_jax.io import files
 class JsonLines:
     """A log of one JSON object a line, that a resumed run continues without a seam."""
 
-    def __init__(self, path: str | os.PathLike[str], *, resume_after: int = -1):
+    def __init__(self, path: str | os.PathLike[str], *, resume_after: int = -1) -> None:
         """Opens the log.
 
         Args:

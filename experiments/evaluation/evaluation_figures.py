@@ -24,7 +24,7 @@ _HIGH_IS_WORSE = ("nme", "nme_independent", "identity", "seam")
 class Gallery:
     """The pictures of an evaluation's folder."""
 
-    def __init__(self, folder: pathlib.Path, rows: Sequence[records.Row]):
+    def __init__(self, folder: pathlib.Path, rows: Sequence[records.Row]) -> None:
         """Looks up what there is.
 
         Args:

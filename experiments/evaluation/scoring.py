@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Real, UInt8
 
 from inpaint_jax import types
 from inpaint_jax.evaluation import metrics
@@ -42,6 +42,7 @@ _BLOCK = 50  # faces of one call of the compiled program
 
 Pictures = UInt8[np.ndarray, "faces size size 3"]
 Mask = Float32[np.ndarray, "faces size size 1"]
+Columns = dict[str, Real[np.ndarray, " faces"]]
 
 
 class Detectors(NamedTuple):
@@ -93,10 +94,12 @@ class Truth(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    images: Any
-    landmarks68: Any
-    landmarks5: Any
-    embeddings: Any
+    """What is compared, on the host or traced."""
+
+    images: UInt8[Any, "faces size size 3"]
+    landmarks68: Float32[Any, "faces 68 2"]
+    landmarks5: Float32[Any, "faces 5 2"]
+    embeddings: Float32[Any, "faces 128"]
 
 
 def truth(images: Pictures, *, crop: int, landmark_model: str | None = None) -> Truth:
@@ -130,7 +133,7 @@ def score(
     truth: Truth,
     mask: Float[np.ndarray, "faces size size 1"]
     | Float[jax.Array, "faces size size 1"],
-) -> dict[str, np.ndarray]:
+) -> Columns:
     """Scores completions, as the bytes that are written to files.
 
     Args:
@@ -205,11 +208,11 @@ def _look(
     )
 
 
-def _in_blocks(found: _Seen, known: _Seen, mask: Mask) -> dict[str, np.ndarray]:
+def _in_blocks(found: _Seen, known: _Seen, mask: Mask) -> Columns:
     """Compares block by block, the last one filled up, so that one program does it."""
     count = len(mask)
 
-    def block(start: int) -> dict[str, jax.Array]:
+    def block(start: int) -> dict[str, types.PerExample]:
         rows = np.arange(start, start + _BLOCK) % count
         return _compare(*jax.tree.map(lambda x: x[rows], (found, known, mask)))
 
@@ -218,7 +221,9 @@ def _in_blocks(found: _Seen, known: _Seen, mask: Mask) -> dict[str, np.ndarray]:
 
 
 @jax.jit
-def _compare(found: _Seen, known: _Seen, mask: types.Mask) -> dict[str, jax.Array]:
+def _compare(
+    found: _Seen, known: _Seen, mask: types.Mask
+) -> dict[str, types.PerExample]:
     completed, original = map(pixels.from_bytes, (found.images, known.images))
     hole = 1.0 - mask
     return {

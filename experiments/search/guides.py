@@ -108,7 +108,7 @@ def load(asked: Landmarks, *, size: int, crop: int) -> Loaded:
 class _Models:
     """The models that flags name; each is read when it is first asked for."""
 
-    def __init__(self, cascade: str | None, net: str, *, size: int, crop: int):
+    def __init__(self, cascade: str | None, net: str, *, size: int, crop: int) -> None:
         self._cascade, self._net = cascade, net
         self._size, self._crop = size, crop
 

@@ -58,7 +58,7 @@ class Search:
         "poisson", "How the hole is put in, see blending."
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuses what no search can be.
 
         Raises:

@@ -1,0 +1,214 @@
+"""The step of a search that is measured: what it is of, and the forms it comes in."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from inpaint_jax import losses, types
+from inpaint_jax.images import framing, masks
+from inpaint_jax.landmarks import dlib_host
+from inpaint_jax.models import dcgan, inference
+from inpaint_jax.search import landmark_term, latent, objective, problem
+from inpaint_jax.training import train_gan
+
+LAMBDA_PRIOR = 0.003
+STEPS = 5
+"""In one program, as in a search."""
+
+_LAMBDA_LANDMARK, _WINDOW, _CROP = 0.05, 7, 108
+_OPTIMIZER = optax.adam(0.01)
+
+Networks = tuple[types.Generate, types.Discriminate]
+Advance = Callable[[latent.LatentState], latent.LatentState]
+Landmark = Callable[..., types.PerExample]
+"""(key, z, G(z)) -> the landmark loss of each candidate"""
+
+
+class Scene(NamedTuple):
+    """Networks with new weights, and what they search for.
+
+    Attributes:
+      architecture: of the networks.
+      generator: its variables.
+      discriminator: its variables.
+      image: the same for all candidates.
+      mask: likewise.
+      weights: of the context loss.
+      start: of the search.
+    """
+
+    architecture: dcgan.Architecture
+    generator: types.Variables
+    discriminator: types.Variables
+    image: types.Image
+    mask: types.Mask
+    weights: types.ContextWeights
+    start: latent.LatentState
+
+
+def scene(key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int) -> Scene:
+    """Draws what is searched for.
+
+    Args:
+      key: of the weights, of the image and of z.
+      a: the architecture.
+      batch_size: candidates.
+    """
+    size = a.image_size
+    one = jnp.tanh(jax.random.normal(key, (1, size, size, 3)))
+    hole = masks.centre(key, (size, size))[None]
+    image, mask = (x.repeat(batch_size, axis=0) for x in (one, hole))
+    generator, discriminator = (
+        jax.jit(functools.partial(network.init, train=False))(key, jnp.zeros(shape))
+        for network, shape in (
+            (a.generator(), (1, a.z_dim)),
+            (a.discriminator(), (1, size, size, 3)),
+        )
+    )
+    weights = masks.context_weights(mask, window=_WINDOW)
+    z = train_gan.sample_z(key, batch_size, a.z_dim)
+    start = latent.init(key, z, optimizer=_OPTIMIZER)
+    return Scene(a, generator, discriminator, image, mask, weights, start)
+
+
+def folded(scene: Scene) -> Networks:
+    """Returns G and D as searches run them."""
+    a, batch = scene.architecture, len(scene.image)
+    return (
+        inference.generator(a, scene.generator, batch=batch),
+        inference.discriminator(a, scene.discriminator, batch=batch),
+    )
+
+
+def unfolded(scene: Scene) -> Networks:
+    """Returns G and D as they are written."""
+    a = scene.architecture
+    plain: tuple[Any, Any] = (
+        lambda z: a.generator().apply(scene.generator, z, train=False),
+        lambda x: a.discriminator().apply(scene.discriminator, x, train=False),
+    )
+    return plain
+
+
+def together(scene: Scene, networks: Networks, landmark: Landmark | None) -> Advance:
+    """Returns `STEPS` steps as one program."""
+    arguments = networks, scene.image, scene.weights, landmark
+    return lambda state: _advance(state, *arguments, iterations=STEPS)
+
+
+def alone(scene: Scene, networks: Networks, landmark: Landmark | None) -> Advance:
+    """Returns one step as a program of its own."""
+    judged = _objective(networks, scene.image, scene.weights, landmark)
+    step = jax.jit(
+        functools.partial(latent.step, objective=judged, optimizer=_OPTIMIZER)
+    )
+    return lambda state: step(state)[0]
+
+
+def compiled(
+    scene: Scene, *, iterations: int
+) -> tuple[jax.stages.Compiled, tuple[Any, ...]]:
+    """Returns a compiled search without landmarks, and its arguments.
+
+    Args:
+      scene: what is searched for.
+      iterations: how many steps it takes.
+    """
+    arguments = (scene.start, folded(scene), scene.image, scene.weights, None)
+    return _advance.lower(*arguments, iterations=iterations).compile(), arguments
+
+
+def soft(
+    scene: Scene, predictor: dlib_host.Predictor, generate: types.Generate
+) -> Landmark:
+    """Returns the landmark term that searches have, by the soft cascade.
+
+    Args:
+      scene: what is searched for.
+      predictor: with the cascade.
+      generate: G.
+    """
+    term = landmark_term.LandmarkTerm(
+        landmark_term.Settings(), jax.tree.map(jnp.asarray, predictor.model)
+    )
+    target = _target(scene, predictor)
+    known = problem.Problem(scene.image[:1], scene.mask[:1], target)
+    # Their arrays are arguments of the program.
+    return jax.tree_util.Partial(_by_term, term, known, generate)
+
+
+def by_dlib(scene: Scene, predictor: dlib_host.Predictor) -> Landmark:
+    """Returns the thesis's count, by a call of dlib for all candidates."""
+    return functools.partial(_count, predictor, _target(scene, predictor))
+
+
+@functools.partial(jax.jit, static_argnames="iterations")
+def _advance(
+    state: latent.LatentState,
+    networks: Networks,
+    image: types.Image,
+    weights: types.ContextWeights,
+    landmark: Landmark | None,
+    *,
+    iterations: int,
+) -> latent.LatentState:
+    return latent.solve(
+        state,
+        objective=_objective(networks, image, weights, landmark),
+        optimizer=_OPTIMIZER,
+        iterations=iterations,
+    )[0]
+
+
+def _objective(
+    networks: Networks,
+    image: types.Image,
+    weights: types.ContextWeights,
+    landmark: Landmark | None,
+) -> latent.Objective:
+    return objective.make(
+        *networks,
+        image,
+        weights,
+        lambda_prior=LAMBDA_PRIOR,
+        lambda_landmark=_LAMBDA_LANDMARK,
+        landmark=landmark,
+    )
+
+
+def _target(scene: Scene, predictor: dlib_host.Predictor) -> landmark_term.Target:
+    """Where the cascade's mean shape lies in the box of an aligned face."""
+    size = scene.architecture.image_size
+    box = jnp.asarray(framing.aligned_box(crop=_CROP, size=size), jnp.int32)[None]
+    extent = (box[:, 2:] - box[:, :2])[:, None].astype(jnp.float32)
+    points = predictor.model.initial[None] * extent + box[:, None, :2]
+    return landmark_term.Target(points, jnp.ones(points.shape[:2]), box)
+
+
+def _by_term(
+    term: landmark_term.LandmarkTerm,
+    scene: problem.Problem,
+    generate: types.Generate,
+    key: types.PRNGKey,
+    z: types.Latent,
+    generated: types.Image,
+) -> types.PerExample:
+    return term(key, z, generated, scene, generate)
+
+
+def _count(
+    predictor: dlib_host.Predictor,
+    target: landmark_term.Target,
+    key: types.PRNGKey,
+    z: types.Latent,
+    generated: types.Image,
+) -> types.PerExample:
+    del key, z
+    box = target.box.repeat(len(generated), axis=0)
+    points, _ = dlib_host.predict_in_graph(predictor, generated, box)
+    wanted = jnp.broadcast_to(target.landmarks, points.shape)
+    return losses.landmark.step(points, wanted, threshold=3.0)

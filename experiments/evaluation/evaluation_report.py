@@ -1,0 +1,61 @@
+"""What an evaluation leaves for a reader: the summary, the tables, the figures."""
+
+from collections.abc import Sequence
+
+from experiments.common import records
+from experiments.evaluation import (
+    evaluation_figures,
+    evaluation_run,
+    evaluation_tables,
+    systems,
+)
+from inpaint_jax.io import files
+
+_STEPS_SHOWN = 3
+
+
+def write(
+    rows: Sequence[records.Row], plan: evaluation_run.Plan
+) -> evaluation_figures.Gallery:
+    """Writes summary, tables and figures of all that has been scored.
+
+    Args:
+      rows: of `scores.csv`.
+      plan: what was evaluated.
+
+    Returns:
+      The pictures that the figures are of.
+    """
+    order = {name: i for i, name in enumerate((*systems.LEARNED, *systems.LOCAL))}
+    rows = sorted(rows, key=lambda row: order.get(row["method"], len(order)))
+    summary = evaluation_tables.summarise(rows)
+    files.write_json(plan.output / "summary.json", summary)
+    text = evaluation_tables.page(rows, summary)
+    files.write_text(plan.output / "table.md", text)
+    print(text)
+    gallery = evaluation_figures.Gallery(plan.output, rows)
+    files.make_directory(plan.output / "figures")
+    evaluation_figures.write(gallery, crop=plan.crop)
+    return gallery
+
+
+def write_steps(
+    gallery: evaluation_figures.Gallery,
+    used: Sequence[systems.System],
+    plan: evaluation_run.Plan,
+) -> None:
+    """Follows the searches for a few faces once more, to be seen at their work.
+
+    Args:
+      gallery: where the figures go.
+      used: the systems, searches among them.
+      plan: what was evaluated.
+    """
+    shown = evaluation_run.read(plan, plan.inputs[:_STEPS_SHOWN], plan.holes[0])
+    traces = {
+        system.name: [system.follow(case) for case in shown]
+        for system in used
+        if system.follow is not None
+    }
+    if traces:
+        evaluation_figures.write_steps(gallery, traces)

@@ -1,0 +1,170 @@
+"""An evaluation: what is missing of systems, masks and images is completed and scored.
+
+Images are taken block by block, each block under one mask after the other.
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tqdm
+
+from experiments.common import cases, protocols, records, reporting
+from experiments.evaluation import scoring, systems
+from inpaint_jax.io import files
+
+_KEYS = ("method", "mask", "image")
+_COLUMNS = (*_KEYS, *scoring.COLUMNS, "seconds", "failed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be evaluated.
+
+    Attributes:
+      inputs: undamaged pictures.
+      holes: named masks.
+      seed: of masks and starting points.
+      at_once: images of one program.
+      crop: side of the frame in CelebA pixels.
+      size: of the images in pixels.
+      output: folder of the results.
+    """
+
+    inputs: tuple[pathlib.Path, ...]
+    holes: tuple[cases.Hole, ...]
+    seed: int
+    at_once: int
+    crop: int
+    size: int
+    output: pathlib.Path
+
+
+class Block(NamedTuple):
+    """Some images under one mask, and what is known of them without it."""
+
+    mask: str
+    cases: list[cases.Case]
+    truth: scoring.Truth
+
+
+def agree(plan: Plan, used: Sequence[systems.System]) -> None:
+    """Checks that the folder's results were made in the same way, and says how.
+
+    Args:
+      plan: what is evaluated.
+      used: the systems.
+
+    Raises:
+      InputError: they were not.
+    """
+    pictures = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in plan.inputs
+    }
+    protocol: dict[str, Any] = {
+        "frame": {"seed": plan.seed, "crop": plan.crop, "size": plan.size},
+        "methods": {system.name: system.described for system in used},
+        "masks": {
+            hole.name: "a function of seed and image name" for hole in plan.holes
+        },
+        "images": pictures,
+    }
+    protocols.extend(plan.output / "protocol.json", protocol)
+    files.write_json(plan.output / "environment.json", reporting.environment())
+
+
+def run(plan: Plan, used: Sequence[systems.System]) -> list[records.Row]:
+    """Completes and scores what is missing, and keeps the pictures.
+
+    Args:
+      plan: what is evaluated.
+      used: the systems.
+
+    Returns:
+      The rows of `scores.csv`, those of earlier starts among them.
+
+    Raises:
+      InputError: that file is another table, or a picture cannot be used.
+    """
+    table = records.Table(plan.output / "scores.csv", columns=_COLUMNS, keys=_KEYS)
+    for block in tqdm.tqdm(_blocks(plan, used, table), unit="block", disable=None):
+        for system in used:
+            _evaluate(system, block, table, plan)
+    return table.rows()
+
+
+def read(
+    plan: Plan, paths: Sequence[pathlib.Path], hole: cases.Hole
+) -> list[cases.Case]:
+    """Reads some of the pictures with one mask."""
+    faces = cases.Originals(paths, plan.crop, plan.size)
+    return faces.read(hole, seed=plan.seed)
+
+
+def _blocks(
+    plan: Plan, used: Sequence[systems.System], table: records.Table
+) -> Iterator[Block]:
+    """Yields the images block by block, under one mask after the other.
+
+    Blocks of which nothing is missing are passed over without a look at their pictures.
+    """
+    for first in range(0, len(plan.inputs), 4 * plan.at_once):
+        paths = plan.inputs[first : first + 4 * plan.at_once]
+        truth = None
+        for hole in plan.holes:
+            if all(
+                table.has(system.name, hole.name, path.stem)
+                for system in used
+                for path in paths
+            ):
+                continue
+            block = read(plan, paths, hole)
+            if truth is None:
+                originals = np.stack([case.picture for case in block])
+                truth = scoring.truth(originals, crop=plan.crop)
+                _keep(plan.output / "originals", block, originals)
+            damaged = [
+                np.where(case.mask[0] > 0, case.picture, np.uint8(128))
+                for case in block
+            ]
+            _keep(plan.output / "damaged" / hole.name, block, damaged)
+            yield Block(hole.name, block, truth)
+
+
+def _evaluate(
+    system: systems.System, block: Block, table: records.Table, plan: Plan
+) -> None:
+    missing = [
+        i
+        for i, case in enumerate(block.cases)
+        if not table.has(system.name, block.mask, case.name)
+    ]
+    if not missing:
+        return
+    chosen = [block.cases[i] for i in missing]
+    found = system.complete(chosen)
+    _keep(plan.output / "completions" / block.mask / system.name, chosen, found.images)
+    mask = np.concatenate([np.asarray(case.mask) for case in chosen])
+    scores = scoring.score(found.images, block.truth.take(missing), mask)
+    for i, case in enumerate(chosen):
+        # Who gave up has no scores, rather than those of a hole in one colour.
+        failed = bool(found.failed[i])
+        values = {
+            name: np.nan if failed else float(column[i])
+            for name, column in scores.items()
+        }
+        values |= {"seconds": float(found.seconds[i]), "failed": float(failed)}
+        table.append(method=system.name, mask=block.mask, image=case.name, **values)
+
+
+def _keep(
+    folder: pathlib.Path,
+    chosen: Sequence[cases.Case],
+    images: Iterable[cases.Picture],
+) -> None:
+    files.make_directory(folder)
+    for case, image in zip(chosen, images, strict=True):
+        files.write_picture(folder / f"{case.name}.png", image)

@@ -1,0 +1,194 @@
+"""What searches for pictures leave: completed pictures, a grid, `report.json`."""
+
+import dataclasses
+import pathlib
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.common import cases, reporting
+from experiments.search import (
+    guiding,
+    landmark_figure,
+    landmark_scores,
+    searches,
+)
+from experiments.search.picture_search import Found
+from inpaint_jax import types
+from inpaint_jax.evaluation import metrics
+from inpaint_jax.images import masks, pixels
+from inpaint_jax.io import files
+from inpaint_jax.pretrained import weights
+from inpaint_jax.search import completion, driver, problem, program
+
+_SHOWN_RESTARTS = 4
+_SCORES = ("psnr", "psnr_hole", "ssim", "nme")
+
+Entry = dict[str, Any]
+"""What the report says of one picture."""
+
+
+class Finished(NamedTuple):
+    """A completed picture.
+
+    Attributes:
+      entry: of the report.
+      row: of the grid: the damaged image, G(z) under the same mask, the best restarts,
+        the completed image, the original where known.
+    """
+
+    entry: Entry
+    row: list[cases.Picture]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finisher:
+    """Completes pictures by what was found, and writes them.
+
+    Attributes:
+      output: folder for the pictures.
+      compiled: the search.
+      blend: how the hole is put in, see `completion.finish`.
+      scorer: of landmarks, if they are to be scored.
+      figure: of the landmarks through a search, if it is to be drawn.
+    """
+
+    output: pathlib.Path
+    compiled: program.Search
+    blend: str
+    scorer: landmark_scores.Scorer | None
+    figure: landmark_figure.Figure | None
+
+    def finish(self, found: Found) -> Finished:
+        """Completes one picture and writes it.
+
+        Raises:
+          InputError: the search diverged.
+        """
+        started = time.monotonic()
+        case, scene, described = found.task
+        driver.check(found.last)
+        result = completion.finish(
+            found.last, scene, compiled=self.compiled, blend=self.blend
+        )
+        completed = pixels.to_bytes(result.completed)
+        files.write_picture(self.output / f"{case.name}.png", np.asarray(completed[0]))
+        entry = {
+            "image": case.name,
+            "hole_share": float(masks.hole_share(case.mask)[0]),
+            **described,
+            "iterations": result.iterations,
+            "score": float(result.score[0]),
+            "terms": {name: float(value[0]) for name, value in result.terms.items()},
+            "scores_of_restarts": np.asarray(result.score).tolist(),
+            "seconds": round(found.seconds + time.monotonic() - started, 3),
+        }
+        if self.figure is not None:
+            faces = [self.compiled.generate(z[None]) for z in found.best]
+            drawn = self.figure.draw(scene, faces)
+            files.write_picture(self.output / f"{case.name}_landmarks.png", drawn)
+        if case.original is not None:
+            entry |= _scores(completed, case.original, case, self.scorer)
+        return Finished(entry, _row(case, scene, result))
+
+
+def line(entry: Entry, output: pathlib.Path) -> str:
+    """Returns what is printed of a completed picture."""
+    text = (
+        f"{output / entry['image']}.png: hole {entry['hole_share']:.0%}, "
+        f"{entry['iterations']} iterations, {entry['seconds']:.1f} s"
+    )
+    if "psnr" in entry:
+        text += (
+            f", PSNR {entry['psnr']:.1f} dB, in the hole {entry['psnr_hole']:.1f} dB"
+        )
+    return text
+
+
+def describe(
+    asked: searches.Search, guide: guiding.Guide, model: weights.Model
+) -> dict[str, Any]:
+    """Returns what the report says of a search.
+
+    Args:
+      asked: how it runs.
+      guide: of it.
+      model: the networks.
+    """
+    return {
+        "ranking": _ranking(asked.settings, guide),
+        "settings": dataclasses.asdict(asked.settings),
+        "blend": asked.blend,
+        "model": {
+            **model.source,
+            "architecture": dataclasses.asdict(model.architecture),
+            "crop": model.crop,
+        },
+        "landmarks": guide.describe(),
+        **reporting.environment(),
+    }
+
+
+def write(
+    output: pathlib.Path,
+    described: dict[str, Any],
+    finished: list[Finished],
+    *,
+    skipped: list[str],
+) -> None:
+    """Writes `grid.png` and `report.json`.
+
+    Args:
+      output: the folder.
+      described: what the report says of all pictures.
+      finished: at least one.
+      skipped: why each other picture was skipped.
+    """
+    rows = [row for _, row in finished]
+    entries = [entry for entry, _ in finished]
+    files.write_picture(output / "grid.png", reporting.sheet(rows, enlarge=2))
+    means = {"mean": _mean(entries), "images": entries, "skipped": skipped}
+    files.write_json(output / "report.json", described | means)
+
+
+def _row(
+    case: cases.Case, scene: problem.Problem, result: completion.Completion
+) -> list[cases.Picture]:
+    images = [
+        scene.image[0],
+        case.mask[0] * result.generated[0],
+        *result.generated[:_SHOWN_RESTARTS],
+        result.completed[0],
+    ]
+    row = [np.asarray(pixels.to_bytes(image)) for image in images]
+    return row if case.original is None else [*row, case.original]
+
+
+def _scores(
+    completed: types.ImageBytes,
+    original: cases.Picture,
+    case: cases.Case,
+    scorer: landmark_scores.Scorer | None,
+) -> dict[str, float]:
+    scored, truth = pixels.from_bytes(completed), pixels.from_bytes(original)[None]
+    found = {
+        "psnr": float(metrics.psnr(scored, truth)[0]),
+        "psnr_hole": float(metrics.psnr(scored, truth, 1.0 - case.mask)[0]),
+        "ssim": float(metrics.ssim(scored, truth)[0]),
+    }
+    if scorer is not None:
+        found["nme"] = scorer.error(original, scored, crop=case.crop)
+    return found
+
+
+def _ranking(settings: problem.Settings, guide: guiding.Guide) -> str:
+    terms = f"{settings.lambda_context:g} context + {settings.lambda_prior:g} prior"
+    if guide.loss() is not None:
+        terms += f" + {settings.lambda_landmark:g} landmark"
+    return f"lowest {terms} (eq. 20)"
+
+
+def _mean(entries: list[Entry]) -> dict[str, float]:
+    scores = [name for name in _SCORES if name in entries[0]]
+    return {name: float(np.mean([e[name] for e in entries])) for name in scores}

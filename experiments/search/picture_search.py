@@ -1,0 +1,195 @@
+"""The search for pictures, read one by one: groups in one program, a log of each."""
+
+import dataclasses
+import itertools
+import pathlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import tqdm
+from jaxtyping import Float
+
+from experiments.common import cases, reporting
+from experiments.search import guiding, searches, targets
+from inpaint_jax import runtime
+from inpaint_jax.errors import InputError
+from inpaint_jax.search import driver, problem, program
+
+Best = Float[jax.Array, " z_dim"]
+
+
+class Task(NamedTuple):
+    """A picture to complete.
+
+    Attributes:
+      case: the input.
+      scene: what its search knows.
+      described: of its landmarks, for the report.
+    """
+
+    case: cases.Case
+    scene: problem.Problem
+    described: targets.Entry
+
+
+class Found(NamedTuple):
+    """What the search for a picture found.
+
+    Attributes:
+      task: the picture.
+      last: the end of its search.
+      best: z of the best restart after each chunk.
+      seconds: of the search, shared with those that ran beside it.
+    """
+
+    task: Task
+    last: driver.Progress
+    best: list[Best]
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """Pictures that could not be completed.
+
+    Attributes:
+      alone: whether there is but one picture, so that its error ends the run.
+      reasons: why each was skipped.
+    """
+
+    alone: bool
+    reasons: list[str] = dataclasses.field(default_factory=list)
+
+    def add(self, error: InputError) -> None:
+        """Tells that a picture is skipped.
+
+        Raises:
+          InputError: it is the only one.
+        """
+        if self.alone:
+            raise error
+        print(f"skipped {error}")
+        self.reasons.append(str(error))
+
+
+def tasks(
+    paths: Iterable[pathlib.Path],
+    read: Callable[[pathlib.Path], cases.Case],
+    guide: guiding.Guide,
+    skipped: Skipped,
+) -> Iterator[Task]:
+    """Reads pictures when it is their turn.
+
+    Args:
+      paths: of the pictures.
+      read: path -> the picture with its mask, as `cases.read`.
+      guide: of the search.
+      skipped: takes those that cannot be read or have no landmarks.
+
+    Yields:
+      The others.
+    """
+    for path in paths:
+        try:
+            case = read(path)
+            scene, described = guide.scene(case)
+        except InputError as error:
+            skipped.add(error)
+        else:
+            yield Task(case, scene, described)
+
+
+def search(
+    tasks: Iterator[Task],
+    compiled: program.Search,
+    trace: reporting.JsonLines,
+    *,
+    most: int,
+    memory: float | None,
+) -> Iterator[Found]:
+    """Searches for pictures, as many at once as the memory allows.
+
+    Args:
+      tasks: the pictures.
+      compiled: the search.
+      trace: where the progress goes.
+      most: how many pictures are read, and searched for, at once.
+      memory: GB for the program; by default most of what is free.
+
+    Yields:
+      What was found of each picture, in their order.
+
+    Raises:
+      InputError: the memory is too small for one picture.
+    """
+    at_once = None
+    while group := list(itertools.islice(tasks, most)):
+        if at_once is None:
+            at_once = _that_fit(most, group[0], compiled, memory)
+        for first in range(0, len(group), at_once):
+            part = group[first : first + at_once]
+            yield from _together(part, compiled, trace, at_once=at_once)
+
+
+def _that_fit(
+    most: int, task: Task, compiled: program.Search, memory: float | None
+) -> int:
+    """How many pictures like this one the memory allows to search for at once."""
+    if most == 1 and memory is None:
+        return 1
+    gigabytes = memory or 0.8 * runtime.free_memory() / 1e9
+    one = compiled.memory(task.case.key, task.scene) / 1e9
+    if one > gigabytes:
+        raise InputError(
+            f"--max_memory={gigabytes:.3g}: one picture takes {one:.2g} GB; allow more "
+            "or give fewer --restarts."
+        )
+    return min(most, int(gigabytes / one))
+
+
+def _together(
+    part: list[Task],
+    compiled: program.Search,
+    trace: reporting.JsonLines,
+    *,
+    at_once: int,
+) -> list[Found]:
+    """Searches for some pictures as one program, see `searches.together`."""
+    started = time.monotonic()
+    found: list[Found | None] = [None] * len(part)
+    bar = tqdm.tqdm(
+        total=compiled.settings.all_iterations,
+        desc=", ".join(task.case.name for task in part),
+        unit="step",
+        disable=None,
+    )
+    keys, scenes = zip(*((task.case.key, task.scene) for task in part), strict=True)
+    with bar:
+        for reports in searches.together(keys, scenes, compiled, at_once=at_once):
+            seconds = round(time.monotonic() - started, 3)
+            for i, (task, now) in enumerate(zip(part, reports, strict=True)):
+                if now is None:
+                    continue
+                trace.append(
+                    image=task.case.name,
+                    step=now.iteration,
+                    loss=now.loss.tolist(),
+                    best_loss=now.best_loss.tolist(),
+                    seconds=seconds,
+                )
+                bar.update(now.iteration - bar.n)
+                bar.set_postfix(best=f"{now.best_loss.min():.4f}")
+                found[i] = _continued(found[i], task, now, seconds)
+    return [each for each in found if each is not None]
+
+
+def _continued(
+    before: Found | None, task: Task, now: driver.Progress, seconds: float
+) -> Found:
+    best = [] if before is None else before.best
+    if np.isfinite(now.best_loss).any():
+        best = [*best, now.best_z]
+    return Found(task, now, best, seconds)
