@@ -15,7 +15,7 @@ import jax
 
 from experiments.common import options, reporting
 from experiments.training import release_files, release_networks
-from experiments.training.release_networks import Job, Wanted
+from experiments.training.release_job import Job, Wanted
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import data
 
