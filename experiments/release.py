@@ -17,7 +17,7 @@ from experiments.common import application, options
 from experiments.common.options import option
 from experiments.training import (
     release_files,
-    release_networks,
+    release_job,
     release_plan,
     training,
 )
@@ -54,12 +54,12 @@ class Release:
 
 
 options.define(Release, heading="Release")
-options.define(release_networks.Wanted, heading="Networks and their training")
+options.define(release_job.Wanted, heading="Networks and their training")
 
 
 def main() -> int:
     """Trains, labels or installs; returns the exit code."""
-    asked, wanted = options.read(Release), options.read(release_networks.Wanted)
+    asked, wanted = options.read(Release), options.read(release_job.Wanted)
     if asked.install:
         for line in release_files.install(asked.install):
             print(line)
@@ -83,7 +83,7 @@ def main() -> int:
     run_dir = files.make_directory(asked.run_dir)
     output_dir = pathlib.Path(files.make_directory(asked.output_dir))
     release_plan.check_same(wanted, output_dir)
-    kinds = (Release, release_networks.Wanted)
+    kinds = (Release, release_job.Wanted)
     application.write_effective_flags(run_dir, *kinds)
     release_plan.run(
         wanted,

@@ -15,8 +15,10 @@ import jax
 
 from experiments.common import application, options, reporting
 from experiments.training import (
+    completer_recipe,
     completer_training,
     encoder_training,
+    gan_recipe,
     gan_training,
     health,
     reconstruction,
@@ -34,8 +36,8 @@ OPTIONS = {
     Training: "Training",
     Networks: "Networks",
     Check: "Judgement",
-    gan_training.Recipe: "Of --model=gan",
-    completer_training.Recipe: "Of --model=ce and --model=gfc",
+    gan_recipe.Recipe: "Of --model=gan",
+    completer_recipe.Recipe: "Of --model=ce and --model=gfc",
 }
 for _options, _heading in OPTIONS.items():
     options.define(_options, heading=_heading)
@@ -51,7 +53,7 @@ def main() -> int:
         return _check_health(check.check, check, run, seed=asked.seed)
     if run.export:
         stablehlo.check_available()  # now, and not after hours of training
-    if run.model in completer_training.MODELS:
+    if run.model in completer_recipe.MODELS:
         return _train_feed_forward(run, asked, shape)
     if run.model == "encoder":
         return _train_encoder(run, asked)
@@ -61,11 +63,11 @@ def main() -> int:
 def _train_gan(run: Run, asked: Training, architecture: dcgan.Architecture) -> int:
     start = _start(asked.pretrained, architecture)
     names = ("seed", "batch_size", "crop", "generator_rate", "discriminator_rate")
-    settings = gan_training.Settings(
+    settings = gan_recipe.Settings(
         **asked.shared(*names, "beta1", "precision"),
         data=options.given(run, "data"),
         pretrained="" if start is None else str(start.source),
-        recipe=options.read(gan_training.Recipe),
+        recipe=options.read(gan_recipe.Recipe),
     )
     run_dir = files.make_directory(options.given(run, "run_dir"))
     faces = _load_data(run, settings.crop, architecture)
@@ -105,14 +107,14 @@ def _train_encoder(run: Run, asked: Training) -> int:
 
 def _train_feed_forward(run: Run, asked: Training, shape: Networks) -> int:
     names = ("seed", "batch_size", "crop", "generator_rate", "discriminator_rate")
-    settings = completer_training.Settings(
+    settings = completer_recipe.Settings(
         **asked.shared(*names, "beta1"),
         data=options.given(run, "data"),
         pretrained=asked.pretrained or "",
     )
     train = completer_training.run_parser
     if run.model != "parser":
-        recipe = options.read(completer_training.Recipe)
+        recipe = options.read(completer_recipe.Recipe)
         settings = dataclasses.replace(settings, recipe=recipe)
         train = completer_training.run
     architecture = shape.feed_forward(run.model)

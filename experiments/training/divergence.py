@@ -49,7 +49,7 @@ def check(
             )
 
 
-def _reason(value, before):
+def _reason(value: float, before: Sequence[float]) -> str | None:
     """Words for what is wrong, None if nothing is."""
     if not math.isfinite(value):
         return ""

@@ -1,14 +1,16 @@
 """Says whether a generator is fit to be searched: faces, all kinds of them, and new."""
 
 import os
+import pathlib
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from experiments.common import curves, reporting
 from experiments.training import health_page, health_scores, health_verdict
+from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import distribution
 from inpaint_jax.images import pixels
@@ -23,6 +25,7 @@ _CHARTS = (
 )
 
 _Faces = UInt8[np.ndarray, "count height width 3"]
+_Page = UInt8[np.ndarray, "height width 3"]
 
 
 def check(
@@ -38,20 +41,17 @@ def check(
 ) -> dict[str, Any]:
     """Scores a generator's samples against real faces, and writes what it found.
 
-    Writes `health.json`; one page, `health.png`, without any real face on it;
-    `neighbours.png`, the samples that are most like a real face, above those faces; and
-    `redrawn.png`, real faces above what the generator makes of them.
+    Writes `health.json`, `health.png` (no real face on it), `neighbours.png` (samples
+    above the real faces most like them) and `redrawn.png` (real faces above G's).
 
     Args:
       key: of the samples and pairs.
       model: with the generator and the discriminator.
       faces: real faces that it was not trained on; the last 500 are used.
-      known: faces that it was trained on, up to 5000 are used; without them the rest
-        of `faces` takes their place, and memorisation is not judged.
+      known: some that it was; without them memorisation is not judged, see `choose`.
       run_dir: folder to write to.
       log: `metrics.jsonl` of the training, to draw on the page.
-      reconstruction: how well real faces are redrawn, for `health.json`: what
-        `reconstruction.score` returns; its "pairs" are left out there.
+      reconstruction: what `reconstruction.score` returns, if real faces were redrawn.
       least: below how many faces there is no verdict.
 
     Returns:
@@ -64,26 +64,28 @@ def check(
     charts = [] if log is None else _charts(log)
     real, reference = choose(faces, known, least=least)
     key_z, key_ends, key_pairs = jax.random.split(key, 3)
-    z_dim = model.architecture.z_dim
-    samples = _draw(model, train_gan.sample_z(key_z, len(reference), z_dim))
+    samples = _samples(key_z, model, len(reference))
     scores = health_scores.measure(key_pairs, model, samples, real, reference)
+    pictures = {}
     if reconstruction is not None:
-        pairs = reconstruction["pairs"]
-        rows = [list(pairs[:, 0]), list(pairs[:, 1])]
-        files.write_picture(directory / "redrawn.png", reporting.sheet(rows, enlarge=2))
-        scores["reconstruction"] = {
-            name: value for name, value in reconstruction.items() if name != "pairs"
-        }
+        scores["reconstruction"] = told = dict(reconstruction)
+        pictures["redrawn"] = _redrawn(told.pop("pairs"))
     verdict, fit = health_verdict.judge(scores, trained_on_reference=known is not None)
-    health = {"fit": fit, "verdict": verdict, **scores}
-    health |= {"model": model.source, **reporting.environment()}
-    between = _draw(model, _paths(key_ends, z_dim))
-    page = health_page.draw(health, samples[:64], between, charts)
-    files.write_picture(directory / "health.png", page)
-    neighbours = _neighbours(samples[: health_scores.FULL.real], reference)
-    files.write_picture(directory / "neighbours.png", neighbours)
-    files.write_json(directory / "health.json", health)
+    health = {"fit": fit, "verdict": verdict, **scores, "model": model.source}
+    health |= reporting.environment()
+    between = _draw(model, _paths(key_ends, model.architecture.z_dim))
+    pictures["health"] = health_page.draw(health, samples[:64], between, charts)
+    pictures["neighbours"] = _neighbours(samples, reference)
+    _write(directory, health, pictures)
     return health
+
+
+def _write(
+    directory: pathlib.Path, health: dict[str, Any], pictures: dict[str, _Page]
+) -> None:
+    for name, picture in pictures.items():
+        files.write_picture(directory / f"{name}.png", picture)
+    files.write_json(directory / "health.json", health)
 
 
 def choose(
@@ -97,7 +99,7 @@ def choose(
 
     Args:
       faces: as in `check`.
-      known: as in `check`.
+      known: as in `check`; up to 5000 are used.
       least: as in `check`.
       most: how many are used.
 
@@ -127,26 +129,36 @@ def choose(
     return images[len(images) - count :], rest[np.round(spread).astype(int)]
 
 
-def _draw(model, z) -> _Faces:
+def _samples(key: jax.Array, model: weights.Model, count: int) -> _Faces:
+    z_dim = model.architecture.z_dim
+    return _draw(model, train_gan.sample_z(key, count, z_dim))
+
+
+def _draw(model: weights.Model, z: types.Latent | np.ndarray) -> _Faces:
     return health_scores.batched(
         jax.jit(lambda z: pixels.to_bytes(model.generate(z))), z
     )
 
 
-def _paths(key, z_dim):
+def _paths(key: jax.Array, z_dim: int) -> Float[np.ndarray, "32 z_dim"]:
     """Four straight ways of 8 steps through latent space, one below the other."""
     ends = np.asarray(train_gan.sample_z(key, 8, z_dim)).reshape(4, 2, 1, z_dim)
     steps = np.linspace(0.0, 1.0, 8, dtype=np.float32)[:, None]
     return ((1.0 - steps) * ends[:, 0] + steps * ends[:, 1]).reshape(-1, z_dim)
 
 
-def _neighbours(samples, reference):
+def _neighbours(samples: _Faces, reference: _Faces) -> _Page:
+    samples = samples[: health_scores.FULL.real]
     index, gap = map(np.asarray, distribution.nearest(samples, reference))
     closest = np.argsort(gap)[:8]
     rows = [list(samples[closest]), list(reference[index[closest]])]
     return reporting.sheet(rows, enlarge=2)
 
 
-def _charts(log):
+def _redrawn(pairs: UInt8[np.ndarray, "rows 2 height width 3"]) -> _Page:
+    return reporting.sheet([list(pairs[:, 0]), list(pairs[:, 1])], enlarge=2)
+
+
+def _charts(log: str | os.PathLike[str]) -> list[dict[str, curves.Curve]]:
     found = [curves.read(log, names=names) for names in _CHARTS]
     return [chart for chart in found if chart]

@@ -1,7 +1,7 @@
 """The page that shows a reader what the figures of `health` mean."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,13 +63,13 @@ def draw(
     return np.asarray(page)
 
 
-def _colour(sentence):
+def _colour(sentence: str) -> tuple[int, int, int]:
     if sentence.startswith(("FAILED", "not judged")):
         return _FAILED
     return _UNSURE if sentence.startswith("passed,") else curves.INK
 
 
-def _grid(images):
+def _grid(images: _Faces) -> Image.Image:
     scaled = [
         Image.fromarray(image).resize((_FACE, _FACE), Image.Resampling.BICUBIC)
         for image in images
@@ -78,6 +78,6 @@ def _grid(images):
     return Image.fromarray(reporting.sheet(rows))
 
 
-def _name(source):
+def _name(source: Mapping[str, Any]) -> str:
     step = f", step {source['step']}" if "step" in source else ""
     return f"{source.get('path', 'a model')}{step}"

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
 from experiments.common import statistics
 from inpaint_jax.evaluation import distribution
@@ -19,6 +19,7 @@ _PAIRS, _BATCH = 2000, 100
 _COPY = 0.25
 
 _Faces = UInt8[np.ndarray, "count height width 3"]
+_Kept = Bool[np.ndarray, " count"]
 
 
 class Counts(NamedTuple):
@@ -117,7 +118,7 @@ def frechet_ratio(
       of a jackknife over the rows of all three. NaN if there is no distance.
     """
 
-    def ratio(real_kept, reference_kept, samples_kept):
+    def ratio(real_kept: _Kept, reference_kept: _Kept, samples_kept: _Kept) -> float:
         kept = real[real_kept]
         floor = distribution.frechet(kept, reference[reference_kept])
         distance = distribution.frechet(kept, samples[samples_kept])
@@ -134,13 +135,13 @@ def batched(function: Any, rows: Any) -> np.ndarray:
     return np.concatenate([np.asarray(function(rows[i : i + _BATCH])) for i in starts])
 
 
-def _variety(key, samples, real):
+def _variety(key: jax.Array, samples: _Faces, real: _Faces) -> dict[str, Any]:
     """How unlike samples are, beside real faces, and how many of them are copies."""
     pairs, unlike = zip(
         *(_compared(key, images) for images in (samples, real)), strict=True
     )
 
-    def ratio(*kept):
+    def ratio(*kept: _Kept) -> float:
         # Without an image go all of its pairs: those with it depend on each other.
         means = [
             _mean(values[np.all(some[chosen], axis=1)])
@@ -157,14 +158,16 @@ def _variety(key, samples, real):
     }
 
 
-def _compared(key, images):
+def _compared(
+    key: jax.Array, images: _Faces
+) -> tuple[Int[np.ndarray, "pairs 2"], Float[np.ndarray, " pairs"]]:
     """Pairs of images, and how unlike they are."""
     pairs = distribution.random_pairs(key, len(images), pairs=_PAIRS)
     unlike = distribution.dissimilarity(images, pairs)
     return np.asarray(pairs), np.asarray(unlike, np.float64)
 
 
-def _nearest(samples, real, reference):
+def _nearest(samples: _Faces, real: _Faces, reference: _Faces) -> dict[str, Any]:
     """How far samples are from the reference, beside real faces."""
     gap, gap_real = (
         np.asarray(distribution.nearest(images, reference)[1], np.float64)
@@ -184,14 +187,14 @@ def _nearest(samples, real, reference):
     }
 
 
-def _face_share(detector, images):
+def _face_share(detector: dlib_host.Detector, images: _Faces) -> dict[str, float]:
     one = [len(detector.boxes(image)) == 1 for image in images]
     return statistics.share(np.array(one, bool))
 
 
-def _mean(values):
+def _mean(values: Shaped[np.ndarray, " count"]) -> float:
     return float(np.mean(values)) if len(values) else math.nan
 
 
-def _over(x, y):
+def _over(x: float, y: float) -> float:
     return x / y if y > 0.0 else math.nan

@@ -63,14 +63,33 @@ def judge(
     return [*verdict, *told], all(kept)
 
 
-def _rules(scores, few, trained_on_reference):
+def _rules(scores: dict[str, Any], few: str, trained_on_reference: bool) -> list[_Rule]:
     nearest = scores["nearest"]
     known = ""
     if nearest["real_in_reference"] > _OVERLAP:
         share = _percent(nearest["real_in_reference"])
         known = f"{share} of the real faces are among those to compare with"
+    rules = _of_samples(scores, few, known)
+    if trained_on_reference:
+        rule = _Rule(
+            nearest["ratio"],
+            NEAREST_RATIO,
+            True,
+            _number,
+            f"distance to the nearest training face {nearest['samples_mean']:.3f}, "
+            "{} of an unseen real face's (at least {bound}; less would be "
+            "memorisation)",
+            few or known,
+        )
+        rules.append(rule)
+    if "reconstruction" in scores:
+        rules += _of_reconstruction(scores["reconstruction"], few)
+    return rules
+
+
+def _of_samples(scores: dict[str, Any], few: str, known: str) -> list[_Rule]:
     real = _percent(scores["face_share_real"]["value"])
-    rules = [
+    return [
         _Rule(
             scores["face_share"],
             FACE_SHARE,
@@ -99,43 +118,30 @@ def _rules(scores, few, trained_on_reference):
             few,
         ),
     ]
-    if trained_on_reference:
-        rule = _Rule(
-            nearest["ratio"],
-            NEAREST_RATIO,
+
+
+def _of_reconstruction(redrawn: dict[str, Any], few: str) -> list[_Rule]:
+    return [
+        _Rule(
+            redrawn["psnr"],
+            RECONSTRUCTION_PSNR,
             True,
-            _number,
-            f"distance to the nearest training face {nearest['samples_mean']:.3f}, "
-            "{} of an unseen real face's (at least {bound}; less would be "
-            "memorisation)",
-            few or known,
-        )
-        rules.append(rule)
-    if "reconstruction" in scores:
-        redrawn = scores["reconstruction"]
-        rules += [
-            _Rule(
-                redrawn["psnr"],
-                RECONSTRUCTION_PSNR,
-                True,
-                lambda x: f"{x:.1f} dB",
-                "unseen faces redrawn at {} (at least {bound})",
-                few,
-            ),
-            _Rule(
-                redrawn["nme"],
-                RECONSTRUCTION_NME,
-                False,
-                lambda x: f"{x:.3f}",
-                "their landmarks {} of the distance between the eyes off (at most "
-                "{bound})",
-                few,
-            ),
-        ]
-    return rules
+            lambda x: f"{x:.1f} dB",
+            "unseen faces redrawn at {} (at least {bound})",
+            few,
+        ),
+        _Rule(
+            redrawn["nme"],
+            RECONSTRUCTION_NME,
+            False,
+            lambda x: f"{x:.3f}",
+            "their landmarks {} of the distance between the eyes off (at most {bound})",
+            few,
+        ),
+    ]
 
 
-def _judged(rule):
+def _judged(rule: _Rule) -> tuple[str, bool]:
     """A sentence, and whether the rule is passed."""
     value = rule.figure["value"]
     words = rule.words.format(
@@ -157,7 +163,7 @@ def _judged(rule):
     return f"{state}: {words}.", kept
 
 
-def _few_pictures(copies):
+def _few_pictures(copies: float) -> str:
     if not copies > _COPIES:
         return ""
     count = round(1.0 / copies)
@@ -166,13 +172,13 @@ def _few_pictures(copies):
     )
 
 
-def _told(figure, form):
+def _told(figure: dict[str, float], form: Callable[[float], str]) -> str:
     return f"{form(figure['value'])} ({form(figure['low'])} to {form(figure['high'])})"
 
 
-def _percent(x):
+def _percent(x: float) -> str:
     return f"{x:.1%}"
 
 
-def _number(x):
+def _number(x: float) -> str:
     return f"{x:.2f}"

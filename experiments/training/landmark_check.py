@@ -1,16 +1,18 @@
 """How well the landmark net sees what is hidden, beside three simpler guesses."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, UInt8
 
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import data
 from inpaint_jax.landmarks import annotation, dlib_host, labels
 from inpaint_jax.landmarks.cascade import prediction
+from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import landmark_net
 from inpaint_jax.pretrained import landmark_predictor, networks
 from inpaint_jax.search import landmark_term
@@ -19,8 +21,12 @@ MASKS = ("centre", "left", "right", "random80")
 _BATCH = 100
 _PENALTIES = (1e1, 1e2, 1e3, 1e4)
 
+Faces = Float[np.ndarray, "count height width 3"]
 Masks = Float[Array, "count height width 1"]
 Points = Float[np.ndarray, "count 68 2"]
+Whitening = Float[np.ndarray, "count 68 2 2"]
+_Hidden = Bool[np.ndarray, "count 68"]
+_Grey = Float[np.ndarray, "count pixels"]
 
 
 def check(
@@ -49,36 +55,26 @@ def check(
     """
     crop = predictor.crop
     truth = labels.label(dlib_predictor, faces.images, crop=crop, nudged=False)
+    true, place = truth.landmarks, landmark_predictor.place(predictor)
     model = jax.tree.map(jnp.asarray, dlib_predictor.model)
     images, train_images = (_floats(f.images) for f in (faces, known[0]))
-    errors, within = {}, {}
+    found = {"nme": {}, "within": {}}
     for number, name in enumerate(MASKS):
         key_test, key_train = jax.random.split(jax.random.fold_in(key, number))
         mask = _masks(key_test, name, images)
         train_mask = _masks(key_train, name, train_images)
-        points, whitening = _predicted(
-            landmark_predictor.place(predictor), images, mask
-        )
-        mean = np.broadcast_to(known[1].mean(axis=0), points.shape)
+        points, whitening = _predicted(place, images, mask)
         guesses = {
             "net": points,
             "dlib_on_damaged": _dlib_on_damaged(model, images, mask, crop),
-            "mean_shape": mean,
+            "mean_shape": np.broadcast_to(known[1].mean(axis=0), points.shape),
             "ridge": _ridge(train_images, train_mask, known[1], images, mask),
         }
-        hidden = _is_hidden(truth.landmarks, mask)
-        errors[name] = {
-            guess: _nme(points, truth.landmarks, hidden)
-            for guess, points in guesses.items()
-        }
-        radius = _radius(points, whitening, truth.landmarks)
-        within[name] = {
-            part: [float(np.mean(radius[where] <= sigma)) for sigma in (1.0, 2.0)]
-            for part, where in _parts(hidden).items()
-        }
+        hidden = _is_hidden(true, mask)
+        found["nme"][name] = {g: _nme(p, true, hidden) for g, p in guesses.items()}
+        found["within"][name] = _within(_radius(points, whitening, true), hidden)
     return {
-        "nme": errors,
-        "within": within,
+        **found,
         "faces": len(images),
         "detected": float(truth.detected.mean()),
         "learned_from": len(train_images),
@@ -110,17 +106,17 @@ def fitted_spread(
     return float(np.median(np.stack(radii)) / half)
 
 
-def _floats(images):
+def _floats(images: UInt8[np.ndarray, "count height width 3"]) -> Faces:
     return np.asarray(pixels.from_bytes(images))
 
 
-def _masks(key, name, images) -> Masks:
+def _masks(key: jax.Array, name: str, images: Faces) -> Masks:
     make = masks.named(name)[1]
     keys = jax.random.split(key, len(images))
     return jax.vmap(lambda key: make(key, images.shape[1:3]))(keys)
 
 
-def _in_batches(function, *arrays):
+def _in_batches(function: Callable[..., Any], *arrays: Any) -> Any:
     count = len(arrays[0])
     parts = [
         jax.tree.map(np.asarray, function(*(a[i : i + _BATCH] for a in arrays)))
@@ -129,11 +125,15 @@ def _in_batches(function, *arrays):
     return jax.tree.map(lambda *each: np.concatenate(each), *parts)
 
 
-def _predicted(place, images, mask):
+def _predicted(
+    place: landmark_term.Place, images: Faces, mask: Masks
+) -> tuple[Points, Whitening]:
     return _in_batches(jax.jit(place), images, mask)
 
 
-def _dlib_on_damaged(model, images, mask, crop):
+def _dlib_on_damaged(
+    model: ShapeModel, images: Faces, mask: Masks, crop: int
+) -> Points:
     damaged = np.asarray(pixels.to_bytes(mask * images))
     detector = dlib_host.Detector()
     boxes = [dlib_host.face_box(detector, image, crop=crop)[0] for image in damaged]
@@ -142,7 +142,13 @@ def _dlib_on_damaged(model, images, mask, crop):
     return np.floor(_in_batches(place, _floats(damaged), box) + 0.5)
 
 
-def _ridge(train_images, train_mask, train_points, images, mask):
+def _ridge(
+    train_images: Faces,
+    train_mask: Masks,
+    train_points: Points,
+    images: Faces,
+    mask: Masks,
+) -> Points:
     """Linear regression from visible grey levels, hidden ones at the mean face's."""
     grey = _grey(train_images)
     mean, points_mean = grey.mean(axis=0), train_points.mean(axis=0)
@@ -163,32 +169,48 @@ def _ridge(train_images, train_mask, train_points, images, mask):
     return points_mean + (seen @ best).reshape(len(images), -1, 2)
 
 
-def _grey(images):
+def _grey(images: Faces) -> _Grey:
     return np.asarray(pixels.grey(jnp.asarray(images))).reshape(len(images), -1)
 
 
-def _solved(gram, moment, penalty):
+def _solved(
+    gram: Float[np.ndarray, "pixels pixels"],
+    moment: Float[np.ndarray, "pixels coordinates"],
+    penalty: float,
+) -> Float[np.ndarray, "pixels coordinates"]:
     identity = np.eye(len(gram), dtype=gram.dtype)
     return np.linalg.solve(gram + np.float32(penalty) * identity, moment)
 
 
-def _is_hidden(points, mask):
+def _is_hidden(points: Points, mask: Masks) -> _Hidden:
     height, width = mask.shape[1:3]
     x = np.clip(np.round(points[..., 0]), 0, width - 1).astype(int)
     y = np.clip(np.round(points[..., 1]), 0, height - 1).astype(int)
     return np.asarray(mask)[np.arange(len(mask))[:, None], y, x, 0] == 0
 
 
-def _parts(hidden):
+def _parts(hidden: _Hidden) -> dict[str, _Hidden]:
     return {"all": np.ones_like(hidden), "hidden": hidden, "visible": ~hidden}
 
 
-def _nme(points, truth, hidden):
+def _nme(points: Points, truth: Points, hidden: _Hidden) -> dict[str, float]:
     unit = np.asarray(annotation.eye_distance(jnp.asarray(truth)))
     error = np.linalg.norm(points - truth, axis=-1) / unit[:, None]
     return {part: float(error[where].mean()) for part, where in _parts(hidden).items()}
 
 
-def _radius(points, whitening, truth):
+def _within(
+    radius: Float[np.ndarray, "count 68"], hidden: _Hidden
+) -> dict[str, list[float]]:
+    """Shares of points inside one and two standard deviations."""
+    return {
+        part: [float(np.mean(radius[where] <= sigma)) for sigma in (1.0, 2.0)]
+        for part, where in _parts(hidden).items()
+    }
+
+
+def _radius(
+    points: Points, whitening: Whitening, truth: Points
+) -> Float[np.ndarray, "count 68"]:
     u = landmark_net.whiten(jnp.asarray(truth - points), jnp.asarray(whitening))
     return np.linalg.norm(np.asarray(u), axis=-1)

@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from inpaint_jax import types
 from inpaint_jax.images import masks
 from inpaint_jax.landmarks import dlib_host
+from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.pretrained import landmark_predictor, networks, weights
 from inpaint_jax.search import landmark_term, problem
 from inpaint_jax.training import train_gan
@@ -34,17 +36,15 @@ def measure(key: jax.Array) -> dict[str, Any]:
     generate = model.generate
     z = train_gan.sample_z(key_z, _RESTARTS, model.architecture.z_dim)
 
-    def score(settings, z, draw=key_draw):
+    def score(settings: landmark_term.Settings, z: types.Latent) -> types.PerExample:
         loss = landmark_term.LandmarkTerm(settings, cascade, place)
-        return loss(draw, z, generate(z), scene, generate)
+        return loss(key_draw, z, generate(z), scene, generate)
 
-    def gradient(settings):
+    def gradient(settings: landmark_term.Settings) -> types.Latent:
         return jax.jit(jax.grad(lambda z: jnp.sum(score(settings, z))))(z)
 
-    smooth = {
-        term: landmark_term.Settings(term=term, threshold=0.0)
-        for term in ("soft", "net")
-    }
+    without = functools.partial(landmark_term.Settings, threshold=0.0)
+    smooth = {term: without(term=term) for term in ("soft", "net")}
     gradients = {term: gradient(settings) for term, settings in smooth.items()}
     gradients["step"] = gradient(landmark_term.Settings(term="step", threshold=3.0))
     found: dict[str, Any] = {
@@ -66,13 +66,19 @@ def measure(key: jax.Array) -> dict[str, Any]:
                     term="step", threshold=3.0, gradient=name, pairs=pairs
                 )
             )
-            cosine = jnp.sum(estimated * gradients["soft"], axis=1)
-            cosine /= jnp.maximum(_length(estimated), 1e-9) * _length(gradients["soft"])
+            cosine = _cosine(estimated, gradients["soft"])
             found["cosine"][name][1 + 2 * pairs] = float(jnp.mean(cosine))
     return found
 
 
-def _scene(key):
+def _cosine(estimated: types.Latent, true: types.Latent) -> types.PerExample:
+    lengths = jnp.maximum(_length(estimated), 1e-9) * _length(true)
+    return jnp.sum(estimated * true, axis=1) / lengths
+
+
+def _scene(
+    key: jax.Array,
+) -> tuple[problem.Problem, weights.Model, ShapeModel, landmark_term.Place]:
     model = weights.load("release")
     place = landmark_predictor.place(networks.load("release", model="landmark_net"))
     cascade = jax.tree.map(jnp.asarray, dlib_host.Predictor().model)
@@ -84,5 +90,5 @@ def _scene(key):
     return problem.Problem(face * mask, mask, target), model, cascade, place
 
 
-def _length(rows):
+def _length(rows: types.Latent) -> types.PerExample:
     return jnp.sqrt(jnp.sum(rows**2, axis=1))

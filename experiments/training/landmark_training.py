@@ -2,15 +2,14 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Float
 
-from experiments.training import stepping, training
+from experiments.training import keeping, stepping, training
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import data
 from inpaint_jax.models import landmark_net
@@ -35,65 +34,50 @@ class Settings:
 def run(
     this: training.Run,
     faces: data.Faces,
-    truth: np.ndarray,
+    truth: Float[np.ndarray, "count 68 2"],
     architecture: landmark_net.Architecture,
     settings: Settings,
     *,
-    judge: Callable[[dict[str, Any]], float] | None = None,
+    judge: keeping.Judge | None = None,
 ) -> networks.Pretrained:
     """Runs training from where the store stands to the last step.
 
     Args:
       this: where it leaves what it makes, and when.
       faces: what to learn from.
-      truth: their landmarks, `[count, 68, 2]`.
+      truth: their landmarks.
       architecture: of the net.
       settings: of the training.
-      judge: see `training.run`.
+      judge: see `training.Task`.
 
     Returns:
       The trained net.
     """
     optimizer = optax.adamw(settings.learning_rate, weight_decay=settings.weight_decay)
-    options = {"architecture": architecture, "optimizer": optimizer}
+    static = {"architecture": architecture, "optimizer": optimizer}
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
     mean = jnp.asarray(truth.mean(axis=0))
-    state = jax.jit(functools.partial(train_landmark_net.init, **options))(
-        key_init, mean
-    )
+    init = functools.partial(train_landmark_net.init, **static)
+    state = jax.jit(init)(key_init, mean)
     if settings.pretrained:
         start = networks.load(settings.pretrained, model="landmark_net")
         _check_same(start, architecture, settings)
         state = state._replace(variables=start.variables)
-    meta = {
-        "architecture": dataclasses.asdict(architecture),
-        "crop": settings.crop,
-        "settings": dataclasses.asdict(settings),
-        "pictures": faces.digest,
-    }
-    rows = stepping.rows(
-        faces.images, truth, batch_size=settings.batch_size, seed=settings.seed
-    )
-    state: Any = training.run(
-        key_steps,
-        this,
-        state,
-        rows,
-        meta=meta,
-        advance=jax.tree_util.Partial(
-            functools.partial(train_landmark_net.train_step, **options)
-        ),
+    step = functools.partial(train_landmark_net.train_step, **static)
+    task = training.Task(
+        meta=keeping.meta(architecture, settings, faces, crop=settings.crop),
+        advance=jax.tree_util.Partial(step),
         networks=lambda state: {"net": state.variables},
         judge=judge,
         name="landmark net",
         rates="--learning_rate",
     )
-    return networks.Pretrained(
-        architecture=architecture,
-        crop=settings.crop,
-        variables=state.variables,
-        source={"path": str(this.run_dir), "step": int(state.step)},
+    rows = stepping.rows(
+        faces.images, truth, batch_size=settings.batch_size, seed=settings.seed
     )
+    state = training.run(key_steps, this, task, state, rows)
+    source = {"path": str(this.run_dir), "step": int(state.step)}
+    return networks.Pretrained(architecture, settings.crop, state.variables, source)
 
 
 def _check_same(

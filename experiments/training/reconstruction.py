@@ -1,13 +1,15 @@
 """How well a generator can draw real faces that nothing is missing from."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Array, Float, UInt8
 
 from experiments.common import statistics
+from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import framing, pixels
@@ -20,11 +22,13 @@ _BATCH, _SHOWN = 20, 8
 # The bootstrap of fewer faces gives intervals that are much too narrow.
 _LEAST = 20
 
+Faces = UInt8[np.ndarray, "count height width 3"]
+
 
 def score(
     key: jax.Array,
     model: weights.Model,
-    images: UInt8[np.ndarray, "count height width 3"],
+    images: Faces,
     *,
     restarts: int = 2,
     iterations: int = 300,
@@ -57,10 +61,41 @@ def score(
             f"redrawn; give at least {least}, or 0."
         )
     predictor = dlib_host.Predictor()
+    redrawn = _redrawn(key, model, images, restarts=restarts, iterations=iterations)
+    real, found = pixels.from_bytes(images), pixels.from_bytes(redrawn)
+    box = framing.aligned_box(crop=model.crop, size=model.architecture.image_size)
+    points, truth = (_points(predictor, x, box) for x in (redrawn, images))
+    return {
+        "psnr": _mean(metrics.psnr(found, real)),
+        "ssim": _mean(metrics.ssim(found, real)),
+        "nme": _mean(metrics.nme(points, truth)),
+        "faces": len(images),
+        "restarts": restarts,
+        "iterations": iterations,
+        "pairs": np.stack([images[:_SHOWN], redrawn[:_SHOWN]], axis=1),
+    }
+
+
+def _points(
+    predictor: dlib_host.Predictor, faces: Faces, box: Sequence[float]
+) -> Float[Array, "count 68 2"]:
+    boxes = np.tile(np.asarray(box, np.int32), (len(faces), 1))
+    return jnp.asarray(predictor.predict(np.asarray(faces), boxes)[0])
+
+
+def _redrawn(
+    key: jax.Array,
+    model: weights.Model,
+    images: Faces,
+    *,
+    restarts: int,
+    iterations: int,
+) -> Faces:
+    z_dim = model.architecture.z_dim
 
     @jax.jit
-    def redraw(key, image):
-        z = train_gan.sample_z(key, restarts * len(image), model.architecture.z_dim)
+    def redraw(key: jax.Array, image: types.Image) -> types.ImageBytes:
+        z = train_gan.sample_z(key, restarts * len(image), z_dim)
         z = z.reshape(restarts, len(image), -1)
         if model.encoder is not None:
             z = z.at[0].set(model.encode(image, jnp.ones_like(image[..., :1])))
@@ -75,35 +110,19 @@ def score(
         best = best.reshape(restarts, len(image), -1)
         return pixels.to_bytes(model.generate(best[chosen, jnp.arange(len(image))]))
 
-    redrawn = np.concatenate(
+    return np.concatenate(
         [
             np.asarray(redraw(jax.random.fold_in(key, i), pixels.from_bytes(part)))
             for i, part in enumerate(_blocks(images))
         ]
     )
-    real, found = pixels.from_bytes(images), pixels.from_bytes(redrawn)
-    box = framing.aligned_box(crop=model.crop, size=model.architecture.image_size)
-    boxes = np.tile(np.asarray(box, np.int32), (len(images), 1))
-    points, truth = (
-        jnp.asarray(predictor.predict(faces, boxes)[0])
-        for faces in (redrawn, np.asarray(images))
-    )
-    return {
-        "psnr": _mean(metrics.psnr(found, real)),
-        "ssim": _mean(metrics.ssim(found, real)),
-        "nme": _mean(metrics.nme(points, truth)),
-        "faces": len(images),
-        "restarts": restarts,
-        "iterations": iterations,
-        "pairs": np.stack([images[:_SHOWN], redrawn[:_SHOWN]], axis=1),
-    }
 
 
-def _blocks(images):
+def _blocks(images: Faces) -> list[UInt8[Array, "batch height width 3"]]:
     return [jnp.asarray(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
 
 
-def _mean(scores):
+def _mean(scores: types.PerExample) -> dict[str, float]:
     rng = np.random.default_rng(0)
     found = statistics.interval(np.asarray(scores, np.float64), rng)
     return {"value": found["mean"], "low": found["low"], "high": found["high"]}

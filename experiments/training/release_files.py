@@ -104,7 +104,12 @@ def read_labels(
     )
 
 
-def _of(path, part, names, points):
+def _of(
+    path: str,
+    part: data.Faces,
+    names: list[str],
+    points: Float[np.ndarray, "labelled 68 2"],
+) -> Points:
     place = {name: i for i, name in enumerate(names)}
     missing = [name for name in part.names if name not in place]
     if missing or points.shape != (len(names), 68, 2):

@@ -4,150 +4,30 @@ None of it needs dlib, and each network is chosen among its checkpoints by its s
 the validation faces.
 """
 
-import contextlib
 import dataclasses
 import functools
-import pathlib
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import jax
 
 from experiments.common import options
-from experiments.common.options import option
 from experiments.training import (
+    completer_recipe,
     completer_training,
     encoder_training,
+    gan_recipe,
     gan_training,
     landmark_check,
     landmark_training,
     release_files,
     release_scores,
-    training,
 )
+from experiments.training.release_job import Done, Job
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import checkpoints, data
+from inpaint_jax.io import checkpoints
 from inpaint_jax.models import context_encoder, dcgan, face_completion, landmark_net
 from inpaint_jax.pretrained import landmark_predictor, networks, weights
-
-_ENDLESS = 1_000_000_000
-# Checkpoints of one network.
-_CHECKPOINTS = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Wanted:
-    """What decides the networks that come out."""
-
-    data: str = option("", "Faces to learn from, see experiments.train.")
-    minutes: float = option(
-        10.0,
-        "Minutes for all networks, compilation and writing included.",
-        least=0.01,
-    )
-    image_size: int = option(64, "Height and width in pixels: 64 or 128.")
-    crop: int = option(128, "Side of the crop in CelebA pixels.", least=16, most=178)
-    width: float = option(
-        1.0,
-        "Of all networks, as a share of the release's numbers of channels.",
-        least=1e-3,
-        most=4.0,
-    )
-    batch_size: int = option(256, "Images a step.", least=16)
-    seed: int = option(0, "Of everything.", least=0, most=2**32 - 1)
-    precision: Literal["auto", "float32", "bfloat16"] = option(
-        "auto",
-        "In which type the convolutions of G, D and E multiply; auto: bfloat16 on "
-        "accelerators.",
-    )
-    recipe: gan_training.Recipe = gan_training.Recipe()
-
-    def __post_init__(self):
-        """Refuses a size of which there are no networks.
-
-        Raises:
-          InputError: so it is.
-        """
-        try:
-            dcgan.Architecture(image_size=self.image_size)
-        except ValueError as error:
-            raise InputError(f"--{error}.") from error
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What the settings of all networks' trainings share."""
-        return {"data": self.data, "seed": self.seed, "batch_size": self.batch_size}
-
-    def features(self, count: int) -> int:
-        """Returns a number of channels, made wider or narrower."""
-        return max(2, round(self.width * count))
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What each network's training needs; `seconds` is that network's time."""
-
-    wanted: Wanted
-    faces: data.Faces
-    validation: data.Faces
-    landmarks: release_files.Landmarks
-    run_dir: pathlib.Path
-    output_dir: pathlib.Path
-    provenance: dict[str, Any]
-    began: float = 0.0
-    seconds: float = 0.0
-
-    @contextlib.contextmanager
-    def run(self, name: str) -> Iterator[training.Run]:
-        """Opens the run of one network, which goes on until its time is over."""
-        schedule = training.Schedule(
-            steps=_ENDLESS,
-            log_every=50,
-            save_every=_ENDLESS,
-            show_every=_ENDLESS,
-            seconds=self.seconds,
-            save_seconds=self.seconds / _CHECKPOINTS,
-        )
-        folder = self.folder(name)
-        with checkpoints.opened(folder) as store:
-            yield training.Run(store, folder, schedule, began=self.began)
-
-    def folder(self, name: str) -> pathlib.Path:
-        """Folder of one network's checkpoints."""
-        return self.run_dir / name
-
-    def best(self, name: str) -> pathlib.Path:
-        """Folder of one network's best checkpoint.
-
-        Raises:
-          InputError: it was not trained yet.
-        """
-        folder = self.folder(name) / "best"
-        if not checkpoints.is_run(folder):
-            raise InputError(
-                f"--only: {name} is missing in {self.run_dir}; train it first."
-            )
-        return folder
-
-    def about(self, settings: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
-        """Provenance of one network."""
-        step, meta = checkpoints.read_meta(path)
-        return {
-            **self.provenance,
-            "settings": settings,
-            "steps": step,
-            "images_seen": step * self.wanted.batch_size,
-            "seconds": round(meta["seconds"], 1),
-            "validation_score": meta.get("score"),
-        }
-
-
-class Done(NamedTuple):
-    """A trained network: its folder in the release, None if it is no part of it."""
-
-    folder: str | None
-    export: Callable[[str], None]
-    about: dict[str, Any]
 
 
 def _generator(job: Job) -> Done:
@@ -159,7 +39,7 @@ def _generator(job: Job) -> Done:
         kernel_size=5,
         discriminator_norm="none",
     )
-    settings = gan_training.Settings(
+    settings = gan_recipe.Settings(
         **wanted.settings,
         crop=wanted.crop,
         generator_rate=4e-4,
@@ -193,7 +73,7 @@ def _encoder(job: Job) -> Done:
     return _model(job, "encoder", options.stored(settings))
 
 
-def _model(job, name, settings):
+def _model(job: Job, name: str, settings: dict[str, Any]) -> Done:
     best = job.best(name)
     about = job.about(settings, best)
     model = weights.load(best)
@@ -202,7 +82,7 @@ def _model(job, name, settings):
     return Done("dcgan", export, about)
 
 
-def _generators_provenance(job, name):
+def _generators_provenance(job: Job, name: str) -> dict[str, Any]:
     if name == "generator":
         return {}
     stored = release_files.read(job.output_dir).get("networks", {})
@@ -248,17 +128,17 @@ def _feed_forward(
     job: Job,
     name: str,
     architecture: networks.Architecture,
-    recipe: completer_training.Recipe | None = None,
+    recipe: completer_recipe.Recipe | None = None,
 ) -> Done:
     wanted = job.wanted
-    settings = completer_training.Settings(
+    settings = completer_recipe.Settings(
         **wanted.settings,
         crop=wanted.crop,
         generator_rate=1e-3,
         discriminator_rate=1e-4,
         beta1=0.5,
         pretrained="",
-        recipe=recipe or completer_training.Recipe(),
+        recipe=recipe or completer_recipe.Recipe(),
     )
     with job.run(name) as run:
         what = (run, job.faces, architecture, settings)
@@ -287,7 +167,7 @@ def _ce(job: Job) -> Done:
     architecture = context_encoder.Architecture(
         image_size=wanted.image_size, features=wanted.features(40)
     )
-    recipe = completer_training.Recipe(
+    recipe = completer_recipe.Recipe(
         lambda_global=0.0001, critic_features=wanted.features(32)
     )
     return _feed_forward(job, "ce", architecture, recipe)
@@ -303,7 +183,7 @@ def _gfc(job: Job) -> Done:
     parser = job.folder("parser")
     if not checkpoints.is_run(parser):
         raise InputError(f"--only: parser is missing in {job.run_dir}; train it first.")
-    recipe = completer_training.Recipe(
+    recipe = completer_recipe.Recipe(
         overlap=0,
         lambda_global=0.0001,
         lambda_local=0.0001,

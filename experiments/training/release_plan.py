@@ -15,7 +15,7 @@ import jax
 
 from experiments.common import options, reporting
 from experiments.training import release_files, release_networks
-from experiments.training.release_networks import Job, Wanted
+from experiments.training.release_job import Job, Wanted
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import data
 
@@ -69,19 +69,12 @@ def run(
     # What another process trains beside this one takes none of its time.
     spent = sum(finished[name]["seconds"] for name in only if name in finished)
     ends = began + 60.0 * wanted.minutes - spent
-    job = Job(
-        wanted,
-        faces,
-        validation,
-        landmarks,
-        run_dir,
-        output_dir,
-        {
-            "command": command,
-            "images": len(faces.images),
-            "environment": reporting.environment(),
-        },
-    )
+    about = {
+        "command": command,
+        "images": len(faces.images),
+        "environment": reporting.environment(),
+    }
+    job = Job(wanted, faces, validation, landmarks, run_dir, output_dir, about)
     missing = [name for name in SHARES if name in only and name not in finished]
     for place, name in enumerate(missing):
         start = began if place == 0 else now()
@@ -89,15 +82,22 @@ def run(
         # Getting here counts, and so does what was spent on an interrupted network.
         this = dataclasses.replace(job, began=start, seconds=seconds + now() - start)
         print(f"{name}: {this.seconds:.0f} of {ends - now():.0f} s", flush=True)
-        done = release_networks.NETWORKS[name](this)
-        if done.folder:
-            release_files.add(output_dir, done.folder, done.export)
-        # All of it, and not only what training took: the next network begins now.
-        about = {**done.about, "seconds": round(now() - start, 1)}
-        release_files.describe(output_dir, name, about, options=options.stored(wanted))
-        release_files.write_logs(output_dir, run_dir)
-        print(f"{name}: written to {output_dir}", flush=True)
+        _train(this, name)
     print(f"done: {', '.join(release_files.read(output_dir).get('networks', {}))}")
+
+
+def _train(this: Job, name: str) -> None:
+    """Trains one network and writes it."""
+    output_dir = this.output_dir
+    done = release_networks.NETWORKS[name](this)
+    if done.folder:
+        release_files.add(output_dir, done.folder, done.export)
+    # All of it, and not only what training took: the next network begins now.
+    about = {**done.about, "seconds": round(now() - this.began, 1)}
+    stored = options.stored(this.wanted)
+    release_files.describe(output_dir, name, about, options=stored)
+    release_files.write_logs(output_dir, this.run_dir)
+    print(f"{name}: written to {output_dir}", flush=True)
 
 
 def seconds_of_the_first(missing: list[str], left: float) -> float:

@@ -6,9 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 
-from inpaint_jax import losses
+from experiments.training import completer_training, gan_training, keeping
+from inpaint_jax import losses, types
 from inpaint_jax.evaluation import distribution
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import data
@@ -20,13 +21,10 @@ from inpaint_jax.training import train_gan
 _BATCH = 100
 _MASKS = ("centre", "left", "right", "random80")
 
-Score = Callable[[dict[str, Any]], float]
-"""Networks -> score, the lower the better."""
-
 
 def of_samples(
     faces: data.Faces, *, z_dim: int, predictor: networks.Pretrained
-) -> Callable[[Callable[..., Any], dict[str, Any]], float]:
+) -> gan_training.Judge:
     """Scores G by the Frechet distance of what a landmark net sees in its samples.
 
     Args:
@@ -37,26 +35,32 @@ def of_samples(
     side = predictor.architecture.image_size
 
     @jax.jit
-    def see(images):
+    def see(
+        images: UInt8[Array, "batch height width 3"],
+    ) -> Float[Array, "batch dimensions"]:
         image = pixels.from_bytes(images)
         shape = (len(image), side, side, 3)
         resized = jax.image.resize(image, shape, "linear")
         return landmark_predictor.features(predictor, resized)
 
-    def embed(images):
+    def embed(
+        images: UInt8[np.ndarray, "count height width 3"],
+    ) -> Float[np.ndarray, "count dimensions"]:
         return np.concatenate([np.asarray(see(block)) for block in _blocks(images)])
 
     real = embed(faces.images)
     z = train_gan.sample_z(jax.random.key(0), len(real), z_dim)
 
-    def score(draw, networks):
+    def score(draw: gan_training.Draw, networks: keeping.Networks) -> float:
         samples = [np.asarray(draw(networks["generator"], part)) for part in _blocks(z)]
         return distribution.frechet(embed(np.concatenate(samples)), real)
 
     return score
 
 
-def of_guesses(faces: data.Faces, model: weights.Model, *, window: int = 21) -> Score:
+def of_guesses(
+    faces: data.Faces, model: weights.Model, *, window: int = 21
+) -> keeping.Judge:
     """Scores the damaged faces' encoder by what it is trained to make small.
 
     Args:
@@ -67,7 +71,11 @@ def of_guesses(faces: data.Faces, model: weights.Model, *, window: int = 21) -> 
     image, mask = _damaged(faces)
 
     @jax.jit
-    def error(networks, image, mask):
+    def error(
+        networks: tuple[types.Variables, types.Generate],
+        image: types.Image,
+        mask: types.Mask,
+    ) -> types.PerExample:
         # G comes as an argument: XLA would fold the constants of a program for long.
         variables, generate = networks
         z: Any = model.architecture.encoder().apply(variables, image, mask, train=False)
@@ -76,7 +84,7 @@ def of_guesses(faces: data.Faces, model: weights.Model, *, window: int = 21) -> 
         whole = jnp.mean(jnp.abs(generated - image), axis=(1, 2, 3))
         return whole + losses.image.context(generated, image, around, normalised=True)
 
-    def score(networks):
+    def score(networks: keeping.Networks) -> float:
         return _mean(error, (networks["encoder"], model.generate), image, mask)
 
     return score
@@ -86,14 +94,20 @@ def of_landmarks(
     faces: data.Faces,
     landmarks: Float[np.ndarray, "count points 2"],
     architecture: landmark_net.Architecture,
-) -> Score:
+) -> keeping.Judge:
     """Scores a landmark net by its error over the distance between the eyes."""
     image, mask = _damaged(faces)
     truth = jnp.tile(jnp.asarray(landmarks), (len(_MASKS), 1, 1))
     unit = annotation.eye_distance(truth)
 
     @jax.jit
-    def error(variables, image, mask, truth, unit):
+    def error(
+        variables: types.Variables,
+        image: types.Image,
+        mask: types.Mask,
+        truth: Float[Array, "batch points 2"],
+        unit: types.PerExample,
+    ) -> types.PerExample:
         points, _ = architecture.network().apply(variables, image, mask, train=False)  # pyright: ignore[reportGeneralTypeIssues]
         distance = jnp.linalg.norm(points - truth, axis=-1)
         return jnp.mean(distance, axis=1) / unit
@@ -103,12 +117,14 @@ def of_landmarks(
 
 def of_completion(
     faces: data.Faces,
-) -> Callable[[networks.Pretrained], float]:
+) -> completer_training.Judge:
     """Scores CE and GFC by the PSNR of the holes, negative."""
     image, mask = _damaged(faces)
 
     @jax.jit
-    def negative_psnr(apply, image, mask):
+    def negative_psnr(
+        apply: jax.tree_util.Partial, image: types.Image, mask: types.Mask
+    ) -> types.PerExample:
         hole = 1.0 - mask
         error = jnp.sum(hole * (apply(image, mask) - image) ** 2, axis=(1, 2, 3))
         error = error / (3.0 * jnp.sum(hole, axis=(1, 2, 3)))
@@ -118,7 +134,7 @@ def of_completion(
 
 
 def _damaged(
-    faces,
+    faces: data.Faces,
 ) -> tuple[Float[Array, "count height width 3"], Float[Array, "count height width 1"]]:
     """All faces under each of the thesis's masks in turn."""
     image = jnp.asarray(pixels.from_bytes(faces.images))
@@ -132,10 +148,12 @@ def _damaged(
     return jnp.tile(image, (len(_MASKS), 1, 1, 1)), jnp.concatenate(drawn)
 
 
-def _mean(function, variables, *arrays):
+def _mean(
+    function: Callable[..., types.PerExample], variables: Any, *arrays: jax.Array
+) -> float:
     parts = zip(*(_blocks(array) for array in arrays), strict=True)
     return float(np.mean(np.concatenate([function(variables, *p) for p in parts])))
 
 
-def _blocks(array):
+def _blocks(array: Any) -> list[Any]:
     return [array[i : i + _BATCH] for i in range(0, len(array), _BATCH)]

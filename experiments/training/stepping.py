@@ -45,7 +45,7 @@ class Rows:
     seed: int
     on_device: bool
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuses what cannot be shared out.
 
         Raises:
@@ -89,7 +89,9 @@ def fits_on_device(*arrays: np.ndarray) -> bool:
 class Program:
     """Compiled steps of one training; see `run`."""
 
-    def __init__(self, key: jax.Array, advance: Advance, rows: Rows, *, longest: int):
+    def __init__(
+        self, key: jax.Array, advance: Advance, rows: Rows, *, longest: int
+    ) -> None:
         """Lays the arrays out on the devices.
 
         Args:
@@ -152,7 +154,7 @@ def _many(
 ) -> tuple[Any, Any]:
     """Takes `count` steps; batches are `[batch, longest, ...]`, or row numbers."""
 
-    def step(i, state):
+    def step(i: jax.Array, state: Any) -> tuple[Any, Any]:
         # The batch is the first axis, as that is what devices share.
         batch = tuple(b[:, i] for b in batches)
         if arrays:
@@ -160,7 +162,7 @@ def _many(
         key_step = jax.random.fold_in(key, first + i + 1)
         return advance(key_step, state, *batch, progress[i])
 
-    def body(i, carry):
+    def body(i: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
         state, infos = carry
         state, info = step(i, state)
         told = jax.tree.map(lambda all, x: all.at[i].set(jnp.mean(x)), infos, info)

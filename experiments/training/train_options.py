@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 from experiments.common.options import option
-from experiments.training import completer_training, training
+from experiments.training import completer_recipe, training
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import networks
@@ -18,7 +18,7 @@ class Run:
         "gan",
         "gan: generator and discriminator; encoder: where a search in --checkpoint's "
         "generator starts; ce, gfc: completion in one pass; parser: of faces, for gfc.",
-        of=("gan", "encoder", *completer_training.MODELS),
+        of=("gan", "encoder", *completer_recipe.MODELS),
     )
     data: str | None = option(
         None,

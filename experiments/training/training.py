@@ -2,20 +2,17 @@
 
 import dataclasses
 import os
-import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from experiments.common import progress, reporting
-from experiments.training import divergence, stepping
+from experiments.common import reporting
+from experiments.training import keeping, run_log, stepping
 from inpaint_jax import runtime
-from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, data, files
 
 _SECONDS_A_CALL = 5.0
@@ -51,6 +48,19 @@ class Schedule:
             share = max(share, seconds / self.seconds)
         return min(share, 1.0)
 
+    def saves(self, step: int, since: float, *, last: bool) -> bool:
+        """Tells whether a checkpoint is due, `since` seconds after the one before."""
+        return self._due(self.save_every, step, since) or last
+
+    def shows(self, step: int, since: float, *, last: bool) -> bool:
+        """Tells the same of a call of `show`."""
+        return self._due(self.show_every, step, since) or last
+
+    def _due(self, every: int, step: int, since: float) -> bool:
+        if self.save_seconds is not None:
+            return since >= self.save_seconds
+        return step % every == 0
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -71,18 +81,28 @@ class Run:
     accepted: Callable[[], None] | None = None
 
 
-class Resumed(NamedTuple):
-    """Where a run stands.
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is trained, whatever it is.
 
     Attributes:
-      first: number of steps taken.
-      state: after them.
-      spent: seconds that they took.
+      meta: stored with every checkpoint, see `keeping.resume`.
+      advance: one step, not compiled.
+      networks: state -> {name: variables}, what is stored to be used.
+      show: called with (step, state) now and then.
+      judge: scores the networks at each checkpoint. The best of them is kept beside
+        the run, in `best`, as a run of its own.
+      name: of what is trained, as the lines call it that are printed.
+      rates: flags to lower if it diverges.
     """
 
-    first: int
-    state: Any
-    spent: float
+    meta: dict[str, Any]
+    advance: stepping.Advance
+    networks: Callable[[Any], keeping.Networks]
+    show: Callable[[int, Any], None] | None = None
+    judge: keeping.Judge | None = None
+    name: str = "training"
+    rates: str = "--generator_rate or --discriminator_rate"
 
 
 def load(
@@ -114,66 +134,15 @@ def load(
     return faces
 
 
-def resume(
-    store: checkpoints.Store, state: Any, *, meta: dict[str, Any], steps: int
-) -> Resumed:
-    """Takes a run up where its last checkpoint stands.
-
-    Args:
-      store: open checkpoints of the run.
-      state: as a new run would start.
-      meta: {group: {name: value}}, the settings of this run, each of which the
-        checkpoint must share; and "pictures", the digest of what it learns from, with
-        which these may have moved to another place.
-      steps: where the run is to end.
-
-    Raises:
-      InputError: the run was started with other flags, or has gone further.
-    """
-    resumed = store.latest(state)
-    if resumed is None:
-        return Resumed(0, state, 0.0)
-    first, state, found = resumed
-    _check_same(found, meta)
-    if first > steps:
-        raise InputError(
-            f"--steps={steps}: the run in --run_dir has taken {first}; give at least "
-            "as many."
-        )
-    print(f"resuming after step {first}")
-    spent = float(found.get("seconds", 0.0))
-    return Resumed(first, jax.tree.map(jnp.asarray, state), spent)
-
-
-def run(
-    key: jax.Array,
-    this: Run,
-    state: Any,
-    rows: stepping.Rows,
-    *,
-    meta: dict[str, Any],
-    advance: stepping.Advance,
-    networks: Callable[[Any], dict[str, Any]],
-    show: Callable[[int, Any], None] | None = None,
-    judge: Callable[[dict[str, Any]], float] | None = None,
-    name: str = "training",
-    rates: str = "--generator_rate or --discriminator_rate",
-) -> Any:
+def run(key: jax.Array, this: Run, task: Task, state: Any, rows: stepping.Rows) -> Any:
     """Trains from where the store stands to the last step, or as long as time allows.
 
     Args:
       key: step n uses `fold_in(key, n)`, however often the run was interrupted.
       this: where it leaves what it makes, and when.
+      task: what is trained.
       state: as a new run starts.
       rows: what to learn from.
-      meta: stored with every checkpoint, see `resume`.
-      advance: one step, not compiled.
-      networks: state -> {name: variables}, what is stored to be used.
-      show: called with (step, state) now and then.
-      judge: networks -> score, the lower the better; called at each checkpoint. The
-        best of them is kept beside the run, in `best`, as a run of its own.
-      name: of what is trained, as the lines call it that are printed.
-      rates: flags to lower if it diverges.
 
     Returns:
       The last state.
@@ -182,74 +151,112 @@ def run(
       InputError: the run was started with other flags, or has gone further; or a
         metric or a weight ran away, see `divergence.check`.
     """
-    store, run_dir, schedule = this.store, this.run_dir, this.schedule
-    start = resume(store, state, meta=meta, steps=schedule.steps)
+    schedule = this.schedule
+    start = keeping.resume(this.store, state, meta=task.meta, steps=schedule.steps)
     began = (time.monotonic() if this.began is None else this.began) - start.spent
     if this.accepted is not None:
         this.accepted()
-    log = reporting.JsonLines(
-        os.path.join(run_dir, "metrics.jsonl"), resume_after=start.first
+    log = run_log.RunLog(
+        task.name, this.run_dir, resume_after=start.first, rates=task.rates
     )
-    tells = progress.Progress(name)
     everywhere, _ = runtime.data_parallel()
-    state = jax.device_put(start.state, everywhere)
-    program = stepping.Program(key, advance, rows, longest=schedule.log_every)
+    start = start._replace(state=jax.device_put(start.state, everywhere))
+    if schedule.progress(start.first, start.spent) >= 1.0:
+        log.end(start.first)
+        return start.state
+    log.begin()
+    program = stepping.Program(key, task.advance, rows, longest=schedule.log_every)
+    calls = _calls(program, rows, schedule, start, began=began)
+    return _followed(calls, this, task, log, start, began=began)
+
+
+class _Call(NamedTuple):
+    """Some steps that were taken at once.
+
+    Attributes:
+      step: how many were taken in all.
+      state: after them; the next call uses its memory again.
+      told: metrics of these.
+      waited: seconds without data.
+      done: how much of the training is over.
+    """
+
+    step: int
+    state: Any
+    told: run_log.Told
+    waited: float
+    done: float
+
+
+def _calls(
+    program: stepping.Program,
+    rows: stepping.Rows,
+    schedule: Schedule,
+    start: keeping.Resumed,
+    *,
+    began: float,
+) -> Iterator[_Call]:
+    """Takes steps until the training is over, at least one."""
     batches = data.prefetch(rows.batches(start.first), depth=schedule.log_every)
-    step, waited, saved, rate = start.first, 0.0, time.monotonic(), 0.0
-    since: list[dict[str, np.ndarray]] = []
-    lines: list[dict[str, float]] = []
-    last = schedule.progress(step, start.spent) >= 1.0
-    if not last:
-        tells.say("compiling")
-    while not last:
+    step, state, done, rate = start.first, start.state, 0.0, 0.0
+    while done < 1.0:
         asked = time.monotonic()
         count = _steps_of_a_call(step, schedule, rate)
         taken = [next(batches) for _ in range(count)]
         gathered = time.monotonic()
-        waited += gathered - asked
-        seconds = gathered - began
-        over = [schedule.progress(step + i, seconds) for i in range(count)]
+        over = [schedule.progress(step + i, gathered - began) for i in range(count)]
         state, told = program.run(state, step, taken, over)
-        since.append(told)
-        rate = count / (time.monotonic() - asked)
-        for i in range(count):
-            values = {n: float(v[i]) for n, v in told.items()}
-            divergence.check(values, step + i + 1, earlier=lines, rates=rates)
-        step += count
         now = time.monotonic()
+        step, rate = step + count, count / (now - asked)
         done = schedule.progress(step, now - began)
-        last = done >= 1.0
-        by_time = schedule.save_seconds
-        due = last or (by_time is not None and now - saved >= by_time)
-        saves = due or (by_time is None and step % schedule.save_every == 0)
-        shows = due or (by_time is None and step % schedule.show_every == 0)
+        yield _Call(step, state, told, gathered - asked, done)
+
+
+def _followed(
+    calls: Iterator[_Call],
+    this: Run,
+    task: Task,
+    log: run_log.RunLog,
+    start: keeping.Resumed,
+    *,
+    began: float,
+) -> Any:
+    """Logs, shows and saves what the calls make; returns the last state."""
+    schedule = this.schedule
+    step, state, waited, saved = start.first, start.state, 0.0, time.monotonic()
+    for call in calls:
+        log.note(call.told, step)
+        step, state, waited = call.step, call.state, waited + call.waited
+        now, last = time.monotonic(), call.done >= 1.0
+        saves = schedule.saves(step, now - saved, last=last)
         # Also at a checkpoint: who goes on from there knows only what comes then.
         if saves or step % schedule.log_every == 0:
-            values = {n: float(np.mean(v)) for n, v in _joined(since).items()}
-            since = []
-            lines.append(values)
-            # What of that time the device stood still because no data was there.
             share = waited / max(now - began - start.spent, 1e-9)
-            spent = round(now - began, 1)
-            log.append(step=step, seconds=spent, **values, data_share=share)
-            tells.update(step, done, values, last=last)
-        if show is not None and shows:
-            show(step, state)
+            log.write(step, call.done, seconds=now - began, data_share=share)
+        if task.show is not None and schedule.shows(step, now - saved, last=last):
+            task.show(step, state)
         if saves:
             saved = time.monotonic()
-            model = networks(state)
-            _check_weights(model, step, rates)
-            kept = {**meta, "seconds": saved - began}
-            store.save(step, state=state, model=model, meta=kept)
-            if judge is not None:
-                score = judge(model)
-                log.append(step=step, score=score)
-                _keep_if_best(run_dir, step, state, model, {**kept, "score": score})
-    _tell_the_end(tells, run_dir, step)
+            _save(this, task, log, step, state, seconds=saved - began)
+    log.end(step)
     return state
 
 
-def _steps_of_a_call(step, schedule, rate):
+def _save(
+    this: Run, task: Task, log: run_log.RunLog, step: int, state: Any, *, seconds: float
+) -> None:
+    networks = task.networks(state)
+    keeping.check_weights(networks, step, rates=task.rates)
+    meta = {**task.meta, "seconds": seconds}
+    this.store.save(step, state=state, model=networks, meta=meta)
+    if task.judge is not None:
+        score = task.judge(networks)
+        log.score(step, score)
+        scored = {**meta, "score": score}
+        keeping.keep_if_best(this.run_dir, step, state, networks, meta=scored)
+
+
+def _steps_of_a_call(step: int, schedule: Schedule, rate: float) -> int:
     """As many as fit into a few seconds, and no further than what is to be done next.
 
     The result does not depend on it; but who is given minutes must look at the clock.
@@ -261,21 +268,6 @@ def _steps_of_a_call(step, schedule, rate):
     return max(1, min(nearest, int(_SECONDS_A_CALL * rate)))
 
 
-def _joined(told):
-    return {name: np.concatenate([each[name] for each in told]) for name in told[0]}
-
-
-def _tell_the_end(tells, run_dir, step):
-    tells.say(f"done after step {step:,}; its checkpoints are in {run_dir}")
-    best = pathlib.Path(run_dir) / "best"
-    if checkpoints.is_run(best):
-        at, meta = checkpoints.read_meta(best)
-        tells.say(f"the best is step {at:,} with {meta['score']:.4g}, in {best}")
-    sheets = sorted((pathlib.Path(run_dir) / "samples").glob("step_*.png"))
-    if sheets:
-        tells.say(f"its last sheet of pictures is {sheets[-1]}")
-
-
 def write_samples(
     run_dir: str | os.PathLike[str],
     step: int,
@@ -284,38 +276,3 @@ def write_samples(
     """Writes a sheet of pictures that shows where training stands after a step."""
     folder = files.make_directory(os.path.join(run_dir, "samples"))
     files.write_picture(folder / f"step_{step:07d}.png", reporting.sheet(rows))
-
-
-def _keep_if_best(run_dir, step, state, model, meta):
-    folder = os.path.join(run_dir, "best")
-    with checkpoints.opened(folder, keep=1) as store:
-        before = store.meta()
-        if before is None or meta["score"] < before["score"]:
-            store.save(step, state=state, model=model, meta=meta)
-
-
-def _check_weights(networks, step, rates):
-    for name, variables in networks.items():
-        largest = [float(jnp.abs(x).max()) for x in jax.tree.leaves(variables)]
-        value = float(np.max(largest, initial=0.0))
-        divergence.check({f"a weight of the {name}": value}, step, rates=rates)
-
-
-def _check_same(found, meta):
-    same = "pictures" in meta and found.get("pictures") == meta["pictures"]
-    if "pictures" in meta and not same:
-        raise InputError(
-            f"--data={meta['settings']['data']}: holds other pictures than those that "
-            "the run in --run_dir learns from; give the same or another folder."
-        )
-    for group, settings in meta.items():
-        if not isinstance(settings, dict):
-            continue
-        for name, value in settings.items():
-            before = found.get(group, {}).get(name)
-            moved = name == "data" and same
-            if before != value and not moved:
-                raise InputError(
-                    f"--{name}={value}: the run in --run_dir has {before}; give the "
-                    "same value or another folder."
-                )

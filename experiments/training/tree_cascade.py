@@ -5,7 +5,9 @@ import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from experiments.common import options, reporting
 from experiments.common.fields import About
@@ -100,7 +102,9 @@ def _damage_names(given: tuple[str, ...]) -> list[str]:
     return [masks.named(name)[0] for name in given]
 
 
-def _read(source, crop, size, landmark_model):
+def _read(
+    source: str, crop: int, size: int, landmark_model: str | None
+) -> labelled_faces.LabelledFaces:
     kind, _, path = source.partition(":")
     if kind == "xml":
         return labelled_faces.read_xml(path)
@@ -118,7 +122,9 @@ def _read(source, crop, size, landmark_model):
     )
 
 
-def _damaged(faces, name, seed):
+def _damaged(
+    faces: labelled_faces.LabelledFaces, name: str, seed: int
+) -> labelled_faces.LabelledFaces:
     # Pictures may differ in size, so each mask is made for itself.
     make = masks.named(name)[1]
     key = jax.random.key(seed)
@@ -129,11 +135,13 @@ def _damaged(faces, name, seed):
     return labelled_faces.mask_faces(faces, holes)
 
 
-def _mean_error(pixels_off, faces):
+def _mean_error(
+    pixels_off: Float[np.ndarray, " faces"], faces: labelled_faces.LabelledFaces
+) -> float:
     if faces.landmarks.shape[1] != dlib_host.POINTS:
         raise InputError(
             f"the faces have {faces.landmarks.shape[1]} points; errors are over the "
             f"distance between the eyes, which takes {dlib_host.POINTS}."
         )
-    eyes = annotation.eye_distance(faces.landmarks.astype(np.float32))
+    eyes = annotation.eye_distance(jnp.asarray(faces.landmarks, jnp.float32))
     return float(np.mean(pixels_off / np.asarray(eyes)))

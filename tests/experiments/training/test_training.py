@@ -68,16 +68,14 @@ def run(
     of_run = {n: options.pop(n) for n in ("began", "accepted") if n in options}
     schedule = training.Schedule(steps, **every)
     with checkpoints.opened(folder) as store:
-        return training.run(
-            KEY,
-            training.Run(store, folder, schedule, **of_run),
-            start(),
-            rows,
+        task = training.Task(
             meta=meta,
             advance=jax.tree_util.Partial(advance),
             networks=lambda state: {"net": {"sum": state.sum}},
             **options,
         )
+        this = training.Run(store, folder, schedule, **of_run)
+        return training.run(KEY, this, task, start(), rows)
 
 
 def logged(folder):

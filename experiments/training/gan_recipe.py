@@ -1,0 +1,157 @@
+"""How G, D and E are trained: the flags, and what they build."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import optax
+
+from experiments.common.options import option
+from inpaint_jax.errors import InputError
+from inpaint_jax.images import augmentation
+from inpaint_jax.models import dcgan
+from inpaint_jax.pretrained import weights
+from inpaint_jax.training import game, judging, redrawing, train_gan
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How G, D and E are trained; each field is a flag."""
+
+    adversarial_loss: str = option(
+        "cross_entropy",
+        "What G and D minimise; saturating is G's loss as eq. 13 is printed.",
+        of=("cross_entropy", "saturating", "relativistic"),
+    )
+    real_label: float = option(
+        0.9, "D's target for real images by cross entropy.", least=0.5, most=1.0
+    )
+    real_penalty: float = option(
+        0.0, "Weight of D's squared slope at real images, halved (R1).", least=0.0
+    )
+    fake_penalty: float = option(0.0, "The same at generated images (R2).", least=0.0)
+    penalty_every: int = option(
+        1, "In how many steps the penalties count once, that many times.", least=1
+    )
+    final_penalty: float = option(
+        1.0, "Share that the penalties fall to, by a cosine.", least=0.0, most=1.0
+    )
+    augment: tuple[str, ...] = option(
+        ("brightness", "translation"),
+        "How all images are changed before D sees them; empty: not at all.",
+        of=tuple(augmentation.CHANGES),
+    )
+    augment_probability: float = option(
+        1.0, "Of each change; where it adapts, the largest.", least=0.0, most=1.0
+    )
+    augment_target: float = option(
+        0.0,
+        "Mean sign of D's verdict on real images above which the probability of the "
+        "changes rises from 0, and below which it falls; 0: it does not adapt.",
+        least=0.0,
+        most=0.99,
+    )
+    beta2: float = option(0.999, "Adam's second decay.", least=0.0, most=0.999999)
+    final_rate: float = option(
+        1.0, "Share that the rates fall to, by a cosine.", least=0.0, most=1.0
+    )
+    average_images: float = option(
+        44_000.0,
+        "Half-life of G's moving average, in real images; 0: no average.",
+        least=0.0,
+    )
+    lambda_reconstruction: float = option(
+        100.0,
+        "Weight of the error with which G redraws real images; 0: no encoder beside "
+        "it.",
+        least=0.0,
+    )
+    reconstruction_error: str = option(
+        "squared", "Of the pixels.", of=("squared", "absolute")
+    )
+    lambda_features: float = option(
+        0.0,
+        "Weight of the error of D's features beside that of the pixels, both times "
+        "--lambda_reconstruction.",
+        least=0.0,
+    )
+    lambda_latent: float = option(
+        20.0, "Of the mismatch between encoded images and z.", least=0.0
+    )
+    z_prior: str = option(
+        "uniform", "How z is drawn in training.", of=("uniform", "normal")
+    )
+    flip: bool = option(True, "Mirror real images half of the time.")
+
+    def rules(self) -> train_gan.Rules:
+        """Returns what the players minimise."""
+        return train_gan.Rules(
+            game=judging.Rules(
+                loss=self.adversarial_loss,  # pyright: ignore[reportArgumentType]
+                real_label=self.real_label,
+                augment=self.augment,
+                real_penalty=self.real_penalty,
+                fake_penalty=self.fake_penalty,
+                penalty_every=self.penalty_every,
+            ),
+            redraw=redrawing.Rules(
+                weight=self.lambda_reconstruction,
+                error=self.reconstruction_error,
+                features=self.lambda_features,
+                latent_weight=self.lambda_latent,
+            ),
+            prior=self.z_prior,  # pyright: ignore[reportArgumentType]
+            flip=self.flip,
+            augment_probability=self.augment_probability,
+            augment_target=self.augment_target,
+            average_images=self.average_images,
+            final_rate=self.final_rate,
+            final_penalty=self.final_penalty,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What decides the weights that come out; stored with every checkpoint."""
+
+    data: str
+    seed: int
+    batch_size: int
+    crop: int
+    generator_rate: float
+    discriminator_rate: float
+    beta1: float
+    precision: str
+    pretrained: str
+    recipe: Recipe
+
+    @property
+    def encodes(self) -> weights.Encodes:
+        """What the encoder is trained on, if there is one."""
+        alone = self.recipe.lambda_reconstruction <= 0.0
+        return "nothing" if alone else "whole faces"
+
+    def players(self, architecture: dcgan.Architecture) -> game.Players:
+        """Returns the networks and their optimizers.
+
+        Raises:
+          InputError: D normalises by the batch, and its slope is to be penalised.
+        """
+        recipe = self.recipe
+        penalised = recipe.real_penalty > 0.0 or recipe.fake_penalty > 0.0
+        if penalised and architecture.discriminator_norm != "none":
+            raise InputError(
+                f"--discriminator_norm={architecture.discriminator_norm}: the slope of "
+                "a D that normalises by the batch is not that of one image; give none "
+                "with --real_penalty or --fake_penalty."
+            )
+        rate = optax.adam(self.generator_rate, b1=self.beta1, b2=recipe.beta2)
+        products = jnp.dtype(self.precision)
+        with_encoder = self.encodes != "nothing"
+        return game.Players(
+            architecture.generator(products=products),
+            architecture.discriminator(products=products),
+            rate,
+            optax.adam(self.discriminator_rate, b1=self.beta1, b2=recipe.beta2),
+            architecture.encoder(products=products) if with_encoder else None,
+            rate if with_encoder else None,
+        )

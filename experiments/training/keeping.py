@@ -1,0 +1,140 @@
+"""What a run keeps, so that it can be used and gone on with: its checkpoints."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.common import options
+from experiments.training import divergence
+from inpaint_jax import types
+from inpaint_jax.errors import InputError
+from inpaint_jax.io import checkpoints, data
+
+Networks = dict[str, types.Variables]
+"""{name: variables} of what is stored to be used."""
+
+Judge = Callable[[Networks], float]
+"""Networks -> score, the lower the better."""
+
+
+class Resumed(NamedTuple):
+    """Where a run stands.
+
+    Attributes:
+      first: number of steps taken.
+      state: after them.
+      spent: seconds that they took.
+    """
+
+    first: int
+    state: Any
+    spent: float
+
+
+def meta(
+    architecture: Any,
+    settings: Any,
+    faces: data.Faces,
+    *,
+    crop: int,
+    steps: int | None = None,
+    **others: str,
+) -> dict[str, Any]:
+    """Returns what is stored with every checkpoint, see `resume`.
+
+    Args:
+      architecture: a dataclass.
+      settings: of the training, a dataclass.
+      faces: what it learns from.
+      crop: side of their crop in CelebA pixels.
+      steps: of the training, if these may not grow when it goes on.
+      **others: what else is to be known of the networks.
+    """
+    stored = options.stored(settings)
+    return {
+        "architecture": dataclasses.asdict(architecture),
+        "crop": crop,
+        **others,
+        "settings": stored if steps is None else {**stored, "steps": steps},
+        "pictures": faces.digest,
+    }
+
+
+def resume(
+    store: checkpoints.Store, state: Any, *, meta: dict[str, Any], steps: int
+) -> Resumed:
+    """Takes a run up where its last checkpoint stands.
+
+    Args:
+      store: open checkpoints of the run.
+      state: as a new run would start.
+      meta: {group: {name: value}}, the settings of this run, each of which the
+        checkpoint must share; and "pictures", the digest of what it learns from, with
+        which these may have moved to another place.
+      steps: where the run is to end.
+
+    Raises:
+      InputError: the run was started with other flags, or has gone further.
+    """
+    resumed = store.latest(state)
+    if resumed is None:
+        return Resumed(0, state, 0.0)
+    first, state, found = resumed
+    _check_same(found, meta)
+    if first > steps:
+        raise InputError(
+            f"--steps={steps}: the run in --run_dir has taken {first}; give at least "
+            "as many."
+        )
+    print(f"resuming after step {first}")
+    spent = float(found.get("seconds", 0.0))
+    return Resumed(first, jax.tree.map(jnp.asarray, state), spent)
+
+
+def check_weights(networks: Networks, step: int, *, rates: str) -> None:
+    """Refuses weights that ran away, see `divergence.check`."""
+    for name, variables in networks.items():
+        largest = [float(jnp.abs(x).max()) for x in jax.tree.leaves(variables)]
+        value = float(np.max(largest, initial=0.0))
+        divergence.check({f"a weight of the {name}": value}, step, rates=rates)
+
+
+def keep_if_best(
+    run_dir: str | os.PathLike[str],
+    step: int,
+    state: Any,
+    networks: Networks,
+    *,
+    meta: dict[str, Any],
+) -> None:
+    """Keeps a checkpoint in the run's `best`, if its "score" is the lowest so far."""
+    folder = os.path.join(run_dir, "best")
+    with checkpoints.opened(folder, keep=1) as store:
+        before = store.meta()
+        if before is None or meta["score"] < before["score"]:
+            store.save(step, state=state, model=networks, meta=meta)
+
+
+def _check_same(found: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    same = "pictures" in meta and found.get("pictures") == meta["pictures"]
+    if "pictures" in meta and not same:
+        raise InputError(
+            f"--data={meta['settings']['data']}: holds other pictures than those that "
+            "the run in --run_dir learns from; give the same or another folder."
+        )
+    for group, settings in meta.items():
+        if not isinstance(settings, dict):
+            continue
+        for name, value in settings.items():
+            before = found.get(group, {}).get(name)
+            moved = name == "data" and same
+            if before != value and not moved:
+                raise InputError(
+                    f"--{name}={value}: the run in --run_dir has {before}; give the "
+                    "same value or another folder."
+                )

@@ -1,0 +1,99 @@
+"""What a run tells while it goes on: lines of metrics in a file and on the screen."""
+
+import os
+import pathlib
+
+import numpy as np
+from jaxtyping import Float
+
+from experiments.common import progress, reporting
+from experiments.training import divergence
+from inpaint_jax.io import checkpoints
+
+Told = dict[str, Float[np.ndarray, " steps"]]
+"""{name: metric of each step of a call}."""
+
+
+class RunLog:
+    """The metrics of one run; each line has the means since the line before."""
+
+    def __init__(
+        self,
+        name: str,
+        run_dir: str | os.PathLike[str],
+        *,
+        resume_after: int,
+        rates: str,
+    ) -> None:
+        """Opens `metrics.jsonl`.
+
+        Args:
+          name: of what is trained, before each sentence on the screen.
+          run_dir: folder of the run.
+          resume_after: see `reporting.JsonLines`.
+          rates: flags to lower if it diverges.
+        """
+        self._run_dir = pathlib.Path(run_dir)
+        self._file = reporting.JsonLines(
+            self._run_dir / "metrics.jsonl", resume_after=resume_after
+        )
+        self._tells = progress.Progress(name)
+        self._rates = rates
+        self._since: list[Told] = []
+        self._lines: list[dict[str, float]] = []
+
+    def begin(self) -> None:
+        """Says that the first step takes longer."""
+        self._tells.say("compiling")
+
+    def note(self, told: Told, first: int) -> None:
+        """Takes the metrics of the steps after `first`.
+
+        Raises:
+          InputError: one ran away, see `divergence.check`.
+        """
+        self._since.append(told)
+        count = len(next(iter(told.values())))
+        for i in range(count):
+            values = {name: float(each[i]) for name, each in told.items()}
+            step = first + i + 1
+            divergence.check(values, step, earlier=self._lines, rates=self._rates)
+
+    def write(
+        self, step: int, done: float, *, seconds: float, data_share: float
+    ) -> None:
+        """Writes a line.
+
+        Args:
+          step: number of steps taken.
+          done: share of the training that is over.
+          seconds: since it began.
+          data_share: what of that time the device stood still because no data was
+            there.
+        """
+        values = {name: float(np.mean(each)) for name, each in self._joined().items()}
+        self._since = []
+        self._lines.append(values)
+        seconds = round(seconds, 1)
+        self._file.append(step=step, seconds=seconds, **values, data_share=data_share)
+        self._tells.update(step, done, values, last=done >= 1.0)
+
+    def score(self, step: int, score: float) -> None:
+        """Writes how a checkpoint was judged."""
+        self._file.append(step=step, score=score)
+
+    def end(self, step: int) -> None:
+        """Says what there is to look at now."""
+        tells, run_dir = self._tells, self._run_dir
+        tells.say(f"done after step {step:,}; its checkpoints are in {run_dir}")
+        best = run_dir / "best"
+        if checkpoints.is_run(best):
+            at, meta = checkpoints.read_meta(best)
+            tells.say(f"the best is step {at:,} with {meta['score']:.4g}, in {best}")
+        sheets = sorted((run_dir / "samples").glob("step_*.png"))
+        if sheets:
+            tells.say(f"its last sheet of pictures is {sheets[-1]}")
+
+    def _joined(self) -> Told:
+        names = self._since[0]
+        return {n: np.concatenate([told[n] for told in self._since]) for n in names}
