@@ -20,21 +20,6 @@ LAYERS = [
 HEAVY = ("dlib", "tensorflow", "tensorflow_datasets", "matplotlib")
 # Lines of a module, and of a function with its docstring.
 LONGEST_MODULE, LONGEST_FUNCTION = 300, 50
-# Modules of the experiments that break this, or a function of which does.
-STILL_LONG = {
-    "benchmarks.search_speed",
-    "benchmarks.torch_peer",
-    "inpaint",
-    *{
-        f"training.{name}"
-        for name in (
-            *("completer_training", "encoder_training", "gan_training"),
-            *("health", "health_verdict", "landmark_check", "landmark_gradients"),
-            *("landmark_training", "reconstruction", "release_networks"),
-            *("release_plan", "training"),
-        )
-    },
-}
 # Parameters with a default that may be given by position.
 POSITIONAL_DEFAULTS = {
     "evaluation.metrics.psnr(region)",
@@ -256,9 +241,9 @@ def test_modules_and_functions_are_short():
     assert not over_library(too_long)
 
 
-def test_modules_and_functions_of_the_experiments_are_short():
-    # A module that has become short leaves the list.
-    assert set(over(sources(EXPERIMENTS), too_long)) == STILL_LONG
+def test_modules_and_functions_of_the_experiments_are_short_and_annotated():
+    for rule in (too_long, without_annotation):
+        assert not over(sources(EXPERIMENTS), rule)
 
 
 @pytest.mark.parametrize(

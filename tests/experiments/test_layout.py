@@ -1,20 +1,17 @@
-"""The conventions of the experiments that a reader relies on, from their source."""
+"""Where things are in the experiments, and that their guides name them."""
 
 import ast
 import pathlib
 
 import pytest
 
-from tests.test_conventions import every_function, imported, without_annotation
+from tests.test_conventions import imported
 
 FOLDER = pathlib.Path(__file__).parents[2] / "experiments"
 NAME = FOLDER.name
 # A folder imports from itself and from what stands before it; the applications at the
 # root import from all folders, and nothing imports them.
 LAYERS = ["common", "search", "training", "evaluation", "benchmarks"]
-LONGEST_MODULE, LONGEST_FUNCTION = 300, 50
-# Folders that are not yet as short and as annotated as the others.
-NOT_YET = {"training"}
 
 
 def sources():
@@ -53,24 +50,6 @@ def is_application(text):
     )
 
 
-def too_long(text):
-    if len(text.splitlines()) > LONGEST_MODULE:
-        yield "the module"
-    for name, node, _ in every_function(ast.parse(text)):
-        if node.end_lineno - node.lineno >= LONGEST_FUNCTION:
-            yield name
-
-
-def broken(rule):
-    """{module: what breaks the rule there}, of modules that must keep it."""
-    found = {
-        str(path): list(rule(text))
-        for path, text in sources().items()
-        if path.parts[0] not in NOT_YET
-    }
-    return {name: breaks for name, breaks in found.items() if breaks}
-
-
 def test_every_folder_has_its_layer():
     assert {path.parts[0] for path in sources() if len(path.parts) > 1} == set(LAYERS)
 
@@ -106,17 +85,9 @@ def test_the_guide_of_the_flags_names_every_file():
 )
 def test_the_guide_of_a_folder_names_every_module(layer):
     guide = (FOLDER / layer / "README.md").read_text(encoding="utf-8")
-    assert len(guide.splitlines()) <= 40
+    assert len(guide.splitlines()) <= 60
     modules = {path.stem for path in (FOLDER / layer).glob("*.py")} - {"__init__"}
     assert not [name for name in sorted(modules) if f"`{name}`" not in guide]
-
-
-def test_everything_is_annotated():
-    assert not broken(lambda text: without_annotation(ast.parse(text)))
-
-
-def test_modules_and_functions_are_short():
-    assert not broken(too_long)
 
 
 @pytest.mark.parametrize(
@@ -140,8 +111,3 @@ def test_an_import_from_above_is_seen(layer, source):
 )
 def test_what_is_no_application_is_seen(source):
     assert not is_application(source)
-
-
-@pytest.mark.parametrize("source", ["\n" * 301, "def f():\n" + "  1\n" * 50])
-def test_what_is_too_long_is_seen(source):
-    assert len(list(too_long(source))) == 1
