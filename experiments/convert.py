@@ -5,8 +5,8 @@ python -m experiments.convert --generator=G.safetensors --discriminator=D.safete
 python -m experiments.inpaint --checkpoint=models/mine --z_prior=normal
 
 Both files hold state dicts: safetensors.torch.save_file(netG.state_dict(), file). Which
-networks are understood is written in `inpaint_jax.torch_weights`. PyTorch's DCGANs are
-usually trained with normally distributed z. A search keeps z in [-1, 1], where two
+networks are understood is written in `inpaint_jax.pretrained.pytorch`. PyTorch's DCGANs
+are usually trained with normally distributed z. A search keeps z in [-1, 1], where two
 thirds of its numbers lay in training; --z_prior=normal draws them so and clips them.
 """
 

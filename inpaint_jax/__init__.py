@@ -1,8 +1,11 @@
 """Structurally and semantically coherent face completion with JAX.
 
 `complete` completes a face, `load` reads a model, `Settings` says how to search. The
-algorithm is in `inpaint_jax.search`: latent, objective, problem, program, driver,
-completion, each standing on those before it.
+algorithm is in `inpaint_jax.search`, a ladder in which each module stands on those
+before it: `latent` takes a step and keeps the best point, `objective` is eq. 20,
+`problem` says what is asked, `steps` is what a search does to one image, `program`
+compiles it, `driver` runs it and stops early, `completion` ranks and blends.
+`landmark_term` is the landmark loss.
 """
 
 from inpaint_jax.errors import InputError

@@ -69,7 +69,7 @@ def scene(key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int) -> Scen
             (a.discriminator(), (1, size, size, 3)),
         )
     )
-    weights = masks.context_weights(mask, window=_WINDOW)
+    weights = losses.image.context_weights(mask, window=_WINDOW)
     z = train_gan.sample_z(key, batch_size, a.z_dim)
     start = latent.init(key, z, optimizer=_OPTIMIZER)
     return Scene(a, generator, discriminator, image, mask, weights, start)

@@ -150,7 +150,7 @@ def _evaluate(
     mask = np.concatenate([np.asarray(case.mask) for case in chosen])
     scores = scoring.score(found.images, block.truth.take(missing), mask)
     for i, case in enumerate(chosen):
-        # Who gave up has no scores, rather than those of a hole in one colour.
+        # A method that failed has no scores: those of a plain hole would mislead.
         failed = bool(found.failed[i])
         values = {
             name: np.nan if failed else float(column[i])

@@ -116,7 +116,7 @@ def warm_up(method: Method, inputs: Sequence[cases.Case], *, at_once: int) -> No
     """Compiles all that `complete` runs, so that none of it is on the clock.
 
     Args:
-      method: from `read`.
+      method: from `prepare`.
       inputs: some images, of which the first are searched for, briefly.
       at_once: how many are searched for as one program.
     """

@@ -59,10 +59,10 @@ class Search:
     )
 
     def __post_init__(self) -> None:
-        """Refuses what no search can be.
+        """Checks what depends on more than one value.
 
         Raises:
-          InputError: so it is.
+          InputError: the window is even, or restarts would become more.
         """
         window, schedule = self.settings.window, self.settings.restart_schedule
         if window % 2 == 0:

@@ -30,7 +30,9 @@ class Recipe:
     )
     fake_penalty: float = option(0.0, "The same at generated images (R2).", least=0.0)
     penalty_every: int = option(
-        1, "In how many steps the penalties count once, that many times.", least=1
+        1,
+        "The penalties are computed at every n-th step, with n times the weight.",
+        least=1,
     )
     final_penalty: float = option(
         1.0, "Share that the penalties fall to, by a cosine.", least=0.0, most=1.0

@@ -80,7 +80,7 @@ def of_guesses(
         variables, generate = networks
         z: Any = model.architecture.encoder().apply(variables, image, mask, train=False)
         generated = generate(z)
-        around = masks.context_weights(mask, window=window)
+        around = losses.image.context_weights(mask, window=window)
         whole = jnp.mean(jnp.abs(generated - image), axis=(1, 2, 3))
         return whole + losses.image.context(generated, image, around, normalised=True)
 

@@ -1,4 +1,7 @@
-"""The options of `experiments.train`, a dataclass for each heading of its help."""
+"""The options of `experiments.train` that all its networks share.
+
+How G and D are trained is in `gan_recipe`, how CE and GFC are in `completer_recipe`.
+"""
 
 import dataclasses
 from typing import Any, Literal

@@ -216,29 +216,6 @@ def from_stencil(
     return jnp.asarray(~hole, jnp.float32)[..., None]
 
 
-def context_weights(mask: types.Mask, *, window: int = 7) -> types.ContextWeights:
-    """Weighs each known pixel by how much of its neighbourhood is hole (eq. 15).
-
-    The weight is the share of unknown pixels among the neighbours N(i), the pixel
-    itself included, that lie inside the image. Eq. 15 of the thesis prints the
-    condition for M_j; meant is M_i, as in eq. 3 of Yeh et al. 2017.
-
-    Args:
-      mask: `[batch, H, W, 1]`, 1 = known.
-      window: side of the square neighbourhood, odd.
-
-    Returns:
-      `[batch, H, W, 1]` in [0, 1]; 0 in the hole.
-    """
-    if window % 2 == 0 or window < 1:
-        raise ValueError(f"window must be odd and positive, got {window}")
-
-    rows, columns = mask.shape[1:3]
-    unknown = _window_sum(_window_sum(1.0 - mask, window, axis=1), window, axis=2)
-    neighbours = _in_window(rows, window)[:, None] * _in_window(columns, window)[None]
-    return mask * unknown / neighbours[None, ..., None]
-
-
 def hole_share(mask: types.Mask) -> types.PerExample:
     """Returns the share of each image that is hole, `[batch]` in [0, 1]."""
     return 1.0 - jnp.mean(mask, axis=(1, 2, 3))
@@ -257,18 +234,6 @@ def _without_block(
     inside_rows = (rows >= top) & (rows < top + height)
     inside_columns = (columns >= left_edge) & (columns < left_edge + width)
     return 1.0 - (inside_rows & inside_columns).astype(jnp.float32)[..., None]
-
-
-def _window_sum(x: types.Mask, window: int, *, axis: int) -> types.Mask:
-    size = tuple(window if i == axis else 1 for i in range(4))
-    return jax.lax.reduce_window(x, 0.0, jax.lax.add, size, (1, 1, 1, 1), "SAME")
-
-
-def _in_window(length: int, window: int) -> Float[np.ndarray, " length"]:
-    # How many of the pixels around each place of a line lie on the line.
-    place, reach = np.arange(length), window // 2
-    count = np.minimum(place + reach, length - 1) - np.maximum(place - reach, 0) + 1
-    return count.astype(np.float32)
 
 
 def _distance_to_segment(

@@ -1,9 +1,35 @@
-"""Losses of a search that need no landmarks: context (eq. 16) and prior (eq. 19)."""
+"""Losses of a search without landmarks: context (eqs. 15, 16) and prior (eq. 19)."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
 
 from inpaint_jax import types
 from inpaint_jax.losses import adversarial
+
+
+def context_weights(mask: types.Mask, *, window: int = 7) -> types.ContextWeights:
+    """Weighs each known pixel by how much of its neighbourhood is hole (eq. 15).
+
+    The weight is the share of unknown pixels among the neighbours N(i), the pixel
+    itself included, that lie inside the image. Eq. 15 of the thesis prints the
+    condition for M_j; meant is M_i, as in eq. 3 of Yeh et al. 2017.
+
+    Args:
+      mask: `[batch, H, W, 1]`, 1 = known.
+      window: side of the square neighbourhood, odd.
+
+    Returns:
+      `[batch, H, W, 1]` in [0, 1]; 0 in the hole.
+    """
+    if window % 2 == 0 or window < 1:
+        raise ValueError(f"window must be odd and positive, got {window}")
+
+    rows, columns = mask.shape[1:3]
+    unknown = _window_sum(_window_sum(1.0 - mask, window, axis=1), window, axis=2)
+    neighbours = _in_window(rows, window)[:, None] * _in_window(columns, window)[None]
+    return mask * unknown / neighbours[None, ..., None]
 
 
 def context(
@@ -18,7 +44,7 @@ def context(
     Args:
       generated: G(z), `[batch, H, W, 3]`.
       image: the damaged image; where the weight is 0 it may hold anything, even NaN.
-      weights: `masks.context_weights` (eq. 15), `[batch, H, W, 1]`.
+      weights: `context_weights` (eq. 15), `[batch, H, W, 1]`.
       normalised: divide by the sum of the weights over pixels and channels. The plain
         sum grows with the number of pixels that a mask makes count, twelvefold between
         the usual masks, and with it the balance to the other terms.
@@ -46,3 +72,15 @@ def prior(fake_logits: types.Logits, *, saturating: bool = False) -> types.PerEx
       `[batch]`.
     """
     return adversarial.generator(fake_logits, saturating=saturating)
+
+
+def _window_sum(x: types.Mask, window: int, *, axis: int) -> types.Mask:
+    size = tuple(window if i == axis else 1 for i in range(4))
+    return jax.lax.reduce_window(x, 0.0, jax.lax.add, size, (1, 1, 1, 1), "SAME")
+
+
+def _in_window(length: int, window: int) -> Float[np.ndarray, " length"]:
+    # How many of the pixels around each place of a line lie on the line.
+    place, reach = np.arange(length), window // 2
+    count = np.minimum(place + reach, length - 1) - np.maximum(place - reach, 0) + 1
+    return count.astype(np.float32)

@@ -228,7 +228,8 @@ def _prepared(
     landmark: LandmarkLoss | None,
     term: Term | None,
 ) -> program.Search:
-    generate, discriminate = model.folded(batch=settings.stages[0][0])
+    # Most steps are taken by the restarts of the last stage.
+    generate, discriminate = model.folded(batch=settings.stages[-1][0])
     return program.prepare(
         generate,
         discriminate,

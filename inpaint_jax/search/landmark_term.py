@@ -41,7 +41,7 @@ class Settings:
         the soft cascade's points; "net" the same of the landmark net's.
       gradient: for "step", how z is moved: "none", "spsa" or "es", see `estimators`.
       input: what is measured, "masked" or "composite".
-      loss: of "soft" and "net", see `landmark_losses`.
+      loss: of "soft" and "net", see `losses.landmark`.
       threshold: a point (for "step", a coordinate) may be off by as much.
       threshold_unit: "pixels", or "eyes": share of the distance between the eyes.
       temperature: of the soft cascade, in grey levels.

@@ -57,7 +57,7 @@ def make(
       generate: G.
       discriminate: D.
       image: `[batch, H, W, 3]`; only pixels with a weight matter.
-      weights: `masks.context_weights`, `[batch, H, W, 1]`.
+      weights: `losses.image.context_weights`, `[batch, H, W, 1]`.
       lambda_context: weight of the context loss.
       lambda_prior: weight of the prior loss.
       lambda_landmark: weight of the landmark loss.

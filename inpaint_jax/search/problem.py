@@ -7,8 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
-from inpaint_jax import types
-from inpaint_jax.images import masks
+from inpaint_jax import losses, types
 from inpaint_jax.search import latent, objective
 
 
@@ -146,7 +145,7 @@ def loss(
       restarts: how many rows z will have.
       with_landmark: whether the landmark loss counts, if there is one.
     """
-    weights = masks.context_weights(problem.mask, window=settings.window)
+    weights = losses.image.context_weights(problem.mask, window=settings.window)
 
     def landmark(
         key: types.PRNGKey, z: types.Latent, generated: types.Image

@@ -164,7 +164,7 @@ def _for_images(
 
 
 def _as_tree(network: Any) -> Any:
-    """A function without leaves becomes a pytree; one with leaves is one already."""
+    """Makes a pytree of a plain function; what holds weights is a pytree already."""
     leaf = jax.tree_util.all_leaves([network])
     return jax.tree_util.Partial(network) if leaf else network
 

@@ -66,7 +66,7 @@ def train_step(
     image = augmentation.random_flip(key_flip, pixels.from_bytes(images))
     batch, height, width, _ = image.shape
     mask = masks.sample(key_mask, batch, (height, width))
-    weights = masks.context_weights(mask, window=window)
+    weights = losses.image.context_weights(mask, window=window)
 
     def objective(
         variables: types.Variables,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from inpaint_jax import losses
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
 from inpaint_jax.search import completion, driver, problem, program, steps
@@ -103,7 +104,7 @@ def test_restarts_are_ordered_by_their_score(key):
     assert result.iterations == 6
     score = np.asarray(result.score)
     assert np.all(np.diff(score) > 0)
-    weights = np.asarray(masks.context_weights(mask, window=5))
+    weights = np.asarray(losses.image.context_weights(mask, window=5))
     expected = []
     for z, generated in zip(result.z, result.generated, strict=True):
         np.testing.assert_allclose(generated, generate(z[None])[0], atol=1e-6)

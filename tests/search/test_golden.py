@@ -13,6 +13,7 @@ import optax
 import pytest
 from PIL import Image
 
+from inpaint_jax import losses
 from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import blending, masks, pixels
 from inpaint_jax.io import files
@@ -53,7 +54,7 @@ def plain():
         z = steps.starting_points(
             key, guess, z_dim=networks.architecture.z_dim, settings=SETTINGS
         )
-        weight = masks.context_weights(scene.mask, window=SETTINGS.window)
+        weight = losses.image.context_weights(scene.mask, window=SETTINGS.window)
         rate = optax.cosine_decay_schedule(SETTINGS.learning_rate, ITERATIONS)
         optimizer = optax.adam(rate)
         step = jax.jit(

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from inpaint_jax import losses
 from inpaint_jax.images import masks
 from inpaint_jax.models import dcgan
 from inpaint_jax.search import completion, driver, objective, problem, program
@@ -27,7 +28,9 @@ def test_objective_is_the_weighted_sum_of_its_terms(key):
     generate, discriminate = networks(key)
     z = train_gan.sample_z(key, 3, SMALL.z_dim)
     image = jax.random.uniform(key, (3, 16, 16, 3), minval=-1.0)
-    weights = masks.context_weights(masks.centre(key, (16, 16))[None].repeat(3, 0))
+    weights = losses.image.context_weights(
+        masks.centre(key, (16, 16))[None].repeat(3, 0)
+    )
     loss, terms = objective.make(
         generate, discriminate, image, weights, lambda_context=0.5, lambda_prior=2.0
     )(key, z)
@@ -43,7 +46,7 @@ def test_rows_do_not_interact(key):
     generate, discriminate = networks(key)
     z = train_gan.sample_z(key, 5, SMALL.z_dim)
     image = jax.random.uniform(key, (5, 16, 16, 3), minval=-1.0)
-    weights = masks.context_weights(masks.left(key, (16, 16))[None].repeat(5, 0))
+    weights = losses.image.context_weights(masks.left(key, (16, 16))[None].repeat(5, 0))
 
     def gradient(z, image, weights):
         target = objective.make(
@@ -64,7 +67,7 @@ def test_the_hole_of_the_image_is_never_read(key):
     z = train_gan.sample_z(key, 2, SMALL.z_dim)
     image = jax.random.uniform(key, (2, 16, 16, 3), minval=-1.0)
     mask = masks.centre(key, (16, 16))[None].repeat(2, 0)
-    weights = masks.context_weights(mask)
+    weights = losses.image.context_weights(mask)
 
     def loss(image):
         return objective.make(generate, discriminate, image, weights, lambda_prior=0.1)(

@@ -79,7 +79,7 @@ def by_the_book(start, images):
             train=True,
             mutable=["batch_stats"],
         )
-        weights = masks.context_weights(mask, window=5)
+        weights = losses.image.context_weights(mask, window=5)
         error = jnp.mean(jnp.abs(stripes(z) - image), axis=(1, 2, 3))
         context = losses.image.context(stripes(z), image, weights, normalised=True)
         return jnp.mean(error + context), (error, context, updated["batch_stats"])
