@@ -3,8 +3,9 @@
 python -m experiments.export --output=programs
 python -m experiments.export --checkpoint=runs/mine --output=programs
 
-They are `.stablehlo` files, see `inpaint_jax.pretrained.stablehlo`: any batch size, CPU,
-GPU or TPU, with a gradient. `experiments.train --export` writes the same at the end of a training.
+They are `.stablehlo` files, see `inpaint_jax.pretrained.stablehlo`: any batch size, on
+CPU, GPU or TPU, with a gradient. `experiments.train --export` writes the same at the
+end of a training.
 """
 
 import dataclasses
