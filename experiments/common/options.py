@@ -1,7 +1,7 @@
 """Options that are written once: a frozen dataclass whose fields are flags as well."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from absl import flags
@@ -21,6 +21,11 @@ _RENAMED = {
     "products": "precision",
     "start_from": "pretrained",
 }
+
+
+def renamed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns options that were stored under older names under those of today."""
+    return {_RENAMED.get(name, name): value for name, value in stored.items()}
 
 
 def option(default: Any, text: str, **about: Any) -> Any:

@@ -130,8 +130,9 @@ def _check_same(found: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
     for group, settings in meta.items():
         if not isinstance(settings, dict):
             continue
+        stored = options.renamed(found.get(group, {}))
         for name, value in settings.items():
-            before = found.get(group, {}).get(name)
+            before = stored.get(name)
             moved = name == "data" and same
             if before != value and not moved:
                 raise InputError(
