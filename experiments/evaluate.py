@@ -66,6 +66,9 @@ def main() -> int:
 
 
 def _plan(wanted: Evaluation, model: weights.Model) -> evaluation_run.Plan:
+    for name in ("methods", "masks"):
+        if not all(getattr(wanted, name)) or not getattr(wanted, name):
+            raise InputError(f"--{name}: holds no name, or an empty one; give names.")
     output = files.make_directory(options.given(wanted, "output_dir"))
     inputs = _inputs(options.given(wanted, "images"), output, wanted.limit)
     holes = [cases.read_hole(name, hole_is_white=True) for name in wanted.masks]

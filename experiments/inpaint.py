@@ -67,7 +67,9 @@ def main() -> int:
     landmarks = options.read(guides.Landmarks)
     output = files.make_directory(wanted.output_dir)
     inputs = cases.list_inputs(
-        wanted.images or str(_PORTRAIT), mask=wanted.mask, output=output
+        str(_PORTRAIT) if wanted.images is None else wanted.images,
+        mask=wanted.mask,
+        output=output,
     )
     hole = cases.read_hole(wanted.mask, hole_is_white=wanted.mask_hole == "white")
     model = weights.load(options.read(searches.Checkpoint).checkpoint)

@@ -27,6 +27,9 @@ class Process:
     )
 
 
+_HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort", "--helpxml"}
+
+
 def run(main: Callable[[], int]) -> None:
     """Parses the flags, runs an application and exits.
 
@@ -97,14 +100,15 @@ def _name() -> str:
 
 
 def _parse(arguments: Sequence[str]) -> Sequence[str]:
-    if not {"--help", "-help", "-h"}.isdisjoint(arguments[1:]):
+    if not _HELP.isdisjoint(arguments[1:]):
         text = sys.modules["__main__"].__doc__ or ""
         print(usage.page(text, options.GROUPS))
         sys.exit(0)
     try:
-        return flags.FLAGS(arguments)
-    except flags.Error as error:
-        sys.exit(_refuse(options.explain(error, flags.FLAGS)))
+        options.take(arguments[1:], flags.FLAGS)
+    except InputError as error:
+        sys.exit(_refuse(str(error)))
+    return arguments[:1]
 
 
 def _refuse(message: str) -> int:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from absl import flags
 
-from experiments.common import fields
+from experiments.common import fields, flag_files
 from experiments.common.fields import PLAIN, About, Nested
 from inpaint_jax.errors import InputError
 
@@ -102,20 +102,37 @@ def parse(
     """
     values = flags.FlagValues()
     _define(options, values)
-    try:
-        _, *unknown = values(["", *arguments])
-    except flags.Error as error:
-        raise InputError(explain(error, values)) from error
-    if unknown:
-        raise InputError(f"{unknown[0]}: unknown argument; flags start with --.")
+    take(arguments, values)
     return _read(base or options(), values)
 
 
-def explain(error: flags.Error, known: flags.FlagValues) -> str:
+def take(arguments: Sequence[str], values: flags.FlagValues) -> None:
+    """Gives flags their values.
+
+    Args:
+      arguments: flags, and flag files of them.
+      values: the flags that there are.
+
+    Raises:
+      InputError: a flag is unknown or has a wrong value, or a flag file cannot be read.
+    """
+    flag_files.check(arguments)
+    try:
+        _, *unknown = values(["", *arguments])
+    except (flags.Error, ValueError) as error:
+        raise InputError(_explained(error, values)) from error
+    if unknown:
+        raise InputError(f"{unknown[0]}: unknown argument; flags start with --.")
+
+
+def _explained(error: Exception, known: flags.FlagValues) -> str:
     """Returns what is wrong with a flag; an old name leads to the new one."""
-    old = getattr(error, "flagname", "")
-    new = _RENAMED.get(old, "")
-    return f"--{old}: is called --{new} now." if new in known else str(error)
+    old = str(getattr(error, "flagname", "")).split(" ")[0]
+    for name in (old, old.removeprefix("no")):
+        new = _RENAMED.get(name, "")
+        if new in known:
+            return f"--{old}: is called --{new} now."
+    return str(error)
 
 
 def given(options: Any, name: str) -> str:
@@ -174,4 +191,10 @@ def _read(base: Any, values: flags.FlagValues, inside: Nested = PLAIN) -> Any:
             found[name] = _read(getattr(base, name), values, entry)
         elif values[entry.name].present:
             found[name] = fields.checked(entry, values[entry.name].value)
-    return dataclasses.replace(base, **found)
+    try:
+        return dataclasses.replace(base, **found)
+    except InputError as error:
+        if inside is PLAIN:
+            raise
+        # A library's dataclass names its field, of which this is the flag.
+        raise InputError(f"--{inside.prefix}{error}") from error

@@ -44,7 +44,7 @@ def _facts(flag: Flag) -> Iterator[str]:
     if about.of:
         kind = "any" if flag.several else "one"
         yield f"{kind} of {', '.join(about.of)}"
-    elif flag.several:
+    elif flag.several and not about.repeated:
         yield "a list"
     if flag.several:
         yield "once for each" if about.repeated else "with commas between"

@@ -1,7 +1,6 @@
 """Flags of a search, and the search that they ask for."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -16,7 +15,7 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.pretrained import weights
 from inpaint_jax.search import driver, problem, program
 
-_POSITIVE, _WEIGHT = About(least=1), About(least=0.0)
+_POSITIVE, _WEIGHT = About(least=1, most=1_000_000), About(least=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,24 +56,6 @@ class Search:
     blend: Literal["poisson", "paste"] = option(
         "poisson", "How the hole is put in, see blending."
     )
-
-    def __post_init__(self) -> None:
-        """Checks what depends on more than one value.
-
-        Raises:
-          InputError: the window is even, or restarts would become more.
-        """
-        window, schedule = self.settings.window, self.settings.restart_schedule
-        if window % 2 == 0:
-            raise InputError(f"--window={window}: must be odd, as 7.")
-        if any(
-            after > before for (before, _), (after, _) in itertools.pairwise(schedule)
-        ):
-            given = ",".join(f"{restarts}x{steps}" for restarts, steps in schedule)
-            raise InputError(
-                f"--restart_schedule={given}: restarts can only become fewer, as "
-                "64x10,8x40."
-            )
 
     @property
     def products(self) -> jnp.dtype:

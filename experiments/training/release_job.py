@@ -27,7 +27,9 @@ class Wanted:
         "Minutes for all networks, compilation and writing included.",
         least=0.01,
     )
-    image_size: int = option(64, "Height and width in pixels: 64 or 128.")
+    image_size: int = option(
+        64, "Height and width in pixels: 4 times a power of two, at least 16."
+    )
     crop: int = option(128, "Side of the crop in CelebA pixels.", least=16, most=178)
     width: float = option(
         1.0,

@@ -126,7 +126,9 @@ class Training:
 class Networks:
     """What the networks are."""
 
-    image_size: int = option(64, "Height and width in pixels: 64 or 128.")
+    image_size: int = option(
+        64, "Height and width in pixels: 4 times a power of two, at least 16."
+    )
     features: int = option(64, "Channels next to the image.", least=1)
     z_dim: int = option(128, "Length of the generator's latent vector.", least=1)
     bottleneck: int = option(

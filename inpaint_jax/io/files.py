@@ -69,6 +69,8 @@ def make_directory(path: str | os.PathLike[str]) -> pathlib.Path:
     Raises:
       InputError: it is a file, or it cannot be created or written to.
     """
+    if not str(path):
+        raise InputError("the name of an output folder is empty; give a folder.")
     path = pathlib.Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)

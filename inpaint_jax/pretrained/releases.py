@@ -134,7 +134,7 @@ def _from_release(path: pathlib.Path, templates: Templates) -> Loaded:
 
 
 def _understood(
-    templates: Templates, description: dict[str, Any], where: str | pathlib.Path
+    templates: Templates, description: Any, where: str | pathlib.Path
 ) -> dict[str, types.Variables]:
     try:
         return templates(description)

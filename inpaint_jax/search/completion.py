@@ -10,7 +10,7 @@ are rounded then depends on their number, and on nothing else.
 
 A face with a hole, by the networks that come with the package:
 
->>> import inpaint_jax
+>>> import inpaint_jax, jax
 >>> from inpaint_jax import Settings, files, framing, masks
 >>> photo = files.read_picture(files.ASSETS / "portrait.png")
 >>> face = framing.frame(photo, crop=128, size=64)
@@ -121,10 +121,13 @@ def complete(
         diverged.
     """
     model = model or _released_model()
+    _check(model, key, blend)
     asked = problem_of(image, mask, size=model.architecture.image_size)
     landmark = None
     if settings.lambda_landmark > 0:
-        asked, landmark = _guided(asked, _released_landmark_net())
+        asked, landmark = _guided(asked, model)
+    if term is not None:
+        _check_term(term, asked, model)
     compiled = _prepared(model, settings, landmark, term)
     key = jax.random.key(0) if key is None else key
     *_, last = driver.search(key, asked, compiled=compiled)
@@ -156,17 +159,23 @@ def problem_of(image: Picture, mask: Known, *, size: int) -> Problem:
             f"mask: is {list(mask.shape)}; give [{size}, {size}], 1 where the pixel is "
             "known."
         )
-    known = np.asarray(mask).reshape(1, size, size, 1) > 0
-    if known.all() or not known.any():
-        share = "everything" if known.all() else "nothing"
-        raise InputError(f"mask: {share} is known; give 1 there and 0 in the hole.")
+    stencil = np.asarray(mask).reshape(1, size, size, 1)
+    known = stencil > 0
+    if not np.isin(stencil, (0, 1)).all() or known.all() or not known.any():
+        found = np.unique(stencil)
+        raise InputError(
+            f"mask: holds values from {found[0]:g} to {found[-1]:g}; give 1 where the "
+            "pixel is known and 0 in the hole, and some of both."
+        )
     shown = jnp.asarray(image)
     if shown.dtype == jnp.uint8:
         shown = pixels.from_bytes(shown)
+    if not jnp.issubdtype(shown.dtype, jnp.floating):
+        raise InputError(f"image: is of {shown.dtype}; give uint8, or floats.")
     shown = jnp.where(known, shown.astype(jnp.float32)[None], 0.0)
     if not bool(jnp.all(jnp.abs(shown) <= 1.0)):
         raise InputError(
-            "image: a known pixel lies outside [-1, 1]; give bytes or scale it."
+            "image: known pixels lie outside [-1, 1]; give bytes, or scale."
         )
     return Problem(shown, jnp.asarray(known, jnp.float32))
 
@@ -206,10 +215,39 @@ def finish(
     )
 
 
-def _guided(
-    problem: Problem, place: landmark_term.Place
-) -> tuple[Problem, LandmarkLoss]:
+def _check(model: object, key: object, blend: str) -> None:
+    if not isinstance(model, weights.Model):
+        raise InputError(
+            f"model: is a {type(model).__name__}; give inpaint_jax.load(...)."
+        )
+    if key is not None and not hasattr(key, "dtype"):
+        raise InputError(f"key={key!r}: is no key; give jax.random.key(0).")
+    if blend not in _BLENDS:
+        raise InputError(f"blend={blend!r}: must be one of {', '.join(_BLENDS)}.")
+
+
+def _check_term(term: Term, problem: Problem, model: weights.Model) -> None:
+    """Refuses a loss that is not one number for each restart."""
+    z = jax.ShapeDtypeStruct((2, model.architecture.z_dim), jnp.float32)
+    drawn = jax.ShapeDtypeStruct((2, *problem.image.shape[1:]), jnp.float32)
+    found = jax.eval_shape(term, jax.random.key(0), z, drawn, problem)
+    shape = getattr(found, "shape", None)
+    if shape != (2,):
+        raise InputError(
+            f"term: returns {shape} for two restarts; give one loss for each, (2,)."
+        )
+
+
+def _guided(problem: Problem, model: weights.Model) -> tuple[Problem, LandmarkLoss]:
     """Returns the problem with its landmarks, and the loss that pulls there."""
+    net = _released_landmark_net()
+    known = net.architecture.image_size, net.crop
+    if known != (model.architecture.image_size, model.crop):
+        raise InputError(
+            f"settings: the landmark net knows images of {known[0]} pixels and crops "
+            f"of {known[1]}, this model draws others; give lambda_landmark=0."
+        )
+    place = landmark_predictor.place(net)
     target = _target(place, problem.image, problem.mask)
     loss = landmark_term.LandmarkTerm(_BY_NET, place=place)
     return problem._replace(target=target), LandmarkLoss(loss, _BY_NET.moves)
@@ -230,13 +268,21 @@ def _prepared(
 ) -> program.Search:
     # Most steps are taken by the restarts of the last stage.
     generate, discriminate = model.folded(batch=settings.stages[-1][0])
+    encode = None
+    if settings.init != "random":
+        if model.encodes != "damaged faces":
+            raise InputError(
+                f"settings: init={settings.init!r} needs a model with an encoder of "
+                "damaged faces; give init='random' and more iterations."
+            )
+        encode = model.encode
     return program.prepare(
         generate,
         discriminate,
         z_dim=model.architecture.z_dim,
         settings=settings,
         landmark=landmark,
-        encode=model.encode if settings.init != "random" else None,
+        encode=encode,
         term=term,
     )
 
@@ -247,6 +293,5 @@ def _released_model() -> weights.Model:
 
 
 @functools.cache
-def _released_landmark_net() -> landmark_term.Place:
-    net = networks.load("release", model="landmark_net")
-    return landmark_predictor.place(net)
+def _released_landmark_net() -> networks.Pretrained:
+    return networks.load("release", model="landmark_net")

@@ -1,13 +1,16 @@
 """What a search is asked: its settings, one damaged image, and eq. 20 for the two."""
 
 import dataclasses
+import itertools
+import math
 import zlib
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 
 from inpaint_jax import losses, types
+from inpaint_jax.errors import InputError
 from inpaint_jax.search import latent, objective
 
 
@@ -58,6 +61,24 @@ class Settings:
     saturating: bool = False
     chunk: int = 25
     patience: int = 2
+
+    def __post_init__(self) -> None:
+        """Checks the settings.
+
+        Raises:
+          InputError: a value is none that a search can have.
+        """
+        for field in dataclasses.fields(self):
+            _check_value(field, getattr(self, field.name))
+        if self.window % 2 == 0:
+            raise InputError(f"window={self.window}: must be odd, as 7.")
+        for before, after in itertools.pairwise(self.restart_schedule):
+            if after[0] > before[0]:
+                given = ",".join(f"{a}x{b}" for a, b in self.restart_schedule)
+                raise InputError(
+                    f"restart_schedule={given}: restarts can only become fewer, as "
+                    "64x10,8x40."
+                )
 
     @property
     def stages(self) -> tuple[tuple[int, int], ...]:
@@ -171,3 +192,14 @@ def loss(
         landmark=landmark if has_landmark else None,
         term=term if networks.term is not None else None,
     )
+
+
+def _check_value(field: dataclasses.Field[Any], value: Any) -> None:
+    """Refuses a word that a field does not have, and a number below its least one."""
+    words, least = get_args(field.type), 0 if field.name == "patience" else 1
+    if type(field.default) is str and value not in words:
+        raise InputError(f"{field.name}={value!r}: must be one of {', '.join(words)}.")
+    if field.type is int and value < least:
+        raise InputError(f"{field.name}={value}: must be at least {least}.")
+    if field.type is float and not (math.isfinite(value) and value >= 0.0):
+        raise InputError(f"{field.name}={value}: must be a finite number, 0 or more.")

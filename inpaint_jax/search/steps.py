@@ -2,7 +2,7 @@
 
 As pure functions they can be mapped and differentiated like any other, here over faces:
 
->>> import inpaint_jax
+>>> import inpaint_jax, jax, jax.numpy as jnp
 >>> from inpaint_jax import Problem, Settings, masks
 >>> from inpaint_jax.search import problem, steps
 >>> model = inpaint_jax.load("release")

@@ -95,8 +95,8 @@ def test_a_term_of_ones_own_counts_and_is_compiled_once(face, model):
     [
         (np.zeros((20, 16, 3), np.uint8), MASK, ["image", "[20, 16, 3]", "framing"]),
         (np.zeros((16, 16, 3), np.uint8), MASK[1:], ["mask", "[15, 16]"]),
-        (np.zeros((16, 16, 3), np.uint8), MASK | True, ["mask", "everything"]),
-        (np.zeros((16, 16, 3), np.uint8), MASK & False, ["mask", "nothing"]),
+        (np.zeros((16, 16, 3), np.uint8), MASK | True, ["mask", "from 1 to 1"]),
+        (np.zeros((16, 16, 3), np.uint8), MASK & False, ["mask", "from 0 to 0"]),
         (np.full((16, 16, 3), 1.5, np.float32), MASK, ["image", "[-1, 1]"]),
         (np.full((16, 16, 3), np.nan, np.float32), MASK, ["image", "[-1, 1]"]),
     ],
@@ -106,3 +106,45 @@ def test_what_does_not_fit_is_refused_in_a_sentence(image, mask, words, model):
         complete(image, model, mask)
     assert all(word in str(refused.value) for word in words)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"term": lambda key, z, generated, asked: generated.mean()}, ["term", "(2,)"]),
+        ({"settings": Settings(lambda_landmark=0.0)}, ["init='encoder'", "random"]),
+        ({"settings": Settings(init="random")}, ["landmark net", "lambda_landmark=0"]),
+    ],
+)
+def test_an_option_that_does_not_fit_is_refused_before_the_search(
+    options, words, face, model
+):
+    with pytest.raises(InputError) as refused:
+        complete(face, model, **options)
+    assert all(word in str(refused.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "words"),
+    [
+        (np.zeros((16, 16, 3), np.uint8), 255.0 * MASK, ["mask", "255"]),
+        (np.zeros((16, 16, 3), np.uint8), np.where(MASK, 1.0, 0.5), ["mask", "0.5"]),
+    ],
+)
+def test_a_mask_of_other_values_is_refused(image, mask, words, model):
+    with pytest.raises(InputError) as refused:
+        complete(image, model, mask)
+    assert all(word in str(refused.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("restarts", 0), ("iterations", -1), ("chunk", 0), ("patience", -1)),
+        *(("window", 4), ("learning_rate", float("nan")), ("lambda_prior", -0.1)),
+        ("restart_schedule", ((4, 2), (8, 2))),
+    ],
+)
+def test_settings_that_no_search_can_have_are_refused(field, value):
+    with pytest.raises(InputError, match=f"^{field}="):
+        Settings(**{field: value})

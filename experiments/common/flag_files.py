@@ -1,0 +1,42 @@
+"""Flag files: whether they can be read, before anything is taken from them."""
+
+import pathlib
+from collections.abc import Iterator, Sequence
+
+from inpaint_jax.errors import InputError, reason
+
+
+def check(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> None:
+    """Refuses flag files that cannot be read, or that include themselves.
+
+    Args:
+      arguments: flags, as on a command line or in a flag file.
+      inside: the files that these stand in, the outermost first.
+
+    Raises:
+      InputError: so it is; the sentence names the file, and the one that includes it.
+    """
+    for path in _named(arguments):
+        where = f"--flagfile={path}" + (f" (in {inside[-1]})" if inside else "")
+        if path in inside:
+            raise InputError(f"{where}: includes itself; take that line out.")
+        try:
+            text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{where}: cannot be read ({reason(error)}); give a text file with a "
+                "flag on each line."
+            ) from error
+        check([line.strip() for line in text.splitlines()], (*inside, path))
+
+
+def _named(arguments: Sequence[str]) -> Iterator[str]:
+    """Yields the files that are named by --flagfile=FILE or --flagfile FILE."""
+    for place, argument in enumerate(arguments):
+        if not argument.startswith("-"):
+            continue
+        name, equals, path = argument.lstrip("-").partition("=")
+        if name == "flagfile" and equals:
+            yield path
+        elif name == "flagfile" and place + 1 < len(arguments):
+            yield arguments[place + 1]
