@@ -40,10 +40,10 @@ def main() -> int:
     wanted = options.read(Comparison)
     path = options.given(wanted, "baseline")
     baseline = _read(path)
+    others = {name: _read(name) for name in wanted.others}
     found: dict[str, Any] = {"images": len(baseline), "baseline": _means(baseline)}
     print(_line(path, found["baseline"], {}))
-    for name in wanted.others:
-        other = _read(name)
+    for name, other in others.items():
         if other.keys() != baseline.keys():
             raise InputError(
                 f"{name}: has other images than {path}; compare runs of the same ones."

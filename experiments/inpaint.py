@@ -7,6 +7,7 @@ python -m experiments.inpaint --flagfile=experiments/flags/landmark.flags \
 
 import dataclasses
 import functools
+import pathlib
 from typing import Literal
 
 from experiments.common import application, cases, options, reporting
@@ -100,7 +101,7 @@ def main() -> int:
         try:
             finished.append(finisher.finish(found))
         except InputError as error:
-            skipped.add(error)
+            skipped.add(pathlib.Path(found.task.case.name), error)
         else:
             print(picture_report.line(finished[-1].entry, output))
     if not finished:

@@ -23,6 +23,14 @@ _RENAMED = {
 }
 
 
+# What absl's parsers say in Python's words, and what they mean.
+_PARSER_SAYS = {
+    "invalid literal for int": "must be a whole number.",
+    "could not convert string to float": "must be a number.",
+    "Non-boolean argument": "must be true or false.",
+}
+
+
 def renamed(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Returns options that were stored under older names under those of today."""
     return {_RENAMED.get(name, name): value for name, value in stored.items()}
@@ -132,6 +140,10 @@ def _explained(error: Exception, known: flags.FlagValues) -> str:
         new = _RENAMED.get(name, "")
         if new in known:
             return f"--{old}: is called --{new} now."
+    what, _, why = str(error).removeprefix("flag ").partition(": ")
+    for begins, sentence in _PARSER_SAYS.items():
+        if begins in why:
+            return f"{what}: {sentence}"
     return str(error)
 
 

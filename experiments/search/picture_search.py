@@ -63,16 +63,19 @@ class Skipped:
     alone: bool
     reasons: list[str] = dataclasses.field(default_factory=list)
 
-    def add(self, error: InputError) -> None:
-        """Tells that a picture is skipped.
+    def add(self, path: pathlib.Path, error: InputError) -> None:
+        """Tells that a picture is skipped, by its name and the reason.
 
         Raises:
           InputError: it is the only one.
         """
         if self.alone:
             raise error
-        print(f"skipped {error}")
-        self.reasons.append(str(error))
+        text = str(error)
+        if path.stem not in text:
+            text = f"{path}: {text}"
+        print(f"skipped {text}")
+        self.reasons.append(text)
 
 
 def tasks(
@@ -97,7 +100,7 @@ def tasks(
             case = read(path)
             scene, described = guide.scene(case)
         except InputError as error:
-            skipped.add(error)
+            skipped.add(path, error)
         else:
             yield Task(case, scene, described)
 

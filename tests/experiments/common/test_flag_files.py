@@ -1,0 +1,67 @@
+"""Flag files are refused in a sentence before anything is taken from them."""
+
+import dataclasses
+
+import pytest
+
+from experiments.common import flag_files, options
+from inpaint_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Small:
+    """A few flags."""
+
+    count: int = options.option(3, "How many.", least=1)
+    share: float = options.option(0.5, "How much.")
+    whole: bool = options.option(True, "Whether.")
+
+
+def written(path, text):
+    path.write_text(text)
+    return str(path)
+
+
+def test_files_inside_files_are_read(tmp_path):
+    inner = written(tmp_path / "inner.flags", "# a comment\n--count=7\n")
+    outer = written(tmp_path / "outer.flags", f"--share=2\n--flagfile={inner}\n")
+    flag_files.check([f"--flagfile={outer}"])
+    assert options.parse(Small, [f"--flagfile={outer}"]) == Small(7, 2.0)
+    assert options.parse(Small, ["--flagfile", outer, "--count=8"]) == Small(8, 2.0)
+
+
+def test_what_cannot_be_read_is_named_with_the_file_it_stands_in(tmp_path):
+    missing = tmp_path / "missing.flags"
+    outer = written(tmp_path / "outer.flags", f"--flagfile={missing}\n")
+    with pytest.raises(InputError, match=f"^--flagfile={missing} .in {outer}.: cannot"):
+        options.parse(Small, [f"--flagfile={outer}"])
+    for path in ("", str(tmp_path)):
+        with pytest.raises(InputError, match=f"^--flagfile={path}: cannot be read"):
+            options.parse(Small, [f"--flagfile={path}"])
+    (tmp_path / "bytes.flags").write_bytes(b"--count=\xff")
+    with pytest.raises(InputError, match="bytes.flags: cannot be read"):
+        options.parse(Small, [f"--flagfile={tmp_path}/bytes.flags"])
+
+
+def test_a_file_that_includes_itself_is_refused(tmp_path):
+    first, second = tmp_path / "first.flags", tmp_path / "second.flags"
+    written(first, f"--flagfile={second}\n")
+    written(second, f"--count=1\n--flagfile={first}\n")
+    with pytest.raises(InputError, match=f"{first} .in {second}.: includes itself"):
+        options.parse(Small, [f"--flagfile={first}"])
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("--count=abc", "--count=abc: must be a whole number."),
+        ("--share=much", "--share=much: must be a number."),
+        ("--whole=maybe", "--whole=maybe: must be true or false."),
+        ("--nowhole=false", "--nowhole=false"),
+    ],
+)
+def test_a_wrong_value_is_told_in_plain_words(given, sentence):
+    with pytest.raises(InputError) as refused:
+        options.parse(Small, [given])
+    assert str(refused.value).startswith(sentence)
+    assert "(" not in str(refused.value)
