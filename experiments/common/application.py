@@ -41,8 +41,7 @@ def run(main: Callable[[], int]) -> None:
     """
 
     def guarded(arguments: Sequence[str]) -> int:
-        if len(arguments) > 1:
-            return _refuse(f"{arguments[1]}: unknown argument; flags start with --.")
+        del arguments  # all are flags, and taken
         logging.set_verbosity(logging.ERROR)
         runtime.configure()
         process = options.read(Process)

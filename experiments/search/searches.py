@@ -13,7 +13,7 @@ from experiments.common.options import option
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import driver, problem, program
+from inpaint_jax.search import completion, driver, problem, program
 
 _POSITIVE, _WEIGHT = About(least=1, most=1_000_000), About(least=0.0)
 
@@ -83,17 +83,13 @@ def prepare(
     Raises:
       InputError: the model cannot say where to start.
     """
-    settings = asked.settings
-    generate, discriminate = model.folded(
-        batch=images * settings.stages[-1][0], products=asked.products
-    )
-    return program.prepare(
-        generate,
-        discriminate,
-        z_dim=model.architecture.z_dim,
-        settings=settings,
+    _check_encoder(model, asked.settings)
+    return completion.prepare(
+        model,
+        asked.settings,
         landmark=landmark,
-        encode=_encode(model, settings),
+        images=images,
+        products=asked.products,
     )
 
 
@@ -125,15 +121,14 @@ def together(
         yield reports[: len(scenes)]
 
 
-def _encode(model: weights.Model, settings: problem.Settings) -> types.Encode | None:
-    if settings.init == "random":
-        return None
-    if model.encodes != "damaged faces":
-        without = model.encodes == "nothing"
-        has = "no encoder" if without else f"an encoder of {model.encodes}"
-        raise InputError(
-            f"--init={settings.init}: the model of --checkpoint has {has}; train one "
-            "with experiments.train --model=encoder, or give --init=random "
-            "--iterations=200."
-        )
-    return model.encode
+def _check_encoder(model: weights.Model, settings: problem.Settings) -> None:
+    if settings.init == "random" or model.encodes == "damaged faces":
+        return
+    has = "no encoder"
+    if model.encodes != "nothing":
+        has = f"an encoder of {model.encodes}"
+    raise InputError(
+        f"--init={settings.init}: the model of --checkpoint has {has}; train one "
+        "with experiments.train --model=encoder, or give --init=random "
+        "--iterations=200."
+    )

@@ -30,33 +30,29 @@ With a loss of one's own, here for a dark picture:
 """
 
 import functools
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending, pixels
 from inpaint_jax.pretrained import landmark_predictor, networks, weights
 from inpaint_jax.search import driver, landmark_term, latent, program
-from inpaint_jax.search.problem import LandmarkLoss, Problem, Settings, Term
+from inpaint_jax.search.problem import (
+    Known,
+    LandmarkLoss,
+    Picture,
+    Problem,
+    Settings,
+    Term,
+    problem_of,
+)
 
 Blend = Literal["poisson", "paste"]
-Picture = (
-    UInt8[np.ndarray, "height width 3"]
-    | UInt8[Array, "height width 3"]
-    | Float[np.ndarray, "height width 3"]
-    | Float[Array, "height width 3"]
-)
-Known = (
-    Bool[np.ndarray, "rows columns *one"]
-    | Bool[Array, "rows columns *one"]
-    | Float[np.ndarray, "rows columns *one"]
-    | Float[Array, "rows columns *one"]
-)
 
 _BLENDS = {"poisson": jax.jit(blending.poisson), "paste": jax.jit(blending.paste)}
 _BY_NET = landmark_term.Settings(term="net")
@@ -128,7 +124,7 @@ def complete(
         asked, landmark = _guided(asked, model)
     if term is not None:
         _check_term(term, asked, model)
-    compiled = _prepared(model, settings, landmark, term)
+    compiled = prepare(model, settings, landmark=landmark, term=term)
     key = jax.random.key(0) if key is None else key
     *_, last = driver.search(key, asked, compiled=compiled)
     found = finish(last, asked, compiled=compiled, blend=blend)
@@ -137,47 +133,49 @@ def complete(
     return found._replace(landmarks=asked.target.landmarks[0])
 
 
-def problem_of(image: Picture, mask: Known, *, size: int) -> Problem:
-    """Returns what the search for one image knows, its hole grey.
+def prepare(
+    model: weights.Model,
+    settings: Settings,
+    *,
+    landmark: LandmarkLoss | None = None,
+    term: Term | None = None,
+    images: int = 1,
+    products: Any = jnp.float32,
+) -> program.Search:
+    """Prepares the search in the latent space of a model, see `program.prepare`.
 
     Args:
-      image: as in `complete`.
-      mask: as in `complete`.
-      size: height and width of the model's images.
+      model: the networks.
+      settings: of the search.
+      landmark: the landmark loss; None leaves the term out.
+      term: a loss of one's own.
+      images: how many will be searched for together.
+      products: the type in which convolutions multiply.
 
     Raises:
-      InputError: image and mask do not fit each other or the model, a known pixel lies
-        outside [-1, 1], or nothing is known or nothing hidden.
+      InputError: `settings.init` needs an encoder that the model does not have.
     """
-    if image.shape != (size, size, 3):
-        raise InputError(
-            f"image: is {list(image.shape)}, but this model completes "
-            f"[{size}, {size}, 3]; framing.frame cuts such a square out of a picture."
-        )
-    if mask.shape not in ((size, size), (size, size, 1)):
-        raise InputError(
-            f"mask: is {list(mask.shape)}; give [{size}, {size}], 1 where the pixel is "
-            "known."
-        )
-    stencil = np.asarray(mask).reshape(1, size, size, 1)
-    known = stencil > 0
-    if not np.isin(stencil, (0, 1)).all() or known.all() or not known.any():
-        found = np.unique(stencil)
-        raise InputError(
-            f"mask: holds values from {found[0]:g} to {found[-1]:g}; give 1 where the "
-            "pixel is known and 0 in the hole, and some of both."
-        )
-    shown = jnp.asarray(image)
-    if shown.dtype == jnp.uint8:
-        shown = pixels.from_bytes(shown)
-    if not jnp.issubdtype(shown.dtype, jnp.floating):
-        raise InputError(f"image: is of {shown.dtype}; give uint8, or floats.")
-    shown = jnp.where(known, shown.astype(jnp.float32)[None], 0.0)
-    if not bool(jnp.all(jnp.abs(shown) <= 1.0)):
-        raise InputError(
-            "image: known pixels lie outside [-1, 1]; give bytes, or scale."
-        )
-    return Problem(shown, jnp.asarray(known, jnp.float32))
+    encode = None
+    if settings.init != "random":
+        if model.encodes != "damaged faces":
+            raise InputError(
+                f"settings: init={settings.init!r} needs a model with an encoder of "
+                "damaged faces; give init='random' and more iterations."
+            )
+        encode = model.encode
+    # Most steps are taken by the restarts of the last stage.
+    generate, discriminate = model.folded(
+        batch=images * settings.stages[-1][0], products=products
+    )
+    return program.prepare(
+        generate,
+        discriminate,
+        z_dim=model.architecture.z_dim,
+        settings=settings,
+        landmark=landmark,
+        encode=encode,
+        term=term,
+    )
 
 
 def finish(
@@ -258,33 +256,6 @@ def _target(
     place: landmark_term.Place, image: types.Image, mask: types.Mask
 ) -> landmark_term.Target:
     return landmark_term.target_of_net(*place(image, mask), model=None)
-
-
-def _prepared(
-    model: weights.Model,
-    settings: Settings,
-    landmark: LandmarkLoss | None,
-    term: Term | None,
-) -> program.Search:
-    # Most steps are taken by the restarts of the last stage.
-    generate, discriminate = model.folded(batch=settings.stages[-1][0])
-    encode = None
-    if settings.init != "random":
-        if model.encodes != "damaged faces":
-            raise InputError(
-                f"settings: init={settings.init!r} needs a model with an encoder of "
-                "damaged faces; give init='random' and more iterations."
-            )
-        encode = model.encode
-    return program.prepare(
-        generate,
-        discriminate,
-        z_dim=model.architecture.z_dim,
-        settings=settings,
-        landmark=landmark,
-        encode=encode,
-        term=term,
-    )
 
 
 @functools.cache

@@ -8,10 +8,27 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, UInt8
 
 from inpaint_jax import losses, types
 from inpaint_jax.errors import InputError
+from inpaint_jax.images import pixels
 from inpaint_jax.search import latent, objective
+
+Picture = (
+    UInt8[np.ndarray, "height width 3"]
+    | UInt8[Array, "height width 3"]
+    | Float[np.ndarray, "height width 3"]
+    | Float[Array, "height width 3"]
+)
+Known = (
+    Bool[np.ndarray, "rows columns *one"]
+    | Bool[Array, "rows columns *one"]
+    | Float[np.ndarray, "rows columns *one"]
+    | Float[Array, "rows columns *one"]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +159,49 @@ class Networks(NamedTuple):
     encode: Any = None
     landmark: Any = None
     term: Any = None
+
+
+def problem_of(image: Picture, mask: Known, *, size: int) -> Problem:
+    """Returns what the search for one image knows, its hole grey.
+
+    Args:
+      image: see `completion.complete`.
+      mask: see `completion.complete`.
+      size: height and width of the model's images.
+
+    Raises:
+      InputError: image and mask do not fit each other or the model, a known pixel lies
+        outside [-1, 1], or nothing is known or nothing hidden.
+    """
+    if image.shape != (size, size, 3):
+        raise InputError(
+            f"image: is {list(image.shape)}, but this model completes "
+            f"[{size}, {size}, 3]; framing.frame cuts such a square out of a picture."
+        )
+    if mask.shape not in ((size, size), (size, size, 1)):
+        raise InputError(
+            f"mask: is {list(mask.shape)}; give [{size}, {size}], 1 where the pixel is "
+            "known."
+        )
+    stencil = np.asarray(mask).reshape(1, size, size, 1)
+    known = stencil > 0
+    if not np.isin(stencil, (0, 1)).all() or known.all() or not known.any():
+        found = np.unique(stencil)
+        raise InputError(
+            f"mask: holds values from {found[0]:g} to {found[-1]:g}; give 1 where the "
+            "pixel is known and 0 in the hole, and some of both."
+        )
+    shown = jnp.asarray(image)
+    if shown.dtype == jnp.uint8:
+        shown = pixels.from_bytes(shown)
+    if not jnp.issubdtype(shown.dtype, jnp.floating):
+        raise InputError(f"image: is of {shown.dtype}; give uint8, or floats.")
+    shown = jnp.where(known, shown.astype(jnp.float32)[None], 0.0)
+    if not bool(jnp.all(jnp.abs(shown) <= 1.0)):
+        raise InputError(
+            "image: known pixels lie outside [-1, 1]; give bytes, or scale."
+        )
+    return Problem(shown, jnp.asarray(known, jnp.float32))
 
 
 def image_key(key: types.PRNGKey, name: str) -> types.PRNGKey:
