@@ -144,9 +144,12 @@ def _open_tfds(path: str, data_dir: str | None) -> Opened:
         ) from error
     name, _, split = path.partition("/")
     where = "" if data_dir is None else f" in --data_dir={data_dir}"
-    options = {} if data_dir is None else {"data_dir": data_dir}
+    options: Any = {} if data_dir is None else {"data_dir": data_dir}
     try:
-        rows = tfds.data_source(name, split=split or "train", download=False, **options)
+        # Any: its declared type has string keys; the rows of a split are numbered.
+        rows: Any = tfds.data_source(
+            name, split=split or "train", download=False, **options
+        )
     except tfds.core.DatasetNotFoundError as error:
         raise InputError(
             f"--data=tfds:{path}: tensorflow-datasets knows no such set{where}; give "
@@ -165,9 +168,7 @@ def _open_tfds(path: str, data_dir: str | None) -> Opened:
 
     def read(index: int) -> UInt8[np.ndarray, "height width 3"]:
         try:
-            # Its declared type admits sequences; the rows of a set are dictionaries.
-            row: Any = rows[index]
-            picture = np.asarray(row.get("image"))
+            picture = np.asarray(rows[index].get("image"))
         except Exception as error:
             # What a damaged record or picture raises depends on where the damage is.
             raise InputError(f"{names[index]}: damaged ({reason(error)}).") from error
