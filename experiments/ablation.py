@@ -1,4 +1,4 @@
-r"""What each landmark term brings: SI against variants in the same time, in pairs.
+r"""What each landmark term brings: SI against methods in the same time, in pairs.
 
 python -m experiments.ablation --flagfile=experiments/flags/ablation.flags \
     --images='faces[9000:9100]' --output_dir=outputs/ablation
@@ -17,7 +17,7 @@ from experiments.evaluation import (
     ablation_run,
     ablation_units,
 )
-from experiments.search import methods, searches
+from experiments.search import search_methods, searches
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
@@ -31,16 +31,16 @@ class Ablation:
     limit: int | None = option(None, "The first so many of them only.", least=1)
     masks: tuple[str, ...] = option(("centre", "left"), "Names of masks.")
     seeds: int = option(3, "How many: of starts and random masks.", least=1)
-    variant: tuple[str, ...] = option(
+    method: tuple[str, ...] = option(
         (),
         "A name and the flags of its search, as 'soft: --landmark_term=soft'. The one "
         f"that others are compared with is {ablation_pairs.BASELINE}.",
         repeated=True,
     )
     images_at_once: int = option(8, "Searched for as one program.", least=1)
-    only: tuple[str, ...] = option((), "Names of variants to run; by default all.")
+    only: tuple[str, ...] = option((), "Names of methods to run; by default all.")
     equal: Literal["time", "steps"] = option(
-        "time", "What all variants get as much of; restarts are equal in any case."
+        "time", "What all methods get as much of; restarts are equal in any case."
     )
     output_dir: str = option("outputs/ablation", "Folder to write to.")
 
@@ -50,9 +50,9 @@ options.define(Ablation, heading="Comparison")
 
 def main() -> int:
     """Searches for what is not there yet, and writes tables and the plot."""
-    wanted, usual = options.read(Ablation), options.read(methods.Asked)
+    wanted, usual = options.read(Ablation), options.read(search_methods.Asked)
     output = files.make_directory(wanted.output_dir)
-    given = ablation_run.parse(wanted.variant, only=wanted.only)
+    given = ablation_run.parse(wanted.method, only=wanted.only)
     holes = _holes(wanted.masks)
     images = options.given(wanted, "images")
     paths = cases.list_inputs(images, mask=wanted.masks[0], output=output)
@@ -61,24 +61,24 @@ def main() -> int:
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
     faces = cases.Originals(paths, model.crop, model.architecture.image_size)
     units = ablation_units.Units(output / "parts", holes, wanted.seeds)
-    variants = ablation_run.prepare(given, model, usual, at_once=at_once)
+    methods = ablation_run.prepare(given, model, usual, at_once=at_once)
     plans = ablation_run.agree(
         output / "protocol.json",
-        variants,
+        methods,
         faces,
         units,
         source=model.source,
         at_once=at_once,
         equal=wanted.equal,
     )
-    application.write_effective_flags(output, Ablation, *methods.OPTIONS)
-    ablation_run.search(variants, plans, model, faces, units, at_once=at_once)
-    ablation_report.write(output, variants, plans, units, equal=wanted.equal)
+    application.write_effective_flags(output, Ablation, *search_methods.OPTIONS)
+    ablation_run.search(methods, plans, model, faces, units, at_once=at_once)
+    ablation_report.write(output, methods, plans, units, equal=wanted.equal)
     return 0
 
 
-def _holes(names: tuple[str, ...]) -> list[cases.Hole]:
-    holes = [cases.read_hole(name, hole_is_white=True) for name in names]
+def _holes(names: tuple[str, ...]) -> list[cases.MaskSpec]:
+    holes = [cases.read_mask(name, hole_is_white=True) for name in names]
     if not holes or len({*names}) < len(names) or not all(hole.make for hole in holes):
         raise InputError(
             f"--masks={','.join(names)}: must be names of masks, each once and no "

@@ -1,4 +1,4 @@
-r"""Completes the same faces under the same masks by every system, and scores them.
+r"""Completes the same faces under the same masks by every method, and scores them.
 
 python -m experiments.evaluate --images=faces[9000:9500] --bank=folder:faces[:8500] \
     --methods=si,landmark,thesis,ce,gfc,tv,lr,pm,nn,mean \
@@ -13,8 +13,8 @@ import pathlib
 
 from experiments.common import application, cases, options
 from experiments.common.options import option
-from experiments.evaluation import evaluation_report, evaluation_run, systems
-from experiments.search import methods, searches
+from experiments.evaluation import completion_methods, evaluation_report, evaluation_run
+from experiments.search import search_methods, searches
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
 from inpaint_jax.io import files, sources
@@ -23,7 +23,7 @@ from inpaint_jax.pretrained import weights
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Which systems are evaluated, on which faces, under which masks."""
+    """Which methods are evaluated, on which faces, under which masks."""
 
     images: str | None = option(
         None,
@@ -31,7 +31,7 @@ class Evaluation:
     )
     methods: tuple[str, ...] = option(
         ("si", "landmark", "thesis", "ce", "gfc", "tv", "lr", "pm", "nn"),
-        f"Of {', '.join((*systems.LEARNED, *systems.LOCAL))}, and flag files of "
+        f"Of {', '.join(completion_methods.NAMES)}, and flag files of "
         "experiments.inpaint.",
     )
     masks: tuple[str, ...] = option(
@@ -48,16 +48,16 @@ options.define(Evaluation, heading="Evaluation")
 
 def main() -> int:
     """Evaluates what is missing; returns the exit code."""
-    wanted, learned = options.read(Evaluation), options.read(systems.Learned)
+    wanted, learned = options.read(Evaluation), options.read(completion_methods.Learned)
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
     plan = _plan(wanted, model)
     used = [
-        systems.named(name, model, learned, at_once=plan.at_once)
+        completion_methods.named(name, model, learned, at_once=plan.at_once)
         for name in dict.fromkeys(wanted.methods)
     ]
     evaluation_run.agree(plan, used)
     application.write_effective_flags(
-        plan.output, Evaluation, systems.Learned, *methods.OPTIONS
+        plan.output, Evaluation, completion_methods.Learned, *search_methods.OPTIONS
     )
     rows = evaluation_run.run(plan, used)
     gallery = evaluation_report.write(rows, plan)
@@ -71,7 +71,7 @@ def _plan(wanted: Evaluation, model: weights.Model) -> evaluation_run.Plan:
             raise InputError(f"--{name}: holds no name, or an empty one; give names.")
     output = files.make_directory(options.given(wanted, "output_dir"))
     inputs = _inputs(options.given(wanted, "images"), output, wanted.limit)
-    holes = [cases.read_hole(name, hole_is_white=True) for name in wanted.masks]
+    holes = [cases.read_mask(name, hole_is_white=True) for name in wanted.masks]
     if any(hole.make is None for hole in holes):
         raise InputError(
             f"--masks={','.join(wanted.masks)}: must be names; give some of "

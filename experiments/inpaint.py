@@ -13,11 +13,11 @@ from typing import Literal
 from experiments.common import application, cases, options, reporting
 from experiments.common.options import option
 from experiments.search import (
-    guides,
     landmark_figure,
-    methods,
+    landmark_options,
     picture_report,
     picture_search,
+    search_methods,
     searches,
 )
 from inpaint_jax.errors import InputError
@@ -65,21 +65,21 @@ options.define(Pictures, heading="Pictures")
 def main() -> int:
     """Completes every input; returns 1 if some had to be skipped."""
     wanted, asked = options.read(Pictures), options.read(searches.Search)
-    landmarks = options.read(guides.Landmarks)
+    landmarks = options.read(landmark_options.LandmarkOptions)
     output = files.make_directory(wanted.output_dir)
     inputs = cases.list_inputs(
         str(_PORTRAIT) if wanted.images is None else wanted.images,
         mask=wanted.mask,
         output=output,
     )
-    hole = cases.read_hole(wanted.mask, hole_is_white=wanted.mask_hole == "white")
+    hole = cases.read_mask(wanted.mask, hole_is_white=wanted.mask_hole == "white")
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
     size = model.architecture.image_size
-    guide, scorer = guides.load(landmarks, size=size, crop=model.crop)
-    figure = landmark_figure.of(guide) if wanted.landmark_figure else None
+    guidance, scorer = landmark_options.load(landmarks, size=size, crop=model.crop)
+    figure = landmark_figure.of(guidance) if wanted.landmark_figure else None
     most = min(wanted.images_at_once, len(inputs))
-    compiled = searches.prepare(model, asked, guide.loss(), images=most)
-    application.write_effective_flags(output, Pictures, *methods.OPTIONS)
+    compiled = searches.prepare(model, asked, guidance.loss(), images=most)
+    application.write_effective_flags(output, Pictures, *search_methods.OPTIONS)
     for earlier in ("report.json", "grid.png"):
         (output / earlier).unlink(missing_ok=True)
     read = functools.partial(
@@ -92,7 +92,7 @@ def main() -> int:
     )
     trace = reporting.JsonLines(output / "trace.jsonl")
     skipped = picture_search.Skipped(alone=len(inputs) == 1)
-    tasks = picture_search.tasks(inputs, read, guide, skipped)
+    tasks = picture_search.tasks(inputs, read, guidance, skipped)
     finisher = picture_report.Finisher(output, compiled, asked.blend, scorer, figure)
     finished = []
     for found in picture_search.search(
@@ -106,7 +106,7 @@ def main() -> int:
             print(picture_report.line(finished[-1].entry, output))
     if not finished:
         raise InputError(f"--images={wanted.images}: none of the pictures can be used.")
-    described = picture_report.describe(asked, guide, model)
+    described = picture_report.describe(asked, guidance, model)
     described = {"mask": hole.name, "seed": wanted.seed, **described}
     picture_report.write(output, described, finished, skipped=skipped.reasons)
     return 1 if skipped.reasons else 0

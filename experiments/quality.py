@@ -14,14 +14,20 @@ from jaxtyping import Float
 
 from experiments.common import application, cases, options, reporting
 from experiments.common.options import option
-from experiments.search import guides, guiding, quality_curves, searches
+from experiments.search import (
+    landmark_guidance,
+    landmark_options,
+    quality_curves,
+    searches,
+)
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import blending, masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import driver, problem, program
+from inpaint_jax.search import driver, program
+from inpaint_jax.search.problem import Problem
 
 _CHUNK, _FOR_EVER = 5, 100_000
 _BUDGETS = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -48,12 +54,12 @@ class Face(NamedTuple):
 
     Attributes:
       key: of its starting points.
-      scene: what the search knows.
+      problem: what the search knows.
       original: `[1, H, W, 3]`.
     """
 
     key: types.PRNGKey
-    scene: problem.Problem
+    problem: Problem
     original: types.Image
 
 
@@ -77,21 +83,21 @@ def main() -> int:
     images = options.given(wanted, "images")
     paths = cases.list_inputs(images, mask=wanted.mask, output=output)
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
-    guide, _ = guides.load(
-        options.read(guides.Landmarks),
+    guidance, _ = landmark_options.load(
+        options.read(landmark_options.LandmarkOptions),
         size=model.architecture.image_size,
         crop=model.crop,
     )
-    hole = cases.read_hole(wanted.mask, hole_is_white=True)
+    hole = cases.read_mask(wanted.mask, hole_is_white=True)
     originals = cases.Originals(paths, model.crop, model.architecture.image_size)
-    faces = [_face(case, guide) for case in originals.read(hole, seed=0)]
+    faces = [_face(case, guidance) for case in originals.read(hole, seed=0)]
     found: dict[str, list[list[quality_curves.Point]]] = {}
     for name, changes in METHODS.items():
         settings = dataclasses.replace(
             asked.settings, **changes, chunk=_CHUNK, patience=0
         )
         changed = dataclasses.replace(asked, settings=settings)
-        compiled = searches.prepare(model, changed, guide.loss(), images=1)
+        compiled = searches.prepare(model, changed, guidance.loss(), images=1)
         _warm_up(faces[0], compiled)
         found[name] = [list(_follow(f, compiled, wanted.seconds)) for f in faces]
         _print(name, found[name], wanted.seconds)
@@ -111,20 +117,20 @@ def main() -> int:
     return 0
 
 
-def _face(case: cases.Case, guide: guiding.Guide) -> Face:
+def _face(case: cases.Case, guidance: landmark_guidance.LandmarkGuidance) -> Face:
     if case.original is None:
         raise InputError(
             f"{case.name}: must be undamaged, so that results can be scored."
         )
-    scene, _ = guide.scene(case)
-    return Face(case.key, scene, pixels.from_bytes(case.original)[None])
+    problem, _ = guidance.problem(case)
+    return Face(case.key, problem, pixels.from_bytes(case.original)[None])
 
 
 def _warm_up(face: Face, compiled: program.Search) -> None:
     """Compiles whatever a search runs."""
     *before, _ = compiled.settings.stages
     last = sum(iterations for _, iterations in before)
-    for progress in driver.search(face.key, face.scene, compiled=compiled):
+    for progress in driver.search(face.key, face.problem, compiled=compiled):
         _psnr(face, _best(progress, compiled))
         if progress.iteration > last:
             return
@@ -134,7 +140,7 @@ def _follow(
     face: Face, compiled: program.Search, longest: float
 ) -> Iterator[quality_curves.Point]:
     started, scoring = time.monotonic(), 0.0
-    for progress in driver.search(face.key, face.scene, compiled=compiled):
+    for progress in driver.search(face.key, face.problem, compiled=compiled):
         seconds = time.monotonic() - started - scoring
         psnr = _psnr(face, _best(progress, compiled))
         yield quality_curves.Point(seconds, float(np.nanmin(progress.best_loss)), psnr)
@@ -148,7 +154,7 @@ def _best(progress: driver.Progress, compiled: program.Search) -> types.Image:
 
 
 def _psnr(face: Face, generated: types.Image) -> float:
-    return float(_score(generated, face.original, face.scene.mask))
+    return float(_score(generated, face.original, face.problem.mask))
 
 
 @jax.jit

@@ -200,7 +200,7 @@ def _fitted(
     truth = labels.label(predictor, faces.images, crop=net.crop, nudged=False)
     key = jax.random.key(seed)
     spread = landmark_check.fitted_spread(
-        key, landmark_predictor.place(net), faces, truth.landmarks
+        key, landmark_predictor.predict(net), faces, truth.landmarks
     )
     return dataclasses.replace(net, spread=spread)
 

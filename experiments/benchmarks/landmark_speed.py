@@ -38,7 +38,7 @@ def runs(key: types.PRNGKey, *, batch_size: int) -> timing.Runs:
     predictor = dlib_host.Predictor()
     model = jax.tree.map(jnp.asarray, predictor.model)
     bytes_seen = np.asarray(pixels.to_bytes(image))
-    place = landmark_predictor.place(networks.load("release", model="landmark_net"))
+    predict = landmark_predictor.predict(networks.load("release", model="landmark_net"))
     soft = functools.partial(prediction.predict_soft, temperature=4.0)
 
     def soft_distance(
@@ -52,7 +52,7 @@ def runs(key: types.PRNGKey, *, batch_size: int) -> timing.Runs:
     )
     known = jnp.ones((batch_size, size, size, 1))
     net_gradient = jax.jit(
-        jax.value_and_grad(lambda x: jnp.sum(jnp.abs(place(x, known)[0])))
+        jax.value_and_grad(lambda x: jnp.sum(jnp.abs(predict(x, known)[0])))
     )
     return {
         "dlib": lambda: predictor.predict(bytes_seen, box),

@@ -32,29 +32,29 @@ def steps(
     Raises:
       InputError: dlib is missing; see `torch_peer.load`.
     """
-    scene = search_step.scene(key, a, batch_size=batch_size)
+    setup = search_step.setup(key, a, batch_size=batch_size)
     predictor = dlib_host.Predictor()
-    networks = search_step.folded(scene)
-    soft = search_step.soft(scene, predictor, networks[0])
+    networks = search_step.fused(setup)
+    soft = search_step.soft(setup, predictor, networks[0])
     runs: timing.Runs = {}
     for name, landmark in (
         ("search_step", None),
         ("search_step_with_landmarks", soft),
     ):
-        advance = search_step.together(scene, networks, landmark)
-        runs[name] = _going_on(advance, scene.start)
+        advance = search_step.together(setup, networks, landmark)
+        runs[name] = _going_on(advance, setup.start)
     if "plain" in peers:
-        networks = search_step.unfolded(scene)
-        called = search_step.by_dlib(scene, predictor)
+        networks = search_step.unfused(setup)
+        called = search_step.by_dlib(setup, predictor)
         for name, landmark in (("plain", None), ("plain_with_dlib", called)):
-            advance = search_step.alone(scene, networks, landmark)
-            advance = training_speed.in_plain_form(advance, scene.start)
-            runs[name] = _going_on(advance, scene.start)
+            advance = search_step.alone(setup, networks, landmark)
+            advance = training_speed.in_plain_form(advance, setup.start)
+            runs[name] = _going_on(advance, setup.start)
     if "torch" in peers:
         runs |= torch_peer.search_steps(
             a,
-            np.asarray(scene.image),
-            np.asarray(scene.weights),
+            np.asarray(setup.image),
+            np.asarray(setup.weights),
             lambda_prior=search_step.LAMBDA_PRIOR,
         )
     return runs
@@ -80,8 +80,8 @@ def growth(key: types.PRNGKey, a: dcgan.Architecture, *, rounds: int) -> dict[st
         for number in numbers:
             by_rows = name == "candidates"
             rows, count = (number, search_step.STEPS) if by_rows else (16, number)
-            scene = search_step.scene(key, a, batch_size=rows)
-            program, arguments = search_step.compiled(scene, iterations=count)
+            setup = search_step.setup(key, a, batch_size=rows)
+            program, arguments = search_step.compiled(setup, iterations=count)
             runs[str(number)] = functools.partial(program, *arguments)
             needed: Any = program.memory_analysis()
             megabytes[str(number)] = needed.temp_size_in_bytes / 1e6
@@ -108,8 +108,8 @@ def counted(
       "counted_gflop" and "counted_gbytes"; products that the back end hands to a
       library may be missing.
     """
-    scene = search_step.scene(key, a, batch_size=batch_size)
-    program, _ = search_step.compiled(scene, iterations=1)
+    setup = search_step.setup(key, a, batch_size=batch_size)
+    program, _ = search_step.compiled(setup, iterations=1)
     costs: Any = program.cost_analysis()
     return {
         "counted_gflop": costs.get("flops", 0.0) / 1e9,

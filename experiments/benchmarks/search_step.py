@@ -28,7 +28,7 @@ Landmark = Callable[..., types.PerExample]
 """(key, z, G(z)) -> the landmark loss of each candidate"""
 
 
-class Scene(NamedTuple):
+class Setup(NamedTuple):
     """Networks with new weights, and what they search for.
 
     Attributes:
@@ -50,7 +50,7 @@ class Scene(NamedTuple):
     start: latent.LatentState
 
 
-def scene(key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int) -> Scene:
+def setup(key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int) -> Setup:
     """Draws what is searched for.
 
     Args:
@@ -72,37 +72,37 @@ def scene(key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int) -> Scen
     weights = losses.image.context_weights(mask, window=_WINDOW)
     z = train_gan.sample_z(key, batch_size, a.z_dim)
     start = latent.init(key, z, optimizer=_OPTIMIZER)
-    return Scene(a, generator, discriminator, image, mask, weights, start)
+    return Setup(a, generator, discriminator, image, mask, weights, start)
 
 
-def folded(scene: Scene) -> Networks:
+def fused(setup: Setup) -> Networks:
     """Returns G and D as searches run them."""
-    a, batch = scene.architecture, len(scene.image)
+    a, batch = setup.architecture, len(setup.image)
     return (
-        inference.generator(a, scene.generator, batch=batch),
-        inference.discriminator(a, scene.discriminator, batch=batch),
+        inference.generator(a, setup.generator, batch=batch),
+        inference.discriminator(a, setup.discriminator, batch=batch),
     )
 
 
-def unfolded(scene: Scene) -> Networks:
+def unfused(setup: Setup) -> Networks:
     """Returns G and D as they are written."""
-    a = scene.architecture
+    a = setup.architecture
     plain: tuple[Any, Any] = (
-        lambda z: a.generator().apply(scene.generator, z, train=False),
-        lambda x: a.discriminator().apply(scene.discriminator, x, train=False),
+        lambda z: a.generator().apply(setup.generator, z, train=False),
+        lambda x: a.discriminator().apply(setup.discriminator, x, train=False),
     )
     return plain
 
 
-def together(scene: Scene, networks: Networks, landmark: Landmark | None) -> Advance:
+def together(setup: Setup, networks: Networks, landmark: Landmark | None) -> Advance:
     """Returns `STEPS` steps as one program."""
-    arguments = networks, scene.image, scene.weights, landmark
+    arguments = networks, setup.image, setup.weights, landmark
     return lambda state: _advance(state, *arguments, iterations=STEPS)
 
 
-def alone(scene: Scene, networks: Networks, landmark: Landmark | None) -> Advance:
+def alone(setup: Setup, networks: Networks, landmark: Landmark | None) -> Advance:
     """Returns one step as a program of its own."""
-    judged = _objective(networks, scene.image, scene.weights, landmark)
+    judged = _objective(networks, setup.image, setup.weights, landmark)
     step = jax.jit(
         functools.partial(latent.step, objective=judged, optimizer=_OPTIMIZER)
     )
@@ -110,40 +110,40 @@ def alone(scene: Scene, networks: Networks, landmark: Landmark | None) -> Advanc
 
 
 def compiled(
-    scene: Scene, *, iterations: int
+    setup: Setup, *, iterations: int
 ) -> tuple[jax.stages.Compiled, tuple[Any, ...]]:
     """Returns a compiled search without landmarks, and its arguments.
 
     Args:
-      scene: what is searched for.
+      setup: what is searched for.
       iterations: how many steps it takes.
     """
-    arguments = (scene.start, folded(scene), scene.image, scene.weights, None)
+    arguments = (setup.start, fused(setup), setup.image, setup.weights, None)
     return _advance.lower(*arguments, iterations=iterations).compile(), arguments
 
 
 def soft(
-    scene: Scene, predictor: dlib_host.Predictor, generate: types.Generate
+    setup: Setup, predictor: dlib_host.Predictor, generate: types.Generate
 ) -> Landmark:
     """Returns the landmark term that searches have, by the soft cascade.
 
     Args:
-      scene: what is searched for.
+      setup: what is searched for.
       predictor: with the cascade.
       generate: G.
     """
     term = landmark_term.LandmarkTerm(
         landmark_term.Settings(), jax.tree.map(jnp.asarray, predictor.model)
     )
-    target = _target(scene, predictor)
-    known = problem.Problem(scene.image[:1], scene.mask[:1], target)
+    target = _target(setup, predictor)
+    known = problem.Problem(setup.image[:1], setup.mask[:1], target)
     # Their arrays are arguments of the program.
     return jax.tree_util.Partial(_by_term, term, known, generate)
 
 
-def by_dlib(scene: Scene, predictor: dlib_host.Predictor) -> Landmark:
+def by_dlib(setup: Setup, predictor: dlib_host.Predictor) -> Landmark:
     """Returns the thesis's count, by a call of dlib for all candidates."""
-    return functools.partial(_count, predictor, _target(scene, predictor))
+    return functools.partial(_count, predictor, _target(setup, predictor))
 
 
 @functools.partial(jax.jit, static_argnames="iterations")
@@ -180,9 +180,9 @@ def _objective(
     )
 
 
-def _target(scene: Scene, predictor: dlib_host.Predictor) -> landmark_term.Target:
+def _target(setup: Setup, predictor: dlib_host.Predictor) -> landmark_term.Target:
     """Where the cascade's mean shape lies in the box of an aligned face."""
-    size = scene.architecture.image_size
+    size = setup.architecture.image_size
     box = jnp.asarray(framing.aligned_box(crop=_CROP, size=size), jnp.int32)[None]
     extent = (box[:, 2:] - box[:, :2])[:, None].astype(jnp.float32)
     points = predictor.model.initial[None] * extent + box[:, None, :2]
@@ -191,13 +191,13 @@ def _target(scene: Scene, predictor: dlib_host.Predictor) -> landmark_term.Targe
 
 def _by_term(
     term: landmark_term.LandmarkTerm,
-    scene: problem.Problem,
+    setup: problem.Problem,
     generate: types.Generate,
     key: types.PRNGKey,
     z: types.Latent,
     generated: types.Image,
 ) -> types.PerExample:
-    return term(key, z, generated, scene, generate)
+    return term(key, z, generated, setup, generate)
 
 
 def _count(

@@ -21,7 +21,7 @@ HolePixels = Bool[np.ndarray, "height width"]
 Stencil = Float[jax.Array, "height width 1"]
 
 
-class Hole(NamedTuple):
+class MaskSpec(NamedTuple):
     """What --mask says: a named mask, or which pixels of a file are hole.
 
     Attributes:
@@ -107,7 +107,7 @@ def _check_outputs(
             )
 
 
-def read_hole(name: str, *, hole_is_white: bool) -> Hole:
+def read_mask(name: str, *, hole_is_white: bool) -> MaskSpec:
     """Finds a mask by its name or reads it from a file.
 
     Args:
@@ -118,20 +118,20 @@ def read_hole(name: str, *, hole_is_white: bool) -> Hole:
       InputError: there is neither, or the picture has one colour only.
     """
     try:
-        return Hole(*masks.named(name), np.zeros((0, 0), bool))
+        return MaskSpec(*masks.named(name), np.zeros((0, 0), bool))
     except InputError:
         if not os.path.isfile(name):
             raise
     grey = files.read_stencil(name)
-    mask = masks.from_stencil(
+    mask = masks.from_image(
         grey, name=name, shape=grey.shape, hole_is_white=hole_is_white
     )
-    return Hole(name, None, np.asarray(mask)[..., 0] == 0)
+    return MaskSpec(name, None, np.asarray(mask)[..., 0] == 0)
 
 
 def read(
     path: pathlib.Path,
-    hole: Hole,
+    hole: MaskSpec,
     *,
     crop: int,
     size: int,
@@ -142,7 +142,7 @@ def read(
 
     Args:
       path: of the picture.
-      hole: from `read_hole`; a file's must have the picture's size or the model's.
+      hole: from `read_mask`; a file's must have the picture's size or the model's.
       crop: side of the frame in CelebA pixels.
       size: of the model's images.
       seed: of mask and starting points; the picture's name is folded in.
@@ -187,14 +187,14 @@ class Originals(NamedTuple):
     crop: int
     size: int
 
-    def read(self, hole: Hole, *, seed: int) -> list[Case]:
+    def read(self, hole: MaskSpec, *, seed: int) -> list[Case]:
         """Reads all of them with one mask, see `read`."""
         one = functools.partial(read, crop=self.crop, size=self.size, seed=seed)
         return [one(path, hole, original_known=True) for path in self.paths]
 
 
 def _frame_with_hole(
-    photo: Picture, hole: Hole, crop: int, size: int
+    photo: Picture, hole: MaskSpec, crop: int, size: int
 ) -> tuple[Picture, Stencil]:
     # Scaling mixes neighbours. The hole is emptied first, so that nothing of it can
     # reach a known pixel, and every pixel that any of it falls into is hole.
@@ -210,4 +210,4 @@ def _grey(hole_pixels: HolePixels) -> UInt8[np.ndarray, "height width"]:
 
 
 def _mask_of(hole_pixels: HolePixels, name: str, size: int) -> Stencil:
-    return masks.from_stencil(_grey(hole_pixels), name=name, shape=(size, size))
+    return masks.from_image(_grey(hole_pixels), name=name, shape=(size, size))

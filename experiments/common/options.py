@@ -20,6 +20,7 @@ _RENAMED = {
     "spread": "init_std",
     "products": "precision",
     "start_from": "pretrained",
+    "variant": "method",
 }
 
 

@@ -27,7 +27,7 @@ def interval(
     return {"mean": float(differences.mean()), "low": float(low), "high": float(high)}
 
 
-def share(hits: Bool[np.ndarray, " images"]) -> dict[str, float]:
+def proportion(hits: Bool[np.ndarray, " images"]) -> dict[str, float]:
     """Returns the share of hits and its 95 % interval by Wilson's score (1927).
 
     Unlike the bootstrap's it has a width where all images are hits, or none.

@@ -1,4 +1,4 @@
-"""Variants of a search against a baseline, in pairs.
+"""Methods of a search against a baseline, in pairs.
 
 Images are the independent units: differences of an image are first averaged over the
 seeds. Intervals are bootstrapped over images, p-values are of an exact sign test, and
@@ -24,14 +24,14 @@ METRICS = {
 
 Columns = dict[str, Float[np.ndarray, "seeds images"]]
 Scores = dict[tuple[str, str], Columns]
-"""{(variant, mask): {column: values}}"""
+"""{(method, mask): {column: values}}"""
 
 
 class Comparison(NamedTuple):
-    """A variant against the baseline.
+    """A method against the baseline.
 
     Attributes:
-      mean: of the variant, over the seeds and images that both have a number for.
+      mean: of the method, over the seeds and images that both have a number for.
       difference: of the means.
       low: end of its 95 % interval.
       high: the other end.
@@ -53,11 +53,11 @@ class Comparison(NamedTuple):
 
 
 Comparisons = dict[tuple[str, str, str], Comparison]
-"""{(variant, mask, metric): comparison}"""
+"""{(method, mask, metric): comparison}"""
 
 
 def compare(scores: Scores) -> Comparisons:
-    """Compares all variants with the baseline, for each mask and metric.
+    """Compares all methods with the baseline, for each mask and metric.
 
     Args:
       scores: the baseline's among them.

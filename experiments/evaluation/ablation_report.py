@@ -17,7 +17,7 @@ from inpaint_jax.io import files
 
 def write(
     output: pathlib.Path,
-    variants: ablation_run.Variants,
+    methods: ablation_run.Methods,
     plans: ablation_run.Plans,
     units: ablation_units.Units,
     *,
@@ -27,21 +27,21 @@ def write(
 
     Args:
       output: folder of the results.
-      variants: all of them.
+      methods: all of them.
       plans: what they had to spend.
       units: the rows, all of them there.
-      equal: what all variants had as much of, "time" or "steps".
+      equal: what all methods had as much of, "time" or "steps".
     """
-    units.write_all(output / "ablation.csv", variants)
+    units.write_all(output / "ablation.csv", methods)
     scores = {
         (name, hole.name): units.scores(name, hole)
-        for name in variants
+        for name in methods
         for hole in units.holes
     }
     comparisons = ablation_pairs.compare(scores)
-    labels = {name: variant.label for name, variant in variants.items()}
+    labels = {name: method.label for name, method in methods.items()}
     described: ablation_table.Plans = {
-        name: {**plan, "label": labels[name], "flags": " ".join(variants[name].flags)}
+        name: {**plan, "label": labels[name], "flags": " ".join(methods[name].flags)}
         for name, plan in plans.items()
     }
     text = ablation_table.markdown(scores, comparisons, described, equal=equal)

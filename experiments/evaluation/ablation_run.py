@@ -1,6 +1,6 @@
-"""An ablation: variants of a search over the same faces, masks and seeds.
+"""An ablation: kinds of search over the same faces, masks and seeds.
 
-A variant, a mask and a seed make a unit; those that are there are not searched for
+A method, a mask and a seed make a unit; those that are there are not searched for
 again, see `ablation_units`.
 """
 
@@ -17,50 +17,50 @@ import numpy as np
 from experiments.common import cases, protocols, reporting
 from experiments.evaluation import ablation_units, scoring
 from experiments.evaluation.ablation_pairs import BASELINE
-from experiments.search import budgets, methods
+from experiments.search import budgets, search_methods
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
 
 
-class Variant(NamedTuple):
+class AblatedMethod(NamedTuple):
     """A search that takes part.
 
     Attributes:
       flags: that ask for it.
       asked: what they and the process's flags say.
-      method: it, with as many steps as these say.
+      search: it, with as many steps as these say.
     """
 
     flags: list[str]
-    asked: methods.Asked
-    method: methods.Method
+    asked: search_methods.Asked
+    search: search_methods.SearchMethod
 
     @property
     def label(self) -> str:
         """Its name in tables."""
-        bound = " (upper bound)" if self.method.guide.sees_original else ""
-        return self.method.name + bound
+        bound = " (upper bound)" if self.search.guidance.sees_original else ""
+        return self.search.name + bound
 
     def describe(self) -> dict[str, Any]:
         """Returns JSON values that decide its results, but for the steps."""
         return {
             "flags": " ".join(self.flags),
-            "settings": dataclasses.asdict(self.method.settings),
-            "blend": self.method.blend,
-            "landmarks": self.method.guide.describe(),
+            "settings": dataclasses.asdict(self.search.settings),
+            "blend": self.search.blend,
+            "landmarks": self.search.guidance.describe(),
         }
 
 
-Variants = dict[str, Variant]
-"""{name: variant}"""
+Methods = dict[str, AblatedMethod]
+"""{name: method}"""
 
 Plans = dict[str, budgets.Plan]
-"""{variant: what it may spend}"""
+"""{method: what it may spend}"""
 
 
 def parse(texts: Sequence[str], *, only: Sequence[str] = ()) -> dict[str, list[str]]:
-    """Reads variants.
+    """Reads methods.
 
     Args:
       texts: a name and the flags of its search, as "soft: --landmark_term=soft".
@@ -77,21 +77,21 @@ def parse(texts: Sequence[str], *, only: Sequence[str] = ()) -> dict[str, list[s
         name, colon, arguments = text.partition(":")
         if not colon or not re.fullmatch(r"\w+", name):
             raise InputError(
-                f"--variant={text}: must be a name and flags, as "
+                f"--method={text}: must be a name and flags, as "
                 "'soft: --landmark_term=soft'."
             )
         if name in found:
-            raise InputError(f"--variant={text}: {name} is there twice; rename one.")
+            raise InputError(f"--method={text}: {name} is there twice; rename one.")
         found[name] = arguments.split()
     for name in only:
         if name not in found:
             raise InputError(
-                f"--only={name}: no such variant; give some of {', '.join(found)}."
+                f"--only={name}: no such method; give some of {', '.join(found)}."
             )
     found = {name: found[name] for name in only or found}
     if BASELINE not in found or len(found) < 2:
         raise InputError(
-            f"--variant: needs one called {BASELINE} and others to compare with it; "
+            f"--method: needs one called {BASELINE} and others to compare with it; "
             "see experiments/flags/ablation.flags."
         )
     return found
@@ -100,38 +100,38 @@ def parse(texts: Sequence[str], *, only: Sequence[str] = ()) -> dict[str, list[s
 def prepare(
     flags: dict[str, list[str]],
     model: weights.Model,
-    usual: methods.Asked,
+    usual: search_methods.Asked,
     *,
     at_once: int,
-) -> Variants:
-    """Prepares all variants, with as many steps as the flags say.
+) -> Methods:
+    """Prepares all methods, with as many steps as the flags say.
 
     Args:
       flags: from `parse`.
       model: the networks.
-      usual: how all variants search where their flags say nothing else.
+      usual: how all methods search where their flags say nothing else.
       at_once: faces that are searched for as one program.
 
     Raises:
       InputError: a flag is wrong, or their time could not be made equal.
     """
-    variants = {}
+    methods = {}
     for name, given in flags.items():
-        asked = methods.parse(name, given, base=usual)
-        method = methods.prepare(name, asked, model, images=at_once)
-        variants[name] = Variant(given, asked, method)
-    if variants[BASELINE].method.guide.loss() is not None:
+        asked = search_methods.parse(name, given, base=usual)
+        method = search_methods.prepare(name, asked, model, images=at_once)
+        methods[name] = AblatedMethod(given, asked, method)
+    if methods[BASELINE].search.guidance.loss() is not None:
         raise InputError(
-            f"--variant={BASELINE}: must have --landmark_term=none; "
+            f"--method={BASELINE}: must have --landmark_term=none; "
             "the others are compared with it."
         )
-    budgets.check(_methods(variants), baseline=BASELINE)
-    return variants
+    budgets.check(_methods(methods), baseline=BASELINE)
+    return methods
 
 
 def agree(
     path: pathlib.Path,
-    variants: Variants,
+    methods: Methods,
     faces: cases.Originals,
     units: ablation_units.Units,
     *,
@@ -139,16 +139,16 @@ def agree(
     at_once: int,
     equal: str,
 ) -> Plans:
-    """Finds the steps of each variant, or takes those of an earlier start.
+    """Finds the steps of each method, or takes those of an earlier start.
 
     Args:
       path: of the protocol.
-      variants: from `prepare`.
+      methods: from `prepare`.
       faces: the pictures.
       units: the masks and seeds.
       source: of the networks.
       at_once: faces that are searched for as one program.
-      equal: what all variants get as much of, see `budgets.measure`.
+      equal: what all methods get as much of, see `budgets.measure`.
 
     Raises:
       InputError: the folder holds a run of another protocol.
@@ -163,19 +163,19 @@ def agree(
         "equal": equal,
         "images_at_once": at_once,
         "model": source,
-        "variants": {name: each.describe() for name, each in variants.items()},
+        "methods": {name: each.describe() for name, each in methods.items()},
         # Of these the time depends, and so the steps.
         "device": environment["device"],
         "cores": environment["cores"],
     }
     measure = functools.partial(
-        _measured, variants, faces, units, at_once=at_once, equal=equal
+        _measured, methods, faces, units, at_once=at_once, equal=equal
     )
     return protocols.agree(path, protocol, environment=environment, measure=measure)
 
 
 def search(
-    variants: Variants,
+    methods: Methods,
     plans: Plans,
     model: weights.Model,
     faces: cases.Originals,
@@ -186,7 +186,7 @@ def search(
     """Searches for all units that are missing.
 
     Args:
-      variants: from `prepare`.
+      methods: from `prepare`.
       plans: from `agree`.
       model: the networks.
       faces: the pictures.
@@ -196,16 +196,16 @@ def search(
     originals = [case.picture for case in faces.read(units.holes[0], seed=0)]
     truth = scoring.truth(np.stack(originals), crop=faces.crop)
     files.make_directory(units.folder)
-    for name, variant in variants.items():
-        method = None
+    for name, method in methods.items():
+        search = None
         for hole, seed in units.missing(name):
             inputs = faces.read(hole, seed=seed)
-            if method is None:
+            if search is None:
                 steps = f"--iterations={plans[name]['iterations']}"
-                asked = methods.parse(name, [steps], base=variant.asked)
-                method = methods.prepare(name, asked, model, images=at_once)
-                methods.warm_up(method, inputs, at_once=at_once)
-            scores = _scores(method, inputs, truth, at_once)
+                asked = search_methods.parse(name, [steps], base=method.asked)
+                search = search_methods.prepare(name, asked, model, images=at_once)
+                search_methods.warm_up(search, inputs, at_once=at_once)
+            scores = _scores(search, inputs, truth, at_once)
             print(
                 f"{name}, {hole.name}, seed {seed}: "
                 f"{np.mean(scores['seconds']):.2f} s a face, "
@@ -216,7 +216,7 @@ def search(
 
 
 def _measured(
-    variants: Variants,
+    methods: Methods,
     faces: cases.Originals,
     units: ablation_units.Units,
     *,
@@ -224,7 +224,7 @@ def _measured(
     equal: str,
 ) -> Plans:
     return budgets.measure(
-        _methods(variants),
+        _methods(methods),
         faces.read(units.holes[0], seed=0)[:at_once],
         baseline=BASELINE,
         at_once=at_once,
@@ -232,8 +232,8 @@ def _measured(
     )
 
 
-def _methods(variants: Variants) -> dict[str, methods.Method]:
-    return {name: variant.method for name, variant in variants.items()}
+def _methods(methods: Methods) -> dict[str, search_methods.SearchMethod]:
+    return {name: method.search for name, method in methods.items()}
 
 
 def _sha256(paths: Sequence[pathlib.Path]) -> str:
@@ -241,13 +241,13 @@ def _sha256(paths: Sequence[pathlib.Path]) -> str:
 
 
 def _scores(
-    method: methods.Method,
+    method: search_methods.SearchMethod,
     inputs: list[cases.Case],
     truth: scoring.Truth,
     at_once: int,
 ) -> dict[str, list[Any]]:
     """The columns of one unit."""
-    done = methods.complete(method, inputs, at_once=at_once)
+    done = search_methods.complete(method, inputs, at_once=at_once)
     mask = np.concatenate([case.mask for case in inputs])
     columns = scoring.score(done.images, truth, mask)
     columns |= {c: getattr(done, c) for c in ("loss", "iterations", "seconds")}

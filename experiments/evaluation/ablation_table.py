@@ -21,7 +21,7 @@ _DIGITS = {"psnr_hole": 2, "ssim_hole": 4, "identity": 3}  # others: 4
 
 
 class Plan(budgets.Plan):
-    """What a variant had to spend.
+    """What a method had to spend.
 
     Attributes:
       label: its name in tables.
@@ -33,7 +33,7 @@ class Plan(budgets.Plan):
 
 
 Plans = dict[str, Plan]
-"""{variant: plan}"""
+"""{method: plan}"""
 
 
 def markdown(
@@ -46,10 +46,10 @@ def markdown(
     """Writes the tables, and what they say in words.
 
     Args:
-      scores: of all variants.
+      scores: of all methods.
       comparisons: from `ablation_pairs.compare`.
       plans: what they had to spend.
-      equal: what all variants had as much of, "time" or "steps".
+      equal: what all methods had as much of, "time" or "steps".
     """
     parts = [
         f"# Landmark terms against none, at equal {equal}\n",
@@ -64,9 +64,9 @@ def markdown(
 
 
 _BUDGET = {
-    "time": f"All variants have as many restarts, and as many steps as fit in the time "
+    "time": f"All methods have as many restarts, and as many steps as fit in the time "
     f"of `{BASELINE}`\nby what a step took before the runs. ",
-    "steps": "All variants have as many restarts and steps. ",
+    "steps": "All methods have as many restarts and steps. ",
 }
 _USED = "What was used holds ranking and blending too.\n"
 
@@ -79,7 +79,7 @@ def _how(scores: Scores, comparisons: Comparisons) -> str:
         f"`{BASELINE}` with a 95 % bootstrap interval over faces, those of a face "
         "averaged over the seeds first; and the p-value of a two-sided exact sign test "
         f"over faces, corrected by Holm's method over the "
-        f"{len(comparisons) // len(METRICS)} comparisons of a metric (variants x "
+        f"{len(comparisons) // len(METRICS)} comparisons of a metric (methods x "
         "masks). Bold, and called established below: p is below 0.05 and 0 outside of "
         f"the interval. Less is better of {less}; more of {more}.\n"
     )
@@ -92,12 +92,12 @@ def _table(
     plans: Plans,
 ) -> str:
     lines: list[list[Any]] = [
-        ["variant", "restarts", "iterations", "s a face", *METRICS]
+        ["method", "restarts", "iterations", "s a face", *METRICS]
     ]
-    for variant, plan in plans.items():
-        columns = scores[variant, mask]
+    for method, plan in plans.items():
+        columns = scores[method, mask]
         seconds = f"{columns['seconds'].mean():.2f}"
-        cells = [_cell(m, variant, mask, columns, comparisons) for m in METRICS]
+        cells = [_cell(m, method, mask, columns, comparisons) for m in METRICS]
         name = plan["label"]
         lines.append([name, plan["restarts"], plan["iterations"], seconds, *cells])
     return reporting.table(lines) + "\n"
@@ -105,17 +105,17 @@ def _table(
 
 def _cell(
     metric: str,
-    variant: str,
+    method: str,
     mask: str,
     columns: Columns,
     comparisons: Comparisons,
 ) -> str:
     digits = _DIGITS.get(metric, 4)
-    if variant == BASELINE:
+    if method == BASELINE:
         values = columns[metric]
         seen = np.isfinite(values)
         return f"{np.mean(values[seen]) if seen.any() else np.nan:.{digits}f}"
-    found = comparisons[variant, mask, metric]
+    found = comparisons[method, mask, metric]
     text = f"{found.mean:.{digits}f}; {_difference(metric, found)}"
     return f"**{text}**" if found.real else text
 
@@ -133,10 +133,10 @@ def _p(value: float) -> str:
 
 
 def _sentences(mask: str, comparisons: Comparisons, plans: Plans) -> Iterator[str]:
-    for variant in (name for name in plans if name != BASELINE):
+    for method in (name for name in plans if name != BASELINE):
         better, worse, unclear = [], [], []
         for metric, sign in METRICS.items():
-            found = comparisons[variant, mask, metric]
+            found = comparisons[method, mask, metric]
             if not found.real:
                 unclear.append(metric)
             else:
@@ -151,7 +151,7 @@ def _sentences(mask: str, comparisons: Comparisons, plans: Plans) -> Iterator[st
             )
             if metrics
         ]
-        yield f"- {plans[variant]['label']}: {'; '.join(said)}."
+        yield f"- {plans[method]['label']}: {'; '.join(said)}."
 
 
 def _caveats(mask: str, scores: Scores) -> Iterator[str]:
@@ -167,13 +167,13 @@ def _caveats(mask: str, scores: Scores) -> Iterator[str]:
 
 
 def _agreement(mask: str, scores: Scores) -> str:
-    """How far the landmark errors by two detectors tell the same of the variants."""
+    """How far the landmark errors by two detectors tell the same of the methods."""
     first, second = (
         np.concatenate(
             [
                 (columns[metric] - scores[BASELINE, mask][metric]).ravel()
-                for (variant, m), columns in scores.items()
-                if m == mask and variant != BASELINE
+                for (method, m), columns in scores.items()
+                if m == mask and method != BASELINE
             ]
         )
         for metric in ("nme", "nme_independent")
@@ -181,7 +181,7 @@ def _agreement(mask: str, scores: Scores) -> str:
     found = scoring.agreement(first, second)
     return (
         f"- nme and nme_independent: over {found['faces']} differences to {BASELINE} "
-        f"(each variant, seed and face) their rank correlation is "
+        f"(each method, seed and face) their rank correlation is "
         f"{found['spearman']:.2f}, and they put {found['same_order']:.0%} of the pairs "
         "of differences in the same order."
     )
@@ -189,11 +189,11 @@ def _agreement(mask: str, scores: Scores) -> str:
 
 def _times(scores: Scores, plans: Plans) -> str:
     lines: list[list[Any]] = [
-        ["variant", "flags", "ms a step and face", "iterations", "planned s a face"]
+        ["method", "flags", "ms a step and face", "iterations", "planned s a face"]
         + ["used s a face", "searches", "diverged", "no face found"]
     ]
-    for variant, plan in plans.items():
-        all_of = [c for (v, _), c in scores.items() if v == variant]
+    for method, plan in plans.items():
+        all_of = [c for (v, _), c in scores.items() if v == method]
         seconds, loss, faces = (
             np.concatenate([c[name].ravel() for c in all_of])
             for name in ("seconds", "loss", "faces_found")

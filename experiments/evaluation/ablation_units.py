@@ -1,4 +1,4 @@
-"""The units of an ablation, a variant, a mask and a seed, on disk.
+"""The units of an ablation, a method, a mask and a seed, on disk.
 
 The rows of a unit are written whole or not at all.
 """
@@ -15,11 +15,11 @@ from experiments.evaluation import ablation_pairs, scoring
 COLUMNS = (*scoring.COLUMNS, "loss", "iterations", "seconds")
 """What is known of a completion."""
 
-_KEYS = ("variant", "mask", "seed", "image")
+_KEYS = ("method", "mask", "seed", "image")
 
 
 class Units(NamedTuple):
-    """The masks and seeds of each variant, and a file of rows for each.
+    """The masks and seeds of each method, and a file of rows for each.
 
     Attributes:
       folder: of the files.
@@ -28,61 +28,61 @@ class Units(NamedTuple):
     """
 
     folder: pathlib.Path
-    holes: Sequence[cases.Hole]
+    holes: Sequence[cases.MaskSpec]
     seeds: int
 
-    def missing(self, variant: str) -> list[tuple[cases.Hole, int]]:
-        """Returns the masks and seeds of a variant that are not searched for yet."""
+    def missing(self, method: str) -> list[tuple[cases.MaskSpec, int]]:
+        """Returns the masks and seeds of a method that are not searched for yet."""
         return [
             (hole, seed)
             for hole in self.holes
             for seed in range(self.seeds)
-            if not self._file(variant, hole, seed).exists()
+            if not self._file(method, hole, seed).exists()
         ]
 
     def write(
         self,
-        variant: str,
-        hole: cases.Hole,
+        method: str,
+        hole: cases.MaskSpec,
         seed: int,
         scores: Mapping[str, Sequence[Any]],
     ) -> None:
         """Writes the rows of one unit.
 
         Args:
-          variant: its name.
+          method: its name.
           hole: the mask.
           seed: of masks and starting points.
           scores: "image" and `COLUMNS`, a value for each face.
         """
         columns = (scores[name] for name in ("image", *COLUMNS))
-        rows = [(variant, hole.name, seed, *row) for row in zip(*columns, strict=True)]
-        file = self._file(variant, hole, seed)
+        rows = [(method, hole.name, seed, *row) for row in zip(*columns, strict=True)]
+        file = self._file(method, hole, seed)
         records.write(file, [(*_KEYS, *COLUMNS), *rows])
 
-    def scores(self, variant: str, hole: cases.Hole) -> ablation_pairs.Columns:
-        """Returns the columns of a variant under one mask, all seeds of it."""
+    def scores(self, method: str, hole: cases.MaskSpec) -> ablation_pairs.Columns:
+        """Returns the columns of a method under one mask, all seeds of it."""
         first = len(_KEYS)
         cells = [
-            [row[first:] for row in self._rows(variant, hole, seed)]
+            [row[first:] for row in self._rows(method, hole, seed)]
             for seed in range(self.seeds)
         ]
         columns = np.moveaxis(np.array(cells, float), -1, 0)
         return dict(zip(COLUMNS, columns, strict=True))
 
-    def write_all(self, file: pathlib.Path, variants: Iterable[str]) -> None:
+    def write_all(self, file: pathlib.Path, methods: Iterable[str]) -> None:
         """Writes the rows of all units as one table."""
         rows = [
             row
-            for variant in variants
+            for method in methods
             for hole in self.holes
             for seed in range(self.seeds)
-            for row in self._rows(variant, hole, seed)
+            for row in self._rows(method, hole, seed)
         ]
         records.write(file, [(*_KEYS, *COLUMNS), *rows])
 
-    def _rows(self, variant: str, hole: cases.Hole, seed: int) -> list[list[str]]:
-        return records.read(self._file(variant, hole, seed))[1:]
+    def _rows(self, method: str, hole: cases.MaskSpec, seed: int) -> list[list[str]]:
+        return records.read(self._file(method, hole, seed))[1:]
 
-    def _file(self, variant: str, hole: cases.Hole, seed: int) -> pathlib.Path:
-        return self.folder / f"{variant}-{hole.name}-{seed}.csv"
+    def _file(self, method: str, hole: cases.MaskSpec, seed: int) -> pathlib.Path:
+        return self.folder / f"{method}-{hole.name}-{seed}.csv"

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
 from experiments.common import cases, curves, records, reporting
-from experiments.evaluation import evaluation_tables, scoring, systems
+from experiments.evaluation import completion_methods, evaluation_tables, scoring
 from inpaint_jax.io import files
 
 Picture = cases.Picture
@@ -69,7 +69,10 @@ def write(gallery: Gallery, *, crop: int) -> None:
     # Spread over the images, so that no figure shows hand-picked ones.
     chosen = common[:: max(1, len(common) // _SHOWN)][:_SHOWN]
     if chosen:
-        for name, methods in (("local", systems.LOCAL), ("learned", systems.LEARNED)):
+        for name, methods in (
+            ("local", completion_methods.LOCAL),
+            ("learned", completion_methods.LEARNED),
+        ):
             shown = [m for m in methods if m in gallery.methods]
             if shown:
                 _save(gallery, f"{name}.png", *_beside(gallery, chosen, shown))

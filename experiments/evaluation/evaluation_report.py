@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from experiments.common import records
 from experiments.evaluation import (
+    completion_methods,
     evaluation_figures,
     evaluation_run,
     evaluation_tables,
-    systems,
 )
 from inpaint_jax.io import files
 
@@ -26,7 +26,7 @@ def write(
     Returns:
       The pictures that the figures are of.
     """
-    order = {name: i for i, name in enumerate((*systems.LEARNED, *systems.LOCAL))}
+    order = {name: i for i, name in enumerate(completion_methods.NAMES)}
     rows = sorted(rows, key=lambda row: order.get(row["method"], len(order)))
     summary = evaluation_tables.summarise(rows)
     files.write_json(plan.output / "summary.json", summary)
@@ -41,21 +41,21 @@ def write(
 
 def write_steps(
     gallery: evaluation_figures.Gallery,
-    used: Sequence[systems.System],
+    used: Sequence[completion_methods.CompletionMethod],
     plan: evaluation_run.Plan,
 ) -> None:
     """Follows the searches for a few faces once more, to be seen at their work.
 
     Args:
       gallery: where the figures go.
-      used: the systems, searches among them.
+      used: the methods, searches among them.
       plan: what was evaluated.
     """
     shown = evaluation_run.read(plan, plan.inputs[:_STEPS_SHOWN], plan.holes[0])
     traces = {
-        system.name: [system.follow(case) for case in shown]
-        for system in used
-        if system.follow is not None
+        method.name: [method.follow(case) for case in shown]
+        for method in used
+        if method.follow is not None
     }
     if traces:
         evaluation_figures.write_steps(gallery, traces)

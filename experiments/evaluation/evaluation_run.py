@@ -1,4 +1,4 @@
-"""An evaluation: what is missing of systems, masks and images is completed and scored.
+"""An evaluation: what is missing of methods, masks and images is completed and scored.
 
 Images are taken block by block, each block under one mask after the other.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import tqdm
 
 from experiments.common import cases, protocols, records, reporting
-from experiments.evaluation import scoring, systems
+from experiments.evaluation import completion_methods, scoring
 from inpaint_jax.io import files
 
 _KEYS = ("method", "mask", "image")
@@ -35,7 +35,7 @@ class Plan:
     """
 
     inputs: tuple[pathlib.Path, ...]
-    holes: tuple[cases.Hole, ...]
+    holes: tuple[cases.MaskSpec, ...]
     seed: int
     at_once: int
     crop: int
@@ -51,12 +51,12 @@ class Block(NamedTuple):
     truth: scoring.Truth
 
 
-def agree(plan: Plan, used: Sequence[systems.System]) -> None:
+def agree(plan: Plan, used: Sequence[completion_methods.CompletionMethod]) -> None:
     """Checks that the folder's results were made in the same way, and says how.
 
     Args:
       plan: what is evaluated.
-      used: the systems.
+      used: the methods.
 
     Raises:
       InputError: they were not.
@@ -66,7 +66,7 @@ def agree(plan: Plan, used: Sequence[systems.System]) -> None:
     }
     protocol: dict[str, Any] = {
         "frame": {"seed": plan.seed, "crop": plan.crop, "size": plan.size},
-        "methods": {system.name: system.described for system in used},
+        "methods": {method.name: method.described for method in used},
         "masks": {
             hole.name: "a function of seed and image name" for hole in plan.holes
         },
@@ -76,12 +76,14 @@ def agree(plan: Plan, used: Sequence[systems.System]) -> None:
     files.write_json(plan.output / "environment.json", reporting.environment())
 
 
-def run(plan: Plan, used: Sequence[systems.System]) -> list[records.Row]:
+def run(
+    plan: Plan, used: Sequence[completion_methods.CompletionMethod]
+) -> list[records.Row]:
     """Completes and scores what is missing, and keeps the pictures.
 
     Args:
       plan: what is evaluated.
-      used: the systems.
+      used: the methods.
 
     Returns:
       The rows of `scores.csv`, those of earlier starts among them.
@@ -91,13 +93,13 @@ def run(plan: Plan, used: Sequence[systems.System]) -> list[records.Row]:
     """
     table = records.Table(plan.output / "scores.csv", columns=_COLUMNS, keys=_KEYS)
     for block in tqdm.tqdm(_blocks(plan, used, table), unit="block", disable=None):
-        for system in used:
-            _evaluate(system, block, table, plan)
+        for method in used:
+            _evaluate(method, block, table, plan)
     return table.rows()
 
 
 def read(
-    plan: Plan, paths: Sequence[pathlib.Path], hole: cases.Hole
+    plan: Plan, paths: Sequence[pathlib.Path], hole: cases.MaskSpec
 ) -> list[cases.Case]:
     """Reads some of the pictures with one mask."""
     faces = cases.Originals(paths, plan.crop, plan.size)
@@ -105,7 +107,9 @@ def read(
 
 
 def _blocks(
-    plan: Plan, used: Sequence[systems.System], table: records.Table
+    plan: Plan,
+    used: Sequence[completion_methods.CompletionMethod],
+    table: records.Table,
 ) -> Iterator[Block]:
     """Yields the images block by block, under one mask after the other.
 
@@ -116,8 +120,8 @@ def _blocks(
         truth = None
         for hole in plan.holes:
             if all(
-                table.has(system.name, hole.name, path.stem)
-                for system in used
+                table.has(method.name, hole.name, path.stem)
+                for method in used
                 for path in paths
             ):
                 continue
@@ -135,18 +139,21 @@ def _blocks(
 
 
 def _evaluate(
-    system: systems.System, block: Block, table: records.Table, plan: Plan
+    method: completion_methods.CompletionMethod,
+    block: Block,
+    table: records.Table,
+    plan: Plan,
 ) -> None:
     missing = [
         i
         for i, case in enumerate(block.cases)
-        if not table.has(system.name, block.mask, case.name)
+        if not table.has(method.name, block.mask, case.name)
     ]
     if not missing:
         return
     chosen = [block.cases[i] for i in missing]
-    found = system.complete(chosen)
-    _keep(plan.output / "completions" / block.mask / system.name, chosen, found.images)
+    found = method.complete(chosen)
+    _keep(plan.output / "completions" / block.mask / method.name, chosen, found.images)
     mask = np.concatenate([np.asarray(case.mask) for case in chosen])
     scores = scoring.score(found.images, block.truth.take(missing), mask)
     for i, case in enumerate(chosen):
@@ -157,7 +164,7 @@ def _evaluate(
             for name, column in scores.items()
         }
         values |= {"seconds": float(found.seconds[i]), "failed": float(failed)}
-        table.append(method=system.name, mask=block.mask, image=case.name, **values)
+        table.append(method=method.name, mask=block.mask, image=case.name, **values)
 
 
 def _keep(

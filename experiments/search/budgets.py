@@ -6,9 +6,9 @@ from typing import TypedDict
 import numpy as np
 
 from experiments.common import cases
-from experiments.search import methods
+from experiments.search import search_methods
 from inpaint_jax.errors import InputError
-from inpaint_jax.search import problem
+from inpaint_jax.search.problem import Settings
 
 _STEPS, _ROUNDS = 10, 5
 
@@ -29,7 +29,7 @@ class Plan(TypedDict):
     planned_seconds: float
 
 
-def check(prepared: dict[str, methods.Method], *, baseline: str) -> None:
+def check(prepared: dict[str, search_methods.SearchMethod], *, baseline: str) -> None:
     """Refuses searches of which equal time cannot be promised.
 
     Args:
@@ -55,7 +55,7 @@ def check(prepared: dict[str, methods.Method], *, baseline: str) -> None:
 
 
 def measure(
-    prepared: dict[str, methods.Method],
+    prepared: dict[str, search_methods.SearchMethod],
     inputs: list[cases.Case],
     *,
     baseline: str,
@@ -79,14 +79,16 @@ def measure(
     """
     runs = {}
     for name, method in prepared.items():
-        scenes = [method.guide.scene(case)[0] for case in inputs]
-        short = methods.with_stages(method, ((method.settings.restarts, _STEPS),))
-        runs[name] = short, scenes
+        problems = [method.guidance.problem(case)[0] for case in inputs]
+        short = search_methods.with_stages(
+            method, ((method.settings.restarts, _STEPS),)
+        )
+        runs[name] = short, problems
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(1 + _ROUNDS):
-        for name, (method, scenes) in runs.items():
+        for name, (method, problems) in runs.items():
             started = time.perf_counter()
-            methods.search(method, inputs, scenes, at_once=at_once)
+            search_methods.search(method, inputs, problems, at_once=at_once)
             times[name].append(time.perf_counter() - started)
     # The first round compiles.
     step = {
@@ -104,7 +106,7 @@ def measure(
     }
 
 
-def _plan(settings: problem.Settings, step: float, ratio: float) -> Plan:
+def _plan(settings: Settings, step: float, ratio: float) -> Plan:
     iterations = max(1, round(settings.iterations * ratio))
     return {
         "restarts": settings.restarts,

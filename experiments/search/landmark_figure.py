@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw
 
 from experiments.common import reporting
-from experiments.search import guiding, targets
+from experiments.search import landmark_guidance, targets
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import pixels
@@ -18,7 +18,8 @@ from inpaint_jax.landmarks import annotation
 from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import landmark_net
-from inpaint_jax.search import landmark_term, problem
+from inpaint_jax.search import landmark_term
+from inpaint_jax.search.problem import Problem
 
 _ENLARGE = 6
 _EXACT, _SOFT, _TARGET = (235, 30, 30), (30, 200, 235), (250, 220, 40)
@@ -45,41 +46,41 @@ class Figure:
     temperature: float
 
     def draw(
-        self, scene: problem.Problem, faces: list[types.Image]
+        self, problem: Problem, faces: list[types.Image]
     ) -> UInt8[np.ndarray, "height width 3"]:
         """Draws one search.
 
         Args:
-          scene: of the image.
+          problem: of the image.
           faces: G(z) of the best restart as the search went on.
 
         Returns:
           The damaged image, then those faces in its hole, in one row.
         """
-        points, whitening = self.target.predict(scene.image, scene.mask)
-        shown = [jnp.where(scene.mask > 0, scene.image, face) for face in faces]
+        points, whitening = self.target.predict(problem.image, problem.mask)
+        shown = [jnp.where(problem.mask > 0, problem.image, face) for face in faces]
         row = [
             draw(
                 image,
                 points,
                 landmark_net.covariance(whitening),
                 model=self.cascade,
-                box=scene.target.box,
+                box=problem.target.box,
                 temperature=self.temperature,
             )
-            for image in (scene.image, *shown)
+            for image in (problem.image, *shown)
         ]
         return reporting.sheet([row])
 
 
-def of(guide: guiding.Guide) -> Figure:
+def of(guidance: landmark_guidance.LandmarkGuidance) -> Figure:
     """Returns the figure of a search.
 
     Raises:
       InputError: there is no cascade or no predicted target to draw.
     """
-    match guide:
-        case guiding.Guided(
+    match guidance:
+        case landmark_guidance.WithLandmarks(
             term=landmark_term.LandmarkTerm(
                 settings=landmark_term.Settings(term="soft", temperature=temperature),
                 model=ShapeModel() as cascade,

@@ -9,8 +9,8 @@ import numpy as np
 
 from experiments.common import cases, reporting
 from experiments.search import (
-    guiding,
     landmark_figure,
+    landmark_guidance,
     landmark_scores,
     searches,
 )
@@ -20,7 +20,8 @@ from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion, driver, problem, program
+from inpaint_jax.search import completion, driver, program
+from inpaint_jax.search.problem import Problem, Settings
 
 _SHOWN_RESTARTS = 4
 _SCORES = ("psnr", "psnr_hole", "ssim", "nme")
@@ -67,16 +68,16 @@ class Finisher:
           InputError: the search diverged.
         """
         started = time.monotonic()
-        case, scene, described = found.task
+        case, problem, described = found.task
         driver.check(found.last)
         result = completion.finish(
-            found.last, scene, compiled=self.compiled, blend=self.blend
+            found.last, problem, compiled=self.compiled, blend=self.blend
         )
         completed = pixels.to_bytes(result.completed)
         files.write_picture(self.output / f"{case.name}.png", np.asarray(completed[0]))
         entry = {
             "image": case.name,
-            "hole_share": float(masks.hole_share(case.mask)[0]),
+            "hole_fraction": float(masks.hole_fraction(case.mask)[0]),
             **described,
             "iterations": result.iterations,
             "score": float(result.score[0]),
@@ -86,17 +87,17 @@ class Finisher:
         }
         if self.figure is not None:
             faces = [self.compiled.generate(z[None]) for z in found.best]
-            drawn = self.figure.draw(scene, faces)
+            drawn = self.figure.draw(problem, faces)
             files.write_picture(self.output / f"{case.name}_landmarks.png", drawn)
         if case.original is not None:
             entry |= _scores(completed, case.original, case, self.scorer)
-        return Finished(entry, _row(case, scene, result))
+        return Finished(entry, _row(case, problem, result))
 
 
 def line(entry: Entry, output: pathlib.Path) -> str:
     """Returns what is printed of a completed picture."""
     text = (
-        f"{output / entry['image']}.png: hole {entry['hole_share']:.0%}, "
+        f"{output / entry['image']}.png: hole {entry['hole_fraction']:.0%}, "
         f"{entry['iterations']} iterations, {entry['seconds']:.1f} s"
     )
     if "psnr" in entry:
@@ -107,17 +108,19 @@ def line(entry: Entry, output: pathlib.Path) -> str:
 
 
 def describe(
-    asked: searches.Search, guide: guiding.Guide, model: weights.Model
+    asked: searches.Search,
+    guidance: landmark_guidance.LandmarkGuidance,
+    model: weights.Model,
 ) -> dict[str, Any]:
     """Returns what the report says of a search.
 
     Args:
       asked: how it runs.
-      guide: of it.
+      guidance: of it.
       model: the networks.
     """
     return {
-        "ranking": _ranking(asked.settings, guide),
+        "ranking": _ranking(asked.settings, guidance),
         "settings": dataclasses.asdict(asked.settings),
         "blend": asked.blend,
         "model": {
@@ -125,7 +128,7 @@ def describe(
             "architecture": dataclasses.asdict(model.architecture),
             "crop": model.crop,
         },
-        "landmarks": guide.describe(),
+        "landmarks": guidance.describe(),
         **reporting.environment(),
     }
 
@@ -153,10 +156,10 @@ def write(
 
 
 def _row(
-    case: cases.Case, scene: problem.Problem, result: completion.Completion
+    case: cases.Case, problem: Problem, result: completion.Completion
 ) -> list[cases.Picture]:
     images = [
-        scene.image[0],
+        problem.image[0],
         case.mask[0] * result.generated[0],
         *result.generated[:_SHOWN_RESTARTS],
         result.completed[0],
@@ -182,9 +185,9 @@ def _scores(
     return found
 
 
-def _ranking(settings: problem.Settings, guide: guiding.Guide) -> str:
+def _ranking(settings: Settings, guidance: landmark_guidance.LandmarkGuidance) -> str:
     terms = f"{settings.lambda_context:g} context + {settings.lambda_prior:g} prior"
-    if guide.loss() is not None:
+    if guidance.loss() is not None:
         terms += f" + {settings.lambda_landmark:g} landmark"
     return f"lowest {terms} (eq. 20)"
 

@@ -13,10 +13,11 @@ import tqdm
 from jaxtyping import Float
 
 from experiments.common import cases, reporting
-from experiments.search import guiding, searches, targets
+from experiments.search import landmark_guidance, searches, targets
 from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
-from inpaint_jax.search import driver, problem, program
+from inpaint_jax.search import driver, program
+from inpaint_jax.search.problem import Problem
 
 Best = Float[jax.Array, " z_dim"]
 
@@ -26,12 +27,12 @@ class Task(NamedTuple):
 
     Attributes:
       case: the input.
-      scene: what its search knows.
+      problem: what its search knows.
       described: of its landmarks, for the report.
     """
 
     case: cases.Case
-    scene: problem.Problem
+    problem: Problem
     described: targets.Entry
 
 
@@ -81,7 +82,7 @@ class Skipped:
 def tasks(
     paths: Iterable[pathlib.Path],
     read: Callable[[pathlib.Path], cases.Case],
-    guide: guiding.Guide,
+    guidance: landmark_guidance.LandmarkGuidance,
     skipped: Skipped,
 ) -> Iterator[Task]:
     """Reads pictures when it is their turn.
@@ -89,7 +90,7 @@ def tasks(
     Args:
       paths: of the pictures.
       read: path -> the picture with its mask, as `cases.read`.
-      guide: of the search.
+      guidance: of the search.
       skipped: takes those that cannot be read or have no landmarks.
 
     Yields:
@@ -98,11 +99,11 @@ def tasks(
     for path in paths:
         try:
             case = read(path)
-            scene, described = guide.scene(case)
+            problem, described = guidance.problem(case)
         except InputError as error:
             skipped.add(path, error)
         else:
-            yield Task(case, scene, described)
+            yield Task(case, problem, described)
 
 
 def search(
@@ -144,7 +145,7 @@ def _that_fit(
     if most == 1 and memory is None:
         return 1
     gigabytes = memory or 0.8 * runtime.free_memory() / 1e9
-    one = compiled.memory(task.case.key, task.scene) / 1e9
+    one = compiled.memory(task.case.key, task.problem) / 1e9
     if one > gigabytes:
         raise InputError(
             f"--max_memory={gigabytes:.3g}: one picture takes {one:.2g} GB; allow more "
@@ -169,9 +170,9 @@ def _together(
         unit="step",
         disable=None,
     )
-    keys, scenes = zip(*((task.case.key, task.scene) for task in part), strict=True)
+    keys, problems = zip(*((task.case.key, task.problem) for task in part), strict=True)
     with bar:
-        for reports in searches.together(keys, scenes, compiled, at_once=at_once):
+        for reports in searches.together(keys, problems, compiled, at_once=at_once):
             seconds = round(time.monotonic() - started, 3)
             for i, (task, now) in enumerate(zip(part, reports, strict=True)):
                 if now is None:

@@ -13,7 +13,8 @@ from experiments.common.options import option
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion, driver, problem, program
+from inpaint_jax.search import completion, driver, program
+from inpaint_jax.search.problem import LandmarkLoss, Problem, Settings
 
 _POSITIVE, _WEIGHT = About(least=1, most=1_000_000), About(least=0.0)
 
@@ -31,8 +32,8 @@ class Checkpoint:
 class Search:
     """How a search runs, and what is made of its end."""
 
-    settings: problem.Settings = options.nested(
-        problem.Settings(),
+    settings: Settings = options.nested(
+        Settings(),
         restarts=_POSITIVE,
         iterations=_POSITIVE,
         learning_rate=About(above=0.0),
@@ -58,7 +59,7 @@ class Search:
     )
 
     @property
-    def products(self) -> jnp.dtype:
+    def compute_dtype(self) -> jnp.dtype:
         """The type in which convolutions multiply."""
         if self.precision != "auto":
             return jnp.dtype(self.precision)
@@ -68,7 +69,7 @@ class Search:
 def prepare(
     model: weights.Model,
     asked: Search,
-    landmark: problem.LandmarkLoss | None,
+    landmark: LandmarkLoss | None,
     *,
     images: int,
 ) -> program.Search:
@@ -89,13 +90,13 @@ def prepare(
         asked.settings,
         landmark=landmark,
         images=images,
-        products=asked.products,
+        compute_dtype=asked.compute_dtype,
     )
 
 
 def together(
     keys: Sequence[types.PRNGKey],
-    scenes: Sequence[problem.Problem],
+    problems: Sequence[Problem],
     compiled: program.Search,
     *,
     at_once: int,
@@ -104,7 +105,7 @@ def together(
 
     Args:
       keys: one for each image.
-      scenes: the images.
+      problems: the images.
       compiled: the search.
       at_once: how many images the program holds. Fewer are filled up with copies, so
         that all share it and how it is rounded.
@@ -112,16 +113,16 @@ def together(
     Yields:
       Progress of each image after each chunk.
     """
-    missing = at_once - len(scenes)
+    missing = at_once - len(problems)
     for reports in driver.search_together(
         [*keys, *[keys[-1]] * missing],
-        [*scenes, *[scenes[-1]] * missing],
+        [*problems, *[problems[-1]] * missing],
         compiled=compiled,
     ):
-        yield reports[: len(scenes)]
+        yield reports[: len(problems)]
 
 
-def _check_encoder(model: weights.Model, settings: problem.Settings) -> None:
+def _check_encoder(model: weights.Model, settings: Settings) -> None:
     if settings.init == "random" or model.encodes == "damaged faces":
         return
     has = "no encoder"

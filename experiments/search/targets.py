@@ -114,13 +114,13 @@ class Predicted:
     """What the landmark net makes of the damaged image.
 
     Attributes:
-      place: the net, a pytree.
+      predictor: the net, a pytree.
       cascade: that is to place the candidates' points, if one is.
     """
 
     name: ClassVar[str] = "predicted"
     sees_original: ClassVar[bool] = False
-    place: landmark_term.Place
+    predictor: landmark_term.Predict
     cascade: ShapeModel | None
 
     def of(self, case: cases.Case, image: types.Image) -> Found:
@@ -135,11 +135,11 @@ class Predicted:
         self, image: types.Image, mask: types.Mask
     ) -> tuple[landmark_net.Landmarks, landmark_net.Whitening]:
         """Returns the points, and what whitens their errors."""
-        return _predict(self.place, image, mask)
+        return _predict(self.predictor, image, mask)
 
 
 # Compiled once for all images.
-_predict = jax.jit(lambda place, image, mask: place(image, mask))
+_predict = jax.jit(lambda predictor, image, mask: predictor(image, mask))
 _target_of_cascade = jax.jit(landmark_term.target_of_cascade)
 
 

@@ -147,13 +147,13 @@ class Settings:
                 "with --real_penalty or --fake_penalty."
             )
         rate = optax.adam(self.generator_rate, b1=self.beta1, b2=recipe.beta2)
-        products = jnp.dtype(self.precision)
+        compute_dtype = jnp.dtype(self.precision)
         with_encoder = self.encodes != "nothing"
         return game.Players(
-            architecture.generator(products=products),
-            architecture.discriminator(products=products),
+            architecture.generator(compute_dtype=compute_dtype),
+            architecture.discriminator(compute_dtype=compute_dtype),
             rate,
             optax.adam(self.discriminator_rate, b1=self.beta1, b2=recipe.beta2),
-            architecture.encoder(products=products) if with_encoder else None,
+            architecture.encoder(compute_dtype=compute_dtype) if with_encoder else None,
             rate if with_encoder else None,
         )

@@ -75,16 +75,16 @@ def measure(
     )
     discriminate = jax.jit(lambda x: model.discriminate(pixels.from_bytes(x)))
     return {
-        "face_share": _face_share(detector, some),
-        "face_share_real": _face_share(detector, real),
+        "face_fraction": _face_fraction(detector, some),
+        "face_fraction_real": _face_fraction(detector, real),
         "frechet_face": distribution.frechet(of_real, of_samples),
         "frechet_face_floor": distribution.frechet(of_real, of_reference),
         "frechet_ratio": frechet_ratio(of_real, of_reference, of_samples),
         **_variety(key, samples, real),
         "nearest": _nearest(some, real, reference),
         "discriminator": {
-            "accuracy_real": statistics.share(batched(discriminate, real) > 0),
-            "accuracy_samples": statistics.share(batched(discriminate, some) <= 0),
+            "accuracy_real": statistics.proportion(batched(discriminate, real) > 0),
+            "accuracy_samples": statistics.proportion(batched(discriminate, some) <= 0),
         },
         "counts": {
             "samples": len(samples),
@@ -187,9 +187,9 @@ def _nearest(samples: _Faces, real: _Faces, reference: _Faces) -> dict[str, Any]
     }
 
 
-def _face_share(detector: dlib_host.Detector, images: _Faces) -> dict[str, float]:
+def _face_fraction(detector: dlib_host.Detector, images: _Faces) -> dict[str, float]:
     one = [len(detector.boxes(image)) == 1 for image in images]
-    return statistics.share(np.array(one, bool))
+    return statistics.proportion(np.array(one, bool))
 
 
 def _mean(values: Shaped[np.ndarray, " count"]) -> float:

@@ -88,10 +88,10 @@ def _rules(scores: dict[str, Any], few: str, trained_on_reference: bool) -> list
 
 
 def _of_samples(scores: dict[str, Any], few: str, known: str) -> list[_Rule]:
-    real = _percent(scores["face_share_real"]["value"])
+    real = _percent(scores["face_fraction_real"]["value"])
     return [
         _Rule(
-            scores["face_share"],
+            scores["face_fraction"],
             FACE_SHARE,
             True,
             _percent,

@@ -55,7 +55,7 @@ def check(
     """
     crop = predictor.crop
     truth = labels.label(dlib_predictor, faces.images, crop=crop, nudged=False)
-    true, place = truth.landmarks, landmark_predictor.place(predictor)
+    true, predict = truth.landmarks, landmark_predictor.predict(predictor)
     model = jax.tree.map(jnp.asarray, dlib_predictor.model)
     images, train_images = (_floats(f.images) for f in (faces, known[0]))
     found = {"nme": {}, "within": {}}
@@ -63,7 +63,7 @@ def check(
         key_test, key_train = jax.random.split(jax.random.fold_in(key, number))
         mask = _masks(key_test, name, images)
         train_mask = _masks(key_train, name, train_images)
-        points, whitening = _predicted(place, images, mask)
+        points, whitening = _predicted(predict, images, mask)
         guesses = {
             "net": points,
             "dlib_on_damaged": _dlib_on_damaged(model, images, mask, crop),
@@ -83,7 +83,7 @@ def check(
 
 def fitted_spread(
     key: jax.Array,
-    place: landmark_term.Place,
+    predict: landmark_term.Predict,
     faces: data.Faces,
     truth: Points,
 ) -> float:
@@ -91,7 +91,7 @@ def fitted_spread(
 
     Args:
       key: of the masks, of all families in turn.
-      place: the net, with a spread of 1.
+      predict: the net, with a spread of 1.
       faces: that it was not trained on.
       truth: their points.
     """
@@ -99,7 +99,7 @@ def fitted_spread(
     radii = []
     for number, name in enumerate(MASKS):
         mask = _masks(jax.random.fold_in(key, number), name, images)
-        points, whitening = _predicted(place, images, mask)
+        points, whitening = _predicted(predict, images, mask)
         radii.append(_radius(points, whitening, truth))
     # P(|u| < r) = 1 - (1 + r) exp(-r) of the density that the net is trained with.
     half = 1.67835 / landmark_net.LAPLACE_DEVIATION
@@ -126,9 +126,9 @@ def _in_batches(function: Callable[..., Any], *arrays: Any) -> Any:
 
 
 def _predicted(
-    place: landmark_term.Place, images: Faces, mask: Masks
+    predict: landmark_term.Predict, images: Faces, mask: Masks
 ) -> tuple[Points, Whitening]:
-    return _in_batches(jax.jit(place), images, mask)
+    return _in_batches(jax.jit(predict), images, mask)
 
 
 def _dlib_on_damaged(
@@ -137,9 +137,9 @@ def _dlib_on_damaged(
     damaged = np.asarray(pixels.to_bytes(mask * images))
     detector = dlib_host.Detector()
     boxes = [dlib_host.face_box(detector, image, crop=crop)[0] for image in damaged]
-    place = jax.jit(lambda image, box: prediction.predict(model, image, box))
+    predict = jax.jit(lambda image, box: prediction.predict(model, image, box))
     box = np.stack(boxes).astype(np.int32)
-    return np.floor(_in_batches(place, _floats(damaged), box) + 0.5)
+    return np.floor(_in_batches(predict, _floats(damaged), box) + 0.5)
 
 
 def _ridge(

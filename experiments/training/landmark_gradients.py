@@ -12,7 +12,8 @@ from inpaint_jax.images import masks
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.pretrained import landmark_predictor, networks, weights
-from inpaint_jax.search import landmark_term, problem
+from inpaint_jax.search import landmark_term
+from inpaint_jax.search.problem import Problem
 from inpaint_jax.training import train_gan
 
 _RESTARTS = 16
@@ -32,13 +33,13 @@ def measure(key: jax.Array) -> dict[str, Any]:
       "cosine": {estimator: {evaluations: mean cosine to the gradient of soft}}.
     """
     key_face, key_z, key_draw = jax.random.split(key, 3)
-    scene, model, cascade, place = _scene(key_face)
+    problem, model, cascade, predict = _problem(key_face)
     generate = model.generate
     z = train_gan.sample_z(key_z, _RESTARTS, model.architecture.z_dim)
 
     def score(settings: landmark_term.Settings, z: types.Latent) -> types.PerExample:
-        loss = landmark_term.LandmarkTerm(settings, cascade, place)
-        return loss(key_draw, z, generate(z), scene, generate)
+        loss = landmark_term.LandmarkTerm(settings, cascade, predict)
+        return loss(key_draw, z, generate(z), problem, generate)
 
     def gradient(settings: landmark_term.Settings) -> types.Latent:
         return jax.jit(jax.grad(lambda z: jnp.sum(score(settings, z))))(z)
@@ -76,18 +77,18 @@ def _cosine(estimated: types.Latent, true: types.Latent) -> types.PerExample:
     return jnp.sum(estimated * true, axis=1) / lengths
 
 
-def _scene(
+def _problem(
     key: jax.Array,
-) -> tuple[problem.Problem, weights.Model, ShapeModel, landmark_term.Place]:
+) -> tuple[Problem, weights.Model, ShapeModel, landmark_term.Predict]:
     model = weights.load("release")
-    place = landmark_predictor.place(networks.load("release", model="landmark_net"))
+    predict = landmark_predictor.predict(networks.load("release", model="landmark_net"))
     cascade = jax.tree.map(jnp.asarray, dlib_host.Predictor().model)
     face = model.generate(train_gan.sample_z(key, 1, model.architecture.z_dim))
     height, width = face.shape[1:3]
     mask = masks.centre(key, (height, width))[None]
-    points, whitening = place(face, mask)
+    points, whitening = predict(face, mask)
     target = landmark_term.target_of_net(points, whitening, cascade)
-    return problem.Problem(face * mask, mask, target), model, cascade, place
+    return Problem(face * mask, mask, target), model, cascade, predict
 
 
 def _length(rows: types.Latent) -> types.PerExample:

@@ -115,7 +115,7 @@ def _landmarks(job: Job) -> Done:
     net = networks.load(best, model="landmark_net")
     spread = landmark_check.fitted_spread(
         jax.random.key(wanted.seed),
-        landmark_predictor.place(net),
+        landmark_predictor.predict(net),
         job.validation,
         truth.validation,
     )

@@ -60,7 +60,7 @@ class RunLog:
             divergence.check(values, step, earlier=self._lines, rates=self._rates)
 
     def write(
-        self, step: int, done: float, *, seconds: float, data_share: float
+        self, step: int, done: float, *, seconds: float, data_wait_fraction: float
     ) -> None:
         """Writes a line.
 
@@ -68,14 +68,16 @@ class RunLog:
           step: number of steps taken.
           done: share of the training that is over.
           seconds: since it began.
-          data_share: what of that time the device stood still because no data was
-            there.
+          data_wait_fraction: fraction of that time in which the device waited
+            for data.
         """
         values = {name: float(np.mean(each)) for name, each in self._joined().items()}
         self._since = []
         self._lines.append(values)
         seconds = round(seconds, 1)
-        self._file.append(step=step, seconds=seconds, **values, data_share=data_share)
+        self._file.append(
+            step=step, seconds=seconds, **values, data_wait_fraction=data_wait_fraction
+        )
         self._tells.update(step, done, values, last=done >= 1.0)
 
     def score(self, step: int, score: float) -> None:

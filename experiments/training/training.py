@@ -232,7 +232,7 @@ def _followed(
         # Also at a checkpoint: who goes on from there knows only what comes then.
         if saves or step % schedule.log_every == 0:
             share = waited / max(now - began - start.spent, 1e-9)
-            log.write(step, call.done, seconds=now - began, data_share=share)
+            log.write(step, call.done, seconds=now - began, data_wait_fraction=share)
         if task.show is not None and schedule.shows(step, now - saved, last=last):
             task.show(step, state)
         if saves:

@@ -16,7 +16,13 @@ from experiments.training import training
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
 from inpaint_jax.io import files
-from inpaint_jax.landmarks import annotation, dlib_host, labelled_faces, labels, trainer
+from inpaint_jax.landmarks import (
+    annotation,
+    cascade_training,
+    dlib_host,
+    labelled_faces,
+    labels,
+)
 
 _SOME = About(least=1)
 
@@ -25,8 +31,8 @@ _SOME = About(least=1)
 class Cascade:
     """What a cascade learns from, and how."""
 
-    settings: trainer.TrainerSettings = options.nested(
-        trainer.TrainerSettings(),
+    settings: cascade_training.CascadeSettings = options.nested(
+        cascade_training.CascadeSettings(),
         without=("seed",),
         levels=About(name="tree_levels", least=1),
         trees=_SOME,
@@ -80,7 +86,7 @@ def run(
     copies = [_damaged(whole, name, seed) for name in damage]
     learnt = labelled_faces.join(whole, *copies)
     path = run_dir / "cascade.dat"
-    pixels_off = trainer.train(learnt, settings=settings, path=path)
+    pixels_off = cascade_training.train(learnt, settings=settings, path=path)
     report: dict[str, Any] = {
         "settings": dataclasses.asdict(settings),
         "damage": damage,
@@ -89,7 +95,9 @@ def run(
     }
     if asked.test_data:
         tested = _read(asked.test_data, crop, size, landmark_model)
-        report["error_test"] = _mean_error(trainer.errors(tested, path=path), tested)
+        report["error_test"] = _mean_error(
+            cascade_training.errors(tested, path=path), tested
+        )
         report["faces_test"] = len(tested.names)
     report |= reporting.environment()
     files.write_json(run_dir / "cascade.json", report)

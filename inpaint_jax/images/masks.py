@@ -179,7 +179,7 @@ def named(name: str) -> tuple[str, MakeMask]:
     )
 
 
-def from_stencil(
+def from_image(
     grey: UInt8[np.ndarray, "height width"],
     *,
     name: str,
@@ -216,7 +216,7 @@ def from_stencil(
     return jnp.asarray(~hole, jnp.float32)[..., None]
 
 
-def hole_share(mask: types.Mask) -> types.PerExample:
+def hole_fraction(mask: types.Mask) -> types.PerExample:
     """Returns the share of each image that is hole, `[batch]` in [0, 1]."""
     return 1.0 - jnp.mean(mask, axis=(1, 2, 3))
 

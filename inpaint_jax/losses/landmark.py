@@ -104,7 +104,9 @@ def huber(
     return _mean(curved**2 / (2.0 * delta) + (excess - curved), weights)
 
 
-def share_of_eyes(target: annotation.Landmarks, share: float) -> types.PerExample:
+def fraction_of_eye_distance(
+    target: annotation.Landmarks, share: float
+) -> types.PerExample:
     """Turns a share of the distance between the eyes into pixels.
 
     A threshold of pixels says little when faces differ in size; this is one that does

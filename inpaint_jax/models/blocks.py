@@ -37,7 +37,7 @@ class Conv(nn.Module):
     channels: int
     kernel_size: int
     up: bool
-    products: DType = jnp.float32
+    compute_dtype: DType = jnp.float32
     bounded: bool = False
     initial: Initial = INITIAL
 
@@ -52,7 +52,7 @@ class Conv(nn.Module):
         if self.bounded:
             kernel = self._divided_by_its_norm(kernel, train)
         convolve = strided.conv_transpose if self.up else strided.conv
-        y = convolve(x.astype(self.products), kernel.astype(self.products))
+        y = convolve(x.astype(self.compute_dtype), kernel.astype(self.compute_dtype))
         return y.astype(jnp.float32) + bias[None, None, None]
 
     def _divided_by_its_norm(

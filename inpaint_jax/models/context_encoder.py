@@ -69,9 +69,9 @@ class ContextEncoder(nn.Module):
           Images `[batch, H, W, 3]` in [-1, 1], known pixels drawn anew as well.
         """
         body = self.architecture.body
-        x = dcgan.contract(body, dcgan.visible(image, mask), train=train)[-1]
+        x = dcgan.downsample(body, dcgan.visible(image, mask), train=train)[-1]
         across = self.param("across", blocks.INITIAL, (x.shape[-1], 16, 16))
         x = jnp.einsum("bpc,cpq->bqc", x.reshape(-1, 16, x.shape[-1]), across)
         x = nn.Dense(x.shape[-1], kernel_init=blocks.INITIAL, name="between")(x)
         x = x.reshape(-1, 4, 4, x.shape[-1])
-        return jnp.tanh(dcgan.expand(body, x, train=train))
+        return jnp.tanh(dcgan.upsample(body, x, train=train))

@@ -81,29 +81,31 @@ class Architecture:
         """Number of channels at 4 x 4."""
         return self.features << (self.levels - 1)
 
-    def generator(self, *, products: blocks.DType = jnp.float32) -> "Generator":
+    def generator(self, *, compute_dtype: blocks.DType = jnp.float32) -> "Generator":
         """Returns the generator of this architecture, without weights.
 
         Args:
-          products: in which type convolutions multiply; weights, BatchNorm and images
-            are float32 in any case ("mixed precision" with bfloat16).
+          compute_dtype: type in which convolutions multiply; weights, BatchNorm and
+            images are float32 in any case ("mixed precision" with bfloat16).
         """
-        return Generator(self, products)
+        return Generator(self, compute_dtype)
 
-    def discriminator(self, *, products: blocks.DType = jnp.float32) -> "Discriminator":
-        """Returns the discriminator of this architecture; `products` as above."""
-        return Discriminator(self, products)
+    def discriminator(
+        self, *, compute_dtype: blocks.DType = jnp.float32
+    ) -> "Discriminator":
+        """Returns the discriminator of this architecture; `compute_dtype` as above."""
+        return Discriminator(self, compute_dtype)
 
-    def encoder(self, *, products: blocks.DType = jnp.float32) -> "Encoder":
-        """Returns the encoder of this architecture; `products` as above."""
-        return Encoder(self, products)
+    def encoder(self, *, compute_dtype: blocks.DType = jnp.float32) -> "Encoder":
+        """Returns the encoder of this architecture; `compute_dtype` as above."""
+        return Encoder(self, compute_dtype)
 
 
 class Generator(nn.Module):
     """Maps z to an image in [-1, 1]."""
 
     architecture: Architecture
-    products: blocks.DType = jnp.float32
+    compute_dtype: blocks.DType = jnp.float32
 
     @nn.compact
     def __call__(self, z: types.Latent, *, train: bool) -> types.Image:
@@ -120,7 +122,9 @@ class Generator(nn.Module):
         initial = blocks.INITIAL if a.generator_norm == "batch" else blocks.KEEPS_SIZE
         x = nn.Dense(16 * a.deepest, kernel_init=initial, name="project")(z)
         x = x.reshape(-1, 4, 4, a.deepest)
-        image = expand(a, x, train=train, products=self.products, norm=a.generator_norm)
+        image = upsample(
+            a, x, train=train, compute_dtype=self.compute_dtype, norm=a.generator_norm
+        )
         return jnp.tanh(image)
 
 
@@ -128,7 +132,7 @@ class Discriminator(nn.Module):
     """Maps an image to one logit: large where it looks real."""
 
     architecture: Architecture
-    products: blocks.DType = jnp.float32
+    compute_dtype: blocks.DType = jnp.float32
 
     @nn.compact
     def __call__(
@@ -146,11 +150,11 @@ class Discriminator(nn.Module):
           features, `[batch, H', W', channels]` for each layer.
         """
         a = self.architecture
-        layers = contract(
+        layers = downsample(
             a,
             image,
             train=train,
-            products=self.products,
+            compute_dtype=self.compute_dtype,
             bounded=a.spectral_norm,
             norm=a.discriminator_norm,
         )
@@ -164,7 +168,7 @@ class Encoder(nn.Module):
     """Maps an image, damaged or not, to a latent vector from which G redraws it."""
 
     architecture: Architecture
-    products: blocks.DType = jnp.float32
+    compute_dtype: blocks.DType = jnp.float32
 
     @nn.compact
     def __call__(
@@ -183,7 +187,7 @@ class Encoder(nn.Module):
         """
         a = self.architecture
         seen = visible(image, mask)
-        x = contract(a, seen, train=train, products=self.products)[-1]
+        x = downsample(a, seen, train=train, compute_dtype=self.compute_dtype)[-1]
         x = x.reshape(x.shape[0], -1)
         return jnp.tanh(nn.Dense(a.z_dim, kernel_init=blocks.INITIAL, name="to_z")(x))
 
@@ -195,12 +199,12 @@ def visible(
     return jnp.concatenate([jnp.where(mask > 0, image, 0.0), mask], axis=-1)
 
 
-def contract(
+def downsample(
     architecture: Architecture,
     x: Float[Array, "batch height width channels_in"],
     *,
     train: bool,
-    products: blocks.DType = jnp.float32,
+    compute_dtype: blocks.DType = jnp.float32,
     bounded: bool = False,
     norm: str = "batch",
 ) -> list[jax.Array]:
@@ -216,7 +220,7 @@ def contract(
             channels=architecture.features << level,
             kernel_size=architecture.kernel_size,
             up=False,
-            products=products,
+            compute_dtype=compute_dtype,
             bounded=bounded,
             initial=initial,
         )
@@ -228,12 +232,12 @@ def contract(
     return layers
 
 
-def expand(
+def upsample(
     architecture: Architecture,
     x: Float[Array, "batch 4 4 deepest"],
     *,
     train: bool,
-    products: blocks.DType = jnp.float32,
+    compute_dtype: blocks.DType = jnp.float32,
     channels_out: int = 3,
     norm: str = "batch",
 ) -> Float[Array, "batch height width channels_out"]:
@@ -248,7 +252,7 @@ def expand(
     options: Any = {
         "kernel_size": architecture.kernel_size,
         "up": True,
-        "products": products,
+        "compute_dtype": compute_dtype,
         "initial": initial,
     }
     x = normalised(x)

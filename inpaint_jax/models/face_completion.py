@@ -75,13 +75,13 @@ class Completer(nn.Module):
           Images `[batch, H, W, 3]` in [-1, 1], known pixels drawn anew as well.
         """
         body = self.architecture.body
-        x = dcgan.contract(body, dcgan.visible(image, mask), train=train)[-1]
+        x = dcgan.downsample(body, dcgan.visible(image, mask), train=train)[-1]
         x = x.reshape(x.shape[0], -1)
         x = nn.Dense(body.z_dim, kernel_init=blocks.INITIAL, name="gather")(x)
         x = blocks.leaky_relu(blocks.batch_norm(train)(x))
         x = nn.Dense(16 * body.deepest, kernel_init=blocks.INITIAL, name="spread")(x)
         x = x.reshape(-1, 4, 4, body.deepest)
-        return jnp.tanh(dcgan.expand(body, x, train=train))
+        return jnp.tanh(dcgan.upsample(body, x, train=train))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,5 +131,5 @@ class Parser(nn.Module):
           Logits `[batch, H, W, classes]`.
         """
         a = self.architecture
-        x = dcgan.contract(a.body, image, train=train)[-1]
-        return dcgan.expand(a.body, x, train=train, channels_out=a.classes)
+        x = dcgan.downsample(a.body, image, train=train)[-1]
+        return dcgan.upsample(a.body, x, train=train, channels_out=a.classes)

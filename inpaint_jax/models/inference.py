@@ -36,7 +36,7 @@ class Layer(NamedTuple):
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["layers"],
-    meta_fields=["activation", "products"],
+    meta_fields=["activation", "compute_dtype"],
 )
 @dataclasses.dataclass(frozen=True)
 class Generator:
@@ -45,12 +45,12 @@ class Generator:
     Attributes:
       layers: from z to the image.
       activation: as in `dcgan.Architecture`.
-      products: in which type convolutions multiply; they add in float32.
+      compute_dtype: in which type convolutions multiply; they add in float32.
     """
 
     layers: list[Layer]
     activation: str
-    products: blocks.DType
+    compute_dtype: blocks.DType
 
     def __call__(self, z: types.Latent) -> types.Image:
         """Generates one image for each latent vector."""
@@ -59,12 +59,16 @@ class Generator:
         channels = first.bias.shape[0] // 16
         x = activate(z @ first.kernel + first.bias[None]).reshape(-1, 4, 4, channels)
         for layer in hidden:
-            x = activate(_convolve(strided.conv_transpose, x, layer, self.products))
-        return jnp.tanh(_convolve(strided.conv_transpose, x, last, self.products))
+            x = activate(
+                _convolve(strided.conv_transpose, x, layer, self.compute_dtype)
+            )
+        return jnp.tanh(_convolve(strided.conv_transpose, x, last, self.compute_dtype))
 
 
 @functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["layers"], meta_fields=["products"]
+    jax.tree_util.register_dataclass,
+    data_fields=["layers"],
+    meta_fields=["compute_dtype"],
 )
 @dataclasses.dataclass(frozen=True)
 class Discriminator:
@@ -72,18 +76,18 @@ class Discriminator:
 
     Attributes:
       layers: from the image to the logit.
-      products: as in `Generator`.
+      compute_dtype: as in `Generator`.
     """
 
     layers: list[Layer]
-    products: blocks.DType
+    compute_dtype: blocks.DType
 
     def __call__(self, image: types.Image) -> types.Logits:
         """Judges each image."""
         x = image
         *hidden, last = self.layers
         for layer in hidden:
-            x = blocks.leaky_relu(_convolve(strided.conv, x, layer, self.products))
+            x = blocks.leaky_relu(_convolve(strided.conv, x, layer, self.compute_dtype))
         return (x.reshape(x.shape[0], -1) @ last.kernel + last.bias[None])[:, 0]
 
 
@@ -92,7 +96,7 @@ def generator(
     variables: types.Variables,
     *,
     batch: int,
-    products: blocks.DType = jnp.float32,
+    compute_dtype: blocks.DType = jnp.float32,
 ) -> Generator:
     """Folds a generator.
 
@@ -100,7 +104,7 @@ def generator(
       architecture: of the network.
       variables: {"params", "batch_stats"}.
       batch: about how many faces there will be at once.
-      products: see `Generator`.
+      compute_dtype: see `Generator`.
     """
 
     def layers(variables: types.Variables) -> list[Layer]:
@@ -110,10 +114,10 @@ def generator(
             for i in range(architecture.levels - 1)
         ]
         convolutions = [*hidden, _folded(variables, "to_image")]
-        prepared = [_prepared(prepare, layer, products) for layer in convolutions]
+        prepared = [_prepared(prepare, layer, compute_dtype) for layer in convolutions]
         return [_folded(variables, "project", "BatchNorm_0"), *prepared]
 
-    return Generator(_once(layers)(variables), architecture.activation, products)
+    return Generator(_once(layers)(variables), architecture.activation, compute_dtype)
 
 
 def discriminator(
@@ -121,7 +125,7 @@ def discriminator(
     variables: types.Variables,
     *,
     batch: int,
-    products: blocks.DType = jnp.float32,
+    compute_dtype: blocks.DType = jnp.float32,
 ) -> Discriminator:
     """Folds a discriminator; arguments as for `generator`."""
 
@@ -131,19 +135,19 @@ def discriminator(
             _folded(variables, f"Conv_{i}", f"BatchNorm_{i - 1}")
             for i in range(architecture.levels)
         ]
-        prepared = [_prepared(prepare, layer, products) for layer in convolutions]
+        prepared = [_prepared(prepare, layer, compute_dtype) for layer in convolutions]
         return [*prepared, _folded(variables, "to_logit")]
 
-    return Discriminator(_once(layers)(variables), products)
+    return Discriminator(_once(layers)(variables), compute_dtype)
 
 
 def _convolve(
     convolve: Callable[[strided.Batch, strided.Prepared], jax.Array],
     x: strided.Batch,
     layer: Layer,
-    products: blocks.DType,
+    compute_dtype: blocks.DType,
 ) -> Float[Array, "batch height_out width_out channels_out"]:
-    y = convolve(x.astype(products), layer.kernel)
+    y = convolve(x.astype(compute_dtype), layer.kernel)
     return y.astype(jnp.float32) + layer.bias[None, None, None]
 
 
@@ -168,9 +172,9 @@ def _folded(variables: types.Variables, layer: str, norm: str | None = None) -> 
 def _prepared(
     prepare: Callable[[strided.Kernel], strided.Prepared],
     layer: Layer,
-    products: blocks.DType,
+    compute_dtype: blocks.DType,
 ) -> Layer:
-    kernel = jax.tree.map(lambda x: x.astype(products), prepare(layer.kernel))
+    kernel = jax.tree.map(lambda x: x.astype(compute_dtype), prepare(layer.kernel))
     return Layer(kernel, layer.bias)
 
 

@@ -24,7 +24,7 @@ class Kind(NamedTuple):
 
     Attributes:
       name: of the kind, and of the release that comes with the package.
-      trainer: application that makes such models.
+      application: application that makes such models.
       architecture: class of what a description calls so.
       templates: (architecture, **extras) -> {file: shapes of a network's variables}.
       extras: {further field of the model: what reads it from a description}.
@@ -32,7 +32,7 @@ class Kind(NamedTuple):
     """
 
     name: str
-    trainer: str
+    application: str
     architecture: type[Any]
     templates: Callable[..., dict[str, types.Variables]]
     extras: Mapping[str, Callable[[Mapping[str, Any]], Any]]
@@ -62,7 +62,7 @@ def load(
         return kind.templates(fields["architecture"], **extras)
 
     loaded = releases.load(
-        path, name=kind.name, trainer=kind.trainer, templates=templates
+        path, name=kind.name, application=kind.application, templates=templates
     )
     return _understood(loaded.description, kind), loaded
 

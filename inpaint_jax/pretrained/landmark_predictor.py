@@ -13,7 +13,7 @@ from inpaint_jax.models import landmark_net
 from inpaint_jax.pretrained import networks
 
 
-def place(net: networks.Pretrained) -> jax.tree_util.Partial:
+def predict(net: networks.Pretrained) -> jax.tree_util.Partial:
     """Returns what places the landmarks of each face; rows are independent.
 
     Args:
@@ -24,7 +24,7 @@ def place(net: networks.Pretrained) -> jax.tree_util.Partial:
       1]`, 1 = known) to points (x, y) in pixels and the matrices that whiten their
       errors to unit variance along each axis. It is a pytree, see `kinds.function`.
     """
-    apply = _Place(net.architecture.network(), net.spread)
+    apply = _Predict(net.architecture.network(), net.spread)
     return jax.tree_util.Partial(apply, net.variables)
 
 
@@ -39,7 +39,7 @@ def features(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Place:
+class _Predict:
     network: nn.Module
     spread: float
 

@@ -59,7 +59,7 @@ class Pretrained:
         """The network as a function of its images, and a pytree; rows are independent.
 
         CE and GFC map (image, mask) to images, the parser an image to logits; for the
-        landmark net see `landmark_predictor.place`.
+        landmark net see `landmark_predictor.predict`.
         """
         return kinds.function(self.architecture.network(), self.variables)
 

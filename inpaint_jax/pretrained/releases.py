@@ -46,14 +46,14 @@ Templates = Callable[[dict[str, Any]], dict[str, types.Variables]]
 
 
 def load(
-    path: str | os.PathLike[str], *, name: str, trainer: str, templates: Templates
+    path: str | os.PathLike[str], *, name: str, application: str, templates: Templates
 ) -> Loaded:
     """Reads networks from a release folder or from a training run's folder.
 
     Args:
       path: the folder, or "release" for the weights that come with the package.
       name: folder of those.
-      trainer: application that makes such runs.
+      application: application that makes such runs.
       templates: what the description promises.
 
     Raises:
@@ -68,7 +68,7 @@ def load(
     else:
         raise InputError(
             f"{path}: neither a training run (checkpoints/) nor a release "
-            f"({_DESCRIPTION}); give the --run_dir of {trainer}."
+            f"({_DESCRIPTION}); give the --run_dir of {application}."
         )
     for network, variables in loaded.networks.items():
         _check_finite(variables, f"{path}: the {network}")

@@ -72,16 +72,16 @@ class Model:
             raise ValueError("this model has no encoder")
         return kinds.function(self.architecture.encoder(), self.encoder)
 
-    def folded(
-        self, *, batch: int, products: blocks.DType = jnp.float32
+    def fused(
+        self, *, batch: int, compute_dtype: blocks.DType = jnp.float32
     ) -> tuple[inference.Generator, inference.Discriminator]:
         """Returns G and D in the form in which a search runs them.
 
         Args:
           batch: about how many faces there will be at once.
-          products: in which type convolutions multiply.
+          compute_dtype: in which type convolutions multiply.
         """
-        options: Any = {"batch": batch, "products": products}
+        options: Any = {"batch": batch, "compute_dtype": compute_dtype}
         return (
             inference.generator(self.architecture, self.generator, **options),
             inference.discriminator(self.architecture, self.discriminator, **options),

@@ -140,7 +140,7 @@ def prepare(
     landmark: LandmarkLoss | None = None,
     term: Term | None = None,
     images: int = 1,
-    products: Any = jnp.float32,
+    compute_dtype: Any = jnp.float32,
 ) -> program.Search:
     """Prepares the search in the latent space of a model, see `program.prepare`.
 
@@ -150,7 +150,7 @@ def prepare(
       landmark: the landmark loss; None leaves the term out.
       term: a loss of one's own.
       images: how many will be searched for together.
-      products: the type in which convolutions multiply.
+      compute_dtype: the type in which convolutions multiply.
 
     Raises:
       InputError: `settings.init` needs an encoder that the model does not have.
@@ -164,8 +164,8 @@ def prepare(
             )
         encode = model.encode
     # Most steps are taken by the restarts of the last stage.
-    generate, discriminate = model.folded(
-        batch=images * settings.stages[-1][0], products=products
+    generate, discriminate = model.fused(
+        batch=images * settings.stages[-1][0], compute_dtype=compute_dtype
     )
     return program.prepare(
         generate,
@@ -245,17 +245,17 @@ def _guided(problem: Problem, model: weights.Model) -> tuple[Problem, LandmarkLo
             f"settings: the landmark net knows images of {known[0]} pixels and crops "
             f"of {known[1]}, this model draws others; give lambda_landmark=0."
         )
-    place = landmark_predictor.place(net)
-    target = _target(place, problem.image, problem.mask)
-    loss = landmark_term.LandmarkTerm(_BY_NET, place=place)
-    return problem._replace(target=target), LandmarkLoss(loss, _BY_NET.moves)
+    predict = landmark_predictor.predict(net)
+    target = _target(predict, problem.image, problem.mask)
+    loss = landmark_term.LandmarkTerm(_BY_NET, predict=predict)
+    return problem._replace(target=target), LandmarkLoss(loss, _BY_NET.has_gradient)
 
 
 @jax.jit
 def _target(
-    place: landmark_term.Place, image: types.Image, mask: types.Mask
+    predict: landmark_term.Predict, image: types.Image, mask: types.Mask
 ) -> landmark_term.Target:
-    return landmark_term.target_of_net(*place(image, mask), model=None)
+    return landmark_term.target_of_net(*predict(image, mask), model=None)
 
 
 @functools.cache

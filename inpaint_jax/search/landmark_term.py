@@ -60,7 +60,7 @@ class Settings:
     radius: float = 0.1
 
     @property
-    def moves(self) -> bool:
+    def has_gradient(self) -> bool:
         """Whether the loss has a gradient."""
         return self.term != "step" or self.gradient != "none"
 
@@ -80,7 +80,7 @@ class Target(NamedTuple):
     box: Int[Array, "1 4"]
 
 
-Place = Callable[..., tuple[landmark_net.Landmarks, landmark_net.Whitening]]
+Predict = Callable[..., tuple[landmark_net.Landmarks, landmark_net.Whitening]]
 """(image, mask) -> (points, whitening): the landmark net with its weights."""
 
 
@@ -147,7 +147,7 @@ def box_around(model: ShapeModel, landmarks: annotation.Landmarks) -> Int[Array,
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["model", "place"],
+    data_fields=["model", "predict"],
     meta_fields=["settings"],
 )
 @dataclasses.dataclass(frozen=True)
@@ -157,12 +157,12 @@ class LandmarkTerm:
     Attributes:
       settings: see `Settings`.
       model: the cascade, for "step" and "soft".
-      place: see `Place`, a pytree; for "net".
+      predict: see `Predict`, a pytree; for "net".
     """
 
     settings: Settings
     model: ShapeModel | None = None
-    place: Any = None
+    predict: Any = None
 
     def __call__(
         self,
@@ -206,7 +206,7 @@ class LandmarkTerm:
         else:
             image = mask * generated
         if settings.term == "net":
-            return self.place(image, mask)[0]
+            return self.predict(image, mask)[0]
         assert self.model is not None
         box = target.box.repeat(len(generated), axis=0)
         if settings.term == "soft":
@@ -221,7 +221,7 @@ def _compare(settings: Settings, points: _Points, target: Target) -> types.PerEx
     weights = jnp.broadcast_to(weights, points.shape[:2])
     threshold = settings.threshold
     if settings.threshold_unit == "eyes":
-        threshold = losses.landmark.share_of_eyes(wanted, threshold)
+        threshold = losses.landmark.fraction_of_eye_distance(wanted, threshold)
     if settings.term == "step":
         return losses.landmark.step(points, wanted, threshold=threshold)
     if settings.loss == "shape":

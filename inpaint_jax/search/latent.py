@@ -28,14 +28,14 @@ class LatentState(NamedTuple):
     Attributes:
       key: of what the objective draws from now on.
       z: `[batch, z_dim]`, where the next step starts, inside the box.
-      moments: state of the optimizer.
+      opt_state: state of the optimizer.
       best_z: `[batch, z_dim]`, the point with the lowest loss so far.
       best_loss: `[batch]`; infinite until a finite loss was seen.
     """
 
     key: types.PRNGKey
     z: types.Latent
-    moments: Any
+    opt_state: Any
     best_z: types.Latent
     best_loss: types.PerExample
 
@@ -59,7 +59,7 @@ def init(
     return LatentState(
         key=key,
         z=z,
-        moments=jax.vmap(optimizer.init)(z),
+        opt_state=jax.vmap(optimizer.init)(z),
         best_z=z,
         best_loss=jnp.full(z.shape[0], jnp.inf, z.dtype),
     )
@@ -90,14 +90,14 @@ def step(
         return jnp.sum(loss), loss
 
     gradient, loss = jax.grad(summed, has_aux=True)(state.z)
-    updates, moments = jax.vmap(optimizer.update)(gradient, state.moments, state.z)
+    updates, opt_state = jax.vmap(optimizer.update)(gradient, state.opt_state, state.z)
     moved: Any = optax.apply_updates(state.z, updates)
     better = jnp.isfinite(loss) & (loss < state.best_loss)
     best_loss = jnp.where(better, loss, state.best_loss)
     next_state = LatentState(
         key=key,
         z=jnp.clip(moved, -1.0, 1.0),
-        moments=moments,
+        opt_state=opt_state,
         best_z=jnp.where(better[:, None], state.z, state.best_z),
         best_loss=best_loss,
     )

@@ -134,13 +134,13 @@ class LandmarkLoss(NamedTuple):
     """The landmark loss of a search.
 
     Attributes:
-      of: (key, z, G(z), problem, G) -> `[restarts]`.
-      moves: whether it has a gradient; otherwise it only ranks the restarts, and is
-        left out until the search is over.
+      fn: (key, z, G(z), problem, G) -> `[restarts]`.
+      has_gradient: otherwise it only ranks the restarts, and is left
+        out until the search is over.
     """
 
-    of: Callable[..., types.PerExample]
-    moves: bool
+    fn: Callable[..., types.PerExample]
+    has_gradient: bool
 
 
 class Networks(NamedTuple):
@@ -150,7 +150,7 @@ class Networks(NamedTuple):
       generate: G with its weights.
       discriminate: D with its weights.
       encode: E with its weights; None without it.
-      landmark: `LandmarkLoss.of`; None without it.
+      landmark: `LandmarkLoss.fn`; None without it.
       term: a loss of one's own; None without it.
     """
 

@@ -117,9 +117,11 @@ def prepare(
     """
     if settings.init != "random" and encode is None:
         raise ValueError(f"init={settings.init!r} needs an encoder")
-    moves, of = (landmark.moves, landmark.of) if landmark else (False, None)
-    networks = Networks(*map(_as_tree, (generate, discriminate, encode, of, term)))
-    pieces = _pieces(settings, z_dim=z_dim, with_landmark=moves)
+    has_gradient, fn = (
+        (landmark.has_gradient, landmark.fn) if landmark else (False, None)
+    )
+    networks = Networks(*map(_as_tree, (generate, discriminate, encode, fn, term)))
+    pieces = _pieces(settings, z_dim=z_dim, with_landmark=has_gradient)
     return Search(settings, networks, pieces)
 
 

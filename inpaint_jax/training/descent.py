@@ -33,11 +33,11 @@ def warm_cosine(progress: Progress, *, warm: float) -> Float[Array, ""]:
     return jnp.where(progress < warm, progress / warm, falling)
 
 
-def move(
+def update(
     optimizer: optax.GradientTransformation,
     params: Any,
     gradient: Any,
-    moments: Any,
+    opt_state: Any,
     *,
     rate: Progress = 1.0,
 ) -> tuple[Any, Any]:
@@ -47,22 +47,22 @@ def move(
       optimizer: with its own highest rate.
       params: a tree of arrays.
       gradient: of the loss by them.
-      moments: the optimizer's state.
+      opt_state: the optimizer's state.
       rate: what the step is multiplied by.
 
     Returns:
       The moved parameters, and the optimizer's next state.
     """
-    changes, moments = optimizer.update(gradient, moments, params)
+    changes, opt_state = optimizer.update(gradient, opt_state, params)
     changes = jax.tree.map(lambda change: rate * change, changes)
-    return optax.apply_updates(params, changes), moments
+    return optax.apply_updates(params, changes), opt_state
 
 
-def move_all(
+def update_all(
     optimizers: Mapping[str, optax.GradientTransformation | None],
     networks: Mapping[str, types.Variables],
     gradients: Mapping[str, Any],
-    moments: Mapping[str, Any],
+    opt_state: Mapping[str, Any],
     *,
     updated: Mapping[str, Mapping[str, Any]],
     rates: Mapping[str, Progress],
@@ -73,19 +73,19 @@ def move_all(
       optimizers: {name: of this network}; None for one that stays where it is.
       networks: {name: variables}.
       gradients: {name: by the network's params}.
-      moments: {name: state of the optimizer}.
+      opt_state: {name: state of the optimizer}.
       updated: {name: the other collections, as the batch leaves them}.
       rates: {name: what the step is multiplied by}.
 
     Returns:
       {name: variables} and {name: state of the optimizer}, after the step.
     """
-    moved, next_moments = {}, {}
+    moved, next_opt_state = {}, {}
     for name, optimizer in optimizers.items():
-        params, next_moments[name] = networks[name]["params"], moments[name]
+        params, next_opt_state[name] = networks[name]["params"], opt_state[name]
         if optimizer is not None:
-            params, next_moments[name] = move(
-                optimizer, params, gradients[name], moments[name], rate=rates[name]
+            params, next_opt_state[name] = update(
+                optimizer, params, gradients[name], opt_state[name], rate=rates[name]
             )
         moved[name] = {"params": params, **updated[name]}
-    return moved, next_moments
+    return moved, next_opt_state

@@ -23,20 +23,20 @@ class State(NamedTuple):
     Attributes:
       step: number of steps taken, int32 scalar.
       variables: {"params", "batch_stats"} of the network.
-      moments: state of the optimizer.
+      opt_state: state of the optimizer.
     """
 
     step: Int[Array, ""]
     variables: types.Variables
-    moments: Any
+    opt_state: Any
 
 
 def init(
     variables: types.Variables, *, optimizer: optax.GradientTransformation
 ) -> State:
     """Returns the state that starts from a network's variables."""
-    moments = optimizer.init(variables["params"])
-    return State(jnp.zeros((), jnp.int32), variables, moments)
+    opt_state = optimizer.init(variables["params"])
+    return State(jnp.zeros((), jnp.int32), variables, opt_state)
 
 
 def step(
@@ -65,8 +65,8 @@ def step(
 
     params = state.variables["params"]
     gradient, (info, updated) = jax.grad(of_params, has_aux=True)(params)
-    params, moments = descent.move(
-        optimizer, params, gradient, state.moments, rate=rate
+    params, opt_state = descent.update(
+        optimizer, params, gradient, state.opt_state, rate=rate
     )
     variables = {"params": params, "batch_stats": updated["batch_stats"]}
-    return State(state.step + 1, variables, moments), info
+    return State(state.step + 1, variables, opt_state), info

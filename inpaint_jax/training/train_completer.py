@@ -74,13 +74,13 @@ class CompleterState(NamedTuple):
       step: number of steps taken, int32 scalar.
       completer: {"params", "batch_stats"}.
       critics: {name: {"params", "batch_stats"}}.
-      moments: {"completer", then the critics}: states of the optimizers.
+      opt_state: {"completer", then the critics}: states of the optimizers.
     """
 
     step: Int[Array, ""]
     completer: types.Variables
     critics: dict[str, types.Variables]
-    moments: dict[str, Any]
+    opt_state: dict[str, Any]
 
 
 class CompleterInfo(NamedTuple):
@@ -119,10 +119,10 @@ def init(key: types.PRNGKey, *, players: Players, rules: Rules) -> CompleterStat
         )
         for i, name in enumerate(rules.critics)
     }
-    moments = {"completer": players.completer_optimizer.init(completer["params"])}
+    opt_state = {"completer": players.completer_optimizer.init(completer["params"])}
     for name, critic in critics.items():
-        moments[name] = players.critic_optimizer.init(critic["params"])
-    return CompleterState(jnp.zeros((), jnp.int32), completer, critics, moments)
+        opt_state[name] = players.critic_optimizer.init(critic["params"])
+    return CompleterState(jnp.zeros((), jnp.int32), completer, critics, opt_state)
 
 
 def train_step(
@@ -215,19 +215,19 @@ def _moved(
     """The state after the completer went by its gradient, and critics by theirs."""
     critics = {name: each.gradient for name, each in judged.items()}
     of_critics = {name: each.updated for name, each in judged.items()}
-    networks, moments = descent.move_all(
+    networks, opt_state = descent.update_all(
         {
             "completer": players.completer_optimizer,
             **dict.fromkeys(judged, players.critic_optimizer),
         },
         {"completer": state.completer, **state.critics},
         {"completer": gradient, **critics},
-        state.moments,
+        state.opt_state,
         updated={"completer": updated, **of_critics},
         rates={"completer": descent.cosine(progress), **dict.fromkeys(judged, 1.0)},
     )
     completer = networks.pop("completer")
-    return CompleterState(state.step + 1, completer, networks, moments)
+    return CompleterState(state.step + 1, completer, networks, opt_state)
 
 
 def _criticise(

@@ -62,7 +62,7 @@ class GANState(NamedTuple):
       discriminator: {"params", "batch_stats"}; without BatchNorm {"params"}.
       encoder: {"params", "batch_stats"}; {"params": {}} without an encoder.
       average: moving average of the generator's params.
-      moments: {"generator", "discriminator", "encoder"}: states of the optimizers.
+      opt_state: {"generator", "discriminator", "encoder"}: states of the optimizers.
       augment_probability: of each change of the augmentation.
       real_logit: moving average of D's logit of real images.
     """
@@ -72,7 +72,7 @@ class GANState(NamedTuple):
     discriminator: types.Variables
     encoder: types.Variables
     average: types.Variables
-    moments: dict[str, Any]
+    opt_state: dict[str, Any]
     augment_probability: Float[Array, ""]
     real_logit: Float[Array, ""]
 
@@ -138,7 +138,7 @@ def init(
     image = jnp.zeros((1, architecture.image_size, architecture.image_size, 3))
     generator = players.generator.init(key_generator, z, train=False)
     discriminator = players.discriminator.init(key_discriminator, image, train=False)
-    moments = {
+    opt_state = {
         "generator": players.generator_optimizer.init(generator["params"]),
         "discriminator": players.discriminator_optimizer.init(discriminator["params"]),
         "encoder": (),
@@ -147,7 +147,7 @@ def init(
     if players.encoder is not None and players.encoder_optimizer is not None:
         mask = image[..., :1]
         encoder = players.encoder.init(key_encoder, image, mask, train=False)
-        moments["encoder"] = players.encoder_optimizer.init(encoder["params"])
+        opt_state["encoder"] = players.encoder_optimizer.init(encoder["params"])
     adapts = rules.augment_target > 0.0
     return GANState(
         step=jnp.zeros((), jnp.int32),
@@ -155,7 +155,7 @@ def init(
         discriminator=discriminator,
         encoder=encoder,
         average=generator["params"],
-        moments=moments,
+        opt_state=opt_state,
         augment_probability=jnp.array(
             0.0 if adapts else rules.augment_probability, jnp.float32
         ),
@@ -225,11 +225,11 @@ def _moved(
     rules: Rules,
 ) -> GANState:
     """The state after a round."""
-    networks, moments = descent.move_all(
+    networks, opt_state = descent.update_all(
         players.optimizers,
         state.networks,
         played.gradients,
-        state.moments,
+        state.opt_state,
         updated=played.updated,
         rates=dict.fromkeys(state.networks, rate),
     )
@@ -246,7 +246,7 @@ def _moved(
         step=state.step + 1,
         **networks,
         average=average,
-        moments=moments,
+        opt_state=opt_state,
         augment_probability=_next_probability(state, shares.told, batch, rules),
         real_logit=averaging.number(state.real_logit, real_logit, step=state.step),
     )

@@ -22,11 +22,11 @@ class FitInfo(NamedTuple):
     """What a step tells about itself; never fed back.
 
     Attributes:
-      likelihood: negative log-likelihood of the points, mean over each face, `[batch]`.
+      negative_log_likelihood: of the points, mean over each face, `[batch]`.
       error: distance from the labels in pixels, mean over each face, `[batch]`.
     """
 
-    likelihood: types.PerExample
+    negative_log_likelihood: types.PerExample
     error: types.PerExample
 
 
@@ -66,8 +66,8 @@ def train_step(
 ) -> tuple[supervised.State, FitInfo]:
     """Moves the weights once.
 
-    The loss is the likelihood, which teaches the net how sure to be, and the plain
-    distance, without which it would neglect the points that are hard to see.
+    The loss is the negative log-likelihood, which teaches the net how sure to be, and
+    the plain distance, without which it would neglect the points that are hard to see.
 
     Args:
       key: of the views and the masks.
@@ -93,12 +93,12 @@ def train_step(
             variables, image, mask, train=True, mutable=["batch_stats"]
         )
         info = FitInfo(
-            likelihood=jnp.mean(
+            negative_log_likelihood=jnp.mean(
                 landmark_net.negative_log_likelihood(points, whitening, truth), axis=1
             ),
             error=jnp.mean(_distance(points, truth), axis=1),
         )
-        return jnp.mean(info.likelihood + info.error), (info, updated)
+        return jnp.mean(info.negative_log_likelihood + info.error), (info, updated)
 
     rate = descent.warm_cosine(progress, warm=_WARM)
     return supervised.step(state, objective, optimizer=optimizer, rate=rate)

@@ -17,12 +17,12 @@ class ParserInfo(NamedTuple):
     """What a step tells about itself; never fed back.
 
     Attributes:
-      entropy: cross entropy, mean over the pixels, `[batch]`.
-      wrong: share of pixels given to another part, `[batch]`.
+      cross_entropy: cross entropy, mean over the pixels, `[batch]`.
+      error_rate: share of pixels given to another part, `[batch]`.
     """
 
-    entropy: types.PerExample
-    wrong: types.PerExample
+    cross_entropy: types.PerExample
+    error_rate: types.PerExample
 
 
 def init(
@@ -78,19 +78,20 @@ def train_step(
         logits, updated = parser.apply(
             variables, image, train=True, mutable=["batch_stats"]
         )
-        entropy = optax.softmax_cross_entropy_with_integer_labels(logits, truth)
+        cross_entropy = optax.softmax_cross_entropy_with_integer_labels(logits, truth)
         info = ParserInfo(
-            entropy=jnp.mean(entropy, axis=(1, 2)), wrong=_share(logits, truth)
+            cross_entropy=jnp.mean(cross_entropy, axis=(1, 2)),
+            error_rate=_error_rate(logits, truth),
         )
-        return jnp.mean(info.entropy), (info, updated)
+        return jnp.mean(info.cross_entropy), (info, updated)
 
     rate = descent.cosine(progress)
     return supervised.step(state, objective, optimizer=optimizer, rate=rate)
 
 
-def _share(
+def _error_rate(
     logits: Float[Array, "batch height width classes"],
     truth: Int[Array, "batch height width"],
 ) -> types.PerExample:
-    wrong = jnp.argmax(logits, axis=-1) != truth
-    return jnp.mean(wrong.astype(jnp.float32), axis=(1, 2))
+    error_rate = jnp.argmax(logits, axis=-1) != truth
+    return jnp.mean(error_rate.astype(jnp.float32), axis=(1, 2))

@@ -78,7 +78,7 @@ class Training:
         path = self.folder / "metrics.jsonl"
         text = path.read_text() if path.exists() else ""
         lines = [json.loads(x) for x in text.splitlines() if x.endswith("}")]
-        timed = ("seconds", "data_share")
+        timed = ("seconds", "data_wait_fraction")
         return [{k: v for k, v in x.items() if k not in timed} for x in lines]
 
     def steps(self):

@@ -19,7 +19,7 @@ from experiments.evaluation import (
     ablation_units,
     scoring,
 )
-from experiments.search import budgets, methods
+from experiments.search import budgets, search_methods
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 from inpaint_jax.models import dcgan
@@ -68,14 +68,14 @@ def call(bench):
 
     paths, holes = (
         sorted(faces.iterdir()),
-        [cases.read_hole("centre", hole_is_white=True)],
+        [cases.read_mask("centre", hole_is_white=True)],
     )
     originals = cases.Originals(paths, model.crop, TINY.image_size)
 
-    def run(folder, *given, variants=(NONE, OTHER), seeds=2):
+    def run(folder, *given, methods=(NONE, OTHER), seeds=2):
         with jax.numpy_dtype_promotion("standard"):
-            usual = methods.parse("usual", [*QUICK, *given])
-            wanted = ablation_run.parse(variants)
+            usual = search_methods.parse("usual", [*QUICK, *given])
+            wanted = ablation_run.parse(methods)
             prepared = ablation_run.prepare(wanted, model, usual, at_once=3)
             units = ablation_units.Units(folder / "parts", holes, seeds)
             common = (originals, units)
@@ -110,13 +110,13 @@ def counted(*, killed_at=None):
         loss = [float(jax.random.key_data(c.key).sum()) + at_once for c in inputs]
         images = np.stack([case.picture // 2 for case in inputs])
         count = len(inputs)
-        return methods.Completed(
+        return search_methods.Completed(
             images, np.ones(count), np.full(count, steps), np.array(loss), None
         )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(methods, "complete", complete)
-        patch.setattr(methods, "warm_up", lambda *a, at_once: None)
+        patch.setattr(search_methods, "complete", complete)
+        patch.setattr(search_methods, "warm_up", lambda *a, at_once: None)
         yield units
 
 
@@ -151,17 +151,17 @@ def test_a_killed_run_goes_on_to_the_same_rows(tmp_path, call):
     assert rows(folder) == rows(whole)
 
 
-def test_a_row_for_each_variant_mask_seed_and_face(finished):
+def test_a_row_for_each_method_mask_seed_and_face(finished):
     found = rows(finished)
-    names = ("variant", "mask", "seed", "image")
+    names = ("method", "mask", "seed", "image")
     assert [tuple(row[n] for n in names) for row in found] == [
-        (variant, "centre", seed, image)
-        for variant in ("none", "other")
+        (method, "centre", seed, image)
+        for method in ("none", "other")
         for seed in "01"
         for image in "012"
     ]
-    by_variant = {row["variant"]: row["iterations"] for row in found}
-    assert by_variant == {"none": "2", "other": "1"}
+    by_method = {row["method"]: row["iterations"] for row in found}
+    assert by_method == {"none": "2", "other": "1"}
     # Other seeds start elsewhere.
     assert found[0]["loss"] != found[3]["loss"]
 
@@ -172,15 +172,15 @@ def test_tables_and_plot_are_written(finished):
     assert files.read_picture(finished / "forest.png").shape[1] > 600
     protocol = json.loads((finished / "protocol.json").read_text())
     assert protocol["measured"] == PLANS
-    assert protocol["variants"]["other"]["settings"]["window"] == 3
+    assert protocol["methods"]["other"]["settings"]["window"] == 3
 
 
 @pytest.mark.parametrize(
     ("given", "changes", "words"),
     [
         ([], {"seeds": 3}, "seeds was 2 and is 3"),
-        ([], {"variants": (NONE, "new: --landmark_term=none")}, "variants.other"),
-        (["--lambda_prior=0.5"], {}, "variants.none.settings.lambda_prior"),
+        ([], {"methods": (NONE, "new: --landmark_term=none")}, "methods.other"),
+        (["--lambda_prior=0.5"], {}, "methods.none.settings.lambda_prior"),
     ],
 )
 def test_another_protocol_is_refused(finished, call, given, changes, words):
@@ -192,7 +192,7 @@ def test_another_protocol_is_refused(finished, call, given, changes, words):
 
 
 @pytest.mark.parametrize(
-    ("variants", "words"),
+    ("methods", "words"),
     [
         ((NONE, "other: --windows=3"), "method other.*windows"),
         ((NONE, OTHER, OTHER), "other is there twice"),
@@ -203,15 +203,15 @@ def test_another_protocol_is_refused(finished, call, given, changes, words):
         ((NONE, f"{OTHER} --restarts=4"), "method other.*--restarts"),
     ],
 )
-def test_wrong_variants_are_refused(tmp_path, call, variants, words):
+def test_wrong_methods_are_refused(tmp_path, call, methods, words):
     with pytest.raises(InputError, match=words):
-        call(tmp_path, variants=variants)
+        call(tmp_path, methods=methods)
     assert not (tmp_path / "protocol.json").exists()
 
 
-def test_the_flag_file_holds_the_variants_in_question():
+def test_the_flag_file_holds_the_methods_in_question():
     lines = FLAGS.read_text().splitlines()
-    given = [line.removeprefix("--variant=") for line in lines if "--variant=" in line]
+    given = [line.removeprefix("--method=") for line in lines if "--method=" in line]
     found = ablation_run.parse(given)
     assert len(found) == 11 and next(iter(found)) == ablation_pairs.BASELINE
     assert [n for n, flags in found.items() if "--allow_oracle" in flags] == ["oracle"]
@@ -230,7 +230,7 @@ def test_the_application_reads_its_flag_file(tmp_path, environment):
     assert done.stderr.count("\n") == 1
 
 
-def test_some_of_the_variants_can_be_chosen():
+def test_some_of_the_methods_can_be_chosen():
     texts = [NONE, OTHER, "third: --landmark_term=soft"]
     assert list(ablation_run.parse(texts, only=["none", "third"])) == ["none", "third"]
     with pytest.raises(InputError, match="--only=fourth: .* none, other, third"):

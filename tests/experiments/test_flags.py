@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from experiments.common import options
-from experiments.search import methods
+from experiments.search import search_methods
 from inpaint_jax.search import landmark_term, problem
 
 FLAGS = pathlib.Path(__file__).parents[2] / "experiments" / "flags"
@@ -17,23 +17,23 @@ APPLICATIONS = sorted(
 
 
 def stated(file):
-    return options.parse(methods.Asked, [f"--flagfile={FLAGS / file}"])
+    return options.parse(search_methods.Asked, [f"--flagfile={FLAGS / file}"])
 
 
 def test_landmark_flags_are_the_defaults():
     lines = (FLAGS / "landmark.flags").read_text().splitlines()
     assert len([line for line in lines if line.startswith("--")]) > 10
-    assert stated("landmark.flags") == methods.Asked()
+    assert stated("landmark.flags") == search_methods.Asked()
 
 
 def test_the_applications_defaults_are_the_librarys():
-    usual = options.parse(methods.Asked, [])
+    usual = options.parse(search_methods.Asked, [])
     assert usual.search.settings == problem.Settings()
     assert usual.landmarks.used == landmark_term.Settings()
 
 
 def test_the_default_asks_for_no_oracle():
-    landmarks = methods.Asked().landmarks
+    landmarks = search_methods.Asked().landmarks
     assert landmarks.landmark_target != "oracle" and not landmarks.allow_oracle
 
 
@@ -74,7 +74,7 @@ def test_the_help_is_the_applications_own(name, launched):
 @pytest.mark.parametrize(
     ("name", "given", "new"),
     [
-        ("inpaint", "--products=float32", "precision"),
+        ("inpaint", "--compute_dtype=float32", "precision"),
         ("inpaint", "--start=normal", "z_prior"),
         ("evaluate", "--spread=1", "init_std"),
         ("train", "--start_from=runs/old", "pretrained"),

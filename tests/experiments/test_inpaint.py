@@ -251,7 +251,7 @@ def test_report_scores_what_was_written(base, bench):
     entries = base.report()["images"]
     assert [entry["image"] for entry in entries] == ["a", "b", "c"]
     for entry in entries:
-        assert entry["hole_share"] == 0.25 and entry["iterations"] == 2
+        assert entry["hole_fraction"] == 0.25 and entry["iterations"] == 2
         assert {"context", "prior"} <= entry["terms"].keys()
         assert all(np.isfinite(value) for value in entry["terms"].values())
         # The restarts are in order and the first is the one that was used.
@@ -347,8 +347,10 @@ def test_known_pixels_survive_all_masks_and_blends(both, bench):
         entry = outcome.report()["images"][0]
         same = (written(outcome, "a") == framed(bench, "a")).all(axis=-1)
         # The picture is noise: what is not known is not met by chance.
-        assert 0.0 < entry["hole_share"] < 1.0
-        assert same.mean() == pytest.approx(1.0 - entry["hole_share"], abs=1e-6), case
+        assert 0.0 < entry["hole_fraction"] < 1.0
+        assert same.mean() == pytest.approx(1.0 - entry["hole_fraction"], abs=1e-6), (
+            case
+        )
         assert "psnr" not in entry
         if case[0] == "left":
             assert not same[:, :32].any() and same[:, 32:].all()

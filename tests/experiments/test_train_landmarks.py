@@ -147,7 +147,13 @@ def test_a_run_leaves_logs_labels_and_checkpoints(undisturbed):
     assert f"labelling {PICTURES} faces" in outcome.out
     assert steps_of(run_dir) == list(range(1, STEPS + 1))
     for line in lines_of(run_dir):
-        assert line.keys() == {"step", "seconds", "likelihood", "error", "data_share"}
+        assert line.keys() == {
+            "step",
+            "seconds",
+            "likelihood",
+            "error",
+            "data_wait_fraction",
+        }
         assert np.isfinite(line["likelihood"]) and 0 < line["error"] < 16
     kept = {p.name for p in (run_dir / "checkpoints").iterdir() if p.is_dir()}
     assert kept == {str(step) for step in LAST_CHECKPOINTS}

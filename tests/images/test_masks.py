@@ -138,16 +138,16 @@ def test_an_unknown_name_lists_the_names(name):
 
 def test_stencil_polarity_and_threshold():
     grey = np.array([[0, 127, 128], [255, 129, 1]], np.uint8)
-    white = masks.from_stencil(grey, name="m.png", shape=(2, 3))
+    white = masks.from_image(grey, name="m.png", shape=(2, 3))
     np.testing.assert_array_equal(white[..., 0], [[1, 1, 0], [0, 0, 1]])
-    black = masks.from_stencil(grey, name="m.png", shape=(2, 3), hole_is_white=False)
+    black = masks.from_image(grey, name="m.png", shape=(2, 3), hole_is_white=False)
     np.testing.assert_array_equal(black[..., 0], [[0, 0, 1], [1, 1, 0]])
     assert white.dtype == black.dtype == jnp.float32
 
 
 def test_stencil_of_another_size_names_both_sizes():
     with pytest.raises(InputError, match=r"m\.png: 5 x 4 .* 8 x 6"):
-        masks.from_stencil(np.zeros((4, 5), np.uint8), name="m.png", shape=(6, 8))
+        masks.from_image(np.zeros((4, 5), np.uint8), name="m.png", shape=(6, 8))
 
 
 @pytest.mark.parametrize("hole_is_white", [True, False])
@@ -156,7 +156,7 @@ def test_stencil_without_hole_or_with_nothing_else(level, hole_is_white):
     share = "100%" if (level == 255) == hole_is_white else "0%"
     colour = "white" if hole_is_white else "black"
     with pytest.raises(InputError, match=rf"m\.png.* {share} .*in {colour} and"):
-        masks.from_stencil(
+        masks.from_image(
             np.full((4, 5), level, np.uint8),
             name="m.png",
             shape=(4, 5),
@@ -167,7 +167,7 @@ def test_stencil_without_hole_or_with_nothing_else(level, hole_is_white):
 def test_hole_share_counts_each_image():
     mask = jnp.stack([jnp.ones((4, 5, 1)), jnp.zeros((4, 5, 1))])
     mask = mask.at[0, 1, 2].set(0.0)
-    np.testing.assert_allclose(masks.hole_share(mask), [1 / 20, 1], atol=1e-6)
+    np.testing.assert_allclose(masks.hole_fraction(mask), [1 / 20, 1], atol=1e-6)
 
 
 # Draws of all families.

@@ -32,7 +32,7 @@ class Moments(NamedTuple):
 class State(NamedTuple):
     step: Any
     params: Any
-    moments: Any
+    opt_state: Any
 
 
 def state_at(step, *, width=3):
@@ -42,7 +42,7 @@ def state_at(step, *, width=3):
     return State(
         step=jnp.asarray(step, jnp.int32),
         params={"layer": {"kernel": jnp.asarray(values), "bias": jnp.zeros(width)}},
-        moments=(
+        opt_state=(
             Moments(jnp.asarray(2**31 - 1, jnp.int32), jnp.asarray(values[::-1])),
             (),
         ),
@@ -90,7 +90,7 @@ def test_round_trip_is_bit_equal(run_dir):
     with checkpoints.opened(run_dir) as store:
         step, state, meta = store.latest(state_at(0))
     assert step == 20 and meta == META
-    assert isinstance(state, State) and isinstance(state.moments[0], Moments)
+    assert isinstance(state, State) and isinstance(state.opt_state[0], Moments)
     assert_same_bits(state, state_at(20))
     assert checkpoints.read_meta(run_dir) == (20, META)
     assert_same_bits(checkpoints.read_model(run_dir, 20, model_at(0)), model_at(20))
@@ -225,7 +225,7 @@ def test_another_architecture_is_refused(run_dir):
             store.latest(state_at(0, width=5))
         assert f"{run_dir}/checkpoints/20" in str(caught.value)
         # The first tensor in alphabetical order that differs, and both shapes.
-        assert "moments/0/mean is float32 [4, 3]" in str(caught.value)
+        assert "opt_state/0/mean is float32 [4, 3]" in str(caught.value)
         assert "float32 [4, 5]" in str(caught.value)
         save(store, 30)  # and nothing is broken by it
 

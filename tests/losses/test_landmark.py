@@ -183,7 +183,7 @@ def test_a_threshold_in_shares_of_the_eyes_scales_with_the_face():
 
     def loss(scale):
         p, q = floats(scale * landmarks), floats(scale * target)
-        threshold = losses.landmark.share_of_eyes(q, 0.05)
+        threshold = losses.landmark.fraction_of_eye_distance(q, 0.05)
         return losses.landmark.hinge(p, q, floats(weights), threshold=threshold)
 
     assert np.all(np.asarray(loss(1.0)) > 0)
@@ -194,7 +194,7 @@ def test_share_of_eyes_is_a_share_of_their_distance():
     target = np.zeros((1, 68, 2))
     target[:, 36:42] = [10, 20]
     target[:, 42:48] = [40, 60]
-    got = losses.landmark.share_of_eyes(floats(target), 0.1)
+    got = losses.landmark.fraction_of_eye_distance(floats(target), 0.1)
     np.testing.assert_allclose(got, [5.0], rtol=1e-6)
 
 

@@ -532,7 +532,8 @@ def test_spectral_norm_is_the_discriminators_alone():
 @pytest.mark.parametrize("name", ["generator", "discriminator"])
 def test_mixed_precision_rounds_products_only(name):
     network, rounded = (
-        getattr(SMALL, name)(products=dtype) for dtype in (jnp.float32, jnp.bfloat16)
+        getattr(SMALL, name)(compute_dtype=dtype)
+        for dtype in (jnp.float32, jnp.bfloat16)
     )
     variables = formula_variables(shapes(SMALL)[0 if name == "generator" else 1])
     z, image = formula_inputs(SMALL, 3)

@@ -43,7 +43,7 @@ apply = quickly(functools.partial(TINY.network().apply, train=False))
 @functools.partial(quickly, static_argnames="spread")
 def predict(variables, image, mask, spread):
     net = networks.Pretrained(TINY, CROP, variables, {}, spread)
-    return landmark_predictor.place(net)(image, mask)
+    return landmark_predictor.predict(net)(image, mask)
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +229,7 @@ def test_the_released_net_is_small_and_as_described():
     size = net.architecture.image_size
     image = np.random.default_rng(0).uniform(-1, 1, (2, size, size, 3))
     hidden = jnp.zeros((2, size, size, 1))
-    points, whitening = quickly(landmark_predictor.place(net))(
+    points, whitening = quickly(landmark_predictor.predict(net))(
         jnp.asarray(image, jnp.float32), hidden
     )
     # With everything hidden all faces are one face, in the picture and unsure.

@@ -46,7 +46,7 @@ def templates(description):
 
 def load(path):
     return releases.load(
-        path, name="none", trainer="experiments.none", templates=templates
+        path, name="none", application="experiments.none", templates=templates
     )
 
 
@@ -141,10 +141,10 @@ def test_an_unknown_folder_names_who_makes_such_runs(tmp_path):
 
 def test_release_stands_for_the_folder_of_that_name(monkeypatch, release):
     monkeypatch.setattr(files, "ASSETS", release.parent)
-    found = releases.load("release", name="toy", trainer="", templates=templates)
+    found = releases.load("release", name="toy", application="", templates=templates)
     assert_equal(found.networks, load(release).networks)
     with pytest.raises(InputError, match="other: neither"):
-        releases.load("release", name="other", trainer="", templates=templates)
+        releases.load("release", name="other", application="", templates=templates)
 
 
 def test_a_run_gives_its_newest_networks_as_they_were(tmp_path):

@@ -90,7 +90,7 @@ def of_model(name, *, prepared=False):
         variables = drawn.variables(weights.templates(architecture, encoder=True))
         model = weights.Model(architecture, 128, **variables, source={})
         if prepared:
-            return model.folded(batch=64)[name == "discriminate"]
+            return model.fused(batch=64)[name == "discriminate"]
         return getattr(model, name)
 
     return build
@@ -108,7 +108,7 @@ def of_feed_forward(name):
 def landmark_net_place():
     architecture = landmark_net.Architecture(**WIDE, hidden=8)
     variables = drawn.variables(networks.template(architecture))
-    return landmark_predictor.place(
+    return landmark_predictor.predict(
         networks.Pretrained(architecture, 128, variables, {})
     )
 

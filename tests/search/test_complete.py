@@ -47,7 +47,7 @@ def test_it_does_what_its_parts_do(face, model):
     found = complete(face, model, key=jax.random.key(5))
     known = jnp.asarray(MASK, jnp.float32)[None, ..., None]
     asked = Problem(pixels.from_bytes(face)[None] * known, known)
-    generate, discriminate = model.folded(batch=3)
+    generate, discriminate = model.fused(batch=3)
     compiled = program.prepare(generate, discriminate, z_dim=6, settings=QUICK)
     *_, last = driver.search(jax.random.key(5), asked, compiled=compiled)
     parts = completion.finish(last, asked, compiled=compiled, blend="poisson")

@@ -11,7 +11,8 @@ import pytest
 from inpaint_jax import losses
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
-from inpaint_jax.search import completion, driver, problem, program, steps
+from inpaint_jax.search import completion, driver, program, steps
+from inpaint_jax.search.problem import LandmarkLoss, Problem, Settings, image_key
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -37,12 +38,12 @@ def broken_where_positive(z):
 def settings(**changes):
     values = {"restarts": RESTARTS, "iterations": 200, "chunk": 50, "patience": 0}
     values |= {"init": "random", "decay": False}
-    return problem.Settings(**(values | changes))
+    return Settings(**(values | changes))
 
 
-def started(compiled, key, scene):
+def started(compiled, key, problem):
     """Where the restarts of one image begin, [restarts, z_dim]."""
-    states = compiled.start(key[None], jax.tree.map(lambda x: x[None], scene))
+    states = compiled.start(key[None], jax.tree.map(lambda x: x[None], problem))
     return np.asarray(states.z[0])
 
 
@@ -61,9 +62,9 @@ def damaged(name="left", seed=0):
 
 
 def complete(key, image, mask, compiled, *, target=None, blend="paste"):
-    scene = problem.Problem(image, mask, target)
-    *_, last = driver.search(key, scene, compiled=compiled)
-    return completion.finish(last, scene, compiled=compiled, blend=blend)
+    problem = Problem(image, mask, target)
+    *_, last = driver.search(key, problem, compiled=compiled)
+    return completion.finish(last, problem, compiled=compiled, blend=blend)
 
 
 @pytest.mark.parametrize(
@@ -115,14 +116,14 @@ def test_restarts_are_ordered_by_their_score(key):
     np.testing.assert_allclose(score, expected + 0.003 * np.log(2), rtol=1e-4)
 
 
-def pull(key, z, generated, scene, generate):
+def pull(key, z, generated, problem, generate):
     """A landmark loss: how far the first number of z is from the guide's."""
     del key, generated, generate
-    return jnp.abs(z[:, 0] - scene.target[0])
+    return jnp.abs(z[:, 0] - problem.target[0])
 
 
-def nowhere(key, z, generated, scene, generate):
-    del key, generated, scene, generate
+def nowhere(key, z, generated, problem, generate):
+    del key, generated, problem, generate
     return jnp.where(z[:, 0] == jnp.max(z[:, 0]), jnp.nan, 7.0)
 
 
@@ -133,7 +134,7 @@ def guided(loss, moves, **changes):
         no_opinion,
         z_dim=Z_DIM,
         settings=settings(iterations=6, chunk=6, **changes),
-        landmark=problem.LandmarkLoss(loss, moves),
+        landmark=LandmarkLoss(loss, moves),
     )
 
 
@@ -214,16 +215,16 @@ def test_the_key_decides_everything(key):
 
 def test_the_key_of_an_image_comes_from_its_name(key):
     data = [
-        jax.random.key_data(problem.image_key(key, name)).tolist()
+        jax.random.key_data(image_key(key, name)).tolist()
         for name in ("a.png", "b.png", "a.png", "å/ä.png")
     ]
     assert data[0] == data[2]
     assert len({tuple(words) for words in data}) == 3
-    other = problem.image_key(jax.random.key(1), "a.png")
+    other = image_key(jax.random.key(1), "a.png")
     assert jax.random.key_data(other).tolist() != data[0]
 
 
-SCENE = problem.Problem(jnp.zeros((1, SIZE, SIZE, 3)), jnp.ones((1, SIZE, SIZE, 1)))
+SCENE = Problem(jnp.zeros((1, SIZE, SIZE, 3)), jnp.ones((1, SIZE, SIZE, 1)))
 
 
 @pytest.mark.parametrize("z_prior", ["uniform", "normal"])
@@ -245,13 +246,13 @@ def test_starting_points_fill_the_box(z_prior):
 def test_progress_adds_up_when_chunks_do_not_fit(key):
     image, mask = damaged()
     compiled = prepared(iterations=7, chunk=3)
-    reports = list(driver.search(key, problem.Problem(image, mask), compiled=compiled))
+    reports = list(driver.search(key, Problem(image, mask), compiled=compiled))
     assert [report.iteration for report in reports] == [3, 6, 7]
     for before, after in itertools.pairwise(reports):
         assert np.all(after.best_loss <= before.best_loss)
     # Chunks only cut the search into pieces, up to how each program is rounded.
     at_once = prepared(iterations=7, chunk=50)
-    (only,) = driver.search(key, problem.Problem(image, mask), compiled=at_once)
+    (only,) = driver.search(key, Problem(image, mask), compiled=at_once)
     assert only.iteration == 7
     np.testing.assert_allclose(only.best_loss, reports[-1].best_loss, rtol=1e-6)
     np.testing.assert_array_equal(only.state.best_z, reports[-1].state.best_z)
@@ -266,14 +267,14 @@ def test_patience_stops_a_search_that_does_not_improve(patience, key):
     # The loss of a constant never falls: only the first chunk counts as progress.
     image, mask = damaged()
     compiled = prepared(constant, iterations=10, chunk=2, patience=patience)
-    reports = list(driver.search(key, problem.Problem(image, mask), compiled=compiled))
+    reports = list(driver.search(key, Problem(image, mask), compiled=compiled))
     assert len(reports) == (patience + 1 if patience else 5)
 
 
 def test_patience_does_not_stop_a_search_that_improves(key):
     image, mask = damaged()
     compiled = prepared(iterations=10, chunk=2, patience=1)
-    reports = list(driver.search(key, problem.Problem(image, mask), compiled=compiled))
+    reports = list(driver.search(key, Problem(image, mask), compiled=compiled))
     assert reports[-1].iteration == 10
 
 
@@ -298,7 +299,7 @@ def test_restarts_begin_around_the_guess(init, restarts, near):
         encode=encode,
     )
     image, mask = jnp.full((1, SIZE, SIZE, 3), -0.4), jnp.full((1, SIZE, SIZE, 1), 0.25)
-    z = started(compiled, jax.random.key(3), problem.Problem(image, mask))
+    z = started(compiled, jax.random.key(3), Problem(image, mask))
     guess = np.asarray([-0.4] + 99 * [0.25])
     np.testing.assert_allclose(z[0], guess, atol=1e-6)
     deviation = np.std(z - guess, axis=1)
@@ -329,7 +330,7 @@ def test_a_search_that_diverges_is_an_input_error(key):
     image, mask = damaged()
     compiled = prepared(all_nan, iterations=10, chunk=2)
     with pytest.raises(InputError, match="diverged.*--learning_rate"):
-        list(driver.search(key, problem.Problem(image, mask), compiled=compiled))
+        list(driver.search(key, Problem(image, mask), compiled=compiled))
 
 
 def test_one_restart_that_diverges_ranks_last_and_the_others_go_on():
@@ -337,7 +338,7 @@ def test_one_restart_that_diverges_ranks_last_and_the_others_go_on():
     # Starting points on both sides of the generator's broken half.
     compiled = prepared(broken_where_positive, iterations=6, chunk=3)
     key = jax.random.key(2)
-    positive = started(compiled, key, problem.Problem(image, mask))[:, 0] > 0
+    positive = started(compiled, key, Problem(image, mask))[:, 0] > 0
     assert 0 < positive.sum() < RESTARTS
     result = complete(key, image, mask, compiled)
     finite = np.isfinite(result.score)
@@ -347,11 +348,11 @@ def test_one_restart_that_diverges_ranks_last_and_the_others_go_on():
 
 def test_a_schedule_goes_on_with_the_best_restarts_only(key):
     image, mask = damaged()
-    scene = problem.Problem(image, mask)
+    problem = Problem(image, mask)
     usual = prepared(iterations=12, chunk=3, restarts=6)
     fewer = prepared(chunk=3, restart_schedule=((6, 6), (2, 3), (1, 3)))
-    whole = list(driver.search(key, scene, compiled=usual))
-    halved = list(driver.search(key, scene, compiled=fewer))
+    whole = list(driver.search(key, problem, compiled=usual))
+    halved = list(driver.search(key, problem, compiled=fewer))
     assert [p.iteration for p in halved] == [p.iteration for p in whole]
     assert [len(p.best_loss) for p in halved] == [6, 6, 2, 1]
     # Those that stay are the best so far, and go on as they would have.
@@ -359,48 +360,48 @@ def test_a_schedule_goes_on_with_the_best_restarts_only(key):
     np.testing.assert_allclose(halved[2].loss, whole[2].loss[best], rtol=1e-5)
     best = best[np.argsort(whole[2].best_loss[best])[:1]]
     np.testing.assert_allclose(halved[3].loss, whole[3].loss[best], rtol=1e-5)
-    result = completion.finish(halved[-1], scene, compiled=fewer, blend="paste")
+    result = completion.finish(halved[-1], problem, compiled=fewer, blend="paste")
     assert len(result.score) == 1 and result.iterations == 12
 
 
 def several(count=4):
     """Scenes with their keys, each of another image and mask."""
-    scenes, keys = [], []
+    problems, keys = [], []
     for i in range(count):
         image, mask = damaged(("left", "centre")[i % 2], seed=i)
-        scenes.append(problem.Problem(jnp.roll(image, i, axis=1), mask))
+        problems.append(Problem(jnp.roll(image, i, axis=1), mask))
         keys.append(jax.random.key(10 + i))
-    return keys, scenes
+    return keys, problems
 
 
 def test_searches_together_equal_searches_alone():
-    keys, scenes = several()
+    keys, problems = several()
     compiled = prepared(iterations=6, chunk=3)
-    *_, together = driver.search_together(keys, scenes, compiled=compiled)
-    for key, scene, progress in zip(keys, scenes, together, strict=True):
-        *_, alone = driver.search(key, scene, compiled=compiled)
+    *_, together = driver.search_together(keys, problems, compiled=compiled)
+    for key, problem, progress in zip(keys, problems, together, strict=True):
+        *_, alone = driver.search(key, problem, compiled=compiled)
         np.testing.assert_allclose(progress.loss, alone.loss, rtol=1e-5)
         np.testing.assert_allclose(progress.state.best_z, alone.state.best_z, atol=1e-5)
 
 
 def test_company_of_one_number_changes_no_bit():
-    keys, scenes = several()
+    keys, problems = several()
     compiled = prepared(iterations=6, chunk=3)
-    *_, first = driver.search_together(keys, scenes, compiled=compiled)
+    *_, first = driver.search_together(keys, problems, compiled=compiled)
     order = [2, 3, 3, 1]
     *_, other = driver.search_together(
-        [keys[i] for i in order], [scenes[i] for i in order], compiled=compiled
+        [keys[i] for i in order], [problems[i] for i in order], compiled=compiled
     )
     for place, i in enumerate(order):
         np.testing.assert_array_equal(other[place].state.best_z, first[i].state.best_z)
 
 
 def test_searches_that_are_over_leave_the_program():
-    keys, scenes = several()
+    keys, problems = several()
     compiled = prepared(constant, iterations=40, chunk=2, patience=3)
     # The loss of a constant never falls, that of the others does.
     moving = prepared(iterations=40, chunk=2, patience=3)
-    reports = list(driver.search_together(keys, scenes, compiled=compiled))
+    reports = list(driver.search_together(keys, problems, compiled=compiled))
     assert len(reports) == 4 and all(p is not None for p in reports[-1])
     shapes = []
     advance = moving.pieces.advance
@@ -415,9 +416,9 @@ def test_searches_that_are_over_leave_the_program():
             info = info._replace(best_loss=best)
         return states, info
 
-    *_, alone = driver.search(keys[0], scenes[0], compiled=moving)
+    *_, alone = driver.search(keys[0], problems[0], compiled=moving)
     halting = moving._replace(pieces=moving.pieces._replace(advance=stalls))
-    reports = list(driver.search_together(keys, scenes, compiled=halting))
+    reports = list(driver.search_together(keys, problems, compiled=halting))
     over = [sum(p is not None for p in image) for image in zip(*reports, strict=True)]
     assert over == [20, 4, 4, 4]
     assert shapes == [4] * 4 + [1] * 16
@@ -425,10 +426,12 @@ def test_searches_that_are_over_leave_the_program():
 
 
 def test_a_search_that_diverges_leaves_the_others_alone():
-    keys, scenes = several(2)
-    broken = scenes[1]._replace(image=scenes[1].image * jnp.nan)
+    keys, problems = several(2)
+    broken = problems[1]._replace(image=problems[1].image * jnp.nan)
     compiled = prepared(iterations=4, chunk=2)
-    reports = list(driver.search_together(keys, [scenes[0], broken], compiled=compiled))
+    reports = list(
+        driver.search_together(keys, [problems[0], broken], compiled=compiled)
+    )
     assert [p is None for p in reports[-1]] == [False, True]
     driver.check(reports[-1][0])
     with pytest.raises(InputError, match="diverged"):
@@ -436,7 +439,7 @@ def test_a_search_that_diverges_leaves_the_others_alone():
 
 
 def test_images_share_one_trace():
-    keys, scenes = several()
+    keys, problems = several()
     traces = []
 
     def counted(z):
@@ -447,14 +450,16 @@ def test_images_share_one_trace():
         counted, no_opinion, z_dim=Z_DIM, settings=settings(iterations=6, chunk=3)
     )
     after = []
-    for key, scene in zip(keys, scenes, strict=True):
-        *_, last = driver.search(key, scene, compiled=compiled)
-        completion.finish(last, scene, compiled=compiled, blend="paste")
+    for key, problem in zip(keys, problems, strict=True):
+        *_, last = driver.search(key, problem, compiled=compiled)
+        completion.finish(last, problem, compiled=compiled, blend="paste")
         after.append(len(traces))
     assert after[0] > 0 and set(after) == {after[0]}
 
 
 def test_memory_grows_with_the_restarts(key):
-    scene = several(1)[1][0]
-    few, many = (prepared(restarts=restarts).memory(key, scene) for restarts in (4, 64))
+    problem = several(1)[1][0]
+    few, many = (
+        prepared(restarts=restarts).memory(key, problem) for restarts in (4, 64)
+    )
     assert 0 < few < many

@@ -14,7 +14,8 @@ from inpaint_jax.images import pixels
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade import model_file, prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
-from inpaint_jax.search import estimators, landmark_term, problem
+from inpaint_jax.search import estimators, landmark_term
+from inpaint_jax.search.problem import Problem
 
 SIZE, Z_DIM, ROWS = 24, 3, 3
 BOX = np.array([[2, 3, 21, 22]], np.int32)
@@ -103,7 +104,7 @@ def term_of(**changes):
 
 @functools.cache
 def compiled(**changes):
-    """The loss as (key, z, G(z), scene) -> [rows], compiled; counts its traces."""
+    """The loss as (key, z, G(z), problem) -> [rows], compiled; counts its traces."""
     loss = term_of(**changes)
 
     def traced(*arguments):
@@ -115,25 +116,25 @@ def compiled(**changes):
     return lambda *arguments: np.asarray(compiled(*arguments)), traces
 
 
-def evaluate(z, scene, *, generated=None, key=KEY, **options):
+def evaluate(z, problem, *, generated=None, key=KEY, **options):
     loss, _ = compiled(**options)
-    return loss(key, z, generate(z) if generated is None else generated, scene)
+    return loss(key, z, generate(z) if generated is None else generated, problem)
 
 
 @functools.cache
 def differentiated(**changes):
     loss = term_of(**changes)
 
-    def total(z, key, scene):
-        values = loss(key, z, generate(z), scene, generate)
+    def total(z, key, problem):
+        values = loss(key, z, generate(z), problem, generate)
         return jnp.sum(values), values
 
     return quickly(jax.value_and_grad(total, has_aux=True))
 
 
-def value_and_slope(z, scene, *, key=KEY, **options):
+def value_and_slope(z, problem, *, key=KEY, **options):
     """The loss, and its gradient with respect to z through G, row by row."""
-    (_, value), slope = differentiated(**options)(z, key, scene)
+    (_, value), slope = differentiated(**options)(z, key, problem)
     return np.asarray(value), np.asarray(slope)
 
 
@@ -144,7 +145,7 @@ def mask_of_left():
     )
 
 
-def scene(term, *, seed=0, deviation=None, landmarks=None):
+def problem(term, *, seed=0, deviation=None, landmarks=None):
     """An image with half of it missing, and a target a few pixels off."""
     rng = np.random.default_rng(seed)
     image = np.tanh(smooth_pictures(1, 7 + seed))
@@ -152,8 +153,8 @@ def scene(term, *, seed=0, deviation=None, landmarks=None):
         landmarks = mean_face() + 2.0 * rng.normal(size=(1, 68, 2))
     deviation = np.ones(68) if deviation is None else deviation
     target = landmark_term.Target(floats(landmarks), floats(deviation[None]), BOX)
-    scene = problem.Problem(image, mask_of_left(), target)
-    return jax.tree.map(jnp.asarray, scene)
+    problem = Problem(image, mask_of_left(), target)
+    return jax.tree.map(jnp.asarray, problem)
 
 
 def mean_face():
@@ -165,12 +166,12 @@ def floats(x):
     return jnp.asarray(x, jnp.float32)
 
 
-def judged(image, scene, input):
+def judged(image, problem, input):
     """What a face is judged by, by hand: (image, mask)."""
-    mask = np.asarray(scene.mask).repeat(len(image), axis=0)
+    mask = np.asarray(problem.mask).repeat(len(image), axis=0)
     if input == "masked":
         return floats(mask * np.asarray(image)), floats(mask)
-    composite = np.where(mask > 0, np.asarray(scene.image), np.asarray(image))
+    composite = np.where(mask > 0, np.asarray(problem.image), np.asarray(image))
     return floats(composite), floats(np.ones_like(mask))
 
 
@@ -196,7 +197,7 @@ def dlibs_points(tmp_path):
 
 @by_input
 def test_the_count_is_a_count_of_dlibs_points(input, dlibs_points):
-    here = scene("step")
+    here = problem("step")
     points = dlibs_points(judged(generate(Z), here, input)[0])
     off = np.abs(points - np.asarray(here.target.landmarks)) > 2.5
     counted = evaluate(Z, here, term="step", input=input)
@@ -230,7 +231,7 @@ VARIED = np.random.default_rng(3).uniform(0.5, 3.0, 68)
     ],
 )
 def test_each_loss_of_the_net_is_the_one_of_its_name(name, input):
-    here = scene("net", deviation=VARIED)
+    here = problem("net", deviation=VARIED)
     points, _ = place(*judged(generate(Z), here, input))
     expected = by_hand(name, points, here)
     got = evaluate(Z, here, term="net", loss=name, input=input)
@@ -240,7 +241,7 @@ def test_each_loss_of_the_net_is_the_one_of_its_name(name, input):
 
 @by_input
 def test_the_soft_loss_is_that_of_the_soft_cascade(input):
-    here = scene("soft", deviation=VARIED)
+    here = problem("soft", deviation=VARIED)
     image, _ = judged(generate(Z), here, input)
     box = jnp.asarray(BOX.repeat(ROWS, axis=0))
     points = soft(toy_cascade(), image, box)
@@ -251,7 +252,7 @@ def test_the_soft_loss_is_that_of_the_soft_cascade(input):
 
 @by_term
 def test_a_masked_face_is_judged_by_what_is_known_of_it(term):
-    here, generated = scene(term), np.asarray(generate(Z))
+    here, generated = problem(term), np.asarray(generate(Z))
     loss = functools.partial(evaluate, Z, term=term, input="masked")
     usual = loss(here, generated=generated)
     hole = np.asarray(here.mask) == 0
@@ -265,7 +266,7 @@ def test_a_masked_face_is_judged_by_what_is_known_of_it(term):
 
 @by_term
 def test_a_composite_is_judged_by_the_image_and_the_hole_of_the_face(term):
-    here, generated = scene(term), np.asarray(generate(Z))
+    here, generated = problem(term), np.asarray(generate(Z))
     loss = functools.partial(evaluate, Z, term=term, input="composite")
     usual = loss(here, generated=generated)
     hole = np.asarray(here.mask) == 0
@@ -289,7 +290,7 @@ def stays(net, image, mask):
 def pulls(name, deviation):
     """Length of the gradient of each point, all of them off by (3, 4) pixels."""
     net = mean_face() + (3.0, 4.0)
-    here = scene("net", deviation=deviation, landmarks=mean_face())
+    here = problem("net", deviation=deviation, landmarks=mean_face())
     chosen = landmark_term.Settings(**(USUAL | {"term": "net", "loss": name}))
 
     def total(net):
@@ -326,16 +327,16 @@ def with_eyes_apart(distance):
 def test_a_threshold_in_eyes_is_one_in_pixels(name):
     kind = {"term": "step"} if name == "step" else {"term": "net", "loss": name}
     in_eyes = {**kind, "threshold": 0.25, "threshold_unit": "eyes"}
-    here = scene(kind["term"], landmarks=with_eyes_apart(10.0))
+    here = problem(kind["term"], landmarks=with_eyes_apart(10.0))
     in_pixels = evaluate(Z, here, **kind)
     np.testing.assert_allclose(evaluate(Z, here, **in_eyes), in_pixels, rtol=1e-5)
-    here = scene(kind["term"], landmarks=with_eyes_apart(15.0))
+    here = problem(kind["term"], landmarks=with_eyes_apart(15.0))
     assert np.all(evaluate(Z, here, **in_eyes) < evaluate(Z, here, **kind))
 
 
 @by_term
 def test_rows_do_not_interact(term):
-    here = scene(term)
+    here = problem(term)
     together = evaluate(Z, here, term=term)
     assert len(set(together.tolist())) == ROWS
     np.testing.assert_allclose(
@@ -351,10 +352,10 @@ def test_rows_do_not_interact(term):
 
 @by_term
 def test_images_share_a_program(term):
-    first = evaluate(Z, scene(term), term=term)
+    first = evaluate(Z, problem(term), term=term)
     _, traces = compiled(term=term)
     assert len(traces) == 1
-    second = evaluate(Z, scene(term, seed=1), term=term)
+    second = evaluate(Z, problem(term, seed=1), term=term)
     assert len(traces) == 1
     assert np.all(first != second)
 
@@ -363,7 +364,7 @@ def test_images_share_a_program(term):
 
 
 def test_the_count_has_no_gradient():
-    count, slope = value_and_slope(Z, scene("step"), term="step")
+    count, slope = value_and_slope(Z, problem("step"), term="step")
     assert np.all(count > 0)
     np.testing.assert_array_equal(slope, np.zeros_like(Z))
 
@@ -371,8 +372,8 @@ def test_the_count_has_no_gradient():
 @by_input
 @pytest.mark.parametrize("term", ["soft", "net"])
 def test_the_loss_rises_by_its_gradient_along_a_way(term, input):
-    here = scene(term)
-    slope_at = functools.partial(value_and_slope, scene=here, term=term, input=input)
+    here = problem(term)
+    slope_at = functools.partial(value_and_slope, problem=here, term=term, input=input)
     _, slope = slope_at(Z)
     assert np.all(np.linalg.norm(slope, axis=1) > 0.05)
     # The slope jumps where a feature crosses from pixel to pixel, so that a difference
@@ -388,8 +389,8 @@ def test_the_loss_rises_by_its_gradient_along_a_way(term, input):
 @pytest.mark.parametrize("name", ESTIMATED)
 def test_the_count_moves_z_by_an_estimate(name):
     options = {"term": "step", "gradient": name, "pairs": 4, "radius": 0.5}
-    count, slope = value_and_slope(Z, scene("step"), **options)
-    np.testing.assert_array_equal(count, evaluate(Z, scene("step"), term="step"))
+    count, slope = value_and_slope(Z, problem("step"), **options)
+    np.testing.assert_array_equal(count, evaluate(Z, problem("step"), term="step"))
     assert np.all(np.linalg.norm(slope, axis=1) > 0)
 
 
@@ -397,7 +398,7 @@ def test_the_count_moves_z_by_an_estimate(name):
 def test_an_estimate_is_that_of_its_name(name):
     # Of the net's loss, which costs less to compile than the count.
     options = {"pairs": 3, "radius": 0.2}
-    here = scene("net")
+    here = problem("net")
     loss, _ = compiled(term="net")
     by_name = {"spsa": estimators.spsa, "es": estimators.evolution_strategies}
 
@@ -424,7 +425,7 @@ def test_an_estimate_is_that_of_its_name(name):
     ],
 )
 def test_only_the_bare_count_does_not_move(term, gradient, moves):
-    assert landmark_term.Settings(term=term, gradient=gradient).moves == moves
+    assert landmark_term.Settings(term=term, gradient=gradient).has_gradient == moves
 
 
 # Towards what.

@@ -56,12 +56,14 @@ def test_moves_are_those_of_an_optimizer_with_a_schedule():
     @jax.jit
     def both(params, gradients):
         expected, found = params, params
-        state, moments = theirs.init(params), ours.init(params)
+        state, opt_state = theirs.init(params), ours.init(params)
         for i, gradient in enumerate(gradients):
             updates, state = theirs.update(gradient, state, expected)
             expected = optax.apply_updates(expected, updates)
             rate = descent.cosine(i / steps, final=0.1)
-            found, moments = descent.move(ours, found, gradient, moments, rate=rate)
+            found, opt_state = descent.update(
+                ours, found, gradient, opt_state, rate=rate
+            )
         return expected, found
 
     gradients = [
@@ -79,11 +81,11 @@ def test_moves_are_those_of_an_optimizer_with_a_schedule():
 
 def test_a_rate_of_zero_moves_nothing_but_is_remembered():
     params, optimizer = {"a": jnp.ones(3)}, optax.adam(0.1)
-    moments = optimizer.init(params)
+    opt_state = optimizer.init(params)
     gradient = {"a": jnp.arange(1.0, 4.0)}
-    moved, after = descent.move(optimizer, params, gradient, moments, rate=0.0)
+    moved, after = descent.update(optimizer, params, gradient, opt_state, rate=0.0)
     np.testing.assert_array_equal(moved["a"], params["a"])
     assert any(
         not np.array_equal(a, b)
-        for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(moments), strict=True)
+        for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(opt_state), strict=True)
     )

@@ -32,6 +32,6 @@ def test_a_step_goes_down_the_gradient_at_the_rate(rate):
 
 def test_the_state_has_the_names_that_checkpoints_know():
     state = supervised.init(VARIABLES, optimizer=optax.adam(1.0))
-    assert state._fields == ("step", "variables", "moments")
-    moments = jax.tree.map(jnp.shape, optax.adam(1.0).init(VARIABLES["params"]))
-    assert jax.tree.map(jnp.shape, state.moments) == moments
+    assert state._fields == ("step", "variables", "opt_state")
+    opt_state = jax.tree.map(jnp.shape, optax.adam(1.0).init(VARIABLES["params"]))
+    assert jax.tree.map(jnp.shape, state.opt_state) == opt_state

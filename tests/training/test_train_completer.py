@@ -180,4 +180,4 @@ def test_who_has_no_weight_does_not_take_part():
     alone = train_completer.Rules(lambda_global=0.0)
     init = functools.partial(train_completer.init, players=PLAYERS, rules=alone)
     state = jax.eval_shape(init, jax.random.key(0))
-    assert state.critics == {} and set(state.moments) == {"completer"}
+    assert state.critics == {} and set(state.opt_state) == {"completer"}

@@ -399,7 +399,7 @@ def test_each_player_can_be_trained_against_the_other(fresh):
     keys = jax.random.split(jax.random.key(5), 40)
     adam = optax.adam(0.0)
     start = fresh._replace(
-        moments={
+        opt_state={
             "generator": adam.init(fresh.generator["params"]),
             "discriminator": adam.init(fresh.discriminator["params"]),
             "encoder": (),

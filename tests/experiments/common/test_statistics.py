@@ -40,7 +40,7 @@ def test_holm_corrects_by_how_many_are_not_smaller():
     ("hits", "count"), [(0, 5), (5, 5), (1, 1), (3, 40), (457, 500)]
 )
 def test_the_interval_of_a_share_is_wilsons(hits, count):
-    found = statistics.share(np.arange(count) < hits)
+    found = statistics.proportion(np.arange(count) < hits)
     expected = scipy.stats.binomtest(hits, count).proportion_ci(method="wilson")
     assert found["value"] == hits / count
     np.testing.assert_allclose([found["low"], found["high"]], expected, atol=1e-6)

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.search import budgets
 from inpaint_jax.errors import InputError
-from inpaint_jax.search import problem
+from inpaint_jax.search.problem import Settings
 
 SECONDS = {"none": 0.5, "slow": 0.8, "glacial": 100.0, "noisy": 0.4}
 
@@ -20,8 +20,8 @@ class Clock:
     def perf_counter(self):
         return self.now
 
-    def search(self, method, inputs, scenes, *, at_once):
-        assert inputs == ["face"] and scenes == ["scene of face"]
+    def search(self, method, inputs, problems, *, at_once):
+        assert inputs == ["face"] and problems == ["problem of face"]
         first = method.name not in self.turns
         outlier = len(self.turns) == 5
         self.turns.append(method.name)
@@ -29,12 +29,12 @@ class Clock:
 
 
 def method(name, **changes):
-    settings = problem.Settings(restarts=4, iterations=30, patience=0)
+    settings = Settings(restarts=4, iterations=30, patience=0)
     settings = vars(settings) | changes
     return types.SimpleNamespace(
         name=name,
-        settings=problem.Settings(**settings),
-        guide=types.SimpleNamespace(scene=lambda case: (f"scene of {case}", {})),
+        settings=Settings(**settings),
+        guidance=types.SimpleNamespace(problem=lambda case: (f"problem of {case}", {})),
     )
 
 

@@ -93,7 +93,7 @@ def test_the_discriminator_is_right_about_both(checked):
 
 def test_a_generator_that_draws_no_faces_is_not_fit(checked):
     found = checked[1]
-    assert found["face_share"]["value"] == 0.0 and not found["fit"]
+    assert found["face_fraction"]["value"] == 0.0 and not found["fit"]
     assert found["verdict"][0].startswith("FAILED: exactly one face in 0.0%")
 
 
@@ -107,7 +107,11 @@ def test_every_figure_of_the_verdict_has_an_interval_around_it(checked):
     found = checked[1]
     figures = [
         *(found[f"{name}_ratio"] for name in ("frechet", "diversity")),
-        *(found["face_share"], found["face_share_real"], found["nearest"]["ratio"]),
+        *(
+            found["face_fraction"],
+            found["face_fraction_real"],
+            found["nearest"]["ratio"],
+        ),
         *found["discriminator"].values(),
     ]
     for figure in figures:

@@ -16,8 +16,8 @@ def figure(value, low=None, high=None):
 
 
 GOOD = {
-    "face_share": figure(0.9),
-    "face_share_real": figure(0.95),
+    "face_fraction": figure(0.9),
+    "face_fraction_real": figure(0.95),
     "frechet_face": 0.06,
     "frechet_face_floor": 0.02,
     "frechet_ratio": figure(3.0),
@@ -38,7 +38,7 @@ GOOD = {
     "reconstruction": {"psnr": figure(22.1), "nme": figure(0.04)},
 }
 JUDGED = [
-    ("face_share",),
+    ("face_fraction",),
     ("frechet_ratio",),
     ("diversity_ratio",),
     ("nearest", "ratio"),
@@ -107,7 +107,7 @@ def test_an_interval_beyond_the_bound_is_told(rule, value, words):
 
 
 def test_a_sentence_holds_figure_interval_and_bound():
-    scores = changed(("face_share",), figure(0.914, 0.886, 0.936))
+    scores = changed(("face_fraction",), figure(0.914, 0.886, 0.936))
     verdict, _ = health_verdict.judge(scores, trained_on_reference=True)
     assert verdict[0] == (
         "passed: exactly one face in 91.4% (88.6% to 93.6%) of the samples (at least "

@@ -135,7 +135,7 @@ def test_log_has_the_means_of_the_steps_since_the_line_before(whole):
     # Every other step, each checkpoint and the last.
     assert [line["step"] for line in lines] == [2, 3, 4, 6, 7]
     for before, line in zip([0, 2, 3, 4, 6], lines, strict=True):
-        assert line.keys() == {"step", "seconds", "loss", "share", "data_share"}
+        assert line.keys() == {"step", "seconds", "loss", "share", "data_wait_fraction"}
         mean = np.mean(each[before : line["step"]])
         assert line["loss"] == pytest.approx(mean, rel=1e-6)
         assert line["share"] == pytest.approx(0.5)
@@ -168,7 +168,7 @@ def test_log_tells_which_share_of_the_time_was_spent_on_data(
         advance=slow_advance,
         **(options if slow == "data" else {}),
     )
-    (share,) = [line["data_share"] for line in logged(tmp_path)]
+    (share,) = [line["data_wait_fraction"] for line in logged(tmp_path)]
     assert 0.4 < share <= 1.0 if slow == "data" else 0.0 <= share < 0.3
 
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from inpaint_jax.errors import InputError
-from inpaint_jax.landmarks import labelled_faces, trainer
+from inpaint_jax.landmarks import cascade_training, labelled_faces
 
 COUNT = 40
-TINY = trainer.TrainerSettings(
+TINY = cascade_training.CascadeSettings(
     levels=3, trees=40, depth=3, features=60, candidates=10, initial_shapes=8
 )
 # The two eyes, the nose and the corners of the mouth, in a face of radius 1.
@@ -107,11 +107,13 @@ def faces():
 @pytest.fixture(scope="module")
 def trained(faces, tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "toy.dat"
-    return path, trainer.train(faces, settings=TINY, path=path)
+    return path, cascade_training.train(faces, settings=TINY, path=path)
 
 
 def train_bytes(faces, path, **changes):
-    trainer.train(faces, settings=dataclasses.replace(TINY, **changes), path=path)
+    cascade_training.train(
+        faces, settings=dataclasses.replace(TINY, **changes), path=path
+    )
     return path.read_bytes()
 
 
@@ -134,7 +136,7 @@ def test_training_faces_are_read_better_than_by_the_mean_shape(faces, trained):
 def test_unseen_faces_are_read_better_than_by_the_mean_shape(faces, trained):
     path, _ = trained
     unseen = synthetic(seed=1)
-    errors = trainer.errors(unseen, path=path)
+    errors = cascade_training.errors(unseen, path=path)
     assert errors.mean() < 0.3 * mean_shape_errors(unseen, faces).mean()
 
 
@@ -150,13 +152,15 @@ def test_errors_are_those_of_dlib(faces, trained):
         ]
         by_hand.append(np.mean(away))
     np.testing.assert_allclose(errors, by_hand, rtol=1e-12)
-    np.testing.assert_allclose(trainer.errors(faces, path=path), by_hand, rtol=1e-12)
+    np.testing.assert_allclose(
+        cascade_training.errors(faces, path=path), by_hand, rtol=1e-12
+    )
 
 
 def test_the_mean_error_is_what_dlib_calls_the_test_error(tmp_path):
     faces, path = crowd(), tmp_path / "toy.dat"
     few = dataclasses.replace(TINY, trees=5)
-    errors = trainer.train(faces, settings=few, path=path)
+    errors = cascade_training.train(faces, settings=few, path=path)
     expected = dlib.test_shape_predictor(str(write_xml(tmp_path, faces)), str(path))
     assert len(set(errors)) > 1
     np.testing.assert_allclose(errors.mean(), expected, rtol=1e-12)
@@ -196,7 +200,7 @@ def test_dlib_itself_makes_the_same_file_from_the_xml(tmp_path):
     options.num_threads = 4
     xml = write_xml(tmp_path, crowd())
     dlib.train_shape_predictor(str(xml), str(tmp_path / "dlib.dat"), options)
-    settings = trainer.TrainerSettings(
+    settings = cascade_training.CascadeSettings(
         levels=2,
         trees=7,
         depth=3,
@@ -208,7 +212,7 @@ def test_dlib_itself_makes_the_same_file_from_the_xml(tmp_path):
         seed=9,
         threads=4,
     )
-    trainer.train(crowd(), settings=settings, path=tmp_path / "ours.dat")
+    cascade_training.train(crowd(), settings=settings, path=tmp_path / "ours.dat")
     ours, expected = tmp_path / "ours.dat", tmp_path / "dlib.dat"
     assert ours.read_bytes() == expected.read_bytes()
 
@@ -224,7 +228,7 @@ def test_every_setting_decides_the_cascade(trained, faces, tmp_path, field):
 
 
 def test_defaults_are_those_of_the_thesis():
-    settings = trainer.TrainerSettings()
+    settings = cascade_training.CascadeSettings()
     symbols = ("levels", "trees", "depth", "features", "candidates")
     # T, K, F, P and S in section 2.4.3.
     assert [getattr(settings, name) for name in symbols] == [10, 500, 5, 400, 20]
@@ -265,9 +269,12 @@ def test_training_on_damaged_faces_helps_on_damaged_faces(trained, tmp_path):
         return labelled_faces.mask_faces(faces, masks)
 
     unseen = damaged(1)
-    trainer.train(damaged(0), settings=TINY, path=tmp_path / "damaged.dat")
-    whole = trainer.errors(unseen, path=trained[0])
-    assert trainer.errors(unseen, path=tmp_path / "damaged.dat").mean() < whole.mean()
+    cascade_training.train(damaged(0), settings=TINY, path=tmp_path / "damaged.dat")
+    whole = cascade_training.errors(unseen, path=trained[0])
+    assert (
+        cascade_training.errors(unseen, path=tmp_path / "damaged.dat").mean()
+        < whole.mean()
+    )
 
 
 def test_a_full_disk_leaves_the_old_file(faces, tmp_path):
@@ -277,7 +284,7 @@ def test_a_full_disk_leaves_the_old_file(faces, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
         with pytest.raises(InputError, match=r"toy\.dat: cannot be written .*incompl"):
-            trainer.train(faces, settings=TINY, path=path)
+            cascade_training.train(faces, settings=TINY, path=path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == b"old"
@@ -285,20 +292,24 @@ def test_a_full_disk_leaves_the_old_file(faces, tmp_path):
 
 
 def test_a_folder_that_is_missing_is_noticed_before_training(faces, tmp_path):
-    thesis = trainer.TrainerSettings(trees=10**9)
+    thesis = cascade_training.CascadeSettings(trees=10**9)
     with pytest.raises(InputError, match="cannot write here"):
-        trainer.train(faces, settings=thesis, path=tmp_path / "none" / "toy.dat")
+        cascade_training.train(
+            faces, settings=thesis, path=tmp_path / "none" / "toy.dat"
+        )
 
 
 @pytest.mark.parametrize("verbose", [False, True])
 def test_dlib_prints_if_it_is_asked_to(faces, tmp_path, capfd, verbose):
-    trainer.train(faces, settings=TINY, path=tmp_path / "toy.dat", verbose=verbose)
+    cascade_training.train(
+        faces, settings=TINY, path=tmp_path / "toy.dat", verbose=verbose
+    )
     assert ("Fitting trees" in capfd.readouterr().out) is verbose
 
 
 def test_errors_of_a_file_that_is_no_model_are_input_errors(faces, tmp_path):
     with pytest.raises(InputError, match=r"none\.dat: no dlib model of 5 points"):
-        trainer.errors(faces, path=tmp_path / "none.dat")
+        cascade_training.errors(faces, path=tmp_path / "none.dat")
 
 
 @pytest.mark.parametrize("points", [1, 4])
@@ -310,4 +321,4 @@ def test_a_model_of_other_points_is_an_input_error(faces, tmp_path, points):
     model = dlib.train_shape_predictor(faces.images[:1], shapes, options)
     model.save(str(tmp_path / "other.dat"))
     with pytest.raises(InputError, match=r"other\.dat: no dlib model of 5 points"):
-        trainer.errors(faces, path=tmp_path / "other.dat")
+        cascade_training.errors(faces, path=tmp_path / "other.dat")

@@ -9,16 +9,17 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from experiments.common import cases, options
-from experiments.search import guides, guiding, searches
+from experiments.search import landmark_guidance, landmark_options, searches
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending, pixels
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion, driver, problem, program
+from inpaint_jax.search import completion, driver, program
+from inpaint_jax.search.problem import Problem, Settings
 
 OPTIONS = {
     searches.Checkpoint: "Networks",
     searches.Search: "Search",
-    guides.Landmarks: "Landmarks",
+    landmark_options.LandmarkOptions: "Landmarks",
 }
 """All flags of applications that search, {dataclass: heading}."""
 
@@ -31,24 +32,24 @@ class Asked:
     """How to search, and by which landmarks."""
 
     search: searches.Search = searches.Search()
-    landmarks: guides.Landmarks = guides.Landmarks()
+    landmarks: landmark_options.LandmarkOptions = landmark_options.LandmarkOptions()
 
 
 @dataclasses.dataclass(frozen=True)
-class Method:
+class SearchMethod:
     """A search with all that it needs, ready for any image.
 
     Attributes:
       name: for tables.
       settings: of the search.
-      guide: of the landmarks.
+      guidance: of the landmarks.
       blend: how the hole is put in, see `completion.finish`.
       compiled: the search.
     """
 
     name: str
-    settings: problem.Settings
-    guide: guiding.Guide
+    settings: Settings
+    guidance: landmark_guidance.LandmarkGuidance
     blend: str
     compiled: program.Search
 
@@ -73,7 +74,9 @@ class Completed(NamedTuple):
     failed: Bool[np.ndarray, " images"]
 
 
-def prepare(name: str, asked: Asked, model: weights.Model, *, images: int) -> Method:
+def prepare(
+    name: str, asked: Asked, model: weights.Model, *, images: int
+) -> SearchMethod:
     """Prepares a search.
 
     Args:
@@ -87,12 +90,12 @@ def prepare(name: str, asked: Asked, model: weights.Model, *, images: int) -> Me
     """
     try:
         size = model.architecture.image_size
-        guide, _ = guides.load(asked.landmarks, size=size, crop=model.crop)
-        compiled = searches.prepare(model, asked.search, guide.loss(), images=images)
+        guidance, _ = landmark_options.load(asked.landmarks, size=size, crop=model.crop)
+        compiled = searches.prepare(model, asked.search, guidance.loss(), images=images)
     except InputError as error:
         raise InputError(f"method {name}: {error}") from error
     search = asked.search
-    return Method(name, search.settings, guide, search.blend, compiled)
+    return SearchMethod(name, search.settings, guidance, search.blend, compiled)
 
 
 def parse(name: str, arguments: Sequence[str], *, base: Asked | None = None) -> Asked:
@@ -112,7 +115,9 @@ def parse(name: str, arguments: Sequence[str], *, base: Asked | None = None) -> 
         raise InputError(f"method {name}: {error}") from error
 
 
-def warm_up(method: Method, inputs: Sequence[cases.Case], *, at_once: int) -> None:
+def warm_up(
+    method: SearchMethod, inputs: Sequence[cases.Case], *, at_once: int
+) -> None:
     """Compiles all that `complete` runs, so that none of it is on the clock.
 
     Args:
@@ -121,13 +126,13 @@ def warm_up(method: Method, inputs: Sequence[cases.Case], *, at_once: int) -> No
       at_once: how many are searched for as one program.
     """
     group = inputs[:at_once]
-    scenes = [method.guide.scene(case)[0] for case in group]
-    first, *_ = search(_shortened(method), group, scenes, at_once=at_once)
-    _finish(method, first, scenes[0])
+    problems = [method.guidance.problem(case)[0] for case in group]
+    first, *_ = search(_shortened(method), group, problems, at_once=at_once)
+    _finish(method, first, problems[0])
 
 
 def complete(
-    method: Method, inputs: Sequence[cases.Case], *, at_once: int
+    method: SearchMethod, inputs: Sequence[cases.Case], *, at_once: int
 ) -> Completed:
     """Completes images by a method.
 
@@ -142,17 +147,17 @@ def complete(
     found = []
     for first in range(0, len(inputs), at_once):
         group = inputs[first : first + at_once]
-        scenes = [method.guide.scene(case)[0] for case in group]
-        found += _complete(method, group, scenes, at_once)
+        problems = [method.guidance.problem(case)[0] for case in group]
+        found += _complete(method, group, problems, at_once)
     images, *columns = zip(*found, strict=True)
     seconds, iterations, loss = map(np.asarray, columns)
     return Completed(np.stack(images), seconds, iterations, loss, np.isnan(loss))
 
 
 def search(
-    method: Method,
+    method: SearchMethod,
     inputs: Sequence[cases.Case],
-    scenes: Sequence[problem.Problem],
+    problems: Sequence[Problem],
     *,
     at_once: int,
 ) -> list[driver.Progress]:
@@ -161,22 +166,24 @@ def search(
     Args:
       method: from `prepare`.
       inputs: at most `at_once` images.
-      scenes: what the search knows of them.
+      problems: what the search knows of them.
       at_once: how many the program holds.
     """
     last: list[driver.Progress | None] = [None] * len(inputs)
     keys = [case.key for case in inputs]
-    for reports in searches.together(keys, scenes, method.compiled, at_once=at_once):
+    for reports in searches.together(keys, problems, method.compiled, at_once=at_once):
         last = [now or before for now, before in zip(reports, last, strict=True)]
     return [progress for progress in last if progress is not None]
 
 
-def with_stages(method: Method, stages: tuple[tuple[int, int], ...]) -> Method:
+def with_stages(
+    method: SearchMethod, stages: tuple[tuple[int, int], ...]
+) -> SearchMethod:
     """Returns a search by the same programs, and at the same rates, for other steps.
 
     Args:
       method: from `prepare`.
-      stages: (restarts, steps), see `problem.Settings.stages`.
+      stages: (restarts, steps), see `Settings.stages`.
     """
     settings = dataclasses.replace(method.settings, restart_schedule=stages)
     compiled = method.compiled._replace(settings=settings)
@@ -184,23 +191,23 @@ def with_stages(method: Method, stages: tuple[tuple[int, int], ...]) -> Method:
 
 
 def _complete(
-    method: Method,
+    method: SearchMethod,
     group: Sequence[cases.Case],
-    scenes: Sequence[problem.Problem],
+    problems: Sequence[Problem],
     at_once: int,
 ) -> Iterator[tuple[cases.Picture, float, int, float]]:
     """Yields the bytes, seconds, iterations and loss of images of one program."""
     started = time.perf_counter()
-    found = search(method, group, scenes, at_once=at_once)
+    found = search(method, group, problems, at_once=at_once)
     seconds = (time.perf_counter() - started) / at_once
-    for scene, last in zip(scenes, found, strict=True):
+    for problem, last in zip(problems, found, strict=True):
         started = time.perf_counter()
-        image, loss = _finish(method, last, scene)
+        image, loss = _finish(method, last, problem)
         own = time.perf_counter() - started
         yield image, seconds + own, last.iteration, loss
 
 
-def _shortened(method: Method) -> Method:
+def _shortened(method: SearchMethod) -> SearchMethod:
     """The same programs, each run once: a whole chunk of every stage, and its rest."""
     chunk = method.settings.chunk
     stages = method.settings.stages
@@ -210,14 +217,14 @@ def _shortened(method: Method) -> Method:
 
 
 def _finish(
-    method: Method, last: driver.Progress, scene: problem.Problem
+    method: SearchMethod, last: driver.Progress, problem: Problem
 ) -> tuple[cases.Picture, float]:
     if np.isfinite(last.best_loss).any():
         result = completion.finish(
-            last, scene, compiled=method.compiled, blend=method.blend
+            last, problem, compiled=method.compiled, blend=method.blend
         )
         completed, loss = result.completed, float(result.score[0])
     else:
-        mean = blending.mean_colour(scene.image, scene.mask)
-        completed, loss = blending.paste(mean, scene.image, scene.mask), np.nan
+        mean = blending.mean_colour(problem.image, problem.mask)
+        completed, loss = blending.paste(mean, problem.image, problem.mask), np.nan
     return np.asarray(pixels.to_bytes(completed[0])), loss

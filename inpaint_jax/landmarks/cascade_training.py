@@ -25,7 +25,7 @@ _FEWEST_FEATURES, _SHORTEST_DISTANCE = 10, 0.02
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainerSettings:
+class CascadeSettings:
     """What decides the cascade that comes out; defaults as in the thesis.
 
     Letters are those of the thesis's section 2.4.
@@ -83,7 +83,7 @@ class TrainerSettings:
 def train(
     faces: labelled_faces.LabelledFaces,
     *,
-    settings: TrainerSettings,
+    settings: CascadeSettings,
     path: str | os.PathLike[str],
     verbose: bool = False,
 ) -> Float[np.ndarray, " faces"]:
@@ -149,7 +149,7 @@ def errors(
         ) from error
 
 
-def _options(dlib: Any, settings: TrainerSettings) -> Any:
+def _options(dlib: Any, settings: CascadeSettings) -> Any:
     options = dlib.shape_predictor_training_options()
     options.cascade_depth = settings.levels
     options.num_trees_per_cascade_level = settings.trees

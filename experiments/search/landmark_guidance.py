@@ -13,7 +13,7 @@ from inpaint_jax.images import pixels
 from inpaint_jax.search import landmark_term, problem
 
 
-class Guide(Protocol):
+class LandmarkGuidance(Protocol):
     """What tells a search about landmarks."""
 
     @property
@@ -25,7 +25,7 @@ class Guide(Protocol):
         """Returns the landmark loss of all searches, if there is one."""
         ...
 
-    def scene(self, case: cases.Case) -> tuple[problem.Problem, targets.Entry]:
+    def problem(self, case: cases.Case) -> tuple[problem.Problem, targets.Entry]:
         """Returns what the search for one picture knows, and the report says of it.
 
         Raises:
@@ -39,7 +39,7 @@ class Guide(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Unguided:
+class WithoutLandmarks:
     """A search without landmarks.
 
     Attributes:
@@ -50,23 +50,23 @@ class Unguided:
 
     @property
     def sees_original(self) -> bool:
-        """See `Guide`."""
+        """See `LandmarkGuidance`."""
         return False
 
     def loss(self) -> None:
-        """See `Guide`."""
+        """See `LandmarkGuidance`."""
 
-    def scene(self, case: cases.Case) -> tuple[problem.Problem, targets.Entry]:
-        """See `Guide`."""
+    def problem(self, case: cases.Case) -> tuple[problem.Problem, targets.Entry]:
+        """See `LandmarkGuidance`."""
         return problem.Problem(_damaged(case), case.mask), {}
 
     def describe(self) -> dict[str, Any] | None:
-        """See `Guide`."""
+        """See `LandmarkGuidance`."""
         return {"models": self.models} if self.models else None
 
 
 @dataclasses.dataclass(frozen=True)
-class Guided:
+class WithLandmarks:
     """A search with the landmark term.
 
     Attributes:
@@ -81,15 +81,15 @@ class Guided:
 
     @property
     def sees_original(self) -> bool:
-        """See `Guide`."""
+        """See `LandmarkGuidance`."""
         return self.target.sees_original
 
     def loss(self) -> problem.LandmarkLoss:
-        """See `Guide`."""
-        return problem.LandmarkLoss(self.term, self.term.settings.moves)
+        """See `LandmarkGuidance`."""
+        return problem.LandmarkLoss(self.term, self.term.settings.has_gradient)
 
-    def scene(self, case: cases.Case) -> tuple[problem.Problem, targets.Entry]:
-        """See `Guide`."""
+    def problem(self, case: cases.Case) -> tuple[problem.Problem, targets.Entry]:
+        """See `LandmarkGuidance`."""
         image = _damaged(case)
         target, entry = self.target.of(case, image)
         if not bool(jnp.isfinite(target.landmarks).all()):
@@ -100,7 +100,7 @@ class Guided:
         return problem.Problem(image, case.mask, target), entry
 
     def describe(self) -> dict[str, Any]:
-        """See `Guide`."""
+        """See `LandmarkGuidance`."""
         description = dataclasses.asdict(self.term.settings)
         description |= {"target": self.target.name, "models": self.models}
         if self.sees_original:

@@ -1,4 +1,4 @@
-"""Options of landmarks, and the guide of a search and the scorer they ask for."""
+"""Options of landmarks, and the guidance of a search and the scorer they ask for."""
 
 import dataclasses
 import functools
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from experiments.common import options
 from experiments.common.fields import About
 from experiments.common.options import option
-from experiments.search import guiding, landmark_scores, targets
+from experiments.search import landmark_guidance, landmark_scores, targets
 from inpaint_jax.errors import InputError
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
@@ -21,8 +21,8 @@ _Term = landmark_term.Settings  # a field has the name of the module
 
 
 @dataclasses.dataclass(frozen=True)
-class Landmarks:
-    """How landmarks guide a search."""
+class LandmarkOptions:
+    """How landmarks guidance a search."""
 
     landmark_term: Literal["none", "step", "soft", "net"] = option(
         _Term.term,
@@ -72,19 +72,19 @@ class Loaded(NamedTuple):
     """What is asked for, with its models.
 
     Attributes:
-      guide: of a search.
+      guidance: of a search.
       scorer: of completions, if their landmarks are to be scored.
     """
 
-    guide: guiding.Guide
+    guidance: landmark_guidance.LandmarkGuidance
     scorer: landmark_scores.Scorer | None
 
 
-def load(asked: Landmarks, *, size: int, crop: int) -> Loaded:
+def load(asked: LandmarkOptions, *, size: int, crop: int) -> Loaded:
     """Loads what is asked for, and nothing else.
 
     Args:
-      asked: how landmarks guide the search.
+      asked: how landmarks guidance the search.
       size: height and width of the generator's images.
       crop: side of its training crops in CelebA pixels.
 
@@ -96,13 +96,15 @@ def load(asked: Landmarks, *, size: int, crop: int) -> Loaded:
     models = _Models(asked.landmark_model, asked.landmark_net, size=size, crop=crop)
     scorer = landmark_scores.Scorer(models.dlib) if asked.landmark_scores else None
     if settings is None:
-        return Loaded(guiding.Unguided(models.hashes()), scorer)
+        return Loaded(landmark_guidance.WithoutLandmarks(models.hashes()), scorer)
     by_net = settings.term == "net"
     cascade = None if by_net else models.cascade
     target = _target(asked.landmark_target, models, cascade)
-    place = landmark_predictor.place(models.net) if by_net else None
-    term = landmark_term.LandmarkTerm(settings, cascade, place)
-    return Loaded(guiding.Guided(term, target, models.hashes()), scorer)
+    predict = landmark_predictor.predict(models.net) if by_net else None
+    term = landmark_term.LandmarkTerm(settings, cascade, predict)
+    return Loaded(
+        landmark_guidance.WithLandmarks(term, target, models.hashes()), scorer
+    )
 
 
 class _Models:
@@ -152,10 +154,10 @@ def _target(name: str, models: _Models, cascade: ShapeModel | None) -> targets.T
         return targets.Masked(models.dlib)
     if name == "oracle":
         return targets.Oracle(models.dlib)
-    return targets.Predicted(landmark_predictor.place(models.net), cascade)
+    return targets.Predicted(landmark_predictor.predict(models.net), cascade)
 
 
-def _check(asked: Landmarks) -> None:
+def _check(asked: LandmarkOptions) -> None:
     if asked.used is None:
         return
     gradient = asked.settings.gradient

@@ -10,7 +10,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from experiments.common import cases, options
-from experiments.search import guiding, methods
+from experiments.search import landmark_guidance, search_methods
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import files
@@ -56,9 +56,9 @@ def inputs(count):
 
 
 def prepare(name, *given, images=1):
-    base = methods.parse("usual", QUICK)
-    asked = methods.parse(name, given, base=base)
-    return methods.prepare(name, asked, model(), images=images)
+    base = search_methods.parse("usual", QUICK)
+    asked = search_methods.parse(name, given, base=base)
+    return search_methods.prepare(name, asked, model(), images=images)
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def done():
     with jax.numpy_dtype_promotion("standard"):
         method = prepare("quick", "--blend=paste", images=2)
         started = time.perf_counter()
-        methods.warm_up(method, inputs(3), at_once=2)
-        completed = methods.complete(method, inputs(3), at_once=2)
+        search_methods.warm_up(method, inputs(3), at_once=2)
+        completed = search_methods.complete(method, inputs(3), at_once=2)
         return method, completed, time.perf_counter() - started
 
 
@@ -77,9 +77,9 @@ def test_flags_of_a_method_are_read_and_leave_no_trace():
     method = prepare("five", "--restarts=5", "--nodecay", "--blend=paste")
     assert method.settings.restarts == 5 and not method.settings.decay
     assert method.settings.iterations == 3, "what is not said is as before"
-    assert method.blend == "paste" and method.guide.loss() is None
+    assert method.blend == "paste" and method.guidance.loss() is None
     assert flags.FLAGS.flag_values_dict() == before
-    assert methods.parse("usual", []) == methods.Asked()
+    assert search_methods.parse("usual", []) == search_methods.Asked()
 
 
 def test_a_method_may_come_from_a_file(tmp_path):
@@ -92,10 +92,10 @@ def test_a_method_may_come_from_a_file(tmp_path):
 def test_flags_of_the_process_go_before_a_file(tmp_path):
     file = tmp_path / "seven.flags"
     files.write_text(file, "--restarts=7\n--window=9\n")
-    asked = methods.parse("seven", [f"--flagfile={file}"])
+    asked = search_methods.parse("seven", [f"--flagfile={file}"])
     with flagsaver.flagsaver():
         flags.FLAGS(["evaluate", "--window=21"])  # the default, but it is given
-        asked = options.read(methods.Asked, base=asked)
+        asked = options.read(search_methods.Asked, base=asked)
     assert (asked.search.settings.restarts, asked.search.settings.window) == (7, 21)
 
 
@@ -125,11 +125,11 @@ def test_what_is_no_search_is_refused_by_the_methods_name(given, words):
 def test_a_method_does_what_the_library_does(done):
     method, completed, _ = done
     case = inputs(3)[2]
-    scene, _ = guiding.Unguided().scene(case)
+    problem, _ = landmark_guidance.WithoutLandmarks().problem(case)
     *_, (last, _) = driver.search_together(
-        [case.key] * 2, [scene] * 2, compiled=method.compiled
+        [case.key] * 2, [problem] * 2, compiled=method.compiled
     )
-    alone = completion.finish(last, scene, compiled=method.compiled, blend="paste")
+    alone = completion.finish(last, problem, compiled=method.compiled, blend="paste")
     assert completed.loss[2] == pytest.approx(float(alone.score[0]), rel=1e-4)
     expected = np.asarray(pixels.to_bytes(alone.completed[0])).astype(int)
     assert np.abs(completed.images[2].astype(int) - expected).max() <= 1
@@ -155,22 +155,22 @@ def test_compiling_is_not_on_the_clock(done):
 def test_warming_up_runs_each_program_once(monkeypatch):
     ran = []
 
-    def search(method, group, scenes, *, at_once):
+    def search(method, group, problems, *, at_once):
         ran.append((at_once, method.compiled.settings.stages))
         return [LOST] * len(group)
 
-    monkeypatch.setattr(methods, "search", search)
+    monkeypatch.setattr(search_methods, "search", search)
     method = prepare("cold", "--restart_schedule=4x9,2x4,1x1", "--chunk=4")
-    methods.warm_up(method, inputs(2), at_once=1)
+    search_methods.warm_up(method, inputs(2), at_once=1)
     assert ran == [(1, ((4, 5), (2, 4), (1, 1)))]
-    methods.complete(method, inputs(1), at_once=1)
+    search_methods.complete(method, inputs(1), at_once=1)
     assert ran[1:] == [(1, ((4, 9), (2, 4), (1, 1)))]
 
 
 def test_a_search_that_diverges_is_kept_as_a_mean_colour(done, monkeypatch):
     method, *_ = done
-    monkeypatch.setattr(methods, "search", lambda *a, at_once: [LOST])
-    completed = methods.complete(method, inputs(1), at_once=2)
+    monkeypatch.setattr(search_methods, "search", lambda *a, at_once: [LOST])
+    completed = search_methods.complete(method, inputs(1), at_once=2)
     assert completed.failed.tolist() == [True] and np.isnan(completed.loss[0])
     (case,) = inputs(1)
     known = np.asarray(case.mask[0, ..., 0] > 0)
@@ -182,10 +182,10 @@ def test_a_search_that_diverges_is_kept_as_a_mean_colour(done, monkeypatch):
 
 def test_other_stages_run_on_the_same_programs(done):
     method, *_ = done
-    short = methods.with_stages(method, ((2, 2),))
+    short = search_methods.with_stages(method, ((2, 2),))
     (case,) = inputs(1)
-    scene, _ = method.guide.scene(case)
-    (last,) = methods.search(short, [case], [scene], at_once=2)
+    problem, _ = method.guidance.problem(case)
+    (last,) = search_methods.search(short, [case], [problem], at_once=2)
     assert last.iteration == 2
     assert short.compiled.pieces is method.compiled.pieces
     assert method.compiled.settings.all_iterations == 3

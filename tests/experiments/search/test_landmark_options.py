@@ -19,7 +19,7 @@ from PIL import Image
 
 from experiments import inpaint
 from experiments.common import cases, options
-from experiments.search import guides
+from experiments.search import landmark_options
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import framing, masks, pixels
@@ -134,8 +134,8 @@ def load(bench):
     def run(*given):
         usual = [f"--landmark_net={bench}/net", f"--landmark_model={bench}/toy.dat"]
         given = [flag.format(bench=bench) for flag in given]
-        asked = options.parse(guides.Landmarks, [*usual, *given])
-        return guides.load(asked, size=SIZE, crop=CROP)
+        asked = options.parse(landmark_options.LandmarkOptions, [*usual, *given])
+        return landmark_options.load(asked, size=SIZE, crop=CROP)
 
     return run
 
@@ -156,9 +156,9 @@ def without_dlib(monkeypatch):
 # What is loaded.
 
 
-def models_of(guide):
+def models_of(guidance):
     """Which model files the report names: those that were read."""
-    return set((guide.describe() or {}).get("models", ()))
+    return set((guidance.describe() or {}).get("models", ()))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def models_of(guide):
     ],
 )
 def test_nothing_is_loaded_that_is_not_used(given, loaded, load, without_dlib):
-    assert models_of(load("--landmark_target=predicted", *given).guide) == loaded
+    assert models_of(load("--landmark_target=predicted", *given).guidance) == loaded
 
 
 @needs_dlib
@@ -190,7 +190,7 @@ def test_nothing_is_loaded_that_is_not_used(given, loaded, load, without_dlib):
 def test_dlib_is_loaded_where_it_is_used(given, loaded, load, monkeypatch):
     made, detector = [], dlib_host.Detector
     monkeypatch.setattr(dlib_host, "Detector", lambda: made.append(1) or detector())
-    assert models_of(load(*given).guide) == loaded and made == [1]
+    assert models_of(load(*given).guidance) == loaded and made == [1]
 
 
 @pytest.mark.parametrize("given", ["--landmark_target=masked", "--landmark_scores"])
@@ -283,13 +283,13 @@ def test_the_released_net_fits_the_released_generator():
 def test_the_report_names_the_models_by_their_content(load, bench):
     cascade_hash = hashlib.sha256((bench / "toy.dat").read_bytes()).hexdigest()
     content = (bench / "net" / "net.safetensors").read_bytes()
-    described = load(*SOFT).guide.describe()
+    described = load(*SOFT).guidance.describe()
     assert described["models"]["cascade"] == cascade_hash
     found = described["models"]["net"]["sha256"]["net"]
     assert found == hashlib.sha256(content).hexdigest()
     assert described["term"] == "soft" and described["target"] == "predicted"
     assert "note" not in described
-    assert load("--landmark_term=none").guide.describe() is None
+    assert load("--landmark_term=none").guidance.describe() is None
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_the_report_names_the_models_by_their_content(load, bench):
 )
 def test_the_search_knows_whether_the_loss_moves_z(given, moves, load):
     given = ("--landmark_gradient=none", *given)
-    assert load(*given).guide.loss().moves is moves
+    assert load(*given).guidance.loss().has_gradient is moves
 
 
 # Towards what.
@@ -342,9 +342,9 @@ def test_the_thesiss_target_is_dlibs_on_the_damaged_picture(
         return np.array(boxes, np.int32).reshape(-1, 4)
 
     monkeypatch.setattr(dlib_host.Detector, "boxes", found)
-    guide = loaded(*STEP, "--landmark_target=masked").guide
+    guidance = loaded(*STEP, "--landmark_target=masked").guidance
     case = case_of(0)
-    (*_, target), entry = guide.scene(case)
+    (*_, target), entry = guidance.problem(case)
     picture = np.asarray(pixels.to_bytes(damaged(case)[0]))
     np.testing.assert_array_equal(shown[0], picture)
     detected = len(boxes) == 1
@@ -353,22 +353,22 @@ def test_the_thesiss_target_is_dlibs_on_the_damaged_picture(
     np.testing.assert_array_equal(target.box, [box])
     expected = by_dlib(bench, picture, box)
     np.testing.assert_array_equal(target.landmarks, expected)
-    term = guide.loss().of
+    term = guidance.loss().fn
     assert term.place is None and term.model is not None
 
 
 def test_the_predicted_target_is_the_nets(loaded, bench):
     case = case_of(0)
     predictor = networks.load(bench / "net", model="landmark_net")
-    points, _ = jax.jit(landmark_predictor.place(predictor))(damaged(case), case.mask)
+    points, _ = jax.jit(landmark_predictor.predict(predictor))(damaged(case), case.mask)
     for given, uses in [(SOFT, "model"), (NET, "net")]:
-        guide = loaded(*given).guide
-        (*_, target), entry = guide.scene(case)
+        guidance = loaded(*given).guidance
+        (*_, target), entry = guidance.problem(case)
         np.testing.assert_allclose(target.landmarks, points, rtol=1e-4)
         assert np.ptp(target.deviation) > 0
         mean = float(np.mean(target.deviation))
         assert entry["deviation"] == pytest.approx(mean)
-        term = guide.loss().of
+        term = guidance.loss().fn
         assert (term.model is not None) == (uses == "model")
         assert (term.place is not None) == (uses == "net")
 
@@ -377,28 +377,28 @@ def test_the_predicted_target_is_the_nets(loaded, bench):
     "target", ["predicted", pytest.param("masked", marks=needs_dlib)]
 )
 def test_no_target_but_the_oracles_sees_what_is_hidden(target, loaded):
-    guide = loaded(*NET, f"--landmark_target={target}").guide
+    guidance = loaded(*NET, f"--landmark_target={target}").guidance
     case = case_of(0)
     hidden = np.where(np.asarray(case.mask[0]) > 0, case.picture, noise(1))
     other = case._replace(picture=hidden, original=noise(2))
     third = case._replace(picture=noise(1))
-    found = [guide.scene(one)[0].target for one in (case, other, third)]
+    found = [guidance.problem(one)[0].target for one in (case, other, third)]
     jax.tree.map(np.testing.assert_array_equal, found[0], found[1])
     assert np.any(found[2].landmarks != found[0].landmarks)
 
 
 @needs_dlib
 def test_the_oracles_target_is_dlibs_on_the_undamaged_picture(loaded, bench):
-    guide = loaded(*NET, "--landmark_target=oracle", "--allow_oracle").guide
+    guidance = loaded(*NET, "--landmark_target=oracle", "--allow_oracle").guidance
     case = case_of(3)._replace(picture=noise(4))
-    (*_, target), _ = guide.scene(case)
+    (*_, target), _ = guidance.problem(case)
     expected = by_dlib(bench, case.original, target.box[0])
     np.testing.assert_array_equal(target.landmarks, expected)
-    term = guide.loss().of
+    term = guidance.loss().fn
     assert term.place is not None and term.model is None
-    assert guide.sees_original and "upper bound" in guide.describe()["note"]
+    assert guidance.sees_original and "upper bound" in guidance.describe()["note"]
     with pytest.raises(InputError, match="face.*oracle.*undamaged"):
-        guide.scene(case_of(3, original=False))
+        guidance.problem(case_of(3, original=False))
 
 
 @pytest.mark.parametrize(
@@ -408,16 +408,16 @@ def test_a_hole_over_the_whole_face_has_a_target_too(target, loaded):
     mask = np.zeros((1, SIZE, SIZE, 1), np.float32)
     mask[:, 0] = 1
     case = case_of(0, mask=jnp.asarray(mask))
-    scene, _ = loaded(*SOFT, f"--landmark_target={target}").guide.scene(case)
-    assert np.isfinite(scene.target.landmarks).all()
-    left, top, right, bottom = np.asarray(scene.target.box[0])
+    problem, _ = loaded(*SOFT, f"--landmark_target={target}").guidance.problem(case)
+    assert np.isfinite(problem.target.landmarks).all()
+    left, top, right, bottom = np.asarray(problem.target.box[0])
     assert left < right and top < bottom
 
 
 def test_a_net_that_places_no_face_is_refused_for_its_image(loaded):
-    guide = loaded(*SOFT, "--landmark_net={bench}/dot_net").guide
+    guidance = loaded(*SOFT, "--landmark_net={bench}/dot_net").guidance
     with pytest.raises(InputError, match="^face: no landmarks"):
-        guide.scene(case_of(0))
+        guidance.problem(case_of(0))
 
 
 @pytest.mark.parametrize(
@@ -428,8 +428,8 @@ def test_a_net_that_places_no_face_is_refused_for_its_image(loaded):
     ],
 )
 def test_the_next_image_compiles_nothing(target, owner, name, loaded, monkeypatch):
-    guide = loaded(*NET, f"--landmark_target={target}").guide
-    guide.scene(case_of(0))
+    guidance = loaded(*NET, f"--landmark_target={target}").guidance
+    guidance.problem(case_of(0))
     traced, original = [], getattr(owner, name)
 
     def counted(*arguments):
@@ -437,7 +437,7 @@ def test_the_next_image_compiles_nothing(target, owner, name, loaded, monkeypatc
         return original(*arguments)
 
     monkeypatch.setattr(owner, name, counted)
-    guide.scene(case_of(1))
+    guidance.problem(case_of(1))
     assert traced == []
 
 
@@ -583,7 +583,7 @@ def test_effective_flags_repeat_an_estimated_run_byte_by_byte(complete, estimate
 def test_effective_flags_hold_every_flag_of_the_landmarks(estimated_run):
     text = (estimated_run.folder / "effective.flags").read_text()
     written = {line[2:].partition("=")[0] for line in text.splitlines()[1:]}
-    known = set(options.names(guides.Landmarks))
+    known = set(options.names(landmark_options.LandmarkOptions))
     known ^= {
         name
         for flag in ("landmark_scores", "allow_oracle")

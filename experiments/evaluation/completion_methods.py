@@ -1,4 +1,4 @@
-"""Every system that the thesis names, behind one signature: cases in, completions out.
+"""Every method that the thesis names, behind one signature: cases in, completions out.
 
 A search is what its flag file says; whatever flags the process was given besides apply
 to all searches alike, so that they have one budget.
@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, UInt8
 from experiments.common import cases, options
 from experiments.common.options import option
 from experiments.evaluation import programs
-from experiments.search import methods, searches
+from experiments.search import search_methods, searches
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending, pixels
 from inpaint_jax.pretrained import weights
@@ -28,11 +28,12 @@ _FLAG_FILES = pathlib.Path(str(importlib.resources.files("experiments") / "flags
 _SEARCHES = {"si": "si_paper", "landmark": "landmark", "thesis": "thesis"}
 _STEPS = 8
 LEARNED, LOCAL = (*_SEARCHES, "ce", "gfc"), ("tv", "lr", "pm", "nn", "mean")
+NAMES = (*LEARNED, *LOCAL)
 
 
 @dataclasses.dataclass(frozen=True)
 class Learned:
-    """What the systems other than searches have learned from."""
+    """What the methods other than searches have learned from."""
 
     ce: str = option("release", "A --run_dir of --model=ce, or a release.")
     gfc: str = option("release", "The same of --model=gfc.")
@@ -41,16 +42,16 @@ class Learned:
     )
 
 
-options.define(Learned, heading="Other systems")
+options.define(Learned, heading="Other methods")
 
 
 class Completions(NamedTuple):
-    """What a system made of some images.
+    """What a method made of some images.
 
     Attributes:
       images: bytes, known pixels as they were.
       seconds: of each; compilation apart, those of a batch shared evenly.
-      failed: where the system could not do its work; the hole then has the mean colour
+      failed: where the method could not do its work; the hole then has the mean colour
         of the known pixels.
     """
 
@@ -63,7 +64,7 @@ Complete = Callable[[Sequence[cases.Case]], Completions]
 
 
 @dataclasses.dataclass(frozen=True)
-class System:
+class CompletionMethod:
     """A way to complete images.
 
     Attributes:
@@ -79,17 +80,19 @@ class System:
     follow: Callable[[cases.Case], dict[int, cases.Picture]] | None = None
 
 
-def named(name: str, model: weights.Model, learned: Learned, *, at_once: int) -> System:
-    """Prepares a system.
+def named(
+    name: str, model: weights.Model, learned: Learned, *, at_once: int
+) -> CompletionMethod:
+    """Prepares a method.
 
     Args:
       name: one of `LOCAL` or `LEARNED`, or a flag file of experiments.inpaint.
       model: the generator, which also says which crops and sizes there are.
-      learned: what other systems have learned from.
+      learned: what other methods have learned from.
       at_once: how many images make a batch.
 
     Raises:
-      InputError: there is no such system, or something that it needs is missing.
+      InputError: there is no such method, or something that it needs is missing.
     """
     if name in _SEARCHES:
         return _search(name, _FLAG_FILES / f"{_SEARCHES[name]}.flags", model, at_once)
@@ -107,33 +110,33 @@ def named(name: str, model: weights.Model, learned: Learned, *, at_once: int) ->
     if name not in makers:
         raise InputError(
             f"--methods={name}: no such method; give some of "
-            f"{', '.join((*LEARNED, *LOCAL))}, or a flag file of experiments.inpaint."
+            f"{', '.join(NAMES)}, or a flag file of experiments.inpaint."
         )
     described, fill = makers[name]()
-    return System(name, described, _in_batches(fill, at_once))
+    return CompletionMethod(name, described, _in_batches(fill, at_once))
 
 
 def _search(
     name: str, flag_file: pathlib.Path, model: weights.Model, at_once: int
-) -> System:
-    asked = methods.parse(name, [f"--flagfile={flag_file}"])
+) -> CompletionMethod:
+    asked = search_methods.parse(name, [f"--flagfile={flag_file}"])
     # What the process was given besides goes before what the file says.
-    asked = options.read(methods.Asked, base=asked)
-    method = methods.prepare(name, asked, model, images=at_once)
+    asked = options.read(search_methods.Asked, base=asked)
+    method = search_methods.prepare(name, asked, model, images=at_once)
     described = {
         "settings": dataclasses.asdict(method.settings),
         "blend": method.blend,
-        "landmarks": method.guide.describe(),
+        "landmarks": method.guidance.describe(),
         "model": model.source,
     }
 
     def complete(inputs: Sequence[cases.Case]) -> Completions:
-        found = methods.complete(method, inputs, at_once=at_once)
+        found = search_methods.complete(method, inputs, at_once=at_once)
         return Completions(found.images, found.seconds, found.failed)
 
-    warm_up = functools.partial(methods.warm_up, method, at_once=at_once)
+    warm_up = functools.partial(search_methods.warm_up, method, at_once=at_once)
     follow = functools.partial(_follow, method)
-    return System(name, described, _warmed_up(complete, warm_up), follow)
+    return CompletionMethod(name, described, _warmed_up(complete, warm_up), follow)
 
 
 def _warmed_up(
@@ -152,14 +155,16 @@ def _warmed_up(
     return run
 
 
-def _follow(method: methods.Method, case: cases.Case) -> dict[int, cases.Picture]:
+def _follow(
+    method: search_methods.SearchMethod, case: cases.Case
+) -> dict[int, cases.Picture]:
     settings = dataclasses.replace(
         method.settings, chunk=max(1, method.settings.all_iterations // _STEPS)
     )
     compiled = method.compiled._replace(settings=settings)
-    scene, _ = method.guide.scene(case)
+    problem, _ = method.guidance.problem(case)
     faces = {}
-    for (now,) in searches.together([case.key], [scene], compiled, at_once=1):
+    for (now,) in searches.together([case.key], [problem], compiled, at_once=1):
         if now is not None and np.isfinite(now.best_loss).any():
             face = compiled.generate(now.best_z[None])
             faces[now.iteration] = np.asarray(pixels.to_bytes(face[0]))
