@@ -38,8 +38,6 @@ COLUMNS = (
 )
 """See `metrics`; faces_found is how many faces dlib finds in the completion."""
 
-_BLOCK = 50  # faces of one call of the compiled program
-
 Pictures = UInt8[np.ndarray, "faces size size 3"]
 Mask = Float32[np.ndarray, "faces size size 1"]
 Columns = dict[str, Real[np.ndarray, " faces"]]
@@ -133,6 +131,8 @@ def score(
     truth: Truth,
     mask: Float[np.ndarray, "faces size size 1"]
     | Float[jax.Array, "faces size size 1"],
+    *,
+    block: int = 50,
 ) -> Columns:
     """Scores completions, as the bytes that are written to files.
 
@@ -140,6 +140,7 @@ def score(
       completed: one completion of each original.
       truth: of the originals.
       mask: of each, 1 = known.
+      block: how many faces a call of the compiled program compares.
 
     Returns:
       `[faces]` for each of `COLUMNS`: infinite PSNR where nothing differs; NaN landmark
@@ -158,7 +159,7 @@ def score(
     detectors = truth.detectors
     seen = _look(detectors, completed, truth.boxes, truth.crop)
     known = _Seen(truth.images, truth.landmarks68, truth.landmarks5, truth.embeddings)
-    columns = _in_blocks(seen, known, np.asarray(mask, np.float32))
+    columns = _in_blocks(seen, known, np.asarray(mask, np.float32), block)
     columns["faces_found"] = np.array(
         [len(detectors.faces.boxes(image)) for image in completed]
     )
@@ -208,15 +209,15 @@ def _look(
     )
 
 
-def _in_blocks(found: _Seen, known: _Seen, mask: Mask) -> Columns:
+def _in_blocks(found: _Seen, known: _Seen, mask: Mask, size: int) -> Columns:
     """Compares block by block, the last one filled up, so that one program does it."""
     count = len(mask)
 
     def block(start: int) -> dict[str, types.PerExample]:
-        rows = np.arange(start, start + _BLOCK) % count
+        rows = np.arange(start, start + size) % count
         return _compare(*jax.tree.map(lambda x: x[rows], (found, known, mask)))
 
-    parts = [block(start) for start in range(0, count, _BLOCK)]
+    parts = [block(start) for start in range(0, count, size)]
     return jax.tree.map(lambda *columns: np.concatenate(columns)[:count], *parts)
 
 

