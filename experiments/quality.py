@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from experiments.common import application, cases, options, reporting
+from experiments.common import application, cases, options, progress, reporting
 from experiments.common.options import option
 from experiments.search import (
     landmark_guidance,
@@ -98,6 +98,7 @@ def main() -> int:
         )
         changed = dataclasses.replace(asked, settings=settings)
         compiled = searches.prepare(model, changed, guidance.loss(), images=1)
+        progress.say(f"{name}: compiling, then at most {wanted.seconds:g} s a face")
         _warm_up(faces[0], compiled)
         found[name] = [list(_follow(f, compiled, wanted.seconds)) for f in faces]
         _print(name, found[name], wanted.seconds)
@@ -114,6 +115,7 @@ def main() -> int:
     files.write_picture(
         output / "quality.png", quality_curves.drawn(found, longest=wanted.seconds)
     )
+    progress.say(f"look at {output / 'quality.png'}")
     return 0
 
 
@@ -130,9 +132,9 @@ def _warm_up(face: Face, compiled: program.Search) -> None:
     """Compiles whatever a search runs."""
     *before, _ = compiled.settings.stages
     last = sum(iterations for _, iterations in before)
-    for progress in driver.search(face.key, face.problem, compiled=compiled):
-        _psnr(face, _best(progress, compiled))
-        if progress.iteration > last:
+    for now in driver.search(face.key, face.problem, compiled=compiled):
+        _psnr(face, _best(now, compiled))
+        if now.iteration > last:
             return
 
 
@@ -140,17 +142,17 @@ def _follow(
     face: Face, compiled: program.Search, longest: float
 ) -> Iterator[quality_curves.Point]:
     started, scoring = time.monotonic(), 0.0
-    for progress in driver.search(face.key, face.problem, compiled=compiled):
+    for now in driver.search(face.key, face.problem, compiled=compiled):
         seconds = time.monotonic() - started - scoring
-        psnr = _psnr(face, _best(progress, compiled))
-        yield quality_curves.Point(seconds, float(np.nanmin(progress.best_loss)), psnr)
+        psnr = _psnr(face, _best(now, compiled))
+        yield quality_curves.Point(seconds, float(np.nanmin(now.best_loss)), psnr)
         scoring = time.monotonic() - started - seconds
         if seconds > longest:
             return
 
 
-def _best(progress: driver.Progress, compiled: program.Search) -> types.Image:
-    return compiled.generate(progress.best_z[None])
+def _best(now: driver.Progress, compiled: program.Search) -> types.Image:
+    return compiled.generate(now.best_z[None])
 
 
 def _psnr(face: Face, generated: types.Image) -> float:
