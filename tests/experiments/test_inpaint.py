@@ -403,21 +403,14 @@ def test_flag_files_open_with_what_they_are(path):
     assert all(line.startswith(("#", "--")) for line in lines if line)
 
 
-@pytest.fixture(scope="session")
-def hurried(environment):
-    """Runs whose programs are not worth optimising."""
-    with launcher.started(environment | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}) as run:
-        yield run
-
-
 @pytest.mark.skipif(not HAS_DLIB, reason="needs dlib and its 68-point model")
-def test_every_flag_file_runs(inpaint, hurried, bench):
+def test_every_flag_file_runs(inpaint, bench):
     short = ("--iterations=1", "--restarts=1", "--chunk=1")
     one = f"--images={bench}/faces/a.png"
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         outcomes = list(
             pool.map(
-                lambda path: inpaint(f"--flagfile={path}", *short, one, start=hurried),
+                lambda path: inpaint(f"--flagfile={path}", *short, one),
                 SEARCHES,
             )
         )

@@ -38,14 +38,6 @@ needs_dlib = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    """Programs that run for a moment: optimising them would take longer."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def drawn(template, *, seed):
     """Random weights, with variances and scales around 1."""
     rng = np.random.default_rng(seed)
