@@ -194,7 +194,7 @@ def _phase_kernel(cells: Cells) -> Float[Array, "n n channels_in 4*channels_out"
 def _aligned_cell_kernel(
     kernel: Kernel,
 ) -> Float[Array, "3 3 4*channels_in channels_out"]:
-    # Zeros before the first tap align the kernel with cells, which begin at even pixels.
+    # Zeros before the first tap align the kernel with cells that begin at even pixels.
     first = (kernel.shape[0] - 2) // 2
     return _cell_kernel(_cells(kernel, 3, 2 - first))
 
