@@ -36,7 +36,7 @@ class About:
 
 
 class Flag(NamedTuple):
-    """A field as a flag.
+    """A dataclass field as a command-line flag.
 
     Attributes:
       name: name of the flag.

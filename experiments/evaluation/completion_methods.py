@@ -93,7 +93,7 @@ class CompletionMethod:
 def named(
     name: str, model: weights.Model, learned: Learned, *, at_once: int
 ) -> CompletionMethod:
-    """Prepares a method.
+    """Prepares the completion method with a given name.
 
     Args:
       name: one of `LOCAL` or `LEARNED`, or a flag file of experiments.inpaint.

@@ -74,7 +74,7 @@ class Figure:
 
 
 def of(guidance: landmark_guidance.LandmarkGuidance) -> Figure:
-    """Returns what draws the figure of a search.
+    """Returns the `Figure` that draws the landmarks of a search.
 
     Raises:
       InputError: the search has no soft cascade or no predicted target.

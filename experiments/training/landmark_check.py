@@ -88,15 +88,17 @@ def fitted_spread(
     faces: data.Faces,
     truth: Points,
 ) -> float:
-    """Returns the factor on all ellipses with which the median ellipse holds half.
-
-    With it, half of the true points lie inside the ellipses that should contain half.
+    """Fits the size of the net's uncertainty ellipses on held-out faces.
 
     Args:
       key: random key of the masks, of all families in turn.
       predict: the net, with a spread of 1.
       faces: held-out faces.
       truth: their landmarks.
+
+    Returns:
+      The factor on all ellipses with which half of the true points lie inside the
+      ellipses that should contain half of them.
     """
     images = _floats(faces.images)
     radii = []

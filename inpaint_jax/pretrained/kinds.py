@@ -135,7 +135,7 @@ class _Apply:
 
 def _understood(description: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
     if kind.named and description["model"] != kind.name:
-        raise ValueError(f"it is a {description['model']}, asked for is a {kind.name}")
+        raise ValueError(f"it is a {description['model']}, not a {kind.name}")
     architecture = kind.architecture(**description["architecture"])
     crop = int(description["crop"])
     if crop < 1:

@@ -1,1 +1,1 @@
-"""Searches for the latent vector whose face fits the known pixels and the landmarks."""
+"""Searches for the latent vector of a real-looking face that fits the known pixels."""

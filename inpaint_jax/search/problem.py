@@ -208,7 +208,7 @@ def problem_of(image: Picture, mask: Known, *, size: int) -> Problem:
 
 
 def image_key(key: types.PRNGKey, name: str) -> types.PRNGKey:
-    """Returns the random key of one image, which depends on its name only."""
+    """Derives the random key of one image from its name, whatever the other images."""
     return jax.random.fold_in(key, zlib.crc32(name.encode("utf-8")))
 
 
