@@ -1,4 +1,4 @@
-"""How good a search is after how many seconds: loss, and the hole beside the truth.
+"""Measures how loss and PSNR of the hole improve with the seconds of a search.
 
 python -m experiments.quality --images='faces[8500:8508]' --output_dir=outputs/quality
 """
@@ -46,16 +46,16 @@ METHODS: dict[str, dict[str, Any]] = {
         "restart_schedule": ((32, 5), (16, 10), (8, 20), (4, _FOR_EVER)),
     },
 }
-"""What differs from the default search."""
+"""{method: settings that differ from the default search}"""
 
 
 class Face(NamedTuple):
     """A face to search for.
 
     Attributes:
-      key: of its starting points.
-      problem: what the search knows.
-      original: `[1, H, W, 3]`.
+      key: random key of the starting points.
+      problem: the damaged image.
+      original: the undamaged image, `[1, H, W, 3]`.
     """
 
     key: types.PRNGKey
@@ -65,10 +65,12 @@ class Face(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Quality:
-    """What is searched for, and for how long."""
+    """The faces that are searched for, and the time."""
 
-    images: str | None = option(None, "Undamaged faces, as in inpaint.")
-    mask: str = option("centre", f"One of {', '.join(masks.MASKS)}.")
+    images: str | None = option(
+        None, "Undamaged faces: a picture, or a folder with an optional [start:stop]."
+    )
+    mask: str = option("centre", f"Name of a mask: {', '.join(masks.MASKS)}.")
     output_dir: str = option("outputs/quality", "Folder to write to.")
     seconds: float = option(30.0, "Longest search of a face, in seconds.", least=1.0)
 
@@ -77,7 +79,7 @@ options.define(Quality, heading="Measurement")
 
 
 def main() -> int:
-    """Searches, prints a table and draws it."""
+    """Runs the searches, prints a table and plots it."""
     wanted, asked = options.read(Quality), options.read(searches.Search)
     output = files.make_directory(wanted.output_dir)
     images = options.given(wanted, "images")
@@ -129,7 +131,7 @@ def _face(case: cases.Case, guidance: landmark_guidance.LandmarkGuidance) -> Fac
 
 
 def _warm_up(face: Face, compiled: program.Search) -> None:
-    """Compiles whatever a search runs."""
+    """Compiles every program that a search runs."""
     *before, _ = compiled.settings.stages
     last = sum(iterations for _, iterations in before)
     for now in driver.search(face.key, face.problem, compiled=compiled):

@@ -418,6 +418,7 @@ def test_an_encoder_is_released_with_what_it_was_trained_on(tmp_path):
     model = model_with_encoder()
     weights.export(tmp_path, model, provenance={})
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "MODEL_CARD.md",
         "discriminator.safetensors",
         "encoder.safetensors",
         "generator.safetensors",
