@@ -9,7 +9,7 @@ Killed, the same command goes on where it was.
 import dataclasses
 from typing import Literal
 
-from experiments.common import application, cases, options
+from experiments.common import application, cases, options, plots
 from experiments.common.options import option
 from experiments.evaluation import (
     ablation_pairs,
@@ -50,6 +50,7 @@ options.define(Ablation, heading="Comparison")
 
 def main() -> int:
     """Searches for what is not there yet, and writes tables and the plot."""
+    plots.check_available()
     wanted, usual = options.read(Ablation), options.read(search_methods.Asked)
     output = files.make_directory(wanted.output_dir)
     given = ablation_run.parse(wanted.method, only=wanted.only)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from experiments.common import application, cases, options, reporting
+from experiments.common import application, cases, options, plots, reporting
 from experiments.common.options import option
 from experiments.search import (
     landmark_guidance,
@@ -78,6 +78,7 @@ options.define(Quality, heading="Measurement")
 
 def main() -> int:
     """Searches, prints a table and draws it."""
+    plots.check_available()
     wanted, asked = options.read(Quality), options.read(searches.Search)
     output = files.make_directory(wanted.output_dir)
     images = options.given(wanted, "images")
@@ -112,7 +113,7 @@ def main() -> int:
     report = {"images": len(faces), "mask": hole.name, "table": table, "runs": found}
     files.write_json(output / "quality.json", {**report, **reporting.environment()})
     files.write_picture(
-        output / "quality.png", quality_curves.drawn(found, longest=wanted.seconds)
+        output / "quality.png", quality_curves.draw(found, longest=wanted.seconds)
     )
     return 0
 

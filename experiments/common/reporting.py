@@ -17,6 +17,9 @@ from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 
+INK = (30, 30, 30)
+"""Colour of text on pictures."""
+
 
 class JsonLines:
     """A log of one JSON object a line, that a resumed run continues without a seam."""

@@ -14,6 +14,15 @@ from experiments.evaluation import (
 )
 from inpaint_jax.io import files
 
+# What the differences of a metric are measured in.
+_UNITS = {
+    "nme": "distances of the eyes",
+    "nme_independent": "distances of the eyes",
+    "psnr_hole": "dB",
+    "ssim_hole": "of 1",
+    "identity": "distance of embeddings",
+}
+
 
 def write(
     output: pathlib.Path,
@@ -57,8 +66,8 @@ def _plot(
     for (name, mask, metric), found in comparisons.items():
         mark = forest.Mark(found.difference, found.low, found.high, found.real)
         marks[metric].setdefault(labels[name], {})[mask] = mark
-    notes = {
-        metric: f"{'less' if sign < 0 else 'more'} is better"
+    axes = {
+        metric: f"{_UNITS[metric]}\n{'less' if sign < 0 else 'more'} is better"
         for metric, sign in ablation_pairs.METRICS.items()
     }
-    return forest.draw(marks, notes=notes)
+    return forest.draw(marks, labels=axes)

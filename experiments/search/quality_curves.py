@@ -1,15 +1,19 @@
 """Searches followed through time: where each stood by a given second, as curves."""
 
-import itertools
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
-from experiments.common import curves
+from experiments.common import plots, statistics
 
-_WIDTH, _HEIGHT = 760, 260
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_WIDTH, _HEIGHT, _TIMES = 760, 640, 40
+_LABELS = {"loss": "loss of the search", "psnr": "PSNR of the hole (dB)"}
 
 
 class Point(NamedTuple):
@@ -26,7 +30,17 @@ class Point(NamedTuple):
     psnr: float
 
 
-def mean_at(runs: list[list[Point]], seconds: float) -> dict[str, float] | None:
+Runs = list[list[Point]]
+"""The search of each face."""
+
+
+def standing(runs: Runs, seconds: float) -> list[Point] | None:
+    """Returns where each search stood by then; None before all have got anywhere."""
+    reached = [[p for p in run if p.seconds <= seconds][-1:] for run in runs]
+    return [point for (point,) in reached] if all(reached) else None
+
+
+def mean_at(runs: Runs, seconds: float) -> dict[str, float] | None:
     """Averages over the faces where each search stood by then.
 
     Args:
@@ -36,10 +50,9 @@ def mean_at(runs: list[list[Point]], seconds: float) -> dict[str, float] | None:
     Returns:
       "loss", "psnr_hole" and "seconds"; None before each search has got anywhere.
     """
-    reached = [[p for p in run if p.seconds <= seconds][-1:] for run in runs]
-    if not all(reached):
+    points = standing(runs, seconds)
+    if points is None:
         return None
-    points = [point for (point,) in reached]
     return {
         "loss": float(np.mean([p.loss for p in points])),
         "psnr_hole": float(np.mean([p.psnr for p in points])),
@@ -47,33 +60,61 @@ def mean_at(runs: list[list[Point]], seconds: float) -> dict[str, float] | None:
     }
 
 
-def drawn(
-    found: dict[str, list[list[Point]]], *, longest: float
+def draw(
+    found: dict[str, Runs], *, longest: float
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draws the loss above the PSNR of the hole, over a logarithmic axis of seconds.
+    """Draws the mean loss above the mean PSNR of the hole, over seconds.
+
+    Bands are the 95 % intervals of the means over the faces.
 
     Args:
       found: {name of a method: its runs}.
-      longest: where the axis ends.
+      longest: where the axis of seconds ends.
+
+    Returns:
+      An RGB picture.
     """
-    times = np.geomspace(0.3, longest, 60)
-    charts = []
-    for value in ("loss", "psnr_hole"):
-        lines = {}
-        for name, runs in found.items():
-            end = max(run[-1].seconds for run in runs)
-            means = ((t, mean_at(runs, t)) for t in times if t < 1.05 * end)
-            lines[name] = [(t, mean[value]) for t, mean in means if mean is not None]
-        charts.append(
-            curves.chart(
-                lines,
-                width=_WIDTH,
-                height=_HEIGHT,
-                axis=f"{value}; {{}} s",
-                logarithmic=True,
-            )
+    times = np.geomspace(0.3, longest, _TIMES)
+
+    def panels_of(figure: "Figure") -> None:
+        every = figure.subplots(len(_LABELS), sharex=True)
+        for axes, (value, label) in zip(every, _LABELS.items(), strict=True):
+            for i, (name, runs) in enumerate(found.items()):
+                _draw_mean(axes, runs, value, times, i, name)
+            axes.set_ylabel(label)
+        every[-1].set_xscale("log")
+        every[-1].set_xlabel("seconds of a face")
+        figure.align_ylabels(every)
+        figure.legend(*every[0].get_legend_handles_labels(), loc="outside upper left")
+
+    return plots.render(panels_of, width=_WIDTH, height=_HEIGHT)
+
+
+def _draw_mean(
+    axes: "Axes",
+    runs: Runs,
+    value: str,
+    times: Sequence[float] | np.ndarray,
+    index: int,
+    name: str,
+) -> None:
+    """Draws a method's mean until its last search has ended, and the interval."""
+    end = max(run[-1].seconds for run in runs)
+    standings = [(t, standing(runs, t)) for t in times if t < 1.05 * end]
+    rng = np.random.default_rng(0)
+    curve = [
+        (
+            t,
+            *statistics.interval(
+                np.array([getattr(p, value) for p in points]), rng
+            ).values(),
         )
-    page = Image.new("RGB", (_WIDTH, 2 * _HEIGHT), "white")
-    for chart, top in zip(charts, itertools.count(0, _HEIGHT), strict=False):
-        page.paste(chart, (0, top))
-    return np.asarray(page)
+        for t, points in standings
+        if points is not None
+    ]
+    if not curve:
+        return
+    t, mean, low, high = np.transpose(curve)
+    style = plots.line(index)
+    axes.plot(t, mean, label=name, **style)
+    axes.fill_between(t, low, high, color=style["color"], alpha=0.12, linewidth=0)
