@@ -69,7 +69,7 @@ def draw(
             for i, (name, curve) in enumerate(curves.items()):
                 axes.plot(*np.transpose(curve), label=name, **plots.line(i))
             axes.set_ylabel(label)
-            axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=len(curves))
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
         every[-1].set_xlabel("step")
         figure.align_ylabels(every)
 

@@ -16,11 +16,11 @@ from inpaint_jax.io import files
 
 # What the differences of a metric are measured in.
 _UNITS = {
-    "nme": "distances of the eyes",
-    "nme_independent": "distances of the eyes",
+    "nme": "eye distances",
+    "nme_independent": "eye distances",
     "psnr_hole": "dB",
-    "ssim_hole": "of 1",
-    "identity": "distance of embeddings",
+    "ssim_hole": "SSIM",
+    "identity": "distance of faces",
 }
 
 
@@ -70,4 +70,5 @@ def _plot(
         metric: f"{_UNITS[metric]}\n{'less' if sign < 0 else 'more'} is better"
         for metric, sign in ablation_pairs.METRICS.items()
     }
-    return forest.draw(marks, labels=axes)
+    caption = f"difference to {ablation_pairs.BASELINE}, mean and 95 % interval"
+    return forest.draw(marks, labels=axes, caption=caption)

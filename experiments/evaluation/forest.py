@@ -1,5 +1,6 @@
 """A forest plot: differences with their intervals, a panel for each metric."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 # In pixels: a panel, the names of the rows by letters, a mark, the space between rows,
 # what is above and below the rows.
-_PANEL, _LETTER, _MARK, _SPACE, _AROUND = 220, 9, 14, 14, 130
+_PANEL, _LETTER, _MARK, _SPACE, _AROUND = 220, 9, 14, 14, 150
 
 
 class Mark(NamedTuple):
@@ -38,7 +39,7 @@ Panel = dict[str, dict[str, Mark]]
 
 
 def draw(
-    panels: dict[str, Panel], *, labels: dict[str, str]
+    panels: dict[str, Panel], *, labels: dict[str, str], caption: str
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Draws one panel beside the other, each with its own scale around 0.
 
@@ -46,6 +47,7 @@ def draw(
       panels: {title: panel}, all with the same rows and groups. Groups are told apart
         by colour and marker; a mark with a NaN is left out.
       labels: {title: what the horizontal axis shows}.
+      caption: what all of them show.
 
     Returns:
       An RGB picture.
@@ -66,6 +68,7 @@ def draw(
         every[0].set_yticks(range(len(rows)), rows)
         every[0].set_ylim(len(rows) - 0.5, -0.5)
         _add_legend(figure, groups)
+        figure.supxlabel(caption, fontsize="medium")
 
     width = _LETTER * max(map(len, rows)) + _PANEL * len(panels)
     height = _AROUND + (_MARK * len(groups) + _SPACE) * len(rows)
@@ -84,8 +87,12 @@ def _draw_mark(axes: "Axes", mark: Mark, y: float, group: int) -> None:
 def _finish(axes: "Axes", title: str, label: str) -> None:
     """Titles a panel, and makes its scale reach as far to the left as to the right."""
     reach = float(np.abs(axes.get_xlim()).max())
+    unit = 10.0 ** math.floor(math.log10(reach))
+    end = math.floor(reach / unit) * unit  # a number of one digit
     axes.set_xlim(-reach, reach)
-    axes.locator_params(axis="x", nbins=5)
+    axes.set_xticks([-end, 0.0, end], [f"{-end:g}", "0", f"+{end:g}"])
+    axes.set_xticks([-end / 2, end / 2], minor=True)
+    axes.grid(axis="x", which="minor")
     axes.set_title(title)
     axes.set_xlabel(label)
     axes.tick_params(axis="y", length=0)

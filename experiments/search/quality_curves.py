@@ -1,10 +1,9 @@
 """Searches followed through time: where each stood by a given second, as curves."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from experiments.common import plots, statistics
 
@@ -12,7 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_WIDTH, _HEIGHT, _TIMES = 760, 640, 40
+_WIDTH, _HEIGHT = 760, 640
+_POINTS = 60  # of a curve
+_TIMES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)  # of the ticks and intervals
 _LABELS = {"loss": "loss of the search", "psnr": "PSNR of the hole (dB)"}
 
 
@@ -65,56 +66,52 @@ def draw(
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Draws the mean loss above the mean PSNR of the hole, over seconds.
 
-    Bands are the 95 % intervals of the means over the faces.
+    Bars are the 95 % intervals of the means over the faces, at some of the times.
 
     Args:
       found: {name of a method: its runs}.
-      longest: where the axis of seconds ends.
+      longest: how many seconds are drawn.
 
     Returns:
       An RGB picture.
     """
-    times = np.geomspace(0.3, longest, _TIMES)
 
     def panels_of(figure: "Figure") -> None:
         every = figure.subplots(len(_LABELS), sharex=True)
         for axes, (value, label) in zip(every, _LABELS.items(), strict=True):
             for i, (name, runs) in enumerate(found.items()):
-                _draw_mean(axes, runs, value, times, i, name)
+                _draw_method(axes, runs, value, longest, i)
+                both = {**plots.line(i), **plots.marker(i)}
+                axes.plot([], [], label=name, **both)
             axes.set_ylabel(label)
         every[-1].set_xscale("log")
-        every[-1].set_xlabel("seconds of a face")
+        every[-1].set_xticks(_TIMES, [f"{t:g}" for t in _TIMES])
+        every[-1].set_xticks([], minor=True)
+        every[-1].set_xlabel("time for a face (s)")
         figure.align_ylabels(every)
-        figure.legend(*every[0].get_legend_handles_labels(), loc="outside upper left")
+        handles, names = every[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper left", ncols=3)
 
     return plots.render(panels_of, width=_WIDTH, height=_HEIGHT)
 
 
-def _draw_mean(
-    axes: "Axes",
-    runs: Runs,
-    value: str,
-    times: Sequence[float] | np.ndarray,
-    index: int,
-    name: str,
+def _draw_method(
+    axes: "Axes", runs: Runs, value: str, longest: float, index: int
 ) -> None:
-    """Draws a method's mean until its last search has ended, and the interval."""
-    end = max(run[-1].seconds for run in runs)
-    standings = [(t, standing(runs, t)) for t in times if t < 1.05 * end]
-    rng = np.random.default_rng(0)
-    curve = [
-        (
-            t,
-            *statistics.interval(
-                np.array([getattr(p, value) for p in points]), rng
-            ).values(),
-        )
-        for t, points in standings
-        if points is not None
-    ]
-    if not curve:
-        return
-    t, mean, low, high = np.transpose(curve)
-    style = plots.line(index)
-    axes.plot(t, mean, label=name, **style)
-    axes.fill_between(t, low, high, color=style["color"], alpha=0.12, linewidth=0)
+    """Draws a method's mean until its last search has ended, with some intervals."""
+    end = min(longest, max(run[-1].seconds for run in runs))
+
+    def of_faces(seconds: float) -> Float[np.ndarray, " faces"]:
+        points = standing(runs, seconds) or []
+        return np.array([getattr(point, value) for point in points])
+
+    times = [t for t in np.geomspace(_TIMES[0], end, _POINTS) if len(of_faces(t))]
+    axes.plot(times, [of_faces(t).mean() for t in times], **plots.line(index))
+    style = plots.marker(index)
+    for time in _TIMES:
+        time *= 1.04 ** (index - 2)  # or the bars of the methods would hide each other
+        values = of_faces(time)
+        if len(values) and time <= 1.1 * end:
+            mean, *ends = statistics.interval(values, np.random.default_rng(0)).values()
+            axes.plot([time, time], ends, color=style["color"], linewidth=1.0)
+            axes.plot(time, mean, markersize=5, **style)

@@ -16,7 +16,7 @@ LEGEND = 40
 def drawn(*marks):
     """One panel with one group, a row for each mark, without the legend above it."""
     rows = {f"row {i}": {"centre": mark} for i, mark in enumerate(marks)}
-    return forest.draw({"nme": rows}, labels={"nme": "less is better"})[LEGEND:]
+    return forest.draw({"nme": rows}, labels={"nme": "less"}, caption="")[LEGEND:]
 
 
 def coloured(image, group=0):
@@ -53,7 +53,7 @@ def test_what_is_not_known_is_left_out():
 
 def test_groups_of_a_row_are_drawn_one_below_the_other():
     row = {"centre": FULL, "left": FULL}
-    image = forest.draw({"nme": {"row": row}}, labels={"nme": ""})[LEGEND:]
+    image = forest.draw({"nme": {"row": row}}, labels={"nme": ""}, caption="")[LEGEND:]
     upper, lower = (coloured(image, group) for group in (0, 1))
     assert upper[:, 0].max() < lower[:, 0].min()
     np.testing.assert_allclose(upper[:, 1].min(), lower[:, 1].min(), atol=1)
