@@ -9,7 +9,7 @@ Killed, the same command goes on where it was.
 import dataclasses
 from typing import Literal
 
-from experiments.common import application, cases, options, plots
+from experiments.common import application, cases, options, plots, progress
 from experiments.common.options import option
 from experiments.evaluation import (
     ablation_pairs,
@@ -75,6 +75,7 @@ def main() -> int:
     application.write_effective_flags(output, Ablation, *search_methods.OPTIONS)
     ablation_run.search(methods, plans, model, faces, units, at_once=at_once)
     ablation_report.write(output, methods, plans, units, equal=wanted.equal)
+    progress.say(f"look at {output / 'ablation.md'} and {output / 'forest.png'}")
     return 0
 
 

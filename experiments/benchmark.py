@@ -12,7 +12,7 @@ from typing import Literal
 import jax
 
 from experiments.benchmarks import suites, timing
-from experiments.common import application, options, reporting
+from experiments.common import application, options, progress, reporting
 from experiments.common.options import option
 from experiments.training import landmark_gradients
 from inpaint_jax.io import files
@@ -51,18 +51,21 @@ def main() -> int:
         found = landmark_gradients.measure(key)
     else:
         a = dcgan.Architecture(features=wanted.features, kernel_size=wanted.kernel_size)
+        progress.say("measuring what the machine can do at most")
         ceilings = timing.ceilings(wanted.rounds)
         found = {name: round(value / 1e9, 1) for name, value in ceilings.items()}
         setting = suites.Setting(
             key, a, ceilings, wanted.batch_size, wanted.rounds, wanted.peer
         )
         for suite in suites.MEASURES if wanted.suite == "all" else [wanted.suite]:
+            progress.say(f"measuring {suite}: compiling, then {wanted.rounds} rounds")
             found |= suites.MEASURES[suite](setting)
     report = {"batch_size": wanted.batch_size, **found, **reporting.environment()}
     files.write_json(wanted.output, report)
     print(json.dumps(found, indent=2))
+    progress.say(f"all of it is in {wanted.output}")
     return 0
 
 
 if __name__ == "__main__":
-    application.run(main)
+    application.run(main, callbacks=True)

@@ -4,8 +4,6 @@ python -m experiments.compare --baseline=outputs/none --others=outputs/soft,outp
 """
 
 import dataclasses
-import json
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ from jaxtyping import Float
 
 from experiments.common import application, options, statistics
 from experiments.common.options import option
-from inpaint_jax.errors import InputError
+from experiments.search import finished_runs
 from inpaint_jax.io import files
 
 SCORES = ("nme", "psnr", "psnr_hole", "ssim")
@@ -39,15 +37,14 @@ def main() -> int:
     """Prints a table; returns the exit code."""
     wanted = options.read(Comparison)
     path = options.given(wanted, "baseline")
-    baseline = _read(path)
-    others = {name: _read(name) for name in wanted.others}
+    run = finished_runs.read(path)
+    others = [finished_runs.read(name) for name in wanted.others]
+    for other in others:
+        finished_runs.check_same_inputs(run, other)
+    baseline = run.entries
     found: dict[str, Any] = {"images": len(baseline), "baseline": _means(baseline)}
     print(_line(path, found["baseline"], {}))
-    for name, other in others.items():
-        if other.keys() != baseline.keys():
-            raise InputError(
-                f"{name}: has other images than {path}; compare runs of the same ones."
-            )
+    for name, other, _ in others:
         rng = np.random.default_rng(wanted.seed)
         differences = {
             score: statistics.interval(
@@ -61,18 +58,6 @@ def main() -> int:
     if wanted.output:
         files.write_json(wanted.output, found)
     return 0
-
-
-def _read(folder: str) -> Entries:
-    path = pathlib.Path(folder) / "report.json"
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        return {entry["image"]: entry for entry in report["images"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: not a report of experiments.inpaint ({error}); give its "
-            "--output_dir."
-        ) from error
 
 
 def _has(entries: Entries, score: str) -> bool:

@@ -12,7 +12,7 @@ thirds of its numbers lay in training; --z_prior=normal draws them so and clips 
 
 import dataclasses
 
-from experiments.common import application, options, reporting
+from experiments.common import application, options, progress, reporting
 from experiments.common.options import option
 from inpaint_jax.pretrained import pytorch, weights
 
@@ -55,7 +55,7 @@ def main() -> int:
     }
     weights.export(output, model, provenance=provenance)
     a = model.architecture
-    print(
+    progress.say(
         f"wrote {output}: {a.image_size} x {a.image_size} pixels, {a.features} "
         f"features, z of {a.z_dim}\n"
         "if it was trained with normal z, as usual with PyTorch, search with "

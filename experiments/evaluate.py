@@ -11,7 +11,7 @@ and images can be added in the same way.
 import dataclasses
 import pathlib
 
-from experiments.common import application, cases, options
+from experiments.common import application, cases, options, progress
 from experiments.common.options import option
 from experiments.evaluation import completion_methods, evaluation_report, evaluation_run
 from experiments.search import search_methods, searches
@@ -51,6 +51,10 @@ def main() -> int:
     wanted, learned = options.read(Evaluation), options.read(completion_methods.Learned)
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
     plan = _plan(wanted, model)
+    progress.say(
+        f"{len(plan.inputs)} faces, {len(plan.holes)} masks; preparing "
+        f"{', '.join(wanted.methods)}"
+    )
     used = [
         completion_methods.named(name, model, learned, at_once=plan.at_once)
         for name in dict.fromkeys(wanted.methods)
@@ -62,6 +66,7 @@ def main() -> int:
     rows = evaluation_run.run(plan, used)
     gallery = evaluation_report.write(rows, plan)
     evaluation_report.write_steps(gallery, used, plan)
+    progress.say(f"look at {plan.output / 'table.md'} and {plan.output / 'figures'}")
     return 0
 
 

@@ -10,7 +10,7 @@ end of a training.
 
 import dataclasses
 
-from experiments.common import application, options
+from experiments.common import application, options, progress
 from experiments.common.options import option
 from inpaint_jax.pretrained import stablehlo, weights
 
@@ -43,8 +43,8 @@ def main() -> int:
     a = model.architecture
     for path in stablehlo.export(output, model):
         takes = _TAKES[path.stem].format(z=a.z_dim, size=a.image_size)
-        print(f"wrote {path}: {takes}")
-    print(
+        progress.say(f"wrote {path}: {takes}")
+    progress.say(
         "each is loaded by "
         'jax.export.deserialize(bytearray(open(FILE, "rb").read())).call'
     )

@@ -10,7 +10,7 @@ import functools
 import pathlib
 from typing import Literal
 
-from experiments.common import application, cases, options, reporting
+from experiments.common import application, cases, options, progress, reporting
 from experiments.common.options import option
 from experiments.search import (
     landmark_figure,
@@ -80,8 +80,7 @@ def main() -> int:
     most = min(wanted.images_at_once, len(inputs))
     compiled = searches.prepare(model, asked, guidance.loss(), images=most)
     application.write_effective_flags(output, Pictures, *search_methods.OPTIONS)
-    for earlier in ("report.json", "grid.png"):
-        (output / earlier).unlink(missing_ok=True)
+    picture_report.remove(output)
     read = functools.partial(
         cases.read,
         hole=hole,
@@ -95,6 +94,7 @@ def main() -> int:
     tasks = picture_search.tasks(inputs, read, guidance, skipped)
     finisher = picture_report.Finisher(output, compiled, asked.blend, scorer, figure)
     finished = []
+    progress.say(f"pictures: {len(inputs)}, mask: {hole.name}; compiling")
     for found in picture_search.search(
         tasks, compiled, trace, most=most, memory=wanted.max_memory
     ):
@@ -103,12 +103,13 @@ def main() -> int:
         except InputError as error:
             skipped.add(pathlib.Path(found.task.case.name), error)
         else:
-            print(picture_report.line(finished[-1].entry, output))
+            progress.say(picture_report.line(finished[-1].entry, output))
     if not finished:
         raise InputError(f"--images={wanted.images}: none of the pictures can be used.")
     described = picture_report.describe(asked, guidance, model)
     described = {"mask": hole.name, "seed": wanted.seed, **described}
     picture_report.write(output, described, finished, skipped=skipped.reasons)
+    progress.say(f"look at {output / 'grid.png'}; figures: {output / 'report.json'}")
     return 1 if skipped.reasons else 0
 
 

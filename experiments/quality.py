@@ -12,12 +12,20 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from experiments.common import application, cases, options, plots, reporting
+from experiments.common import (
+    application,
+    cases,
+    options,
+    plots,
+    progress,
+    reporting,
+)
 from experiments.common.options import option
 from experiments.search import (
     landmark_guidance,
     landmark_options,
     quality_curves,
+    search_methods,
     searches,
 )
 from inpaint_jax import types
@@ -79,13 +87,13 @@ options.define(Quality, heading="Measurement")
 def main() -> int:
     """Searches, prints a table and draws it."""
     plots.check_available()
-    wanted, asked = options.read(Quality), options.read(searches.Search)
+    wanted, asked = options.read(Quality), options.read(search_methods.Asked)
     output = files.make_directory(wanted.output_dir)
     images = options.given(wanted, "images")
     paths = cases.list_inputs(images, mask=wanted.mask, output=output)
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
     guidance, _ = landmark_options.load(
-        options.read(landmark_options.LandmarkOptions),
+        asked.landmarks,
         size=model.architecture.image_size,
         crop=model.crop,
     )
@@ -95,10 +103,11 @@ def main() -> int:
     found: dict[str, list[list[quality_curves.Point]]] = {}
     for name, changes in METHODS.items():
         settings = dataclasses.replace(
-            asked.settings, **changes, chunk=_CHUNK, patience=0
+            asked.search.settings, **changes, chunk=_CHUNK, patience=0
         )
-        changed = dataclasses.replace(asked, settings=settings)
+        changed = dataclasses.replace(asked.search, settings=settings)
         compiled = searches.prepare(model, changed, guidance.loss(), images=1)
+        progress.say(f"{name}: compiling, then at most {wanted.seconds:g} s a face")
         _warm_up(faces[0], compiled)
         found[name] = [list(_follow(f, compiled, wanted.seconds)) for f in faces]
         _print(name, found[name], wanted.seconds)
@@ -115,6 +124,7 @@ def main() -> int:
     files.write_picture(
         output / "quality.png", quality_curves.draw(found, longest=wanted.seconds)
     )
+    progress.say(f"look at {output / 'quality.png'}")
     return 0
 
 
@@ -131,9 +141,9 @@ def _warm_up(face: Face, compiled: program.Search) -> None:
     """Compiles whatever a search runs."""
     *before, _ = compiled.settings.stages
     last = sum(iterations for _, iterations in before)
-    for progress in driver.search(face.key, face.problem, compiled=compiled):
-        _psnr(face, _best(progress, compiled))
-        if progress.iteration > last:
+    for now in driver.search(face.key, face.problem, compiled=compiled):
+        _psnr(face, _best(now, compiled))
+        if now.iteration > last:
             return
 
 
@@ -141,17 +151,17 @@ def _follow(
     face: Face, compiled: program.Search, longest: float
 ) -> Iterator[quality_curves.Point]:
     started, scoring = time.monotonic(), 0.0
-    for progress in driver.search(face.key, face.problem, compiled=compiled):
+    for now in driver.search(face.key, face.problem, compiled=compiled):
         seconds = time.monotonic() - started - scoring
-        psnr = _psnr(face, _best(progress, compiled))
-        yield quality_curves.Point(seconds, float(np.nanmin(progress.best_loss)), psnr)
+        psnr = _psnr(face, _best(now, compiled))
+        yield quality_curves.Point(seconds, float(np.nanmin(now.best_loss)), psnr)
         scoring = time.monotonic() - started - seconds
         if seconds > longest:
             return
 
 
-def _best(progress: driver.Progress, compiled: program.Search) -> types.Image:
-    return compiled.generate(progress.best_z[None])
+def _best(now: driver.Progress, compiled: program.Search) -> types.Image:
+    return compiled.generate(now.best_z[None])
 
 
 def _psnr(face: Face, generated: types.Image) -> float:

@@ -13,7 +13,7 @@ again, it goes on with what is missing.
 import dataclasses
 import pathlib
 
-from experiments.common import application, options
+from experiments.common import application, options, progress
 from experiments.common.options import option
 from experiments.training import (
     release_files,
@@ -62,7 +62,7 @@ def main() -> int:
     asked, wanted = options.read(Release), options.read(release_job.Wanted)
     if asked.install:
         for line in release_files.install(asked.install):
-            print(line)
+            progress.say(line)
         return 0
     only = _networks(asked.only)
     began, crop = release_plan.now(), wanted.crop

@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.common import application, options
 from experiments.common.options import option
+from experiments.search import finished_runs
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 
@@ -31,12 +32,16 @@ def main() -> int:
     """Prints for how many pictures the other search gets there, and when."""
     runs = options.read(Runs)
     names = ("baseline", "other")
-    baseline, other = (traces(options.given(runs, name)) for name in names)
+    folders = [options.given(runs, name) for name in names]
+    baseline, other = map(traces, folders)
     if baseline.keys() != other.keys():
         raise InputError(
             f"--other={runs.other}: {len(baseline.keys() ^ other.keys())} pictures "
             "are in one of the runs only; run both over the same --images."
         )
+    reports = [finished_runs.read(folder) for folder in folders]
+    finished_runs.check_same_inputs(*reports)
+    finished_runs.check_same_loss(*reports)
     steps = [reached(other[name], baseline[name][-1][1]) for name in sorted(baseline)]
     there = [step for step in steps if step is not None]
     found = {

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from experiments.common import application, options, plots, reporting
+from experiments.common import application, options, plots, progress, reporting
 from experiments.training import (
     completer_recipe,
     completer_training,
@@ -125,7 +125,7 @@ def _train_feed_forward(run: Run, asked: Training, shape: Networks) -> int:
     if run.export:
         provenance = _provenance(settings, trained, faces)
         networks.export(run.export, trained, provenance=provenance)
-        print(f"wrote {run.export}")
+        progress.say(f"wrote {run.export}")
     return 1 if faces.skipped else 0
 
 
@@ -162,7 +162,7 @@ def _finish(run: Run, model: weights.Model, settings: Any, faces: data.Faces) ->
         provenance = _provenance(settings, model, faces)
         weights.export(run.export, model, provenance=provenance)
         stablehlo.export(run.export, model)
-        print(f"wrote {run.export}")
+        progress.say(f"wrote {run.export}")
     return 1 if faces.skipped else 0
 
 
@@ -180,7 +180,7 @@ def _provenance(settings: Any, model: Any, faces: data.Faces) -> dict[str, Any]:
 def _pack(path: str, run: Run, architecture: dcgan.Architecture, *, crop: int) -> int:
     files.make_directory(os.path.dirname(path) or ".")
     faces = _load_data(run, crop, architecture)
-    print(f"wrote {path}: {packing.pack(path, faces.images)}")
+    progress.say(f"wrote {path}: {packing.pack(path, faces.images)}")
     return 1 if faces.skipped else 0
 
 

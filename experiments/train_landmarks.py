@@ -11,7 +11,7 @@ from typing import Literal
 
 import jax
 
-from experiments.common import application, options, reporting
+from experiments.common import application, options, progress, reporting
 from experiments.common.options import option
 from experiments.training import (
     labelling,
@@ -22,7 +22,7 @@ from experiments.training import (
 )
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, files
-from inpaint_jax.landmarks import dlib_host, labels
+from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.models import landmark_net
 from inpaint_jax.pretrained import landmark_predictor, networks
 
@@ -165,7 +165,7 @@ def _train_cascade(run_dir: pathlib.Path, wanted: Run, asked: Training) -> int:
     line = f"{run_dir / 'cascade.dat'}: error {report['error_train']:.4f} in training"
     if "error_test" in report:
         line += f", {report['error_test']:.4f} on other faces"
-    print(line)
+    progress.say(line)
     return 0
 
 
@@ -185,6 +185,7 @@ def _check(path: str, run_dir: pathlib.Path, wanted: Run, *, seed: int) -> int:
     for mask, guesses in found["nme"].items():
         errors = ", ".join(f"{g} {e['all']:.4f}" for g, e in guesses.items())
         print(f"{mask}: {errors}")
+    progress.say(f"all figures are in {run_dir / 'landmarks.json'}")
     return 0
 
 
@@ -197,7 +198,7 @@ def _fitted(
 ) -> networks.Pretrained:
     """Returns the net with ellipses of the size that other faces ask for."""
     faces = training.load(source, crop=net.crop, size=net.architecture.image_size)
-    truth = labels.label(predictor, faces.images, crop=net.crop, nudged=False)
+    truth = labelling.label(predictor, faces, crop=net.crop, nudged=False)
     key = jax.random.key(seed)
     spread = landmark_check.fitted_spread(
         key, landmark_predictor.predict(net), faces, truth.landmarks
@@ -221,7 +222,7 @@ def _export(
         "environment": reporting.environment(),
     }
     networks.export(directory, net, provenance=provenance)
-    print(f"wrote {directory}")
+    progress.say(f"wrote {directory}")
 
 
 if __name__ == "__main__":

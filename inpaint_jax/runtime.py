@@ -6,11 +6,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from inpaint_jax.errors import InputError
+
 _ASYNC = "jax_cpu_enable_async_dispatch"
 
 
-def configure() -> None:
-    """Makes host callbacks safe on CPU; call it first thing in an application.
+def allow_callbacks() -> None:
+    """Makes host callbacks safe on CPU; call it before the first JAX operation.
 
     With asynchronous dispatch a callback and the copy of its own arguments wait for
     the same pool of threads, and can wait for ever (jax-ml/jax#25861). The switch only
@@ -34,8 +36,29 @@ def keep_programs(directory: str | os.PathLike[str]) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def device() -> str:
+    """Returns what JAX runs on, for a person to read.
+
+    Raises:
+      InputError: JAX cannot use what the environment asks for.
+    """
+    try:
+        first, *more = jax.local_devices()
+    except (RuntimeError, AssertionError) as error:
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        raise InputError(
+            f"JAX_PLATFORMS={asked}: JAX finds no such device; install "
+            "'inpaint-jax[gpu]' for NVIDIA's, or unset it to run on the CPU."
+        ) from error
+    kind = f"{first.device_kind} ({first.platform})"
+    if first.platform == "cpu":
+        kind = f"the CPU ({available_cores()} cores)"
+    count = f"{1 + len(more)} x " if more else ""
+    return f"{count}{kind}, JAX {jax.__version__}"
+
+
 def callbacks_are_safe() -> bool:
-    """Tells whether `configure` was called, or callbacks do not run beside a CPU."""
+    """Tells whether `allow_callbacks` was called, or is not needed here."""
     return jax.default_backend() != "cpu" or not jax.config.values[_ASYNC]
 
 

@@ -5,7 +5,7 @@ the pixel is known and 0 in the hole. z is the latent vector, drawn from the pri
 uniform on [-1, 1], or normal.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -32,3 +32,37 @@ Discriminate = Callable[[jax.Array], jax.Array]
 
 Encode = Callable[[jax.Array, jax.Array], jax.Array]
 """(image, mask) -> z [batch, z_dim] to start a search from; rows do not interact."""
+
+
+def check_images(*, mask: Any = None, **images: Any) -> None:
+    """Checks shapes, also while a program is traced, so that nothing is broadcast.
+
+    Args:
+      mask: `[batch, H, W, 1]`, if there is one.
+      **images: `[batch, H, W, 3]`, all of one shape.
+
+    Raises:
+      ValueError: a shape is another.
+    """
+    (name, first), *others = images.items()
+    if first.ndim != 4 or first.shape[-1] != 3:
+        raise ValueError(f"{name}: is {list(first.shape)}; give [batch, H, W, 3].")
+    for other, array in others:
+        if array.shape != first.shape:
+            raise ValueError(
+                f"{other}: is {list(array.shape)}; give {list(first.shape)}, as {name}."
+            )
+    if mask is not None and mask.shape != (*first.shape[:3], 1):
+        raise ValueError(
+            f"mask: is {list(mask.shape)}; give {[*first.shape[:3], 1]} for {name}."
+        )
+
+
+Watch = Callable[[Iterable[Any], int], Iterable[Any]]
+"""(items, how many) -> the items; tells whoever waits how many have passed."""
+
+
+def unwatched(items: Iterable[Any], total: int) -> Iterable[Any]:
+    """Passes items on and tells nothing, see `Watch`."""
+    del total
+    return items

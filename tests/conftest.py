@@ -12,7 +12,7 @@ from inpaint_jax import runtime  # noqa: E402
 from inpaint_jax.io import files  # noqa: E402
 from tests import drawn  # noqa: E402
 
-runtime.configure()
+runtime.allow_callbacks()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 

@@ -1,6 +1,7 @@
 """What every application here does around its work: flags, errors, exit codes."""
 
 import dataclasses
+import logging as standard_logging
 import os
 import shlex
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
-from experiments.common import options, usage
+from experiments.common import options, progress, usage
 from experiments.common.options import option
 from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
@@ -30,22 +31,27 @@ class Process:
 _HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort", "--helpxml"}
 
 
-def run(main: Callable[[], int]) -> None:
+def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
     """Parses the flags, runs an application and exits.
 
     Exit codes: 0 all done, 1 some inputs were skipped, 2 the input or a flag was wrong,
-    130 interrupted.
+    130 interrupted, 141 nobody reads the output.
 
     Args:
-      main: called after flags are parsed and JAX is configured; returns 0 or 1.
+      main: called after flags are parsed; returns 0 or 1.
+      callbacks: whether compiled programs call back into Python, as for dlib.
     """
 
     def guarded(arguments: Sequence[str]) -> int:
         del arguments  # all are flags, and taken
+        # absl's handler shows what JAX warns of; Orbax's notes are of no use here.
         logging.set_verbosity(logging.ERROR)
-        runtime.configure()
+        standard_logging.getLogger("jax").setLevel("WARNING")
+        if callbacks:
+            runtime.allow_callbacks()
         process = options.read(Process)
         try:
+            _announce()
             if process.compilation_cache_dir:
                 folder = files.make_directory(process.compilation_cache_dir)
                 runtime.keep_programs(folder)
@@ -59,7 +65,12 @@ def run(main: Callable[[], int]) -> None:
             return 130
 
     options.define(Process, heading="Every application")
-    app.run(guarded, flags_parser=_parse)
+    try:
+        app.run(guarded, flags_parser=_parse)
+    except BrokenPipeError:
+        # Who read the output has enough of it, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
 
 
 def write_effective_flags(directory: str | os.PathLike[str], *kinds: type) -> None:
@@ -96,6 +107,17 @@ def _name() -> str:
     """The application as `python -m` knows it, else the program that runs."""
     spec = sys.modules["__main__"].__spec__
     return spec.name if spec else os.path.basename(sys.argv[0])
+
+
+def _announce() -> None:
+    """Says what this process does, and on which device.
+
+    Raises:
+      InputError: the device that was asked for is not there.
+    """
+    what, *_ = (sys.modules["__main__"].__doc__ or _name()).splitlines()
+    progress.say(f"{_name()}: {what[:1].lower()}{what[1:]}")
+    progress.say(f"on {runtime.device()}")
 
 
 def _parse(arguments: Sequence[str]) -> Sequence[str]:

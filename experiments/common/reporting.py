@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
 
 from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
@@ -19,6 +20,7 @@ from inpaint_jax.io import files
 
 INK = (30, 30, 30)
 """Colour of text on pictures."""
+_FONT = 13  # pixels
 
 
 class JsonLines:
@@ -74,6 +76,37 @@ def sheet(
             top, left = 2 + i * (height + 2), 2 + j * (width + 2)
             canvas[top : top + height, left : left + width] = picture
     return canvas.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+
+
+def captioned_sheet(
+    rows: list[list[UInt8[np.ndarray, "height width 3"]]],
+    *,
+    headings: Sequence[str],
+    names: Sequence[str] = (),
+    enlarge: int = 1,
+) -> UInt8[np.ndarray, "sheet_height sheet_width 3"]:
+    """Lays pictures out as `sheet` does, under headings and beside their names.
+
+    Args:
+      rows: pictures.
+      headings: of the columns, from the left; a longer one runs on into the next.
+      names: of the rows, if they have any.
+      enlarge: whole-number scale of the pictures.
+    """
+    pictures = Image.fromarray(sheet(rows, enlarge=enlarge))
+    font = ImageFont.load_default(size=_FONT)
+    margin = round(max((font.getlength(name) for name in names), default=-8)) + 8
+    size = margin + pictures.width, _FONT + 6 + pictures.height
+    image = Image.new("RGB", size, "white")
+    image.paste(pictures, (margin, _FONT + 6))
+    pen = ImageDraw.Draw(image)
+    height, width = (enlarge * (side + 2) for side in rows[0][0].shape[:2])
+    for i, heading in enumerate(headings):
+        pen.text((margin + 2 + i * width, 1), heading, "black", font)
+    for i, name in enumerate(names):
+        middle = _FONT + 6 + (i + 0.5) * height
+        pen.text((4, middle), name, "black", font, anchor="lm")
+    return np.asarray(image)
 
 
 def in_rows(

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common import cases, protocols, reporting
+from experiments.common import cases, progress, protocols, reporting
 from experiments.evaluation import ablation_units, scoring
 from experiments.evaluation.ablation_pairs import BASELINE
 from experiments.search import budgets, search_methods
@@ -204,13 +204,13 @@ def search(
                 steps = f"--iterations={plans[name]['iterations']}"
                 asked = search_methods.parse(name, [steps], base=method.asked)
                 search = search_methods.prepare(name, asked, model, images=at_once)
+                progress.say(f"{name}: compiling")
                 search_methods.warm_up(search, inputs, at_once=at_once)
             scores = _scores(search, inputs, truth, at_once)
-            print(
+            progress.say(
                 f"{name}, {hole.name}, seed {seed}: "
                 f"{np.mean(scores['seconds']):.2f} s a face, "
-                f"hole {np.mean(scores['psnr_hole']):.2f} dB",
-                flush=True,
+                f"hole {np.mean(scores['psnr_hole']):.2f} dB"
             )
             units.write(name, hole, seed, scores)
 

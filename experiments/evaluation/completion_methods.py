@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from experiments.common import cases, options
+from experiments.common import cases, options, progress
 from experiments.common.options import option
 from experiments.evaluation import programs
 from experiments.search import search_methods, searches
@@ -113,7 +113,7 @@ def named(
             f"{', '.join(NAMES)}, or a flag file of experiments.inpaint."
         )
     described, fill = makers[name]()
-    return CompletionMethod(name, described, _in_batches(fill, at_once))
+    return CompletionMethod(name, described, _in_batches(name, fill, at_once))
 
 
 def _search(
@@ -136,11 +136,13 @@ def _search(
 
     warm_up = functools.partial(search_methods.warm_up, method, at_once=at_once)
     follow = functools.partial(_follow, method)
-    return CompletionMethod(name, described, _warmed_up(complete, warm_up), follow)
+    return CompletionMethod(
+        name, described, _warmed_up(name, complete, warm_up), follow
+    )
 
 
 def _warmed_up(
-    complete: Complete, warm_up: Callable[[Sequence[cases.Case]], object]
+    name: str, complete: Complete, warm_up: Callable[[Sequence[cases.Case]], object]
 ) -> Complete:
     """Warms up by the first inputs that there are, as compiling is on no clock."""
     cold = True
@@ -148,6 +150,7 @@ def _warmed_up(
     def run(inputs: Sequence[cases.Case]) -> Completions:
         nonlocal cold
         if cold:
+            progress.say(f"{name}: compiling")
             warm_up(inputs)
             cold = False
         return complete(inputs)
@@ -164,14 +167,16 @@ def _follow(
     compiled = method.compiled._replace(settings=settings)
     problem, _ = method.guidance.problem(case)
     faces = {}
-    for (now,) in searches.together([case.key], [problem], compiled, at_once=1):
+    for ((now, _),) in searches.together(
+        [case.key], [problem], compiled, at_once=1, name=method.name
+    ):
         if now is not None and np.isfinite(now.best_loss).any():
             face = compiled.generate(now.best_z[None])
             faces[now.iteration] = np.asarray(pixels.to_bytes(face[0]))
     return faces
 
 
-def _in_batches(fill: programs.Fill, at_once: int) -> Complete:
+def _in_batches(name: str, fill: programs.Fill, at_once: int) -> Complete:
     """Runs a program on batches of one size, the last filled up with copies."""
 
     def run(inputs: Sequence[cases.Case]) -> Completions:
@@ -194,4 +199,4 @@ def _in_batches(fill: programs.Fill, at_once: int) -> Complete:
         images, seconds, failed = map(np.concatenate, zip(*parts, strict=True))
         return Completions(images, seconds, failed)
 
-    return _warmed_up(complete, lambda inputs: run(inputs[:at_once]))
+    return _warmed_up(name, complete, lambda inputs: run(inputs[:at_once]))

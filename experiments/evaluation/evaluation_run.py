@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import tqdm
 
-from experiments.common import cases, protocols, records, reporting
+from experiments.common import cases, progress, protocols, records, reporting
 from experiments.evaluation import completion_methods, scoring
 from inpaint_jax.io import files
 
@@ -92,9 +91,20 @@ def run(
       InputError: that file is another table, or a picture cannot be used.
     """
     table = records.Table(plan.output / "scores.csv", columns=_COLUMNS, keys=_KEYS)
-    for block in tqdm.tqdm(_blocks(plan, used, table), unit="block", disable=None):
+    missing = sum(
+        not table.has(method.name, hole.name, path.stem)
+        for method in used
+        for hole in plan.holes
+        for path in plan.inputs
+    )
+    job, done = progress.Progress("evaluation", unit="completions"), 0
+    progress.say(f"{missing} completions are missing")
+    for block in _blocks(plan, used, table):
         for method in used:
-            _evaluate(method, block, table, plan)
+            done += _evaluate(method, block, table, plan)
+            if done:
+                job.update(done, done / missing)
+    job.close()
     return table.rows()
 
 
@@ -143,14 +153,15 @@ def _evaluate(
     block: Block,
     table: records.Table,
     plan: Plan,
-) -> None:
+) -> int:
+    """Completes and scores what is missing of a block; returns how many that were."""
     missing = [
         i
         for i, case in enumerate(block.cases)
         if not table.has(method.name, block.mask, case.name)
     ]
     if not missing:
-        return
+        return 0
     chosen = [block.cases[i] for i in missing]
     found = method.complete(chosen)
     _keep(plan.output / "completions" / block.mask / method.name, chosen, found.images)
@@ -165,6 +176,7 @@ def _evaluate(
         }
         values |= {"seconds": float(found.seconds[i]), "failed": float(failed)}
         table.append(method=method.name, mask=block.mask, image=case.name, **values)
+    return len(chosen)
 
 
 def _keep(

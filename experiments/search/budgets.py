@@ -5,7 +5,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from experiments.common import cases
+from experiments.common import cases, progress
 from experiments.search import search_methods
 from inpaint_jax.errors import InputError
 from inpaint_jax.search.problem import Settings
@@ -85,13 +85,13 @@ def measure(
         )
         runs[name] = short, problems
     times: dict[str, list[float]] = {name: [] for name in runs}
+    progress.say(f"measuring the seconds of a step of {len(runs)} methods")
     for _ in range(1 + _ROUNDS):
         for name, (method, problems) in runs.items():
             started = time.perf_counter()
             search_methods.search(method, inputs, problems, at_once=at_once)
             times[name].append(time.perf_counter() - started)
-    # The first round compiles.
-    step = {
+    step = {  # the first round compiles
         name: float(np.median(seconds[1:])) / (_STEPS * at_once)
         for name, seconds in times.items()
     }

@@ -1,6 +1,7 @@
 """What searches for pictures leave: completed pictures, a grid, `report.json`."""
 
 import dataclasses
+import hashlib
 import pathlib
 import time
 from typing import Any, NamedTuple
@@ -29,6 +30,9 @@ _SCORES = ("psnr", "psnr_hole", "ssim", "nme")
 Entry = dict[str, Any]
 """What the report says of one picture."""
 
+Row = dict[str, cases.Picture]
+"""{heading: picture}"""
+
 
 class Finished(NamedTuple):
     """A completed picture.
@@ -40,7 +44,7 @@ class Finished(NamedTuple):
     """
 
     entry: Entry
-    row: list[cases.Picture]
+    row: Row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +81,10 @@ class Finisher:
         files.write_picture(self.output / f"{case.name}.png", np.asarray(completed[0]))
         entry = {
             "image": case.name,
+            "picture_sha256": _sha256(
+                case.picture if case.original is None else case.original
+            ),
+            "mask_sha256": _sha256(np.asarray(case.mask, np.uint8)),
             "hole_fraction": float(masks.hole_fraction(case.mask)[0]),
             **described,
             "iterations": result.iterations,
@@ -92,6 +100,10 @@ class Finisher:
         if case.original is not None:
             entry |= _scores(completed, case.original, case, self.scorer)
         return Finished(entry, _row(case, problem, result))
+
+
+def _sha256(array: np.ndarray) -> str:
+    return hashlib.sha256(array.tobytes()).hexdigest()
 
 
 def line(entry: Entry, output: pathlib.Path) -> str:
@@ -133,6 +145,12 @@ def describe(
     }
 
 
+def remove(output: pathlib.Path) -> None:
+    """Removes what an earlier run wrote of all its pictures together."""
+    for name in ("report.json", "grid.png"):
+        (output / name).unlink(missing_ok=True)
+
+
 def write(
     output: pathlib.Path,
     described: dict[str, Any],
@@ -150,22 +168,27 @@ def write(
     """
     rows = [row for _, row in finished]
     entries = [entry for entry, _ in finished]
-    files.write_picture(output / "grid.png", reporting.sheet(rows, enlarge=2))
+    grid = reporting.captioned_sheet(
+        [list(row.values()) for row in rows],
+        headings=list(rows[0]),
+        names=[entry["image"] for entry in entries],
+        enlarge=2,
+    )
+    files.write_picture(output / "grid.png", grid)
     means = {"mean": _mean(entries), "images": entries, "skipped": skipped}
     files.write_json(output / "report.json", described | means)
 
 
-def _row(
-    case: cases.Case, problem: Problem, result: completion.Completion
-) -> list[cases.Picture]:
-    images = [
-        problem.image[0],
-        case.mask[0] * result.generated[0],
-        *result.generated[:_SHOWN_RESTARTS],
-        result.completed[0],
-    ]
-    row = [np.asarray(pixels.to_bytes(image)) for image in images]
-    return row if case.original is None else [*row, case.original]
+def _row(case: cases.Case, problem: Problem, result: completion.Completion) -> Row:
+    restarts = result.generated[:_SHOWN_RESTARTS]
+    images = {
+        "input": problem.image[0],
+        "best, masked": case.mask[0] * restarts[0],
+        **{f"restart {i}": image for i, image in enumerate(restarts, start=1)},
+        "completed": result.completed[0],
+    }
+    row = {name: np.asarray(pixels.to_bytes(image)) for name, image in images.items()}
+    return row if case.original is None else {**row, "original": case.original}
 
 
 def _scores(

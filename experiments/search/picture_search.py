@@ -3,16 +3,14 @@
 import dataclasses
 import itertools
 import pathlib
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import jax
 import numpy as np
-import tqdm
 from jaxtyping import Float
 
-from experiments.common import cases, reporting
+from experiments.common import cases, progress, reporting
 from experiments.search import landmark_guidance, searches, targets
 from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
@@ -43,7 +41,7 @@ class Found(NamedTuple):
       task: the picture.
       last: the end of its search.
       best: z of the best restart after each chunk.
-      seconds: of the search, shared with those that ran beside it.
+      seconds: of the search, see `searches.Report`.
     """
 
     task: Task
@@ -75,7 +73,7 @@ class Skipped:
         text = str(error)
         if path.stem not in text:
             text = f"{path}: {text}"
-        print(f"skipped {text}")
+        progress.say(f"skipped {text}")
         self.reasons.append(text)
 
 
@@ -162,31 +160,24 @@ def _together(
     at_once: int,
 ) -> list[Found]:
     """Searches for some pictures as one program, see `searches.together`."""
-    started = time.monotonic()
     found: list[Found | None] = [None] * len(part)
-    bar = tqdm.tqdm(
-        total=compiled.settings.all_iterations,
-        desc=", ".join(task.case.name for task in part),
-        unit="step",
-        disable=None,
-    )
+    names = [task.case.name for task in part]
+    name = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
     keys, problems = zip(*((task.case.key, task.problem) for task in part), strict=True)
-    with bar:
-        for reports in searches.together(keys, problems, compiled, at_once=at_once):
-            seconds = round(time.monotonic() - started, 3)
-            for i, (task, now) in enumerate(zip(part, reports, strict=True)):
-                if now is None:
-                    continue
-                trace.append(
-                    image=task.case.name,
-                    step=now.iteration,
-                    loss=now.loss.tolist(),
-                    best_loss=now.best_loss.tolist(),
-                    seconds=seconds,
-                )
-                bar.update(now.iteration - bar.n)
-                bar.set_postfix(best=f"{now.best_loss.min():.4f}")
-                found[i] = _continued(found[i], task, now, seconds)
+    for reports in searches.together(
+        keys, problems, compiled, at_once=at_once, name=name
+    ):
+        for i, (task, report) in enumerate(zip(part, reports, strict=True)):
+            if (now := report.progress) is None:
+                continue
+            trace.append(
+                image=task.case.name,
+                step=now.iteration,
+                loss=now.loss.tolist(),
+                best_loss=now.best_loss.tolist(),
+                seconds=round(report.seconds, 3),
+            )
+            found[i] = _continued(found[i], task, now, report.seconds)
     return [each for each in found if each is not None]
 
 

@@ -85,7 +85,8 @@ def draw(
                 axes.plot([], [], label=name, **both)
             axes.set_ylabel(label)
         every[-1].set_xscale("log")
-        every[-1].set_xticks(_TIMES, [f"{t:g}" for t in _TIMES])
+        ticks = [t for t in _TIMES if t <= longest]
+        every[-1].set_xticks(ticks, [f"{t:g}" for t in ticks])
         every[-1].set_xticks([], minor=True)
         every[-1].set_xlabel("time for a face (s)")
         figure.align_ylabels(every)

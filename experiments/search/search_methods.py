@@ -60,8 +60,8 @@ class Completed(NamedTuple):
     Attributes:
       images: the bytes that would be written. Where the search diverged the hole has
         the mean colour of what is known.
-      seconds: of search and blending, compilation and finding the target apart. Images
-        that were searched for together share it evenly.
+      seconds: of search and blending, compilation and finding the target apart; see
+        `searches.Report` for images that were searched for together.
       iterations: steps taken.
       loss: eq. 20 of the best restart; NaN where the search diverged.
       failed: whether it diverged.
@@ -72,6 +72,13 @@ class Completed(NamedTuple):
     iterations: Int[np.ndarray, " images"]
     loss: Float[np.ndarray, " images"]
     failed: Bool[np.ndarray, " images"]
+
+
+class Ended(NamedTuple):
+    """The end of a search, and the seconds that it took, see `searches.Report`."""
+
+    last: driver.Progress
+    seconds: float
 
 
 def prepare(
@@ -128,7 +135,7 @@ def warm_up(
     group = inputs[:at_once]
     problems = [method.guidance.problem(case)[0] for case in group]
     first, *_ = search(_shortened(method), group, problems, at_once=at_once)
-    _finish(method, first, problems[0])
+    _finish(method, first.last, problems[0])
 
 
 def complete(
@@ -160,7 +167,7 @@ def search(
     problems: Sequence[Problem],
     *,
     at_once: int,
-) -> list[driver.Progress]:
+) -> list[Ended]:
     """Returns the end of the search for each of some images, in one program.
 
     Args:
@@ -171,9 +178,20 @@ def search(
     """
     last: list[driver.Progress | None] = [None] * len(inputs)
     keys = [case.key for case in inputs]
-    for reports in searches.together(keys, problems, method.compiled, at_once=at_once):
-        last = [now or before for now, before in zip(reports, last, strict=True)]
-    return [progress for progress in last if progress is not None]
+    seconds = [0.0] * len(inputs)
+    for reports in searches.together(
+        keys, problems, method.compiled, at_once=at_once, name=method.name
+    ):
+        last = [
+            report.progress or before
+            for report, before in zip(reports, last, strict=True)
+        ]
+        seconds = [report.seconds for report in reports]
+    return [
+        Ended(progress, own)
+        for progress, own in zip(last, seconds, strict=True)
+        if progress is not None
+    ]
 
 
 def with_stages(
@@ -197,10 +215,8 @@ def _complete(
     at_once: int,
 ) -> Iterator[tuple[cases.Picture, float, int, float]]:
     """Yields the bytes, seconds, iterations and loss of images of one program."""
-    started = time.perf_counter()
     found = search(method, group, problems, at_once=at_once)
-    seconds = (time.perf_counter() - started) / at_once
-    for problem, last in zip(problems, found, strict=True):
+    for problem, (last, seconds) in zip(problems, found, strict=True):
         started = time.perf_counter()
         image, loss = _finish(method, last, problem)
         own = time.perf_counter() - started

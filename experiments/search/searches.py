@@ -1,13 +1,15 @@
 """Flags of a search, and the search that they ask for."""
 
 import dataclasses
+import time
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from experiments.common import options
+from experiments.common import options, progress
 from experiments.common.fields import About
 from experiments.common.options import option
 from inpaint_jax import types
@@ -94,13 +96,26 @@ def prepare(
     )
 
 
+class Report(NamedTuple):
+    """How the search for one image of several stands.
+
+    Attributes:
+      progress: after a chunk; None if it is over already.
+      seconds: its own so far: each chunk's are shared by the images that it moved.
+    """
+
+    progress: driver.Progress | None
+    seconds: float
+
+
 def together(
     keys: Sequence[types.PRNGKey],
     problems: Sequence[Problem],
     compiled: program.Search,
     *,
     at_once: int,
-) -> Iterator[list[driver.Progress | None]]:
+    name: str,
+) -> Iterator[list[Report]]:
     """Searches for some images in one program, as `driver.search_together`.
 
     Args:
@@ -109,17 +124,33 @@ def together(
       compiled: the search.
       at_once: how many images the program holds. Fewer are filled up with copies, so
         that all share it and how it is rounded.
+      name: of the search, for whoever waits for it.
 
     Yields:
-      Progress of each image after each chunk.
+      How each image stands after each chunk.
     """
     missing = at_once - len(problems)
-    for reports in driver.search_together(
+    job = progress.Progress(name, unit="steps", silent_seconds=15.0)
+    seconds, then = np.zeros(at_once), time.perf_counter()
+    for found in driver.search_together(
         [*keys, *[keys[-1]] * missing],
         [*problems, *[problems[-1]] * missing],
         compiled=compiled,
     ):
-        yield reports[: len(problems)]
+        moved = np.array([one is not None for one in found])
+        seconds += moved * (time.perf_counter() - then) / moved.sum()
+        _tell(job, [one for one in found if one], compiled.settings.all_iterations)
+        yield [Report(*each) for each in zip(found, seconds.tolist(), strict=True)][
+            : len(problems)
+        ]
+        then = time.perf_counter()
+    job.close()
+
+
+def _tell(job: progress.Progress, moved: list[driver.Progress], steps: int) -> None:
+    best = min(float(one.best_loss.min()) for one in moved)
+    taken = max(one.iteration for one in moved)
+    job.update(taken, taken / steps, {"best loss": best})
 
 
 def _check_encoder(model: weights.Model, settings: Settings) -> None:

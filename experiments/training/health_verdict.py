@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 # What a generator must reach: goals set before one was trained, not statistics. Beside
-# them (BUILD_NOTES.md, "The released generator"): dlib finds one face in 95 % of real
+# them (RESULTS.md, "The released generator"): dlib finds one face in 95 % of real
 # pictures; a generator of two players was 7.0 times as far as the floor and the release
 # is 5.2 times, so that 4 was reached by neither; their diversity is 0.97 and 0.94; 100
 # principal components redraw unseen faces at 22.4 dB; the landmarks of completed faces

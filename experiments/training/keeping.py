@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common import options
+from experiments.common import options, progress
 from experiments.training import divergence
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
@@ -91,7 +91,7 @@ def resume(
             f"--steps={steps}: the run in --run_dir has taken {first}; give at least "
             "as many."
         )
-    print(f"resuming after step {first}")
+    progress.say(f"resuming after step {first}")
     spent = float(found.get("seconds", 0.0))
     return Resumed(first, jax.tree.map(jnp.asarray, state), spent)
 

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
+from experiments.training import labelling
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import data
-from inpaint_jax.landmarks import annotation, dlib_host, labels
+from inpaint_jax.landmarks import annotation, dlib_host
 from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import landmark_net
@@ -54,7 +55,7 @@ def check(
       of points inside the net's ellipses of one and two standard deviations.
     """
     crop = predictor.crop
-    truth = labels.label(dlib_predictor, faces.images, crop=crop, nudged=False)
+    truth = labelling.label(dlib_predictor, faces, crop=crop, nudged=False)
     true, predict = truth.landmarks, landmark_predictor.predict(predictor)
     model = jax.tree.map(jnp.asarray, dlib_predictor.model)
     images, train_images = (_floats(f.images) for f in (faces, known[0]))

@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from experiments.common import progress
+from experiments.training import labelling
 from inpaint_jax.errors import InputError, reason
 from inpaint_jax.io import data, files
-from inpaint_jax.landmarks import dlib_host, labels
+from inpaint_jax.landmarks import dlib_host
 
 DESCRIPTION = "release.json"
 _LOGS = "logs.zip"
@@ -58,12 +60,11 @@ def label(path: str, faces: data.Faces, validation: data.Faces, *, crop: int) ->
         "crop": crop,
     }
     for name, part in (("faces", faces), ("validation", validation)):
-        print(f"labelling {len(part.images)} faces", flush=True)
-        found = labels.label(predictor, part.images, crop=crop, nudged=True)
+        found = labelling.label(predictor, part, crop=crop, nudged=True)
         arrays |= {f"{name}_names": np.array(part.names), name: found.landmarks}
     with files.replacing(path) as temporary, open(temporary, "wb") as stream:
         np.savez(stream, **arrays)
-    print(f"wrote {path}")
+    progress.say(f"wrote {path}")
 
 
 def read_labels(

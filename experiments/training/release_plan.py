@@ -13,7 +13,7 @@ from typing import Literal
 
 import jax
 
-from experiments.common import options, reporting
+from experiments.common import options, progress, reporting
 from experiments.training import release_files, release_networks
 from experiments.training.release_job import Job, Wanted
 from inpaint_jax.errors import InputError
@@ -81,9 +81,10 @@ def run(
         seconds = seconds_of_the_first(missing[place:], ends - now())
         # Getting here counts, and so does what was spent on an interrupted network.
         this = dataclasses.replace(job, began=start, seconds=seconds + now() - start)
-        print(f"{name}: {this.seconds:.0f} of {ends - now():.0f} s", flush=True)
+        progress.say(f"{name}: {this.seconds:.0f} of {ends - now():.0f} s")
         _train(this, name)
-    print(f"done: {', '.join(release_files.read(output_dir).get('networks', {}))}")
+    names = ", ".join(release_files.read(output_dir).get("networks", {}))
+    progress.say(f"done: {names}; they are in {output_dir}")
 
 
 def _train(this: Job, name: str) -> None:
@@ -97,7 +98,7 @@ def _train(this: Job, name: str) -> None:
     stored = options.stored(this.wanted)
     release_files.describe(output_dir, name, about, options=stored)
     release_files.write_logs(output_dir, this.run_dir)
-    print(f"{name}: written to {output_dir}", flush=True)
+    progress.say(f"{name}: written to {output_dir}")
 
 
 def seconds_of_the_first(missing: list[str], left: float) -> float:

@@ -37,14 +37,15 @@ class RunLog:
         self._file = reporting.JsonLines(
             self._run_dir / "metrics.jsonl", resume_after=resume_after
         )
-        self._tells = progress.Progress(name)
+        self._name = name
+        self._progress = progress.Progress(name, unit="steps")
         self._rates = rates
         self._since: list[Told] = []
         self._lines: list[dict[str, float]] = []
 
     def begin(self) -> None:
         """Says that the first step takes longer."""
-        self._tells.say("compiling")
+        progress.say(f"{self._name}: compiling; the first step takes longer")
 
     def note(self, told: Told, first: int) -> None:
         """Takes the metrics of the steps after `first`.
@@ -78,7 +79,7 @@ class RunLog:
         self._file.append(
             step=step, seconds=seconds, **values, data_wait_fraction=data_wait_fraction
         )
-        self._tells.update(step, done, values, last=done >= 1.0)
+        self._progress.update(step, done, values)
 
     def score(self, step: int, score: float) -> None:
         """Writes how a checkpoint was judged."""
@@ -86,15 +87,17 @@ class RunLog:
 
     def end(self, step: int) -> None:
         """Says what there is to look at now."""
-        tells, run_dir = self._tells, self._run_dir
-        tells.say(f"done after step {step:,}; its checkpoints are in {run_dir}")
+        name, run_dir = self._name, self._run_dir
+        self._progress.close()
+        progress.say(f"{name}: done after step {step}; checkpoints are in {run_dir}")
         best = run_dir / "best"
         if checkpoints.is_run(best):
             at, meta = checkpoints.read_meta(best)
-            tells.say(f"the best is step {at:,} with {meta['score']:.4g}, in {best}")
+            score = meta["score"]
+            progress.say(f"{name}: the best is step {at} ({score:.4g}), in {best}")
         sheets = sorted((run_dir / "samples").glob("step_*.png"))
         if sheets:
-            tells.say(f"its last sheet of pictures is {sheets[-1]}")
+            progress.say(f"{name}: look at {sheets[-1]}")
 
     def _joined(self) -> Told:
         names = self._since[0]

@@ -1,6 +1,7 @@
 """The loop that every training here runs in: step, log, save, go on after a kill."""
 
 import dataclasses
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from experiments.common import reporting
+from experiments.common import progress, reporting
 from experiments.training import keeping, run_log, stepping
 from inpaint_jax import runtime
 from inpaint_jax.io import checkpoints, data, files
@@ -122,15 +123,24 @@ def load(
       data_dir: see `sources.open_source`.
       cache: see `data.load`.
     """
-    faces = data.load(source, crop=crop, size=size, data_dir=data_dir, cache=cache)
+    progress.say(f"reading {source}")
+    faces = data.load(
+        source,
+        crop=crop,
+        size=size,
+        data_dir=data_dir,
+        cache=cache,
+        watch=functools.partial(progress.over, what="reading", unit="pictures"),
+    )
     for sentence in faces.skipped:
-        print(f"skipped {sentence}")
+        progress.say(f"skipped {sentence}")
     if faces.skipped:
-        print(f"{len(faces.skipped)} pictures skipped, {len(faces.images)} used")
+        progress.say(f"{len(faces.skipped)} pictures skipped, {len(faces.images)} used")
     if faces.repeated:
         first = ", ".join(faces.repeated[:_REPEATED_SHOWN])
         more = ", ..." if len(faces.repeated) > _REPEATED_SHOWN else ""
-        print(f"{len(faces.repeated)} pictures repeat others, used once: {first}{more}")
+        count = len(faces.repeated)
+        progress.say(f"{count} pictures repeat others, used once: {first}{more}")
     return faces
 
 

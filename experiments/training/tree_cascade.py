@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from experiments.common import options, reporting
+from experiments.common import options, progress, reporting
 from experiments.common.fields import About
 from experiments.common.options import option
-from experiments.training import training
+from experiments.training import labelling, training
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
 from inpaint_jax.io import files
@@ -21,7 +21,6 @@ from inpaint_jax.landmarks import (
     cascade_training,
     dlib_host,
     labelled_faces,
-    labels,
 )
 
 _SOME = About(least=1)
@@ -65,7 +64,7 @@ def run(
     size: int,
     landmark_model: str | None,
 ) -> dict[str, Any]:
-    """Trains a cascade and writes `prediction.dat` and `prediction.json`.
+    """Trains a cascade and writes `cascade.dat` and `cascade.json`.
 
     Args:
       source: `xml:FILE` (dlib's XML), `labelled:FILE.npz`, or pictures as
@@ -78,7 +77,7 @@ def run(
       landmark_model: that labels such pictures; by default the installed one.
 
     Returns:
-      What `prediction.json` holds; errors are over the distance between the eyes.
+      What `cascade.json` holds; errors are over the distance between the eyes.
     """
     settings = dataclasses.replace(asked.settings, seed=seed)
     damage = _damage_names(asked.damage)
@@ -86,6 +85,7 @@ def run(
     copies = [_damaged(whole, name, seed) for name in damage]
     learnt = labelled_faces.join(whole, *copies)
     path = run_dir / "cascade.dat"
+    progress.say(f"training the cascade on {len(learnt.names)} faces")
     pixels_off = cascade_training.train(learnt, settings=settings, path=path)
     report: dict[str, Any] = {
         "settings": dataclasses.asdict(settings),
@@ -120,7 +120,7 @@ def _read(
         return labelled_faces.read_arrays(path)
     faces = training.load(source, crop=crop, size=size)
     predictor = dlib_host.Predictor(landmark_model)
-    found = labels.label(predictor, faces.images, crop=crop, nudged=True)
+    found = labelling.label(predictor, faces, crop=crop, nudged=True)
     return labelled_faces.LabelledFaces(
         images=list(faces.images),
         image_index=np.arange(len(faces.images)),

@@ -30,6 +30,7 @@ def psnr(
     Returns:
       `[batch]`; infinite where the images agree, NaN where the region is empty.
     """
+    types.check_images(image=image, reference=reference, mask=region)
     mean = _mean((image - reference) ** 2, region)
     return 10.0 * jnp.log10(_RANGE**2 / mean)
 
@@ -48,6 +49,7 @@ def l1(
       `[batch]`, 0 to 1, where 1 is the distance from black to white; NaN where the
       region is empty.
     """
+    types.check_images(image=image, reference=reference, mask=region)
     return _mean(jnp.abs(image - reference), region) / _RANGE
 
 
@@ -74,6 +76,7 @@ def seam(
       `[batch]`, 0 (the original) to 2, where 1 is the step from black to white; NaN
       where there is no border.
     """
+    types.check_images(completed=completed, original=original, mask=mask)
     change = (completed - original) / _RANGE
     total, pairs = 0.0, 0.0
     for axis in (1, 2):
@@ -103,6 +106,7 @@ def ssim(
       `[batch]`, at most 1; NaN where no window inside the image has its centre in the
       region.
     """
+    types.check_images(image=image, reference=reference, mask=region)
     # As published for intensities from 0: the luminance term is not one of differences.
     image, reference = image + 1.0, reference + 1.0
     c1, c2 = (_K1 * _RANGE) ** 2, (_K2 * _RANGE) ** 2

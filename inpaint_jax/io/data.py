@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from inpaint_jax import runtime
+from inpaint_jax import runtime, types
 from inpaint_jax.errors import InputError, reason
 from inpaint_jax.images import framing
 from inpaint_jax.io import files, sources
@@ -62,6 +62,7 @@ def load(
     size: int,
     data_dir: str | None = None,
     cache: str | os.PathLike[str] | None = None,
+    watch: types.Watch = types.unwatched,
 ) -> Faces:
     """Reads and frames all pictures of one or several sources.
 
@@ -72,6 +73,7 @@ def load(
       data_dir: see `sources.open_source`.
       cache: .npy file for the framed pictures: written if it is not there, and
         otherwise mapped into memory in place of reading the source.
+      watch: sees the pictures of each source pass.
 
     Returns:
       The faces, one source after the other, each in its order. Pictures that cannot be
@@ -84,10 +86,11 @@ def load(
         cache is not one of this source, crop and size.
     """
     if cache is None:
-        return _read_all(source, crop, size, data_dir)
+        return _read_all(source, crop, size, data_dir, watch)
     asked = {"source": source, "crop": crop, "size": size}
     if not os.path.exists(cache):
-        _write_cache(cache, asked, _read_all(source, crop, size, data_dir))
+        faces = _read_all(source, crop, size, data_dir, watch)
+        _write_cache(cache, asked, faces)
     return _open_cache(cache, asked)
 
 
@@ -173,7 +176,9 @@ def prefetch(items: Iterator[_Item], *, depth: int = 2) -> Iterator[_Item]:
         thread.join()
 
 
-def _read_all(source: str, crop: int, size: int, data_dir: str | None) -> Faces:
+def _read_all(
+    source: str, crop: int, size: int, data_dir: str | None, watch: types.Watch
+) -> Faces:
     parts = sources.split_sources(source)
     # All of them first: the reading may take long.
     opened = [sources.open_source(part, data_dir=data_dir) for part in parts]
@@ -182,7 +187,7 @@ def _read_all(source: str, crop: int, size: int, data_dir: str | None) -> Faces:
     for part, (entries, read) in zip(parts, opened, strict=True):
         if len(parts) > 1:
             entries = [f"{sources.path_of(part)}/{name}" for name in entries]
-        results = _framed(entries, read, crop, size)
+        results = _framed(entries, read, crop, size, watch)
         bad = [result for result in results if isinstance(result, str)]
         if len(bad) == len(results):
             raise InputError(
@@ -203,7 +208,11 @@ def _read_all(source: str, crop: int, size: int, data_dir: str | None) -> Faces:
 
 
 def _framed(
-    names: Sequence[str], read: sources.ReadPicture, crop: int, size: int
+    names: Sequence[str],
+    read: sources.ReadPicture,
+    crop: int,
+    size: int,
+    watch: types.Watch,
 ) -> list[UInt8[np.ndarray, "size size 3"] | str]:
     """Returns for each entry its framed picture, or why there is none."""
 
@@ -222,7 +231,7 @@ def _framed(
         return framing.frame(picture, crop=crop, size=size)
 
     with concurrent.futures.ThreadPoolExecutor(runtime.available_cores()) as pool:
-        return list(pool.map(framed, range(len(names))))
+        return list(watch(pool.map(framed, range(len(names))), len(names)))
 
 
 def _beside(cache: str | os.PathLike[str]) -> pathlib.Path:

@@ -169,12 +169,12 @@ def predict_in_graph(predictor: Predictor, image: Images, box: Boxes) -> Placed:
       As `Predictor.predict`.
 
     Raises:
-      RuntimeError: on CPU, if `runtime.configure` was not called: the callback could
-        then wait for ever.
+      RuntimeError: on CPU, if `runtime.allow_callbacks` was not called: the callback
+        could then wait for ever.
     """
     if not runtime.callbacks_are_safe():
         raise RuntimeError(
-            "call inpaint_jax.runtime.configure() before the first JAX operation"
+            "call inpaint_jax.runtime.allow_callbacks() before the first JAX operation"
         )
 
     @jax.custom_jvp

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from inpaint_jax import runtime
+from inpaint_jax import runtime, types
 from inpaint_jax.landmarks import dlib_host
 
 # dlib answers in whole pixels, and its answer depends on how the box happens to lie.
@@ -45,6 +45,7 @@ def label(
     *,
     crop: int,
     nudged: bool,
+    watch: types.Watch = types.unwatched,
 ) -> Labels:
     """Finds and labels the face in each image.
 
@@ -54,11 +55,12 @@ def label(
       crop: side of the crop in CelebA pixels, see `framing.aligned_box`.
       nudged: average over seven boxes a pixel apart, to learn from; otherwise dlib's
         own points in one box, whole pixels, to be measured by.
+      watch: sees the images pass.
 
     Returns:
       A label for every image.
     """
-    box, detected = _boxes(images, crop)
+    box, detected = _boxes(images, crop, watch)
     nudges = _NUDGES if nudged else _NUDGES[:1]
     total = np.zeros((len(images), dlib_host.POINTS, 2), np.float32)
     for right, down, grown in nudges:
@@ -68,7 +70,7 @@ def label(
 
 
 def _boxes(
-    images: UInt8[np.ndarray, "count height width 3"], crop: int
+    images: UInt8[np.ndarray, "count height width 3"], crop: int, watch: types.Watch
 ) -> tuple[Int[np.ndarray, "count 4"], Bool[np.ndarray, " count"]]:
     # dlib's detector lets other threads run, but each needs one of its own.
     own = threading.local()
@@ -81,6 +83,6 @@ def _boxes(
         return dlib_host.face_box(own.detector, image, crop=crop)
 
     with concurrent.futures.ThreadPoolExecutor(runtime.available_cores()) as pool:
-        found = list(pool.map(find, images))
+        found = list(watch(pool.map(find, images), len(images)))
     box = np.stack([box for box, _ in found]).astype(np.int32)
     return box, np.array([source == "detected" for _, source in found])

@@ -25,6 +25,8 @@ def context_weights(mask: types.Mask, *, window: int = 7) -> types.ContextWeight
     """
     if window % 2 == 0 or window < 1:
         raise ValueError(f"window must be odd and positive, got {window}")
+    if mask.ndim != 4 or mask.shape[-1] != 1:
+        raise ValueError(f"mask: is {list(mask.shape)}; give [batch, H, W, 1].")
 
     rows, columns = mask.shape[1:3]
     unknown = _window_sum(_window_sum(1.0 - mask, window, axis=1), window, axis=2)
@@ -52,6 +54,7 @@ def context(
     Returns:
       `[batch]`: the L1 norm of weights * (generated - image).
     """
+    types.check_images(generated=generated, image=image, mask=weights)
     image = jnp.where(weights > 0, image, 0.0)
     difference = jnp.sum(weights * jnp.abs(generated - image), axis=(1, 2, 3))
     if normalised:

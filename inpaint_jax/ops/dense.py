@@ -5,7 +5,7 @@ With fewer channels out than in it is up to ten times faster to multiply first, 
 matrix product for each tap of the kernel, and to shift and add the small results. Its
 kernel gradient is a convolution with an image-sized window, which it runs forty times
 slower than the same sum written as matrix products. Other platforms keep XLA's own
-form. BUILD_NOTES.md has the measurements.
+form. experiments/benchmarks/RESULTS.md has the measurements.
 """
 
 import functools

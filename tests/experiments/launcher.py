@@ -33,6 +33,15 @@ def python_m(environment, module, *arguments):
     )
 
 
+def told(out):
+    """Returns the lines of an application after those that say what and where it is."""
+    if not out:
+        return []  # refused before that
+    what, device, *lines = out.splitlines()
+    assert "experiments." in what and device.startswith("on "), out
+    return lines
+
+
 @contextlib.contextmanager
 def started(environment):
     """Yields run(module, *arguments), which returns what `python_m` does.

@@ -11,11 +11,12 @@ from tests.experiments import launcher
 NAMES = [f"{i:02d}" for i in range(30)]
 
 
-def write(folder, scores, *, backwards=False):
+def write(folder, scores, *, backwards=False, **digests):
     """A run's report with an entry for each image, in any order."""
     folder.mkdir()
     entries = [
-        {"image": name} | {score: float(row[i]) for score, row in scores.items()}
+        {"image": name, **digests}
+        | {score: float(row[i]) for score, row in scores.items()}
         for i, name in enumerate(NAMES)
     ]
     images = entries[::-1] if backwards else entries
@@ -57,6 +58,17 @@ def test_images_are_paired_by_name_and_the_interval_holds_the_difference(
     assert found["baseline"]["psnr"] == pytest.approx(20 + hard.mean())
     assert found["images"] == len(NAMES)
     assert str(second) in done.stdout
+
+
+@pytest.mark.parametrize("what", ["picture", "mask"])
+def test_runs_of_another_picture_or_mask_are_refused(tmp_path, run, what):
+    scores = {"nme": np.ones(len(NAMES))}
+    first, other = (
+        write(tmp_path / name, scores, **{f"{what}_sha256": name}) for name in "ab"
+    )
+    done, found = run(f"--baseline={first}", f"--others={other}")
+    assert done.returncode == 2 and found is None
+    assert f"00 has another {what} than in" in done.stderr
 
 
 def test_runs_of_other_images_are_refused(tmp_path, run):

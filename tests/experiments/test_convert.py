@@ -102,7 +102,7 @@ def test_a_search_takes_the_release(converted, launched, tmp_path):
 def test_a_search_says_that_the_release_has_no_encoder(converted, launched):
     flags = (f"--checkpoint={converted[1]}", "--landmark_term=none")
     done = launched("experiments.inpaint", *flags)
-    assert done.returncode == 2 and done.stdout == ""
+    assert done.returncode == 2 and launcher.told(done.stdout) == []
     assert "no encoder" in done.stderr and "--init=random" in done.stderr
 
 

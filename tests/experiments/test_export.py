@@ -11,6 +11,7 @@ import pytest
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
 from tests import drawn
+from tests.experiments import launcher
 
 TINY = dcgan.Architecture(image_size=16, features=4, z_dim=3, kernel_size=4)
 
@@ -39,7 +40,7 @@ def exported(release, launched, tmp_path_factory):
 
 def test_it_says_what_it_wrote_and_what_that_takes(exported):
     done, folder = exported
-    *wrote, how = done.stdout.splitlines()
+    *wrote, how = launcher.told(done.stdout)
     written = [line.removeprefix("wrote ").partition(": ") for line in wrote]
     assert sorted(path for path, *_ in written) == sorted(map(str, folder.iterdir()))
     takes = {path.rpartition("/")[2]: text for path, _, text in written}
@@ -76,7 +77,7 @@ def test_wrong_flags_give_a_sentence_and_exit_code_2(release, launched, tmp_path
     flags, words = REFUSED[name]
     usual = (f"--checkpoint={release}", f"--output={tmp_path}/programs")
     done = launched("experiments.export", *usual, *flags)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.returncode == 2 and launcher.told(done.stdout) == []
     assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
     assert all(word in done.stderr for word in words), done.stderr
     assert not (tmp_path / "programs").exists()

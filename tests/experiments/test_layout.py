@@ -45,9 +45,8 @@ def is_application(text):
         isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body
     )
     last = ast.unparse(tree.body[-1]) if tree.body else ""
-    return has_main and last == (
-        "if __name__ == '__main__':\n    application.run(main)"
-    )
+    started = "if __name__ == '__main__':\n    application.run(main"
+    return has_main and last in (f"{started})", f"{started}, callbacks=True)")
 
 
 def test_every_folder_has_its_layer():

@@ -8,7 +8,7 @@ import pytest
 from tests.experiments import launcher
 
 
-def write(folder, traces):
+def write(folder, traces, *, mask="of the centre", **changed):
     folder.mkdir()
     lines = [
         json.dumps({"image": name, "step": step, "best_loss": losses})
@@ -16,6 +16,11 @@ def write(folder, traces):
         for step, losses in trace
     ]
     (folder / "trace.jsonl").write_text("\n".join(lines) + "\n")
+    report = {
+        "settings": {"lambda_prior": 0.003} | changed,
+        "images": [{"image": name, "mask_sha256": mask} for name in traces],
+    }
+    (folder / "report.json").write_text(json.dumps(report))
     return folder
 
 
@@ -61,6 +66,28 @@ def test_runs_over_other_pictures_are_refused(starts, baseline, tmp_path):
     assert outcome.returncode == 2
     assert "2 pictures are in one of the runs only" in outcome.stderr
     assert outcome.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"mask": "of the left"}, "a has another mask than"),
+        ({"lambda_prior": 0.1}, "its loss is another than"),
+    ],
+)
+def test_runs_of_another_mask_or_loss_are_refused(
+    starts, baseline, tmp_path, changed, words
+):
+    traces = {name: [(10, [0.1])] for name in "abc"}
+    outcome = starts(baseline, write(tmp_path / "other", traces, **changed))
+    assert outcome.returncode == 2 and words in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_runs_that_differ_in_their_steps_alone_are_compared(starts, baseline, tmp_path):
+    traces = {name: [(10, [0.1])] for name in "abc"}
+    other = write(tmp_path / "other", traces, iterations=10, restarts=2)
+    assert starts(baseline, other).returncode == 0
 
 
 @pytest.mark.parametrize("text", [None, "", "{}\n", "noise\n"])

@@ -144,7 +144,7 @@ def assert_same_state(run_dir, other):
 def test_a_run_leaves_logs_labels_and_checkpoints(undisturbed):
     outcome, run_dir, _ = undisturbed
     assert "Traceback" not in outcome.err
-    assert f"labelling {PICTURES} faces" in outcome.out
+    assert f"labelling {PICTURES} faces with dlib" in outcome.out
     assert steps_of(run_dir) == list(range(1, STEPS + 1))
     for line in lines_of(run_dir):
         assert line.keys() == {

@@ -247,7 +247,7 @@ def test_in_graph_has_no_gradient(predictor):
 IN_GRAPH = """
 import faulthandler, os, sys
 faulthandler.dump_traceback_later(55, exit=True)
-if sys.argv[2] == "configure":
+if sys.argv[2] == "allow":
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 import jax
 import jax.numpy as jnp
@@ -255,8 +255,8 @@ import numpy as np
 from inpaint_jax import runtime
 from inpaint_jax.landmarks import dlib_host
 
-if sys.argv[2] == "configure":
-    runtime.configure()
+if sys.argv[2] == "allow":
+    runtime.allow_callbacks()
 predictor = dlib_host.Predictor(sys.argv[1])
 image = jax.random.uniform(jax.random.key(0), (16, 64, 64, 3), minval=-1.0)
 box = jnp.tile(jnp.array([[9, 23, 54, 68]]), (16, 1))
@@ -285,15 +285,15 @@ def in_another_process(toy_model, how):
     not hasattr(os, "sched_setaffinity"), reason="needs control over its cores"
 )
 def test_callbacks_do_not_hang_on_one_core(toy_model):
-    result = in_another_process(toy_model, "configure")
+    result = in_another_process(toy_model, "allow")
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "ended 0 (16, 68, 2)"
 
 
-def test_callbacks_without_configure_are_refused(toy_model):
+def test_callbacks_without_being_allowed_are_refused(toy_model):
     result = in_another_process(toy_model, "nothing")
     assert result.returncode != 0
-    assert "RuntimeError: call inpaint_jax.runtime.configure()" in result.stderr
+    assert "RuntimeError: call inpaint_jax.runtime.allow_callbacks()" in result.stderr
 
 
 def test_aligned_box_scales_with_the_picture():

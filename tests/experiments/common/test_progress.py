@@ -1,6 +1,10 @@
-"""What a long job prints: at once, four times a minute, and at its end."""
+"""What a long job tells: lines four times a minute, or a bar on a terminal."""
+
+import io
+import sys
 
 import pytest
+import tqdm
 
 from experiments.common import progress
 
@@ -9,14 +13,14 @@ class Clock:
     def __init__(self):
         self.now = 100.0
 
-    def monotonic(self):
+    def __call__(self):
         return self.now
 
 
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(progress, "time", clock)
+    monkeypatch.setattr(tqdm.std, "time", clock)
     return clock
 
 
@@ -24,50 +28,86 @@ def lines(capsys):
     return capsys.readouterr().out.splitlines()
 
 
+def test_a_sentence_is_printed_at_once(capsys):
+    progress.say("compiling")
+    assert lines(capsys) == ["compiling"]
+
+
 def test_the_first_line_comes_at_once_and_knows_no_rate(clock, capsys):
-    tells = progress.Progress("net")
-    tells.say("compiling")
+    job = progress.Progress("net", unit="steps")
     clock.now += 20.0  # of compilation
-    tells.update(50, 0.05, {"loss": 1.23456, "share": 0.5})
-    assert lines(capsys) == [
-        "net: compiling",
-        "net: step 50 (5%); loss 1.235, share 0.5",
-    ]
+    job.update(50, 0.05, {"loss": 1.23456, "accuracy": 0.5})
+    assert lines(capsys)[-1] == (
+        "net: 50 of 1000 steps (5 %), ? steps/s, ? left, loss 1.235, accuracy 0.5"
+    )
 
 
 def test_further_lines_come_every_quarter_of_a_minute(clock, capsys):
-    tells, told = progress.Progress("net"), []
-    for second in range(61):
-        tells.update(second, second / 100, {})
-        told += [second] * len(lines(capsys))
+    job, told = progress.Progress("net", unit="steps"), []
+    for second in range(1, 62):
+        job.update(second, second / 100)
+        told += [second] * bool(lines(capsys))
         clock.now += 1.0
-    assert told == [0, 15, 30, 45, 60]
+    assert told == [1, 16, 31, 46, 61]
 
 
 def test_rate_and_time_left_are_those_since_the_first_line(clock, capsys):
-    tells = progress.Progress("net")
+    job = progress.Progress("net", unit="steps")
     clock.now += 500.0
-    tells.update(1000, 0.2, {})
+    job.update(1000, 0.2)
     clock.now += 20.0
-    tells.update(1500, 0.3, {"loss": 2.0})
+    job.update(1500, 0.3, {"loss": 2.0})
     # A tenth took 20 s, so seven tenths take 140 s.
-    assert lines(capsys)[1] == "net: step 1,500 (30%), 25 steps/s, 2 min left; loss 2"
+    assert lines(capsys)[-1] == (
+        "net: 1500 of 5000 steps (30 %), 25.00 steps/s, 02:20 left, loss 2"
+    )
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(89.0, "89 s"), (91.0, "2 min"), (5340.0, "89 min"), (5460.0, "1.5 h")],
-)
-def test_time_left_is_told_in_a_unit_that_fits(clock, capsys, seconds, words):
-    tells = progress.Progress("net")
-    tells.update(0, 0.0, {})
-    clock.now += seconds
-    tells.update(10, 0.5, {})
-    assert f"(50%), {10 / seconds:.3g} steps/s, {words} left;" in lines(capsys)[1]
+def test_a_job_that_is_ruled_by_the_clock_learns_how_long_it_is(clock, capsys):
+    job = progress.Progress("net", unit="steps")
+    for step, done in ((10, 0.5), (20, 0.8)):
+        job.update(step, done)
+        clock.now += 20.0
+    assert "20 of 25 steps (80 %)" in lines(capsys)[-1]
 
 
 def test_the_last_line_comes_in_any_case(clock, capsys):
-    tells = progress.Progress("net")
-    tells.update(1, 0.5, {"loss": 1.0})
-    tells.update(2, 1.0, {"loss": 0.5}, last=True)  # in no time at all
-    assert lines(capsys)[1] == "net: step 2 (100%), 0 s left; loss 0.5"
+    job = progress.Progress("net", unit="steps")
+    job.update(1, 0.5, {"loss": 1.0})
+    job.update(2, 1.0, {"loss": 0.5})  # in no time at all
+    job.close()
+    assert "2 of 2 steps (100 %)" in lines(capsys)[-1]
+
+
+def test_a_short_job_is_silent_if_it_may_be(clock, capsys):
+    for seconds, told in ((5.0, False), (40.0, True)):
+        job = progress.Progress("face", unit="steps", silent_seconds=15.0)
+        for step in range(1, 5):
+            job.update(step, step / 4)
+            clock.now += seconds / 4
+        job.close()
+        assert bool(lines(capsys)) is told
+
+
+def test_items_pass_and_are_counted(clock, capsys):
+    passed = []
+    for item in progress.over("abc", 3, what="reading", unit="pictures"):
+        passed.append(item)
+        clock.now += 10.0
+    assert passed == ["a", "b", "c"]
+    assert lines(capsys)[-1].startswith("reading: 3 of 3 pictures (100 %), ")
+
+
+def test_on_a_terminal_it_is_a_bar(clock, capsys, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    job = progress.Progress("net", unit="steps")
+    job.update(1, 0.5)
+    job.update(2, 1.0)
+    job.close()
+    assert "\r" in terminal.getvalue() and "net: 100%|" in terminal.getvalue()
+    assert not lines(capsys)

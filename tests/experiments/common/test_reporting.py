@@ -45,6 +45,24 @@ def test_sheet_places_pictures_and_leaves_the_rest_white():
     np.testing.assert_array_equal(large[::3, ::3], sheet)
 
 
+def test_a_captioned_sheet_is_the_sheet_beside_its_words():
+    a, b, c = (np.full((30, 40, 3), value, np.uint8) for value in (10, 20, 30))
+    rows, headings = [[a, b], [c]], ["input", "completed"]
+    sheet = reporting.sheet(rows, enlarge=2)
+    height, width = sheet.shape[:2]
+    named = reporting.captioned_sheet(
+        rows, headings=headings, names=["first", "second"], enlarge=2
+    )
+    np.testing.assert_array_equal(named[-height:, -width:], sheet)
+    top, left = named.shape[0] - height, named.shape[1] - width
+    over = (named[:top, left:] < 128).any(axis=(0, 2))
+    assert over[: width // 2].any() and over[width // 2 :].any()
+    beside = (named[top:, :left] < 128).any(axis=(1, 2))
+    assert beside[: height // 2].any() and beside[height // 2 :].any()
+    plain = reporting.captioned_sheet(rows, headings=headings, enlarge=2)
+    np.testing.assert_array_equal(plain[-height:], sheet)
+
+
 def test_environment_names_versions_and_device():
     environment = reporting.environment()
     assert environment["versions"]["jax"] and environment["device"]

@@ -41,8 +41,8 @@ def method(name, **changes):
 def test_steps_are_as_many_as_fit(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(budgets, "time", clock)
-    monkeypatch.setattr(budgets.methods, "search", clock.search)
-    monkeypatch.setattr(budgets.methods, "with_stages", lambda m, stages: m)
+    monkeypatch.setattr(budgets.search_methods, "search", clock.search)
+    monkeypatch.setattr(budgets.search_methods, "with_stages", lambda m, stages: m)
     found = budgets.measure(
         {name: method(name) for name in SECONDS}, ["face"], baseline="none", at_once=2
     )
@@ -81,8 +81,8 @@ def test_what_cannot_take_equal_time_is_refused(changes, words):
 def test_steps_can_be_equal_in_place_of_time(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(budgets, "time", clock)
-    monkeypatch.setattr(budgets.methods, "search", clock.search)
-    monkeypatch.setattr(budgets.methods, "with_stages", lambda m, stages: m)
+    monkeypatch.setattr(budgets.search_methods, "search", clock.search)
+    monkeypatch.setattr(budgets.search_methods, "with_stages", lambda m, stages: m)
     prepared = {name: method(name) for name in SECONDS}
     found = budgets.measure(
         prepared, ["face"], baseline="none", at_once=2, equal="steps"

@@ -354,7 +354,7 @@ def test_the_thesiss_target_is_dlibs_on_the_damaged_picture(
     expected = by_dlib(bench, picture, box)
     np.testing.assert_array_equal(target.landmarks, expected)
     term = guidance.loss().fn
-    assert term.place is None and term.model is not None
+    assert term.predict is None and term.model is not None
 
 
 def test_the_predicted_target_is_the_nets(loaded, bench):
@@ -370,7 +370,7 @@ def test_the_predicted_target_is_the_nets(loaded, bench):
         assert entry["deviation"] == pytest.approx(mean)
         term = guidance.loss().fn
         assert (term.model is not None) == (uses == "model")
-        assert (term.place is not None) == (uses == "net")
+        assert (term.predict is not None) == (uses == "net")
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ def test_the_oracles_target_is_dlibs_on_the_undamaged_picture(loaded, bench):
     expected = by_dlib(bench, case.original, target.box[0])
     np.testing.assert_array_equal(target.landmarks, expected)
     term = guidance.loss().fn
-    assert term.place is not None and term.model is None
+    assert term.predict is not None and term.model is None
     assert guidance.sees_original and "upper bound" in guidance.describe()["note"]
     with pytest.raises(InputError, match="face.*oracle.*undamaged"):
         guidance.problem(case_of(3, original=False))

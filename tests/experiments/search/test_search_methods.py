@@ -157,7 +157,7 @@ def test_warming_up_runs_each_program_once(monkeypatch):
 
     def search(method, group, problems, *, at_once):
         ran.append((at_once, method.compiled.settings.stages))
-        return [LOST] * len(group)
+        return [search_methods.Ended(LOST, 0.0)] * len(group)
 
     monkeypatch.setattr(search_methods, "search", search)
     method = prepare("cold", "--restart_schedule=4x9,2x4,1x1", "--chunk=4")
@@ -169,7 +169,9 @@ def test_warming_up_runs_each_program_once(monkeypatch):
 
 def test_a_search_that_diverges_is_kept_as_a_mean_colour(done, monkeypatch):
     method, *_ = done
-    monkeypatch.setattr(search_methods, "search", lambda *a, at_once: [LOST])
+    monkeypatch.setattr(
+        search_methods, "search", lambda *a, at_once: [search_methods.Ended(LOST, 0.0)]
+    )
     completed = search_methods.complete(method, inputs(1), at_once=2)
     assert completed.failed.tolist() == [True] and np.isnan(completed.loss[0])
     (case,) = inputs(1)
@@ -185,7 +187,7 @@ def test_other_stages_run_on_the_same_programs(done):
     short = search_methods.with_stages(method, ((2, 2),))
     (case,) = inputs(1)
     problem, _ = method.guidance.problem(case)
-    (last,) = search_methods.search(short, [case], [problem], at_once=2)
+    ((last, _),) = search_methods.search(short, [case], [problem], at_once=2)
     assert last.iteration == 2
     assert short.compiled.pieces is method.compiled.pieces
     assert method.compiled.settings.all_iterations == 3

@@ -192,7 +192,7 @@ def test_load_says_what_was_left_out(tmp_path, capsys):
     (tmp_path / "1.png").write_bytes(b"")
     faces = training.load(f"folder:{tmp_path}", crop=128, size=8)
     assert len(faces.images) == 2
-    first, second, last = capsys.readouterr().out.splitlines()
+    _, first, second, last = capsys.readouterr().out.splitlines()
     assert first.startswith("skipped ") and "1.png" in first and "empty" in first
     assert second.startswith("skipped small.png: too small")
     assert last == "2 pictures skipped, 2 used"
@@ -205,7 +205,9 @@ def test_load_counts_what_is_repeated_in_one_line(tmp_path, capsys):
     assert len(faces.images) == 1 and not faces.skipped
     faces = training.load(f"array:{tmp_path}/five.npy", crop=128, size=8)
     assert capsys.readouterr().out.splitlines() == [
+        f"reading array:{tmp_path}/one.npy",
         "1 pictures repeat others, used once: 1 is 0",
+        f"reading array:{tmp_path}/five.npy",
         "5 pictures repeat others, used once: 1 is 0, 2 is 0, 3 is 0, ...",
     ]
 
@@ -292,8 +294,8 @@ def test_a_run_that_is_given_seconds_ends_and_says_so(tmp_path, capsys):
     assert 1 <= lines[-1]["step"] == int(state.step) < 1_000_000
     assert lines[-1]["seconds"] >= 1.5 and kept(tmp_path) == [int(state.step)]
     out = capsys.readouterr().out
-    assert f"training: step {int(state.step):,} (100%)" in out
-    assert f"training: done after step {int(state.step):,}" in out
+    assert f"training: {int(state.step)} of {int(state.step)} steps (100 %)" in out
+    assert f"training: done after step {int(state.step)}" in out
     # What it took counts when it is started again: it is over.
     again = limited(tmp_path, 1.5)
     assert bits(again) == bits(state) and logged(tmp_path) == lines

@@ -1,0 +1,88 @@
+"""Finished runs of `experiments.inpaint`: what they report, and if they compare."""
+
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+from inpaint_jax.errors import InputError
+
+_LOSS = (
+    "lambda_context",
+    "lambda_prior",
+    "lambda_landmark",
+    "normalised",
+    "saturating",
+    "window",
+)
+
+
+class FinishedRun(NamedTuple):
+    """What a run reported.
+
+    Attributes:
+      folder: its --output_dir.
+      entries: {image: what the report says of it}.
+      loss: {option: value}, what its eq. 20 was made of.
+    """
+
+    folder: str
+    entries: dict[str, dict[str, Any]]
+    loss: dict[str, Any]
+
+
+def read(folder: str) -> FinishedRun:
+    """Reads the report of a run.
+
+    Raises:
+      InputError: there is none, or it cannot be understood.
+    """
+    path = pathlib.Path(folder) / "report.json"
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        entries = {entry["image"]: entry for entry in report["images"]}
+        settings = report.get("settings", {})
+        loss = {name: settings.get(name) for name in _LOSS}
+        loss |= {"landmarks": report.get("landmarks"), "model": report.get("model")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not a report of experiments.inpaint ({error}); give its "
+            "--output_dir."
+        ) from error
+    return FinishedRun(folder, entries, loss)
+
+
+def check_same_inputs(run: FinishedRun, other: FinishedRun) -> None:
+    """Checks that two runs completed the same pictures under the same masks.
+
+    Raises:
+      InputError: a picture is in one of them only, or differs, or its mask does.
+    """
+    odd = sorted(run.entries.keys() ^ other.entries.keys())
+    if odd:
+        raise InputError(
+            f"{other.folder}: has other images than {run.folder} ({len(odd)} are in "
+            f"one of them only, as {odd[0]}); compare runs over the same --images."
+        )
+    for name, entry in run.entries.items():
+        for what in ("picture", "mask"):
+            digest = f"{what}_sha256"
+            if entry.get(digest) != other.entries[name].get(digest):
+                raise InputError(
+                    f"{other.folder}: {name} has another {what} than in {run.folder}; "
+                    "compare runs with the same --images, --mask and --seed."
+                )
+
+
+def check_same_loss(run: FinishedRun, other: FinishedRun) -> None:
+    """Checks that two runs minimised the same loss, so that its values compare.
+
+    Raises:
+      InputError: an option that decides it, or the model, differs.
+    """
+    for name, value in run.loss.items():
+        if other.loss[name] != value:
+            raise InputError(
+                f"{other.folder}: its loss is another than that of {run.folder} "
+                f"({name} {other.loss[name]}, not {value}); compare runs that "
+                "differ in their search alone."
+            )

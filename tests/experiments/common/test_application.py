@@ -1,0 +1,62 @@
+"""What every application does around its work."""
+
+import subprocess
+import sys
+
+from tests.experiments import launcher
+
+NO_FILE = ("experiments.starts", "--baseline=nowhere", "--other=nowhere")
+
+
+def test_it_says_what_it_does_and_where_it_runs(launched):
+    done = launched(*NO_FILE)
+    what, device = done.stdout.splitlines()
+    assert what.startswith("experiments.starts: how soon one search reaches")
+    assert device.startswith("on the CPU (") and "JAX" in device
+
+
+def test_a_device_that_is_not_there_is_refused_in_one_sentence(environment):
+    done = launcher.python_m({**environment, "JAX_PLATFORMS": "cuda"}, *NO_FILE)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: JAX_PLATFORMS=cuda: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_may_leave_before_the_end(environment):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.train", "--help"],
+        cwd=launcher.ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
+WARNING = """
+import logging, sys
+from experiments.common import application
+
+def main():
+    logging.getLogger("jax._src.xla_bridge").warning("a GPU may be present")
+    logging.getLogger("absl").warning("of no use")
+    return 0
+
+application.run(main)
+"""
+
+
+def test_what_jax_warns_of_is_shown(environment):
+    done = subprocess.run(
+        [sys.executable, "-c", WARNING],
+        cwd=launcher.ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert "a GPU may be present" in done.stderr and "of no use" not in done.stderr
