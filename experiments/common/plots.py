@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DPI = 100
-_LOOK = {
+_LOOK: dict[Any, Any] = {
     "font.size": 10.0,
     "axes.titlesize": "medium",
     "axes.spines.top": False,

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy  # imports scipy.stats when it is first used
 from jaxtyping import Bool, Float
-from scipy import stats
 
 _RESAMPLES, _AT_ONCE = 10_000, 1_000
 _GROUPS = 20  # of the jackknife
@@ -28,7 +28,7 @@ def interval(
     if len(values) < 2 or not np.isfinite(values).all():
         low = high = math.nan
     elif np.ptp(values) > 0.0:
-        found = stats.bootstrap(
+        found = scipy.stats.bootstrap(
             (values,),
             np.mean,
             n_resamples=_RESAMPLES,
@@ -48,7 +48,7 @@ def proportion(hits: Bool[np.ndarray, " images"]) -> dict[str, float]:
     Args:
       hits: one for each image, at least 1.
     """
-    test = stats.binomtest(int(np.sum(hits)), len(hits))
+    test = scipy.stats.binomtest(int(np.sum(hits)), len(hits))
     low, high = test.proportion_ci(method="wilson")
     return {"value": float(np.mean(hits)), "low": float(low), "high": float(high)}
 
@@ -76,7 +76,7 @@ def jackknife(
     """
     everything = [np.ones(count, bool) for count in counts]
     value = statistic(*everything)
-    student = float(stats.t.ppf(0.975, _GROUPS - 1))
+    student = float(scipy.stats.t.ppf(0.975, _GROUPS - 1))
     variance = 0.0
     for i, count in enumerate(counts):
         groups = min(_GROUPS, count)
@@ -99,7 +99,11 @@ def sign_test(differences: Float[np.ndarray, " images"]) -> float:
         p-value is 1.
     """
     rises, falls = int(np.sum(differences > 0)), int(np.sum(differences < 0))
-    return float(stats.binomtest(rises, rises + falls).pvalue) if rises + falls else 1.0
+    return (
+        float(scipy.stats.binomtest(rises, rises + falls).pvalue)
+        if rises + falls
+        else 1.0
+    )
 
 
 def holm(p: Float[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Float32, Int, Real, UInt8
-from scipy import stats
 
 from inpaint_jax import types
 from inpaint_jax.evaluation import metrics
@@ -188,7 +188,7 @@ def agreement(
         same_order = np.sum(orders > 0) / np.sum(orders != 0)
     return {
         "faces": len(x),
-        "spearman": float(stats.spearmanr(x, y).statistic) if differ else np.nan,
+        "spearman": float(scipy.stats.spearmanr(x, y).statistic) if differ else np.nan,
         "same_order": float(same_order),
     }
 
