@@ -57,6 +57,14 @@ def test_the_ends_of_few_values_lie_among_them(count):
     assert 0.0 <= found["low"] < found["mean"] < found["high"] <= values[-1]
 
 
+@pytest.mark.parametrize("count", [2, 20, 500])
+def test_one_value_that_differs_has_an_interval_around_the_mean(count):
+    values = np.zeros(count)
+    values[0] = 1.0
+    found = statistics.interval(values, np.random.default_rng(0))
+    assert 0.0 <= found["low"] < found["mean"] < found["high"] <= 1.0
+
+
 def test_more_values_than_are_drawn_at_once():
     values = np.random.default_rng(0).normal(size=3000)
     found = statistics.interval(values, np.random.default_rng(0))

@@ -172,7 +172,7 @@ def test_an_integer_out_of_bounds_is_refused_where_it_stands(wrong, chains):
 
 def test_a_long_chain_is_read_whole():
     rng = np.random.default_rng(0)
-    values = rng.normal(size=90_000).astype(np.float32)
+    values = rng.normal(size=9_000).astype(np.float32)
     found = read_floats(dlib_codec.float_numbers(values).tolist(), 1)
     np.testing.assert_array_equal(found, [values])
 

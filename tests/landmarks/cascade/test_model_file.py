@@ -17,7 +17,7 @@ from inpaint_jax.landmarks.cascade import dlib_codec, model_file
 # points, depth, levels, trees
 TRAINED = [(68, 3, 3, 20), (5, 2, 2, 5), (1, 1, 1, 1), (9, 1, 4, 30), (68, 2, 2, 60)]
 # points, depth, levels, trees, features
-RANDOM = [*fuzz_model_file.SIZES, (68, 3, 3, 40, 300), (2, 6, 2, 3, 70_000)]
+RANDOM = [*fuzz_model_file.SIZES, (68, 3, 3, 40, 300), (2, 6, 2, 3, 7_000)]
 REAL = {5: "shape_predictor_5_face_landmarks", 68: "shape_predictor_68_face_landmarks"}
 
 
