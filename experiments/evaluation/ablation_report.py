@@ -70,5 +70,5 @@ def _plot(
         metric: f"{_UNITS[metric]}\n{'less' if sign < 0 else 'more'} is better"
         for metric, sign in ablation_pairs.METRICS.items()
     }
-    caption = f"difference to {ablation_pairs.BASELINE}, mean and 95 % interval"
+    caption = f"mean difference to {ablation_pairs.BASELINE!r}, 95 % interval"
     return forest.draw(marks, labels=axes, caption=caption)

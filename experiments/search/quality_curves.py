@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT = 760, 640
 _POINTS = 60  # of a curve
-_TIMES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)  # of the ticks and intervals
+_TIMES = (0.2, 0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 60)  # of the ticks and intervals
 _LABELS = {"loss": "loss of the search", "psnr": "PSNR of the hole (dB)"}
 
 
@@ -85,7 +85,8 @@ def draw(
                 axes.plot([], [], label=name, **both)
             axes.set_ylabel(label)
         every[-1].set_xscale("log")
-        ticks = [t for t in _TIMES if t <= longest]
+        start = min(map(_start, found.values()))
+        ticks = [t for t in _TIMES if start <= t <= longest]
         every[-1].set_xticks(ticks, [f"{t:g}" for t in ticks])
         every[-1].set_xticks([], minor=True)
         every[-1].set_xlabel("time for a face (s)")
@@ -96,23 +97,30 @@ def draw(
     return plots.render(panels_of, width=_WIDTH, height=_HEIGHT)
 
 
+def _start(runs: Runs) -> float:
+    """The second by which all searches have got somewhere."""
+    return max(run[0].seconds for run in runs)
+
+
 def _draw_method(
     axes: "Axes", runs: Runs, value: str, longest: float, index: int
 ) -> None:
     """Draws a method's mean until its last search has ended, with some intervals."""
-    end = min(longest, max(run[-1].seconds for run in runs))
+    start, last = _start(runs), max(run[-1].seconds for run in runs)
+    end = min(1.08 * longest, last)  # with room for the last bars
+    if start > end:
+        return
 
     def of_faces(seconds: float) -> Float[np.ndarray, " faces"]:
-        points = standing(runs, seconds) or []
-        return np.array([getattr(point, value) for point in points])
+        return np.array([getattr(p, value) for p in standing(runs, seconds) or []])
 
-    times = [t for t in np.geomspace(_TIMES[0], end, _POINTS) if len(of_faces(t))]
+    times = np.maximum(start, np.geomspace(start, end, _POINTS))  # despite rounding
     axes.plot(times, [of_faces(t).mean() for t in times], **plots.line(index))
     style = plots.marker(index)
     for time in _TIMES:
         time *= 1.04 ** (index - 2)  # or the bars of the methods would hide each other
-        values = of_faces(time)
-        if len(values) and time <= 1.1 * end:
-            mean, *ends = statistics.interval(values, np.random.default_rng(0)).values()
+        if start <= time <= end:
+            found = statistics.interval(of_faces(time), np.random.default_rng(0))
+            ends = found["low"], found["high"]
             axes.plot([time, time], ends, color=style["color"], linewidth=1.0)
-            axes.plot(time, mean, markersize=5, **style)
+            axes.plot(time, found["mean"], markersize=5, **style)
