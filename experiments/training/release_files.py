@@ -23,6 +23,7 @@ from experiments.training import labelling
 from inpaint_jax.errors import InputError, reason
 from inpaint_jax.io import data, files
 from inpaint_jax.landmarks import dlib_host
+from inpaint_jax.pretrained import model_card
 
 DESCRIPTION = "release.json"
 _LOGS = "logs.zip"
@@ -214,6 +215,15 @@ def _alone(output_dir: pathlib.Path) -> Iterator[None]:
         os.close(folder)
 
 
+def _as_licensed(before: pathlib.Path, description: dict[str, Any]) -> dict[str, Any]:
+    """Adds the licence and the biases of the networks that are replaced."""
+    if not before.is_file():
+        return description
+    known = json.loads(before.read_text(encoding="utf-8")).get("provenance", {})
+    kept = {name: known[name] for name in ("licence", "known_biases") if name in known}
+    return {**description, "provenance": kept | description.get("provenance", {})}
+
+
 def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str]:
     """Puts the networks of a release into the package, in place of those there.
 
@@ -241,6 +251,9 @@ def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str
         for name in names:
             with files.replacing(target / f"{name}.safetensors") as temporary:
                 shutil.copyfile(source / f"{name}.safetensors", temporary)
-        files.write_json(target / "model.json", description)
+        described = _as_licensed(target / "model.json", description)
+        card = model_card.text(folder, described)
+        files.write_text(target / model_card.NAME, card)
+        files.write_json(target / "model.json", described)
         said.append(f"wrote {', '.join(names)} into {folder}")
     return said

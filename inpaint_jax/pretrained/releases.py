@@ -1,8 +1,8 @@
 """Trained networks on disk: releases, and the checkpoints of training runs.
 
 A release is a folder with one `.safetensors` file a network (half precision) and
-`model.json`: architecture, crop, how it was made, scores. What a description means is
-the business of whoever asks for it.
+`model.json`: architecture, crop, how it was made, scores; `MODEL_CARD.md` says the same
+to a reader. What a description means is for the caller to decide.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from jaxtyping import Float16
 from inpaint_jax import types
 from inpaint_jax.errors import InputError, reason
 from inpaint_jax.io import checkpoints, files
+from inpaint_jax.pretrained import model_card
 
 _DESCRIPTION = "model.json"
 
@@ -103,7 +104,11 @@ def export(
         hashes[name] = hashlib.sha256(data).hexdigest()
         with files.replacing(directory / f"{name}.safetensors") as temporary:
             temporary.write_bytes(data)
-    files.write_json(directory / _DESCRIPTION, {**description, "sha256": hashes})
+    described = {**description, "sha256": hashes}
+    files.write_text(
+        directory / model_card.NAME, model_card.text(directory.name, described)
+    )
+    files.write_json(directory / _DESCRIPTION, described)
 
 
 def _from_run(path: pathlib.Path, templates: Templates) -> Loaded:
