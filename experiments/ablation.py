@@ -10,7 +10,7 @@ the same command resumes the run.
 import dataclasses
 from typing import Literal
 
-from experiments.common import application, cases, options, progress
+from experiments.common import application, cases, options, plots, progress
 from experiments.common.options import option
 from experiments.evaluation import (
     ablation_pairs,
@@ -60,6 +60,7 @@ options.define(Ablation, heading="Comparison")
 
 def main() -> int:
     """Runs the searches that are missing, and writes tables and the plot."""
+    plots.check_available()
     wanted, usual = options.read(Ablation), options.read(search_methods.Asked)
     output = files.make_directory(wanted.output_dir)
     given = ablation_run.parse(wanted.method, only=wanted.only)

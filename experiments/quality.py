@@ -12,12 +12,20 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from experiments.common import application, cases, options, progress, reporting
+from experiments.common import (
+    application,
+    cases,
+    options,
+    plots,
+    progress,
+    reporting,
+)
 from experiments.common.options import option
 from experiments.search import (
     landmark_guidance,
     landmark_options,
     quality_curves,
+    search_methods,
     searches,
 )
 from inpaint_jax import types
@@ -80,13 +88,14 @@ options.define(Quality, heading="Measurement")
 
 def main() -> int:
     """Runs the searches, prints a table and plots it."""
-    wanted, asked = options.read(Quality), options.read(searches.Search)
+    plots.check_available()
+    wanted, asked = options.read(Quality), options.read(search_methods.Asked)
     output = files.make_directory(wanted.output_dir)
     images = options.given(wanted, "images")
     paths = cases.list_inputs(images, mask=wanted.mask, output=output)
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
     guidance, _ = landmark_options.load(
-        options.read(landmark_options.LandmarkOptions),
+        asked.landmarks,
         size=model.architecture.image_size,
         crop=model.crop,
     )
@@ -96,9 +105,9 @@ def main() -> int:
     found: dict[str, list[list[quality_curves.Point]]] = {}
     for name, changes in METHODS.items():
         settings = dataclasses.replace(
-            asked.settings, **changes, chunk=_CHUNK, patience=0
+            asked.search.settings, **changes, chunk=_CHUNK, patience=0
         )
-        changed = dataclasses.replace(asked, settings=settings)
+        changed = dataclasses.replace(asked.search, settings=settings)
         compiled = searches.prepare(model, changed, guidance.loss(), images=1)
         progress.say(f"{name}: compiling, then at most {wanted.seconds:g} s a face")
         _warm_up(faces[0], compiled)
@@ -115,7 +124,7 @@ def main() -> int:
     report = {"images": len(faces), "mask": hole.name, "table": table, "runs": found}
     files.write_json(output / "quality.json", {**report, **reporting.environment()})
     files.write_picture(
-        output / "quality.png", quality_curves.drawn(found, longest=wanted.seconds)
+        output / "quality.png", quality_curves.draw(found, longest=wanted.seconds)
     )
     progress.say(f"look at {output / 'quality.png'}")
     return 0

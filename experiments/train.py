@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from experiments.common import application, options, progress, reporting
+from experiments.common import application, options, plots, progress, reporting
 from experiments.training import (
     completer_recipe,
     completer_training,
@@ -185,12 +185,14 @@ def _pack(path: str, run: Run, architecture: dcgan.Architecture, *, crop: int) -
 
 
 def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
+    log = pathlib.Path(path) / "metrics.jsonl"
+    if log.is_file():
+        plots.check_available()  # now, and not after minutes of scoring
     model = weights.load(path)
     faces = _load_data(run, model.crop, model.architecture)
     known = None
     if check.train_data:
         known = _load(check.train_data, run, model.crop, model.architecture)
-    log = pathlib.Path(path) / "metrics.jsonl"
     key = jax.random.key(seed)
     redrawn = None
     if check.reconstruct:

@@ -18,6 +18,8 @@ from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 
+INK = (30, 30, 30)
+"""Colour of text on pictures."""
 _FONT = 13  # pixels
 
 

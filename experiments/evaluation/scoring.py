@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Float32, Int, Real, UInt8
 
 from inpaint_jax import types
@@ -181,14 +182,13 @@ def agreement(
     """
     known = np.isfinite(nme) & np.isfinite(nme_independent)
     x, y = nme[known], nme_independent[known]
-    u, v = _centred_ranks(x), _centred_ranks(y)
+    differ = min(len(np.unique(x)), len(np.unique(y))) > 1
     orders = np.sign(np.subtract.outer(x, x)) * np.sign(np.subtract.outer(y, y))
     with np.errstate(invalid="ignore"):
-        spearman = np.sum(u * v) / np.sqrt(np.sum(u * u) * np.sum(v * v))
         same_order = np.sum(orders > 0) / np.sum(orders != 0)
     return {
         "faces": len(x),
-        "spearman": float(spearman),
+        "spearman": float(scipy.stats.spearmanr(x, y).statistic) if differ else np.nan,
         "same_order": float(same_order),
     }
 
@@ -237,10 +237,3 @@ def _compare(
         "nme_independent": metrics.nme(found.landmarks5, known.landmarks5),
         "identity": metrics.identity_distance(found.embeddings, known.embeddings),
     }
-
-
-def _centred_ranks(values: Float[np.ndarray, " faces"]) -> Float[np.ndarray, " faces"]:
-    """Returns ranks minus their mean; equal values get the mean of their ranks."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2
-    return ranks[inverse] - (len(values) + 1) / 2

@@ -18,11 +18,12 @@ from inpaint_jax.io import data, files
 from inpaint_jax.pretrained import weights
 from inpaint_jax.training import train_gan
 
-_CHARTS = (
-    ("generator_loss", "discriminator_loss"),
-    ("real_share", "fake_share"),
-    ("reconstruction",),
-)
+# What the curves of a training show: {label of the axis: names in the log}.
+_CURVES = {
+    "loss": ("generator_loss", "discriminator_loss"),
+    "share": ("real_share", "fake_share"),
+    "error": ("reconstruction",),
+}
 
 _Faces = UInt8[np.ndarray, "count height width 3"]
 _Page = UInt8[np.ndarray, "height width 3"]
@@ -61,7 +62,7 @@ def check(
       InputError: there are too few faces, or `log` is no log.
     """
     directory = files.make_directory(run_dir)
-    charts = [] if log is None else _charts(log)
+    panels = {} if log is None else _panels(log)
     real, reference = choose(faces, known, least=least)
     key_z, key_ends, key_pairs = jax.random.split(key, 3)
     samples = _samples(key_z, model, len(reference))
@@ -74,7 +75,7 @@ def check(
     health = {"fit": fit, "verdict": verdict, **scores, "model": model.source}
     health |= reporting.environment()
     between = _draw(model, _paths(key_ends, model.architecture.z_dim))
-    pictures["health"] = health_page.draw(health, samples[:64], between, charts)
+    pictures["health"] = health_page.draw(health, samples[:64], between, panels)
     pictures["neighbours"] = _neighbours(samples, reference)
     _write(directory, health, pictures)
     return health
@@ -159,6 +160,6 @@ def _redrawn(pairs: UInt8[np.ndarray, "rows 2 height width 3"]) -> _Page:
     return reporting.sheet([list(pairs[:, 0]), list(pairs[:, 1])], enlarge=2)
 
 
-def _charts(log: str | os.PathLike[str]) -> list[dict[str, curves.Curve]]:
-    found = [curves.read(log, names=names) for names in _CHARTS]
-    return [chart for chart in found if chart]
+def _panels(log: str | os.PathLike[str]) -> dict[str, dict[str, curves.Curve]]:
+    found = {label: curves.read(log, names=names) for label, names in _CURVES.items()}
+    return {label: panel for label, panel in found.items() if panel}
