@@ -192,10 +192,10 @@ def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
         known = _load(check.train_data, run, model.crop, model.architecture)
     log = pathlib.Path(path) / "metrics.jsonl"
     key = jax.random.key(seed)
-    redrawn = None
+    reconstructed = None
     if check.reconstruct:
         unseen, _ = health.choose(faces, known)
-        redrawn = reconstruction.score(
+        reconstructed = reconstruction.score(
             key,
             model,
             unseen[: check.reconstruct],
@@ -208,7 +208,7 @@ def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
         known,
         run_dir=options.given(run, "run_dir"),
         log=str(log) if log.is_file() else None,
-        reconstruction=redrawn,
+        reconstruction=reconstructed,
     )
     print("\n".join(found["verdict"]))
     print(f"{'fit' if found['fit'] else 'not fit'} for searching")
