@@ -41,24 +41,21 @@ def check(
 ) -> dict[str, Any]:
     """Scores a generator's samples against real faces, and writes what it found.
 
-    Writes `health.json`, `health.png` (no real face on it), `neighbours.png` (samples
-    above the real faces most like them) and `reconstructions.png` (real faces above
-    their reconstructions).
+    Writes `health.json`, `health.png` (without real faces), `neighbours.png` (samples
+    above the most similar real faces), `reconstructions.png` (real faces above theirs).
 
     Args:
       key: of the samples and pairs.
       model: with the generator and the discriminator.
       faces: real faces that it was not trained on; the last 500 are used.
-      known: faces that it was trained on; without them memorisation is not judged, see
-        `choose`.
+      known: faces that it was trained on, to judge memorisation; see `choose`.
       run_dir: folder to write to.
       log: `metrics.jsonl` of the training, whose curves are drawn on the page.
       reconstruction: what `reconstruction.score` returned, if it was called.
       least: the smallest numbers of faces that a generator is judged by.
 
     Returns:
-      The content of `health.json`. "verdict" is a list of sentences; "fit" is whether
-      all rules are passed.
+      The content of `health.json`; "verdict" is a list of sentences.
 
     Raises:
       InputError: there are too few faces, or `log` is no log.

@@ -47,14 +47,13 @@ def score(
       least: the smallest number of faces that is scored.
 
     Returns:
-      Means over the faces, each {"value", "low", "high"} with its 95 % interval: "psnr"
-      in dB, "ssim" and "nme" (of dlib's points in the box of the aligned set, divided
-      by the distance between the eyes). Then the numbers of "faces", "restarts" and
-      "iterations". Last, "pairs": some faces and their reconstructions, uint8
-      `[rows, 2, H, W, 3]`.
+      "psnr" in dB, "ssim" and "nme" (of dlib's points in the box of the aligned set,
+      divided by the distance between the eyes): {"value", "low", "high"}, mean and
+      95 % interval; "faces", "restarts", "iterations"; and "pairs", faces and
+      reconstructions, uint8 `[rows, 2, H, W, 3]`.
 
     Raises:
-      InputError: there are too few faces, or dlib or its model is missing.
+      InputError: too few faces; or dlib or its model is missing.
     """
     if len(images) < least:
         raise InputError(

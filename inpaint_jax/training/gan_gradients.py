@@ -48,8 +48,26 @@ class Networks(NamedTuple):
         }
 
 
+class Objective(NamedTuple):
+    """What the networks minimise in one step.
+
+    Attributes:
+      adversarial: loss of G and D.
+      reconstruction: loss of G and E.
+      view: the augmentation: real and generated images -> both as D is to see them.
+      penalty_scale: what the penalties of D are multiplied by.
+      penalised: whether this step has penalties.
+    """
+
+    adversarial: gan_losses.LossConfig
+    reconstruction: reconstruction_loss.LossConfig
+    view: Callable[[types.Image, types.Image], tuple[types.Image, types.Image]]
+    penalty_scale: Float[Array, ""] | float = 1.0
+    penalised: Bool[Array, ""] | bool = True
+
+
 class Gradients(NamedTuple):
-    """What `compute` returns.
+    """The gradients of one batch, and the losses and metrics beside them.
 
     Attributes:
       by_params: {name: gradient of the network's mean loss by its params}.
@@ -66,10 +84,6 @@ class Gradients(NamedTuple):
     reconstruction: reconstruction_loss.Losses
 
 
-View = Callable[[types.Image, types.Image], tuple[types.Image, types.Image]]
-"""Real and generated images -> both as D is to see them, with a gradient."""
-
-
 def compute(
     key: types.PRNGKey,
     z: types.Latent,
@@ -77,11 +91,7 @@ def compute(
     variables: Mapping[str, types.Variables],
     *,
     networks: Networks,
-    adversarial: gan_losses.LossConfig,
-    reconstruction: reconstruction_loss.LossConfig,
-    view: View,
-    penalty_scale: Float[Array, ""] | float = 1.0,
-    penalised: Bool[Array, ""] | bool = True,
+    objective: Objective,
 ) -> Gradients:
     """Computes the gradients of all networks.
 
@@ -91,11 +101,7 @@ def compute(
       real: `[batch, H, W, 3]`.
       variables: {"generator", "discriminator" and "encoder": of the network}.
       networks: the networks and their optimizers.
-      adversarial: loss of G and D.
-      reconstruction: loss of G and E.
-      view: the augmentation.
-      penalty_scale: what the penalties of D are multiplied by.
-      penalised: whether this step has penalties.
+      objective: what they minimise.
     """
     of_generator, generator = jax.grad(_generator_loss, has_aux=True)(
         {name: variables[name]["params"] for name in ("generator", "encoder")},
@@ -103,28 +109,24 @@ def compute(
         z,
         real,
         variables,
-        networks=networks,
-        adversarial=adversarial,
-        reconstruction=reconstruction,
-        view=view,
+        networks,
+        objective,
     )
     before = variables["discriminator"]
-    of_discriminator, discriminator = jax.grad(
-        gan_losses.discriminator_loss, has_aux=True
-    )(
+    of_discriminator, info = jax.grad(gan_losses.discriminator_loss, has_aux=True)(
         before["params"],
         before,
-        *view(real, generator.fake),
+        *objective.view(real, generator.fake),
         discriminator=networks.discriminator,
-        config=adversarial,
-        penalty_scale=penalty_scale,
-        penalised=penalised,
+        config=objective.adversarial,
+        penalty_scale=objective.penalty_scale,
+        penalised=objective.penalised,
     )
     return Gradients(
         {**of_generator, "discriminator": of_discriminator},
-        {**generator.updated, "discriminator": discriminator.updated},
+        {**generator.updated, "discriminator": info.updated},
         generator.adversarial,
-        discriminator,
+        info,
         generator.reconstruction,
     )
 
@@ -152,19 +154,16 @@ def _generator_loss(
     z: types.Latent,
     real: types.Image,
     variables: Mapping[str, types.Variables],
-    *,
     networks: Networks,
-    adversarial: gan_losses.LossConfig,
-    reconstruction: reconstruction_loss.LossConfig,
-    view: View,
+    objective: Objective,
 ) -> tuple[Float[Array, ""], _GeneratorInfo]:
     """What G and E minimise, as a function of the params of both."""
-    generated, updated = _generate(params, z, real, variables, networks=networks)
-    adversarial_loss = gan_losses.generator_loss(
+    generated, updated = _generate(params, z, real, variables, networks)
+    adversarial = gan_losses.generator_loss(
         variables["discriminator"],
-        *view(real, generated.fake),
+        *objective.view(real, generated.fake),
         discriminator=networks.discriminator,
-        config=adversarial,
+        config=objective.adversarial,
     )
 
     def features(image: types.Image) -> Any:
@@ -181,10 +180,10 @@ def _generator_loss(
             generated.code,
             generated.reconstruction,
             features=features,
-            config=reconstruction,
+            config=objective.reconstruction,
         )
-    info = _GeneratorInfo(generated.fake, updated, adversarial_loss, parts)
-    return jnp.mean(adversarial_loss + parts.total), info
+    info = _GeneratorInfo(generated.fake, updated, adversarial, parts)
+    return jnp.mean(adversarial + parts.total), info
 
 
 def _generate(
@@ -192,7 +191,6 @@ def _generate(
     z: types.Latent,
     real: types.Image,
     variables: Mapping[str, types.Variables],
-    *,
     networks: Networks,
 ) -> tuple[_Generated, dict[str, types.Variables]]:
     """Generates images, and returns {name: the other collections after this batch}.

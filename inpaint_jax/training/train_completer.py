@@ -168,14 +168,9 @@ def train_step(
     )
     gradients, updated = {"completer": of_completer}, {"completer": completed.updated}
     critic_loss = jnp.zeros(batch)
-    for name, critic in state.critics.items():
-        gradients[name], info = jax.grad(gan_losses.discriminator_loss, has_aux=True)(
-            critic["params"],
-            critic,
-            *_seen(name, image, completed.image, mask),
-            discriminator=networks.critic,
-            config=_ADVERSARIAL,
-        )
+    for name in state.critics:
+        seen = _seen(name, image, completed.image, mask)
+        gradients[name], info = _critic_gradient(state.critics[name], *seen, networks)
         updated[name], critic_loss = info.updated, critic_loss + info.loss
     parts = completed.parts
     return _updated(state, gradients, updated, progress, networks), CompleterInfo(
@@ -230,6 +225,19 @@ def _completer_loss(
     )
     info = _Completed(completed, updated, adversarial, parts)
     return jnp.mean(parts.total + adversarial), info
+
+
+def _critic_gradient(
+    critic: types.Variables, real: types.Image, fake: types.Image, networks: Networks
+) -> tuple[gan_losses.Params, gan_losses.DiscriminatorInfo]:
+    return jax.grad(gan_losses.discriminator_loss, has_aux=True)(
+        critic["params"],
+        critic,
+        real,
+        fake,
+        discriminator=networks.critic,
+        config=_ADVERSARIAL,
+    )
 
 
 def _seen(

@@ -202,27 +202,32 @@ def train_step(
         real = augmentation.random_flip(key_flip, real)
     z_dim = networks.generator.architecture.z_dim
     z = sample_z(key_z, real.shape[0], z_dim, prior=config.prior)
-    view = functools.partial(
-        gan_losses.augmented,
-        key_views,
-        config=config.adversarial,
-        probability=state.augment_probability,
-    )
-    every = config.adversarial.penalty_every
     gradients = gan_gradients.compute(
         key_directions,
         z,
         real,
         state.variables,
         networks=networks,
-        adversarial=config.adversarial,
-        reconstruction=config.reconstruction,
-        view=view,
-        penalty_scale=descent.cosine(progress, final=config.final_penalty),
-        penalised=every == 1 or state.step % every == 0,
+        objective=_objective(key_views, state, progress, config),
     )
     info = _metrics(state, gradients, config)
     return _updated(state, gradients, info, progress, networks, config), info
+
+
+def _objective(
+    key: types.PRNGKey, state: GANState, progress: descent.Progress, config: TrainConfig
+) -> gan_gradients.Objective:
+    adversarial, probability = config.adversarial, state.augment_probability
+    every = adversarial.penalty_every
+    return gan_gradients.Objective(
+        adversarial,
+        config.reconstruction,
+        view=functools.partial(
+            gan_losses.augmented, key, config=adversarial, probability=probability
+        ),
+        penalty_scale=descent.cosine(progress, final=config.final_penalty),
+        penalised=every == 1 or state.step % every == 0,
+    )
 
 
 def _metrics(
