@@ -36,13 +36,11 @@ def score(
 ) -> dict[str, Any]:
     """Searches for each face without a mask, and scores the best of the restarts.
 
-    If there is an encoder, the first restart begins at its z.
-
     Args:
       key: of the starting points.
       model: with the generator.
       images: real faces that it was not trained on.
-      restarts: searches for each face.
+      restarts: searches for each face, of which the first begins at the encoder's z.
       iterations: steps of each search.
       least: the smallest number of faces that is scored.
 
