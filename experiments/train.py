@@ -194,10 +194,10 @@ def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
     if check.train_data:
         known = _load(check.train_data, run, model.crop, model.architecture)
     key = jax.random.key(seed)
-    redrawn = None
+    reconstructed = None
     if check.reconstruct:
         unseen, _ = health.choose(faces, known)
-        redrawn = reconstruction.score(
+        reconstructed = reconstruction.score(
             key,
             model,
             unseen[: check.reconstruct],
@@ -210,7 +210,7 @@ def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
         known,
         run_dir=options.given(run, "run_dir"),
         log=str(log) if log.is_file() else None,
-        reconstruction=redrawn,
+        reconstruction=reconstructed,
     )
     print("\n".join(found["verdict"]))
     print(f"{'fit' if found['fit'] else 'not fit'} for searching")

@@ -1,4 +1,4 @@
-"""The page that shows a reader what the figures of `health` mean."""
+"""The page that shows the verdict on a generator, its samples and its training."""
 
 import textwrap
 from collections.abc import Mapping

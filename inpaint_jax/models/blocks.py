@@ -1,6 +1,6 @@
 """The layers of the DCGAN and of the networks that share its shape.
 
-A stride-2 convolution with optional spectral normalisation, BatchNorm and the leaky
+A stride-2 convolution, optionally with spectral normalisation, BatchNorm and the leaky
 ReLU, with their initial weights.
 """
 
@@ -38,7 +38,7 @@ class Conv(nn.Module):
     kernel_size: int
     up: bool
     compute_dtype: DType = jnp.float32
-    bounded: bool = False
+    spectral_norm: bool = False
     initial: Initial = INITIAL
 
     @nn.compact
@@ -49,34 +49,34 @@ class Conv(nn.Module):
         k = self.kernel_size
         kernel = self.param("kernel", self.initial, (k, k, x.shape[-1], self.channels))
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
-        if self.bounded:
-            kernel = self._divided_by_its_norm(kernel, train)
+        if self.spectral_norm:
+            kernel = self._normalised(kernel, train)
         convolve = strided.conv_transpose if self.up else strided.conv
         y = convolve(x.astype(self.compute_dtype), kernel.astype(self.compute_dtype))
         return y.astype(jnp.float32) + bias[None, None, None]
 
-    def _divided_by_its_norm(
+    def _normalised(
         self, kernel: Float[Array, "*inputs channels"], train: bool
     ) -> Float[Array, "*inputs channels"]:
         initial = jnp.full(kernel.shape[-1:], kernel.shape[-1] ** -0.5)
         stored = self.variable("batch_stats", "right", lambda: initial)
-        kernel, right = divided_by_its_norm(kernel, stored.value)
+        kernel, right = spectral_normalise(kernel, stored.value)
         if train:
             stored.value = right
         return kernel
 
 
-def divided_by_its_norm(
+def spectral_normalise(
     kernel: Float[Array, "*inputs channels"], right: Float[Array, " channels"]
 ) -> tuple[Float[Array, "*inputs channels"], Float[Array, " channels"]]:
     """Divides a kernel by its largest singular value (Miyato et al. 2018).
 
     Args:
-      kernel: taken as the matrix `[inputs, channels]`.
-      right: estimate of that value's right singular vector, `[channels]`.
+      kernel: seen as the matrix `[inputs, channels]`.
+      right: estimate of the right singular vector of that value.
 
     Returns:
-      (divided kernel, better estimate of the vector by one step of power iteration).
+      The divided kernel, and the estimate after one step of power iteration.
     """
     matrix = kernel.reshape(-1, kernel.shape[-1])
     left = _unit(jax.lax.stop_gradient(matrix) @ right)

@@ -156,7 +156,7 @@ class Discriminator(nn.Module):
             image,
             train=train,
             compute_dtype=self.compute_dtype,
-            bounded=a.spectral_norm,
+            spectral_norm=a.spectral_norm,
             norm=a.discriminator_norm,
         )
         if features:
@@ -211,7 +211,7 @@ def downsample(
     *,
     train: bool,
     compute_dtype: blocks.DType = jnp.float32,
-    bounded: bool = False,
+    spectral_norm: bool = False,
     norm: str = "batch",
 ) -> list[jax.Array]:
     """Halves the image down to 4 x 4: the convolutions of D and E, within a module.
@@ -227,7 +227,7 @@ def downsample(
             kernel_size=architecture.kernel_size,
             up=False,
             compute_dtype=compute_dtype,
-            bounded=bounded,
+            spectral_norm=spectral_norm,
             initial=initial,
         )
         x = conv(x, train=train)

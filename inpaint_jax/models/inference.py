@@ -156,7 +156,7 @@ def _folded(variables: types.Variables, layer: str, norm: str | None = None) -> 
     kernel, bias = (variables["params"][layer][name] for name in ("kernel", "bias"))
     statistics = variables.get("batch_stats", {})
     if "right" in statistics.get(layer, {}):
-        kernel, _ = blocks.divided_by_its_norm(kernel, statistics[layer]["right"])
+        kernel, _ = blocks.spectral_normalise(kernel, statistics[layer]["right"])
     if norm not in variables["params"]:
         return Layer(kernel, bias)
     learnt, seen = variables["params"][norm], statistics[norm]

@@ -52,7 +52,7 @@ def checked(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("health")
     log = run_dir / "metrics.jsonl"
     lines = [
-        {"step": s, "generator_loss": 1 / s, "real_share": None} for s in (1, 2, 3)
+        {"step": s, "generator_loss": 1 / s, "real_accuracy": None} for s in (1, 2, 3)
     ]
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
     pairs = np.zeros((1, 2, SIDE, SIDE, 3), np.uint8)
