@@ -96,8 +96,7 @@ def measure(
         name: float(np.median(seconds[1:])) / (_STEPS * at_once)
         for name, seconds in times.items()
     }
-    # Terms only add time to a step: a method that seems faster than the baseline is
-    # noise.
+    # Terms only add time to a step: one that seems faster than the baseline is noise.
     ratio = {
         name: min(1.0, step[baseline] / step[name]) if equal == "time" else 1.0
         for name in step
