@@ -43,8 +43,8 @@ class Settings:
       learning_rate: learning rate of the optimizer of z.
       decay: whether the learning rate falls to 0 along half a cosine, which ends nearer
         to a minimum after the same number of steps.
-      optimizer: "adam", "nesterov" (momentum 0.9, as in the code of Yeh et al.), or
-        "lbfgs" (L-BFGS, whose steps are multiplied by the learning rate).
+      optimizer: optimizer of z: "adam", "nesterov" (momentum 0.9, as in the code of Yeh
+        et al.), or "lbfgs" (L-BFGS, whose steps are multiplied by the learning rate).
       z_prior: distribution of random starting points: "uniform" on [-1, 1], as in the
         training of the generator, or "normal", clipped.
       init: where the restarts begin: "random"; "encoder", the first at the encoder's
@@ -53,7 +53,8 @@ class Settings:
       window: side in pixels, odd, of the neighbourhood that weights a known pixel by
         the fraction of it that is hole (eq. 15).
       lambda_context: weight of the context loss on known pixels (eq. 16).
-      lambda_prior: weight of the prior loss, the discriminator's (eq. 19).
+      lambda_prior: weight of the prior loss, by which the discriminator finds the face
+        real (eq. 19).
       lambda_landmark: weight of the landmark loss (eqs. 17 and 18).
       normalised: divide the context loss by the sum of its weights, so that it can be
         compared between masks.
