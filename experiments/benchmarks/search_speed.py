@@ -60,7 +60,9 @@ def steps(
     return runs
 
 
-def growth(key: types.PRNGKey, a: dcgan.Architecture, *, rounds: int) -> dict[str, Any]:
+def scaling(
+    key: types.PRNGKey, a: dcgan.Architecture, *, rounds: int
+) -> dict[str, Any]:
     """Measures how time and memory of a search grow with candidates and with steps.
 
     Candidates are the rows of a batch: restarts of one image or of several.

@@ -70,7 +70,7 @@ def _search(setting: Setting) -> Found:
 
 def _growth(setting: Setting) -> Found:
     key, a = setting.key, setting.architecture
-    return {"growth": search_speed.growth(key, a, rounds=setting.rounds)}
+    return {"growth": search_speed.scaling(key, a, rounds=setting.rounds)}
 
 
 def _train(setting: Setting) -> Found:

@@ -54,7 +54,7 @@ class Recipe:
             )
 
     def train_config(self) -> train_completer.TrainConfig:
-        """Returns what a training step minimises."""
+        """Returns the configuration of a training step."""
         return train_completer.TrainConfig(
             families=self.train_masks,
             overlap=self.overlap,

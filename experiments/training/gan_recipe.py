@@ -97,7 +97,7 @@ class Recipe:
     flip: bool = option(True, "Mirror real images half of the time.")
 
     def train_config(self) -> train_gan.TrainConfig:
-        """Returns what a training step minimises."""
+        """Returns the configuration of a training step."""
         return train_gan.TrainConfig(
             adversarial=gan_losses.LossConfig(
                 loss=self.adversarial_loss,  # pyright: ignore[reportArgumentType]

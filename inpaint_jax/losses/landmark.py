@@ -121,10 +121,10 @@ def fraction_of_eye_distance(
     return fraction * annotation.eye_distance(target)
 
 
-def shape(
+def procrustes(
     landmarks: annotation.Landmarks, target: annotation.Landmarks, weights: Weights
 ) -> types.PerExample:
-    """Compares two shapes of a face after the best shift, rotation and scaling.
+    """Computes the distance of two shapes after the best shift, rotation and scaling.
 
     This is Procrustes analysis (Gower 1975): the best similarity w -> a w + b, on
     points as complex numbers, maps the landmarks to the target. With both faces

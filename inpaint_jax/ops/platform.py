@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-Bilinear = Callable[[jax.Array, jax.Array], jax.Array]
+BilinearMap = Callable[[jax.Array, jax.Array], jax.Array]
 """(a, b) -> c, linear in a and in b, as a convolution is."""
 
 Like = tuple[tuple[Any, ...], np.dtype]
 """Shape and dtype of an array; in an exported program a size may be a symbol."""
 
 
-def choose(*, cpu: Bilinear, default: Bilinear) -> Bilinear:
-    """Returns a function that runs one form on CPU and another elsewhere.
+def choose(*, cpu: BilinearMap, default: BilinearMap) -> BilinearMap:
+    """Returns a function that runs one implementation on CPU and another elsewhere.
 
     Custom rules differentiate it any number of times in reverse mode: every derivative
     is again the product itself or its vector-Jacobian product with respect to a or b.
@@ -68,9 +68,9 @@ def _like(x: jax.Array) -> Like:
     return x.shape, x.dtype
 
 
-def _to_first(form: Bilinear, like: Like, c: jax.Array, b: jax.Array) -> jax.Array:
+def _to_first(form: BilinearMap, like: Like, c: jax.Array, b: jax.Array) -> jax.Array:
     return jax.vjp(lambda a: form(a, b), jnp.zeros(*like))[1](c)[0]
 
 
-def _to_second(form: Bilinear, like: Like, a: jax.Array, c: jax.Array) -> jax.Array:
+def _to_second(form: BilinearMap, like: Like, a: jax.Array, c: jax.Array) -> jax.Array:
     return jax.vjp(lambda b: form(a, b), jnp.zeros(*like))[1](c)[0]

@@ -29,7 +29,7 @@ Batch = Float[Array, "batch height width channels_in"]
 Kernel = Float[Array, "k k channels_in channels_out"]
 Prepared = Kernel | winograd.AtPoints
 Halved = Float[Array, "batch height//2 width//2 channels_out"]
-Doubled = Float[Array, "batch height*2 width*2 channels_out"]
+Upsampled = Float[Array, "batch height*2 width*2 channels_out"]
 Cells = Float[Array, "n 2 n 2 channels_in channels_out"]
 """A kernel cut into 2 x 2 cells of taps: (cell, tap in the cell) down, then across."""
 
@@ -59,7 +59,7 @@ def conv(x: Batch, kernel: Prepared) -> Halved:
     return _CONV(x, kernel)
 
 
-def conv_transpose(x: Batch, kernel: Prepared) -> Doubled:
+def conv_transpose(x: Batch, kernel: Prepared) -> Upsampled:
     """Doubles the image: `lax.conv_transpose` with stride 2 and `SAME` padding.
 
     Args:
@@ -106,7 +106,7 @@ def plain_conv(x: Batch, kernel: Kernel) -> Halved:
     )
 
 
-def plain_conv_transpose(x: Batch, kernel: Kernel) -> Doubled:
+def plain_conv_transpose(x: Batch, kernel: Kernel) -> Upsampled:
     """Computes what `conv_transpose` does in XLA's own form."""
     return lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_LAYOUT)
 
@@ -124,7 +124,7 @@ def _conv_cells(x: Batch, kernel: Kernel) -> Halved:
     return dense.conv(cells, _cell_kernel(_cells(kernel, (k + 1) // 2)))
 
 
-def _conv_transpose_cells(x: Batch, kernel: Kernel) -> Doubled:
+def _conv_transpose_cells(x: Batch, kernel: Kernel) -> Upsampled:
     if _saves_products(kernel, x.shape[0]):
         points = winograd.at_points(_aligned_phase_kernel(kernel))
         return depth_to_space(winograd.conv(x, points))

@@ -230,7 +230,7 @@ def _compare(settings: Settings, points: _Points, target: Target) -> types.PerEx
     if settings.term == "step":
         return losses.landmark.step(points, wanted, threshold=threshold)
     if settings.loss == "shape":
-        return losses.landmark.shape(points, wanted, weights)
+        return losses.landmark.procrustes(points, wanted, weights)
     if settings.loss == "proportions":
         return losses.landmark.proportions(points, wanted)
     if settings.loss == "huber":

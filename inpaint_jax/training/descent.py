@@ -39,9 +39,9 @@ def update(
     gradient: Any,
     opt_state: Any,
     *,
-    rate: Progress = 1.0,
+    rate: Float[Array, ""] | float = 1.0,
 ) -> tuple[Any, Any]:
-    """Takes one step of an optimizer.
+    """Applies one optimizer update, scaled by `rate`; returns params and state.
 
     Args:
       optimizer: with its highest learning rate.
@@ -65,9 +65,9 @@ def update_all(
     opt_state: Mapping[str, Any],
     *,
     updated: Mapping[str, Mapping[str, Any]],
-    rates: Mapping[str, Progress],
+    rates: Mapping[str, Float[Array, ""] | float],
 ) -> tuple[dict[str, types.Variables], dict[str, Any]]:
-    """Takes one step of several networks at once, from the same point.
+    """Applies one update to each of several networks, all at their old parameters.
 
     Args:
       optimizers: {name: of the network's params}; None for one that is not trained.

@@ -183,7 +183,7 @@ def train_step(
     networks: gan_gradients.Networks,
     config: TrainConfig,
 ) -> tuple[GANState, GANInfo]:
-    """Updates all networks at once, from the same point, on one batch.
+    """Updates G, D and the encoder at once, by gradients at their old parameters.
 
     Args:
       key: of z, the flips, the augmentation and the directions in latent space.

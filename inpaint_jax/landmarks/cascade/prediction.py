@@ -142,7 +142,7 @@ def _tables(model: ShapeModel, level: _Level) -> trees.Tables:
 
 
 def _feature_places(
-    model: ShapeModel, level: _Level, shape: trees.Shapes, fitted: similarity.Fitted
+    model: ShapeModel, level: _Level, shape: trees.Shapes, fitted: similarity.Similarity
 ) -> sampling.Places:
     """Returns the places of the feature pixels in the unit square of the box."""
     a, b = fitted

@@ -13,11 +13,11 @@ from inpaint_jax.landmarks.cascade import double_float as df
 
 Points = Float[Array, "points 2"]
 Targets = Float[Array, "batch points 2"]
-Fitted = tuple[Float[Array, " batch"], Float[Array, " batch"]]
+Similarity = tuple[Float[Array, " batch"], Float[Array, " batch"]]
 """(a, b) of the matrix [[a, -b], [b, a]], scale and rotation, for each target."""
 
 
-def fit(source: Points, target: Targets) -> Fitted:
+def fit(source: Points, target: Targets) -> Similarity:
     """Fits scale and rotation of one shape to each target shape, by least squares.
 
     Args:
@@ -25,7 +25,7 @@ def fit(source: Points, target: Targets) -> Fitted:
       target: the target shapes, `[batch, points, 2]`.
 
     Returns:
-      See `Fitted`; the identity if the source is a single point.
+      See `Similarity`; the identity if the source is a single point.
     """
     if source.shape[0] == 1:
         ones = jnp.ones(target.shape[0])
@@ -38,8 +38,8 @@ def fit(source: Points, target: Targets) -> Fitted:
     return a, b
 
 
-def fit_exactly(source: Points, target: Targets) -> Fitted:
-    """Does the same as `fit` with one rounding at the end; has no gradient."""
+def fit_exactly(source: Points, target: Targets) -> Similarity:
+    """Fits as `fit` does, correctly rounded as dlib is; is not differentiable."""
     batch, count = target.shape[:2]
     if count == 1:
         return jnp.ones(batch), jnp.zeros(batch)
