@@ -1,1 +1,1 @@
-"""Applications: flags in, library calls, files out."""
+"""Applications that run the library with options from flags, and write files."""

@@ -1,15 +1,16 @@
-r"""What each landmark term brings: SI against methods in the same time, in pairs.
+r"""Measures what each landmark term gains over search without landmarks, in equal time.
 
 python -m experiments.ablation --flagfile=experiments/flags/ablation.flags \
     --images='faces[9000:9100]' --output_dir=outputs/ablation
 
-Killed, the same command goes on where it was.
+All methods complete the same faces, and differences are paired. After an interruption
+the same command resumes the run.
 """
 
 import dataclasses
 from typing import Literal
 
-from experiments.common import application, cases, options, progress
+from experiments.common import application, cases, options, plots, progress
 from experiments.common.options import option
 from experiments.evaluation import (
     ablation_pairs,
@@ -25,22 +26,31 @@ from inpaint_jax.pretrained import weights
 
 @dataclasses.dataclass(frozen=True)
 class Ablation:
-    """What is compared, on which faces, under which masks."""
+    """The methods that are compared, their faces and masks."""
 
-    images: str | None = option(None, "Undamaged faces, as in inpaint.")
-    limit: int | None = option(None, "The first so many of them only.", least=1)
+    images: str | None = option(
+        None, "Undamaged faces: a picture, or a folder with an optional [start:stop]."
+    )
+    limit: int | None = option(
+        None, "Number of faces to use, from the first; by default all.", least=1
+    )
     masks: tuple[str, ...] = option(("centre", "left"), "Names of masks.")
-    seeds: int = option(3, "How many: of starts and random masks.", least=1)
+    seeds: int = option(
+        3, "Number of seeds of starting points and random masks.", least=1
+    )
     method: tuple[str, ...] = option(
         (),
-        "A name and the flags of its search, as 'soft: --landmark_term=soft'. The one "
-        f"that others are compared with is {ablation_pairs.BASELINE}.",
+        "Name of a method and the flags of its search, as 'soft: "
+        "--landmark_term=soft'. All others are compared with the method "
+        f"{ablation_pairs.BASELINE}.",
         repeated=True,
     )
-    images_at_once: int = option(8, "Searched for as one program.", least=1)
+    images_at_once: int = option(
+        8, "Number of images that one program searches for.", least=1
+    )
     only: tuple[str, ...] = option((), "Names of methods to run; by default all.")
     equal: Literal["time", "steps"] = option(
-        "time", "What all methods get as much of; restarts are equal in any case."
+        "time", "Budget that all methods share; they always have equal restarts."
     )
     output_dir: str = option("outputs/ablation", "Folder to write to.")
 
@@ -49,7 +59,8 @@ options.define(Ablation, heading="Comparison")
 
 
 def main() -> int:
-    """Searches for what is not there yet, and writes tables and the plot."""
+    """Runs the searches that are missing, and writes tables and the plot."""
+    plots.check_available()
     wanted, usual = options.read(Ablation), options.read(search_methods.Asked)
     output = files.make_directory(wanted.output_dir)
     given = ablation_run.parse(wanted.method, only=wanted.only)

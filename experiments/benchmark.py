@@ -1,4 +1,4 @@
-r"""Measures how long things take, as ratios within one run.
+r"""Measures the speed of searches, training, landmarks and blending.
 
 python -m experiments.benchmark --suite=search --peer=plain --peer=torch \
     --output=search.json
@@ -21,23 +21,29 @@ from inpaint_jax.models import dcgan
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """What is measured, how large and how often."""
+    """What is measured, at which sizes, and how often."""
 
     suite: str = option(
         "search",
-        "Steps of a search; how it grows; training steps; what places landmarks; "
-        "blending; all of these; or how right the landmark gradients are.",
+        "search: steps of a search; growth: time and memory by batch size and steps; "
+        "train: training steps; landmarks: landmark detectors; blend: blending; all of "
+        "these; or gradients: the accuracy of the landmark gradients.",
         of=(*suites.MEASURES, "all", "gradients"),
     )
     peer: tuple[Literal["plain", "torch"], ...] = option(
         (),
-        "Of search and train: plain JAX, and PyTorch if it is installed.",
+        "Implementation to compare with, for search and train: plain JAX, or PyTorch "
+        "if it is installed.",
         repeated=True,
     )
-    output: str = option("benchmark.json", "File to write.")
-    batch_size: int = option(64, "Candidates, images or faces.", least=1)
-    rounds: int = option(10, "Repetitions of each measurement.", least=2)
-    features: int = option(64, "Channels of the networks, see train.", least=1)
+    output: str = option("benchmark.json", "JSON file to write.")
+    batch_size: int = option(
+        64, "Number of candidates, images or faces in a batch.", least=1
+    )
+    rounds: int = option(10, "Number of repetitions of each measurement.", least=2)
+    features: int = option(
+        64, "Channels of the networks' layers next to the image.", least=1
+    )
     kernel_size: int = option(5, "Side of the networks' kernels.", least=2)
 
 

@@ -1,4 +1,4 @@
-"""Compares completions of the same images, paired, with 95 % intervals.
+"""Compares completions of the same images by paired differences with 95 % intervals.
 
 python -m experiments.compare --baseline=outputs/none --others=outputs/soft,outputs/net
 """
@@ -17,17 +17,21 @@ from inpaint_jax.io import files
 SCORES = ("nme", "psnr", "psnr_hole", "ssim")
 
 Entries = dict[str, dict[str, Any]]
-"""{image: what the report says of it}"""
+"""{image: its entry in the report}"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Which completions are compared."""
+    """The runs that are compared."""
 
-    baseline: str | None = option(None, "An --output_dir of inpaint.")
-    others: tuple[str, ...] = option((), "More of them, of the same images.")
+    baseline: str | None = option(
+        None, "Run to compare with: an --output_dir of experiments.inpaint."
+    )
+    others: tuple[str, ...] = option(
+        (), "Runs over the same images and masks to compare with --baseline."
+    )
     output: str | None = option(None, "JSON file to write; by default none.")
-    seed: int = option(0, "Of the bootstrap.", least=0)
+    seed: int = option(0, "Seed of the bootstrap.", least=0)
 
 
 options.define(Comparison, heading="Comparison")

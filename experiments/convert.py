@@ -1,13 +1,14 @@
-r"""Makes a release, which a search takes as --checkpoint, of a DCGAN from PyTorch.
+r"""Converts a DCGAN from PyTorch into a release, the --checkpoint of a search.
 
 python -m experiments.convert --generator=G.safetensors --discriminator=D.safetensors \
     --output=models/mine
 python -m experiments.inpaint --checkpoint=models/mine --z_prior=normal
 
-Both files hold state dicts: safetensors.torch.save_file(netG.state_dict(), file). Which
-networks are understood is written in `inpaint_jax.pretrained.pytorch`. PyTorch's DCGANs
-are usually trained with normally distributed z. A search keeps z in [-1, 1], where two
-thirds of its numbers lay in training; --z_prior=normal draws them so and clips them.
+Both files hold state dicts: safetensors.torch.save_file(netG.state_dict(), file).
+`inpaint_jax.pretrained.pytorch` describes which networks can be converted. PyTorch's
+DCGANs are usually trained with normally distributed z. A search keeps z in [-1, 1],
+where two thirds of the numbers of z were in training; --z_prior=normal draws starting
+points from this distribution and clips them.
 """
 
 import dataclasses
@@ -19,18 +20,18 @@ from inpaint_jax.pretrained import pytorch, weights
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
-    """What is converted, and where to."""
+    """The files that are converted, and the output folder."""
 
     generator: str | None = option(
         None, "Safetensors file with the generator's state dict."
     )
     discriminator: str | None = option(
-        None, "The same of the discriminator, which a search asks too."
+        None, "Safetensors file with the discriminator's state dict."
     )
     output: str | None = option(None, "Folder to write the release to.")
     crop: int = option(
         128,
-        "Side of the crop in CelebA pixels with which it was trained.",
+        "Side of the training pictures' crop in CelebA pixels.",
         least=16,
         most=178,
     )

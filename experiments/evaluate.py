@@ -4,8 +4,8 @@ python -m experiments.evaluate --images=faces[9000:9500] --bank=folder:faces[:85
     --methods=si,landmark,thesis,ce,gfc,tv,lr,pm,nn,mean \
     --masks=centre,left,right,random --output_dir=outputs/evaluation
 
-Started again with the same --output_dir it goes on where it was; other methods, masks
-and images can be added in the same way.
+The same command resumes an interrupted evaluation; with the same --output_dir other
+methods, masks and images can be added to it.
 """
 
 import dataclasses
@@ -23,31 +23,39 @@ from inpaint_jax.pretrained import weights
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Which methods are evaluated, on which faces, under which masks."""
+    """The methods that are evaluated, their faces and masks."""
 
     images: str | None = option(
         None,
-        "Undamaged faces: a folder, array:FILE or tfds:NAME, also with a [start:stop].",
+        "Undamaged faces: a folder, array:FILE or tfds:NAME, each with an optional "
+        "[start:stop].",
     )
     methods: tuple[str, ...] = option(
         ("si", "landmark", "thesis", "ce", "gfc", "tv", "lr", "pm", "nn"),
-        f"Of {', '.join(completion_methods.NAMES)}, and flag files of "
-        "experiments.inpaint.",
+        f"Methods to evaluate: {', '.join(completion_methods.NAMES)}, or flag files "
+        "of experiments.inpaint.",
     )
     masks: tuple[str, ...] = option(
-        ("centre", "left", "right", "random"), "Names, see --mask of inpaint."
+        ("centre", "left", "right", "random"),
+        "Names of masks, see --mask of experiments.inpaint.",
     )
-    limit: int | None = option(None, "How many of the images, at most.", least=1)
-    seed: int = option(0, "Of masks and starting points.", least=0, most=2**32 - 1)
-    images_at_once: int = option(16, "Images of one program.", least=1)
-    output_dir: str | None = option(None, "Folder to write to, and to resume.")
+    limit: int | None = option(
+        None, "Number of images to use, from the first; by default all.", least=1
+    )
+    seed: int = option(0, "Seed of masks and starting points.", least=0, most=2**32 - 1)
+    images_at_once: int = option(
+        16, "Number of images that one program completes.", least=1
+    )
+    output_dir: str | None = option(
+        None, "Folder to write to; an evaluation in it is resumed."
+    )
 
 
 options.define(Evaluation, heading="Evaluation")
 
 
 def main() -> int:
-    """Evaluates what is missing; returns the exit code."""
+    """Completes and scores what is missing; returns the exit code."""
     wanted, learned = options.read(Evaluation), options.read(completion_methods.Learned)
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
     plan = _plan(wanted, model)
@@ -94,7 +102,7 @@ def _plan(wanted: Evaluation, model: weights.Model) -> evaluation_run.Plan:
 
 
 def _inputs(images: str, output: pathlib.Path, limit: int | None) -> list[pathlib.Path]:
-    """Lists pictures; those that are not in a folder are first put into one."""
+    """Lists the pictures; those of an array or data set are first written to files."""
     if not images.startswith(("array:", "tfds:")):
         return cases.list_inputs(images, mask="", output=output)[:limit]
     names, read = sources.open_source(images)

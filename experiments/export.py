@@ -1,11 +1,11 @@
-"""Writes the networks of a model as programs that need only JAX, weights inside.
+"""Exports the networks of a model as programs that contain their weights.
 
 python -m experiments.export --output=programs
 python -m experiments.export --checkpoint=runs/mine --output=programs
 
-They are `.stablehlo` files, see `inpaint_jax.pretrained.stablehlo`: any batch size, on
-CPU, GPU or TPU, with a gradient. `experiments.train --export` writes the same at the
-end of a training.
+The programs are `.stablehlo` files that need only JAX, see
+`inpaint_jax.pretrained.stablehlo`: for any batch size, on CPU, GPU or TPU, with a
+gradient. `experiments.train --export` also writes them at the end of a training.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ _TAKES = {
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """What is exported, and where to."""
+    """The model that is exported, and the output folder."""
 
     checkpoint: str = option(
         "release", 'The model: a --run_dir, a release folder or "release".'

@@ -30,7 +30,7 @@ _PORTRAIT = files.ASSETS / "portrait.png"
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """What is completed, and where it is written."""
+    """The pictures that are completed, their mask, and the output."""
 
     images: str | None = option(
         None,
@@ -38,10 +38,11 @@ class Pictures:
         "the portrait that comes with the package.",
     )
     mask: str = option(
-        "centre", f"{', '.join(masks.MASKS)}, or a picture that marks the hole."
+        "centre",
+        f"Name of a mask ({', '.join(masks.MASKS)}), or a picture that marks the hole.",
     )
     mask_hole: Literal["white", "black"] = option(
-        "white", "Which colour marks the hole in a file."
+        "white", "Colour that marks the hole in a picture given as --mask."
     )
     original_known: bool | None = option(
         None,
@@ -49,13 +50,19 @@ class Pictures:
         "default yes for a named mask, no for a mask file.",
     )
     output_dir: str = option("outputs", "Folder to write to.")
-    seed: int = option(0, "Of masks and starting points.", least=0, most=2**32 - 1)
-    landmark_figure: bool = option(False, "Draw the landmarks through each search.")
+    seed: int = option(0, "Seed of masks and starting points.", least=0, most=2**32 - 1)
+    landmark_figure: bool = option(
+        False, "Draw the landmarks in the course of each search."
+    )
     images_at_once: int = option(
-        1, "Searched for as one program, if memory allows.", least=1
+        1,
+        "Number of images that one program searches for, if memory allows.",
+        least=1,
     )
     max_memory: float | None = option(
-        None, "GB for that program; by default most of what is free.", least=0.0
+        None,
+        "Memory in GB for that program; by default 80 % of the free memory.",
+        least=0.0,
     )
 
 
@@ -63,7 +70,7 @@ options.define(Pictures, heading="Pictures")
 
 
 def main() -> int:
-    """Completes every input; returns 1 if some had to be skipped."""
+    """Completes every input; returns 1 if some were skipped."""
     wanted, asked = options.read(Pictures), options.read(searches.Search)
     landmarks = options.read(landmark_options.LandmarkOptions)
     output = files.make_directory(wanted.output_dir)

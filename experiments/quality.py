@@ -1,4 +1,4 @@
-"""How good a search is after how many seconds: loss, and the hole beside the truth.
+"""Measures how loss and PSNR of the hole improve with the seconds of a search.
 
 python -m experiments.quality --images='faces[8500:8508]' --output_dir=outputs/quality
 """
@@ -12,12 +12,20 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from experiments.common import application, cases, options, progress, reporting
+from experiments.common import (
+    application,
+    cases,
+    options,
+    plots,
+    progress,
+    reporting,
+)
 from experiments.common.options import option
 from experiments.search import (
     landmark_guidance,
     landmark_options,
     quality_curves,
+    search_methods,
     searches,
 )
 from inpaint_jax import types
@@ -46,16 +54,16 @@ METHODS: dict[str, dict[str, Any]] = {
         "restart_schedule": ((32, 5), (16, 10), (8, 20), (4, _FOR_EVER)),
     },
 }
-"""What differs from the default search."""
+"""{method: settings that differ from the default search}"""
 
 
 class Face(NamedTuple):
     """A face to search for.
 
     Attributes:
-      key: of its starting points.
-      problem: what the search knows.
-      original: `[1, H, W, 3]`.
+      key: random key of the starting points.
+      problem: the damaged image.
+      original: the undamaged image, `[1, H, W, 3]`.
     """
 
     key: types.PRNGKey
@@ -65,10 +73,12 @@ class Face(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Quality:
-    """What is searched for, and for how long."""
+    """The faces that are searched for, and the time."""
 
-    images: str | None = option(None, "Undamaged faces, as in inpaint.")
-    mask: str = option("centre", f"One of {', '.join(masks.MASKS)}.")
+    images: str | None = option(
+        None, "Undamaged faces: a picture, or a folder with an optional [start:stop]."
+    )
+    mask: str = option("centre", f"Name of a mask: {', '.join(masks.MASKS)}.")
     output_dir: str = option("outputs/quality", "Folder to write to.")
     seconds: float = option(30.0, "Longest search of a face, in seconds.", least=1.0)
 
@@ -77,14 +87,15 @@ options.define(Quality, heading="Measurement")
 
 
 def main() -> int:
-    """Searches, prints a table and draws it."""
-    wanted, asked = options.read(Quality), options.read(searches.Search)
+    """Runs the searches, prints a table and plots it."""
+    plots.check_available()
+    wanted, asked = options.read(Quality), options.read(search_methods.Asked)
     output = files.make_directory(wanted.output_dir)
     images = options.given(wanted, "images")
     paths = cases.list_inputs(images, mask=wanted.mask, output=output)
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
     guidance, _ = landmark_options.load(
-        options.read(landmark_options.LandmarkOptions),
+        asked.landmarks,
         size=model.architecture.image_size,
         crop=model.crop,
     )
@@ -94,9 +105,9 @@ def main() -> int:
     found: dict[str, list[list[quality_curves.Point]]] = {}
     for name, changes in METHODS.items():
         settings = dataclasses.replace(
-            asked.settings, **changes, chunk=_CHUNK, patience=0
+            asked.search.settings, **changes, chunk=_CHUNK, patience=0
         )
-        changed = dataclasses.replace(asked, settings=settings)
+        changed = dataclasses.replace(asked.search, settings=settings)
         compiled = searches.prepare(model, changed, guidance.loss(), images=1)
         progress.say(f"{name}: compiling, then at most {wanted.seconds:g} s a face")
         _warm_up(faces[0], compiled)
@@ -113,7 +124,7 @@ def main() -> int:
     report = {"images": len(faces), "mask": hole.name, "table": table, "runs": found}
     files.write_json(output / "quality.json", {**report, **reporting.environment()})
     files.write_picture(
-        output / "quality.png", quality_curves.drawn(found, longest=wanted.seconds)
+        output / "quality.png", quality_curves.draw(found, longest=wanted.seconds)
     )
     progress.say(f"look at {output / 'quality.png'}")
     return 0
@@ -129,7 +140,7 @@ def _face(case: cases.Case, guidance: landmark_guidance.LandmarkGuidance) -> Fac
 
 
 def _warm_up(face: Face, compiled: program.Search) -> None:
-    """Compiles whatever a search runs."""
+    """Compiles every program that a search runs."""
     *before, _ = compiled.settings.stages
     last = sum(iterations for _, iterations in before)
     for now in driver.search(face.key, face.problem, compiled=compiled):

@@ -1,4 +1,4 @@
-r"""Trains everything that the package ships, one network after the other, by the clock.
+r"""Trains all networks of a release, one after the other, in a given time.
 
 python -m experiments.release --labels_only --data=zip:faces.zip \
     --validation=zip:validation.zip --labels=labels.npz
@@ -6,8 +6,8 @@ python -m experiments.release --data=zip:faces.zip --validation=zip:validation.z
     --labels=labels.npz --minutes=10 --output_dir=outputs/release
 python -m experiments.release --install=outputs/release
 
-The training needs no dlib, and writes each network as soon as it is done. Started
-again, it goes on with what is missing.
+The training needs no dlib, and writes each network as soon as it is trained. The same
+command resumes an interrupted run with the missing networks.
 """
 
 import dataclasses
@@ -27,29 +27,30 @@ from inpaint_jax.io import files
 
 @dataclasses.dataclass(frozen=True)
 class Release:
-    """Which networks are made of which faces, and where they go."""
+    """The faces, labels and folders of a release."""
 
     validation: str | None = option(
-        None, "Other faces, to choose each network's best checkpoint by."
+        None, "Held-out faces, by which each network's best checkpoint is chosen."
     )
     labels: str | None = option(
         None, "File.npz with the landmarks of all faces, from --labels_only."
     )
     labels_only: bool = option(
-        False, "Train nothing, but label the faces with dlib into --labels."
+        False, "Train nothing, but label all faces with dlib and write --labels."
     )
     run_dir: str = option(
-        "runs/release", "Folder of checkpoints, from which it goes on."
+        "runs/release", "Folder of checkpoints, from which training resumes."
     )
     output_dir: str = option(
-        "outputs/release", "Where the networks are written, eight files in all."
+        "outputs/release", "Folder to write the networks to, eight files in all."
     )
     only: tuple[str, ...] = option(
-        (), f"Some of {','.join(release_plan.SHARES)}; by default all."
+        (),
+        f"Networks to train: some of {','.join(release_plan.SHARES)}; by default all.",
     )
     install: str | None = option(
         None,
-        "Train nothing, but put the networks of this --output_dir into the package.",
+        "Train nothing, but copy the networks of this --output_dir into the package.",
     )
 
 

@@ -1,4 +1,4 @@
-"""How soon one search reaches the loss that another one ended with.
+"""Measures how soon one search reaches the loss that another one ended with.
 
 python -m experiments.starts --baseline=outputs/random --other=outputs/encoder
 """
@@ -18,18 +18,22 @@ from inpaint_jax.io import files
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-    """Which searches are compared."""
+    """The searches that are compared."""
 
-    baseline: str | None = option(None, "An --output_dir of experiments.inpaint.")
-    other: str | None = option(None, "Another, over the same pictures.")
-    output: str | None = option(None, "JSON file to write, if any.")
+    baseline: str | None = option(
+        None, "Run whose loss is the goal: an --output_dir of experiments.inpaint."
+    )
+    other: str | None = option(
+        None, "Run over the same pictures that has to reach this loss."
+    )
+    output: str | None = option(None, "JSON file to write; by default none.")
 
 
 options.define(Runs, heading="Runs")
 
 
 def main() -> int:
-    """Prints for how many pictures the other search gets there, and when."""
+    """Prints for how many pictures the other search reaches the loss, and when."""
     runs = options.read(Runs)
     names = ("baseline", "other")
     folders = [options.given(runs, name) for name in names]
@@ -71,7 +75,7 @@ def traces(folder: str) -> dict[str, list[tuple[int, float]]]:
       {picture: [(step, lowest loss of all restarts so far)]}, ascending.
 
     Raises:
-      InputError: there is none, or it cannot be understood.
+      InputError: there is no trace, or it cannot be read.
     """
     path = pathlib.Path(folder) / "trace.jsonl"
     found: dict[str, list[tuple[int, float]]] = {}
@@ -91,7 +95,7 @@ def traces(folder: str) -> dict[str, list[tuple[int, float]]]:
 
 
 def reached(trace: list[tuple[int, float]], loss: float) -> int | None:
-    """Returns the first step at which a trace is at most at a loss, or None."""
+    """Returns the first step at which a trace is at or below a loss, or None."""
     return next((step for step, best in trace if best <= loss), None)
 
 

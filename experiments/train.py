@@ -1,4 +1,4 @@
-r"""Trains the networks that a search runs through.
+r"""Trains the networks of a search, and networks that complete faces in one pass.
 
 python -m experiments.train --data=folder:faces --run_dir=runs/dcgan
 python -m experiments.train --model=encoder --checkpoint=runs/dcgan \
@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from experiments.common import application, options, progress, reporting
+from experiments.common import application, options, plots, progress, reporting
 from experiments.training import (
     completer_recipe,
     completer_training,
@@ -35,16 +35,16 @@ OPTIONS = {
     Run: "Run",
     Training: "Training",
     Networks: "Networks",
-    Check: "Judgement",
-    gan_recipe.Recipe: "Of --model=gan",
-    completer_recipe.Recipe: "Of --model=ce and --model=gfc",
+    Check: "Evaluation of a model",
+    gan_recipe.Recipe: "Only for --model=gan",
+    completer_recipe.Recipe: "Only for --model=ce and --model=gfc",
 }
 for _options, _heading in OPTIONS.items():
     options.define(_options, heading=_heading)
 
 
 def main() -> int:
-    """Trains, or goes on training; returns the exit code."""
+    """Trains a network or resumes its training; returns the exit code."""
     run, check = options.read(Run), options.read(Check)
     asked, shape = options.read(Training), options.read(Networks)
     if run.pack:
@@ -52,7 +52,7 @@ def main() -> int:
     if check.check:
         return _check_health(check.check, check, run, seed=asked.seed)
     if run.export:
-        stablehlo.check_available()  # now, and not after hours of training
+        stablehlo.check_available()  # fails now, not after hours of training
     if run.model in completer_recipe.MODELS:
         return _train_feed_forward(run, asked, shape)
     if run.model == "encoder":
@@ -185,17 +185,19 @@ def _pack(path: str, run: Run, architecture: dcgan.Architecture, *, crop: int) -
 
 
 def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
+    log = pathlib.Path(path) / "metrics.jsonl"
+    if log.is_file():
+        plots.check_available()  # now, and not after minutes of scoring
     model = weights.load(path)
     faces = _load_data(run, model.crop, model.architecture)
     known = None
     if check.train_data:
         known = _load(check.train_data, run, model.crop, model.architecture)
-    log = pathlib.Path(path) / "metrics.jsonl"
     key = jax.random.key(seed)
-    redrawn = None
+    reconstructed = None
     if check.reconstruct:
         unseen, _ = health.choose(faces, known)
-        redrawn = reconstruction.score(
+        reconstructed = reconstruction.score(
             key,
             model,
             unseen[: check.reconstruct],
@@ -208,7 +210,7 @@ def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
         known,
         run_dir=options.given(run, "run_dir"),
         log=str(log) if log.is_file() else None,
-        reconstruction=redrawn,
+        reconstruction=reconstructed,
     )
     print("\n".join(found["verdict"]))
     print(f"{'fit' if found['fit'] else 'not fit'} for searching")
@@ -216,7 +218,7 @@ def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
 
 
 def _start(path: str | None, architecture: dcgan.Architecture) -> weights.Model | None:
-    """Reads the networks that a training starts from, if there are any."""
+    """Returns the pretrained networks from which training starts, or None."""
     if not path:
         return None
     start = weights.load(path)

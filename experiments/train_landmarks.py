@@ -1,4 +1,4 @@
-r"""Trains what places landmarks: the net for damaged faces, or dlib's tree cascade.
+r"""Trains a landmark detector: a net for damaged faces, or dlib's tree cascade.
 
 python -m experiments.train_landmarks --data=folder:faces --run_dir=runs/landmarks
 python -m experiments.train_landmarks --model=cascade --data=xml:faces.xml \
@@ -26,37 +26,44 @@ from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.models import landmark_net
 from inpaint_jax.pretrained import landmark_predictor, networks
 
-_RATE = "AdamW's highest; it rises for 200 steps and falls to 0."
+_RATE = (
+    "Peak learning rate of AdamW; it rises during the first 2.5 % of the training and "
+    "then falls to 0."
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What is trained or measured, from which faces."""
+    """What is trained or evaluated, on which faces."""
 
     model: Literal["net", "cascade"] = option(
-        "net", "net: for damaged faces; cascade: thesis 2.4."
+        "net",
+        "net: landmark net for damaged faces; cascade: dlib's cascade of regression "
+        "trees (thesis section 2.4).",
     )
     data: str | None = option(
         None,
-        "Faces, as --data of experiments.train, labelled by dlib; for the cascade also "
-        "xml:FILE (dlib's) or labelled:FILE.npz.",
+        "Training faces, as --data of experiments.train, which dlib labels; for the "
+        "cascade also xml:FILE (of dlib's imglab) or labelled:FILE.npz.",
     )
     validation: str | None = option(
-        None, "Other faces, as --data, to fit the size of the ellipses on."
+        None,
+        "Held-out faces, as --data, on which the size of the net's uncertainty "
+        "ellipses is fitted.",
     )
     check: str | None = option(
         None,
-        'Train nothing, but measure this --run_dir, release folder or "release" on the '
-        "faces of --check_data beside simpler guesses that learn from --data; writes "
+        'Train nothing, but evaluate this --run_dir, release folder or "release" on '
+        "the faces of --check_data, beside simpler predictors fitted to --data; writes "
         "landmarks.json into --run_dir.",
     )
-    check_data: str | None = option(None, "Faces for --check, as --data.")
-    run_dir: str | None = option(None, "Folder of this run; resumed if used.")
+    check_data: str | None = option(None, "Held-out faces for --check, as --data.")
+    run_dir: str | None = option(None, "Folder of this run; a run in it is resumed.")
     export: str | None = option(
-        None, "Folder to write safetensors to when training is done."
+        None, "Folder to write the net's release to when training is done."
     )
     landmark_model: str | None = option(
-        None, "dlib's 68-point model; by default the installed one."
+        None, "File of dlib's 68-point model; by default the installed one."
     )
 
 
@@ -65,23 +72,25 @@ class Training:
     """How the net is trained."""
 
     pretrained: str | None = option(
-        None, "Net to go on from, as --check; by default a new one."
+        None,
+        "Net from which training starts: a --run_dir or a release; by default a new "
+        "one.",
     )
-    steps: int = option(10_000, "Training steps in all.", least=1)
-    seed: int = option(0, "Of weights, order and masks.", least=0, most=2**32 - 1)
-    batch_size: int = option(64, "Images a step.", least=7)
+    steps: int = option(10_000, "Total number of training steps.", least=1)
+    seed: int = option(0, "Seed of weights, order and masks.", least=0, most=2**32 - 1)
+    batch_size: int = option(64, "Number of images in a batch.", least=7)
     image_size: int = option(64, "Height and width in pixels, a multiple of 16.")
     crop: int = option(128, "Side of the crop in CelebA pixels.", least=16, most=178)
-    features: int = option(32, "Channels at half size.", least=1)
+    features: int = option(32, "Channels of the first layer.", least=1)
     hidden: int = option(256, "Width of the last hidden layer.", least=1)
     learning_rate: float = option(1e-3, _RATE, above=0.0)
-    weight_decay: float = option(0.05, "AdamW's.", least=0.0)
+    weight_decay: float = option(0.05, "Weight decay of AdamW.", least=0.0)
     log_every: int = option(50, "Steps between lines of metrics.", least=1)
     checkpoint_every: int = option(500, "Steps between checkpoints.", least=1)
 
     @property
     def schedule(self) -> training.Schedule:
-        """When it ends, and what it does on the way."""
+        """The number of steps, and when to log and to save."""
         return training.Schedule(
             self.steps,
             self.log_every,
@@ -91,10 +100,10 @@ class Training:
 
     @property
     def architecture(self) -> landmark_net.Architecture:
-        """The net's.
+        """The architecture of the net.
 
         Raises:
-          InputError: it cannot be built.
+          InputError: no such net can be built.
         """
         try:
             return landmark_net.Architecture(
@@ -104,7 +113,7 @@ class Training:
             raise InputError(f"--{error}.") from error
 
     def settings(self, data: str) -> landmark_training.Settings:
-        """Returns what decides the weights that come out of some faces."""
+        """Returns the hyperparameters that determine the trained weights."""
         return landmark_training.Settings(
             data=data,
             pretrained=self.pretrained,
@@ -122,7 +131,7 @@ options.define(Training, heading="Training")
 
 
 def main() -> int:
-    """Trains or measures; returns the exit code."""
+    """Trains or evaluates; returns the exit code."""
     wanted, asked = options.read(Run), options.read(Training)
     run_dir = files.make_directory(options.given(wanted, "run_dir"))
     if wanted.check:
@@ -196,7 +205,7 @@ def _fitted(
     *,
     seed: int,
 ) -> networks.Pretrained:
-    """Returns the net with ellipses of the size that other faces ask for."""
+    """Returns the net with the size of its ellipses fitted on held-out faces."""
     faces = training.load(source, crop=net.crop, size=net.architecture.image_size)
     truth = labelling.label(predictor, faces, crop=net.crop, nudged=False)
     key = jax.random.key(seed)

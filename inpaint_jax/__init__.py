@@ -1,10 +1,11 @@
 """Structurally and semantically coherent face completion with JAX.
 
-`complete` completes a face, `load` reads a model, `Settings` says how to search. The
-algorithm is in `inpaint_jax.search`, a ladder in which each module stands on those
-before it: `latent` takes a step and keeps the best point, `objective` is eq. 20,
-`problem` says what is asked, `steps` is what a search does to one image, `program`
-compiles it, `driver` runs it and stops early, `completion` ranks and blends.
+`complete` completes a face, `load` reads a model, `Settings` holds the hyperparameters
+of the search. The algorithm is in `inpaint_jax.search`, where each module uses only
+those listed before it: `latent` takes one optimizer step and keeps the best latent
+vector, `objective` is the loss (eq. 20 of the thesis), `problem` holds the settings and
+the damaged image, `steps` searches for one image, `program` compiles that search,
+`driver` runs it with early stopping, `completion` ranks the candidates and blends them.
 `landmark_term` is the landmark loss.
 """
 

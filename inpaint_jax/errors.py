@@ -1,8 +1,8 @@
-"""The one error that is meant for a person rather than for a programmer."""
+"""`InputError`: the error that tells the user, not the programmer, what to correct."""
 
 
 class InputError(ValueError):
-    """Something outside the program is wrong: a flag, a file, a model, a picture.
+    """An input of the program is wrong: a flag, a file, a model or a picture.
 
     The message is one sentence that names the flag or file, the value found, and what
     would be right. Applications print it without a traceback and exit with code 2.
@@ -10,5 +10,5 @@ class InputError(ValueError):
 
 
 def reason(error: Exception) -> str:
-    """Returns the first line of what an error says, or its type if it says nothing."""
+    """Returns the first line of an error's message, or its type if it has none."""
     return (str(error) or type(error).__name__).partition("\n")[0]

@@ -1,4 +1,4 @@
-"""How JAX runs: settings before its first operation, and the use of several devices."""
+"""Settings of JAX's runtime: callbacks, the compilation cache, devices, memory."""
 
 import os
 
@@ -22,32 +22,32 @@ def allow_callbacks() -> None:
 
 
 def keep_programs(directory: str | os.PathLike[str]) -> None:
-    """Keeps compiled programs in a folder, and takes them from there next time.
+    """Caches compiled programs in a folder and reuses them in later processes.
 
-    They depend on JAX's version and on the processor; what does not fit is not used.
-    A file is written whole or not at all.
+    A cached program is used only by the same version of JAX on the same processor. A
+    file is written whole or not at all.
 
     Args:
-      directory: must exist.
+      directory: an existing folder.
     """
     jax.config.update("jax_compilation_cache_dir", os.fspath(directory))
-    # Everything: a search begins with many small programs.
+    # Cache every program: a search begins with many small ones.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def device() -> str:
-    """Returns what JAX runs on, for a person to read.
+    """Returns a description of JAX's device and version, for people to read.
 
     Raises:
-      InputError: JAX cannot use what the environment asks for.
+      InputError: JAX cannot use the platform that JAX_PLATFORMS names.
     """
     try:
         first, *more = jax.local_devices()
     except (RuntimeError, AssertionError) as error:
-        asked = os.environ.get("JAX_PLATFORMS", "")
+        platforms = os.environ.get("JAX_PLATFORMS", "")
         raise InputError(
-            f"JAX_PLATFORMS={asked}: JAX finds no such device; install "
+            f"JAX_PLATFORMS={platforms}: JAX finds no such device; install "
             "'inpaint-jax[gpu]' for NVIDIA's, or unset it to run on the CPU."
         ) from error
     kind = f"{first.device_kind} ({first.platform})"
@@ -58,19 +58,19 @@ def device() -> str:
 
 
 def callbacks_are_safe() -> bool:
-    """Tells whether `allow_callbacks` was called, or is not needed here."""
+    """Returns whether `allow_callbacks` was called, or is not needed on this device."""
     return jax.default_backend() != "cpu" or not jax.config.values[_ASYNC]
 
 
 def data_parallel() -> tuple[NamedSharding, NamedSharding]:
-    """Returns how training is laid out over all local devices.
+    """Returns the shardings for data-parallel training on all local devices.
 
-    A compiled step over arrays laid out like this computes what one device would: the
-    sums over a batch, those of BatchNorm included, are over the whole of it.
+    A compiled step over arrays with these shardings computes what one device would:
+    sums over the batch, also in BatchNorm, run over the whole batch.
 
     Returns:
-      The layout of the state, of which every device holds a copy, and that of a batch,
-      of which every device holds an equal share.
+      (sharding of the state: a copy on every device, sharding of a batch: an equal part
+      on every device).
     """
     mesh = Mesh(np.asarray(jax.local_devices()), ("batch",))
     return NamedSharding(mesh, PartitionSpec()), NamedSharding(
@@ -79,11 +79,11 @@ def data_parallel() -> tuple[NamedSharding, NamedSharding]:
 
 
 def free_memory() -> int:
-    """Returns how many bytes JAX's default device could still take."""
+    """Returns how many bytes are free on JAX's default device."""
     statistics = jax.local_devices()[0].memory_stats()
     if statistics:
         return statistics["bytes_limit"] - statistics["bytes_in_use"]
-    # macOS does not tell what is free.
+    # macOS does not report free pages.
     known = "SC_AVPHYS_PAGES" in os.sysconf_names
     pages = os.sysconf("SC_AVPHYS_PAGES" if known else "SC_PHYS_PAGES")
     return pages * os.sysconf("SC_PAGE_SIZE")

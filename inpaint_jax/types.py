@@ -1,8 +1,8 @@
-"""Names for the arrays that travel through the library, with their shapes.
+"""Types of the arrays and functions that modules exchange, with their shapes.
 
 Images are float32, NHWC, RGB in [-1, 1] unless a name says bytes. A mask is 1 where
-the pixel is known and 0 in the hole. z is the latent vector, drawn from the prior:
-uniform on [-1, 1], or normal.
+the pixel is known and 0 in the hole. z is the latent vector; its prior is uniform on
+[-1, 1], or normal.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -28,21 +28,23 @@ Generate = Callable[[jax.Array], jax.Array]
 """z [batch, z_dim] -> image [batch, H, W, 3] in [-1, 1]; rows do not interact."""
 
 Discriminate = Callable[[jax.Array], jax.Array]
-"""image [batch, H, W, 3] -> logit [batch], large where it looks real; rows alone."""
+"""image [batch, H, W, 3] -> logit [batch], high for real; rows do not interact."""
 
 Encode = Callable[[jax.Array, jax.Array], jax.Array]
-"""(image, mask) -> z [batch, z_dim] to start a search from; rows do not interact."""
+"""(image, mask) -> z [batch, z_dim], where a search starts; rows do not interact."""
 
 
 def check_images(*, mask: Any = None, **images: Any) -> None:
-    """Checks shapes, also while a program is traced, so that nothing is broadcast.
+    """Checks the shapes of images and mask, so that nothing is broadcast by mistake.
+
+    It needs shapes only, so it also works while a program is traced.
 
     Args:
-      mask: `[batch, H, W, 1]`, if there is one.
+      mask: `[batch, H, W, 1]`, or None.
       **images: `[batch, H, W, 3]`, all of one shape.
 
     Raises:
-      ValueError: a shape is another.
+      ValueError: a shape differs from these.
     """
     (name, first), *others = images.items()
     if first.ndim != 4 or first.shape[-1] != 3:
@@ -59,10 +61,10 @@ def check_images(*, mask: Any = None, **images: Any) -> None:
 
 
 Watch = Callable[[Iterable[Any], int], Iterable[Any]]
-"""(items, how many) -> the items; tells whoever waits how many have passed."""
+"""(items, their number) -> the same items; reports progress as they are taken."""
 
 
 def unwatched(items: Iterable[Any], total: int) -> Iterable[Any]:
-    """Passes items on and tells nothing, see `Watch`."""
+    """Passes items on without reporting progress: a silent `Watch`."""
     del total
     return items

@@ -38,14 +38,6 @@ _ROOT = pathlib.Path(__file__).parents[1]
 _FACES = [folder / "data" / "celeba_half" for folder in (_ROOT, _ROOT / "../shared")]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cache_folder(tmp_path_factory):
-    """Keeps the tests, and the processes that they start, off the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="session")
 def faces_folder() -> pathlib.Path:
     """Folder of real aligned faces; tests that use it carry the marker `faces`."""

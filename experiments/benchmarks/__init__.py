@@ -1,1 +1,1 @@
-"""How fast searches and trainings are."""
+"""Measures the speed of searches, training, landmarks and blending."""

@@ -1,4 +1,4 @@
-"""How fast landmarks are placed: by dlib, by its cascade in JAX, by the net."""
+"""Speed of landmark prediction: by dlib, by its cascade in JAX, by the landmark net."""
 
 import functools
 
@@ -18,13 +18,13 @@ from inpaint_jax.training import train_gan
 
 
 def runs(key: types.PRNGKey, *, batch_size: int) -> timing.Runs:
-    """Returns what places landmarks on faces of the released generator.
+    """Returns functions that predict the landmarks of generated faces, to be timed.
 
-    Those named "..._gradient" take the gradient to the pixels too.
+    Those named "..._gradient" also compute the gradient with respect to the pixels.
 
     Args:
-      key: of the faces.
-      batch_size: how many.
+      key: random key of the faces.
+      batch_size: number of faces.
 
     Raises:
       InputError: dlib is missing.

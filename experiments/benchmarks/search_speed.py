@@ -1,4 +1,4 @@
-"""How fast a search is: one step of all candidates, against the same step elsewhere."""
+"""Speed of a search step, compared with plain JAX and PyTorch."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -18,16 +18,16 @@ _CANDIDATES, _STEPS = (8, 16, 32, 64, 128, 256), (5, 20, 80)
 def steps(
     key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int, peers: Sequence[str]
 ) -> timing.Runs:
-    """Returns steps of a search, each a function without arguments.
+    """Returns functions that take steps of a search, to be timed.
 
     Those named "search_step..." take `search_step.STEPS` steps, the others take one.
 
     Args:
-      key: of the weights and of z.
+      key: random key of the weights and of z.
       a: the architecture.
-      batch_size: candidates.
-      peers: "plain" (XLA's own convolutions, one call for each step, dlib called for
-        the landmarks) and "torch", if these are to be compared with.
+      batch_size: number of candidates.
+      peers: implementations to compare with: "plain" (XLA's own convolutions, one call
+        for each step, dlib called for the landmarks) and "torch".
 
     Raises:
       InputError: dlib is missing; see `torch_peer.load`.
@@ -60,19 +60,21 @@ def steps(
     return runs
 
 
-def growth(key: types.PRNGKey, a: dcgan.Architecture, *, rounds: int) -> dict[str, Any]:
-    """Measures how time and memory grow with candidates and with steps.
+def scaling(
+    key: types.PRNGKey, a: dcgan.Architecture, *, rounds: int
+) -> dict[str, Any]:
+    """Measures how time and memory of a search grow with candidates and with steps.
 
-    Candidates are rows of one batch, restarts of one image or of several.
+    Candidates are the rows of a batch: restarts of one image or of several.
 
     Args:
-      key: of the weights and of z.
+      key: random key of the weights and of z.
       a: the architecture.
-      rounds: repetitions of each measurement.
+      rounds: number of repetitions of each measurement.
 
     Returns:
       For "candidates" and "steps": {number: {"ms", "megabytes"}} of a whole search, and
-      the "exponent" of the line through the times, both axes logarithmic.
+      the "exponent" of the time: its slope on logarithmic axes.
     """
     found = {}
     for name, numbers in (("candidates", _CANDIDATES), ("steps", _STEPS)):
@@ -97,16 +99,16 @@ def growth(key: types.PRNGKey, a: dcgan.Architecture, *, rounds: int) -> dict[st
 def counted(
     key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int
 ) -> dict[str, float]:
-    """Counts what one step really computes and moves, from the compiled program.
+    """Returns operations and memory traffic of one step, by the compiled program.
 
     Args:
-      key: of the weights and of z.
+      key: random key of the weights and of z.
       a: the architecture.
-      batch_size: candidates.
+      batch_size: number of candidates.
 
     Returns:
-      "counted_gflop" and "counted_gbytes"; products that the back end hands to a
-      library may be missing.
+      {"counted_gflop", "counted_gbytes"}; products that a library computes may be
+      missing.
     """
     setup = search_step.setup(key, a, batch_size=batch_size)
     program, _ = search_step.compiled(setup, iterations=1)
@@ -118,9 +120,10 @@ def counted(
 
 
 def step_flops(a: dcgan.Architecture) -> int:
-    """Counts the operations of a step for each candidate, as convolutions are defined.
+    """Returns the operations of a step for one candidate, by plain convolutions.
 
-    Two for each multiply-add of G and D, forward and for the gradient to the input.
+    There are two for each multiply-add of G and D, in the forward pass and again in the
+    gradient with respect to the input.
 
     Args:
       a: the architecture.
@@ -133,7 +136,7 @@ def step_flops(a: dcgan.Architecture) -> int:
 def _going_on(
     advance: search_step.Advance, state: latent.LatentState
 ) -> Callable[[], types.Latent]:
-    """A search that goes on from where its last call ended."""
+    """Returns a function that continues a search from its last call."""
 
     def run() -> types.Latent:
         nonlocal state

@@ -1,4 +1,4 @@
-"""The step of a search that is measured: what it is of, and the forms it comes in."""
+"""The step of a search that is measured, in several implementations."""
 
 import functools
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from inpaint_jax.training import train_gan
 
 LAMBDA_PRIOR = 0.003
 STEPS = 5
-"""In one program, as in a search."""
+"""The number of steps in one program, as in a search."""
 
 _LAMBDA_LANDMARK, _WINDOW, _CROP = 0.05, 7, 108
 _OPTIMIZER = optax.adam(0.01)
@@ -29,16 +29,16 @@ Landmark = Callable[..., types.PerExample]
 
 
 class Setup(NamedTuple):
-    """Networks with new weights, and what they search for.
+    """Networks with initial weights, and a problem for a search.
 
     Attributes:
       architecture: of the networks.
-      generator: its variables.
-      discriminator: its variables.
-      image: the same for all candidates.
-      mask: likewise.
-      weights: of the context loss.
-      start: of the search.
+      generator: variables of G.
+      discriminator: variables of D.
+      image: `[batch, H, W, 3]`, the same for all candidates.
+      mask: `[batch, H, W, 1]`, the same for all candidates.
+      weights: context weights, `[batch, H, W, 1]`.
+      start: initial state of the search.
     """
 
     architecture: dcgan.Architecture
@@ -51,12 +51,12 @@ class Setup(NamedTuple):
 
 
 def setup(key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int) -> Setup:
-    """Draws what is searched for.
+    """Draws initial weights, a random image and starting points.
 
     Args:
-      key: of the weights, of the image and of z.
+      key: random key of weights, image and z.
       a: the architecture.
-      batch_size: candidates.
+      batch_size: number of candidates.
     """
     size = a.image_size
     one = jnp.tanh(jax.random.normal(key, (1, size, size, 3)))
@@ -76,7 +76,7 @@ def setup(key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int) -> Setu
 
 
 def fused(setup: Setup) -> Networks:
-    """Returns G and D as searches run them."""
+    """Returns G and D for inference, with BatchNorm fused, as searches run them."""
     a, batch = setup.architecture, len(setup.image)
     return (
         inference.generator(a, setup.generator, batch=batch),
@@ -85,7 +85,7 @@ def fused(setup: Setup) -> Networks:
 
 
 def unfused(setup: Setup) -> Networks:
-    """Returns G and D as they are written."""
+    """Returns G and D as plain flax modules."""
     a = setup.architecture
     plain: tuple[Any, Any] = (
         lambda z: a.generator().apply(setup.generator, z, train=False),
@@ -95,28 +95,26 @@ def unfused(setup: Setup) -> Networks:
 
 
 def together(setup: Setup, networks: Networks, landmark: Landmark | None) -> Advance:
-    """Returns `STEPS` steps as one program."""
+    """Returns a function that takes `STEPS` steps in one program."""
     arguments = networks, setup.image, setup.weights, landmark
     return lambda state: _advance(state, *arguments, iterations=STEPS)
 
 
 def alone(setup: Setup, networks: Networks, landmark: Landmark | None) -> Advance:
-    """Returns one step as a program of its own."""
-    judged = _objective(networks, setup.image, setup.weights, landmark)
-    step = jax.jit(
-        functools.partial(latent.step, objective=judged, optimizer=_OPTIMIZER)
-    )
+    """Returns a function that takes one step, a program of its own."""
+    loss = _objective(networks, setup.image, setup.weights, landmark)
+    step = jax.jit(functools.partial(latent.step, objective=loss, optimizer=_OPTIMIZER))
     return lambda state: step(state)[0]
 
 
 def compiled(
     setup: Setup, *, iterations: int
 ) -> tuple[jax.stages.Compiled, tuple[Any, ...]]:
-    """Returns a compiled search without landmarks, and its arguments.
+    """Returns (compiled search without landmarks, its arguments).
 
     Args:
-      setup: what is searched for.
-      iterations: how many steps it takes.
+      setup: networks and problem.
+      iterations: number of steps.
     """
     arguments = (setup.start, fused(setup), setup.image, setup.weights, None)
     return _advance.lower(*arguments, iterations=iterations).compile(), arguments
@@ -125,11 +123,11 @@ def compiled(
 def soft(
     setup: Setup, predictor: dlib_host.Predictor, generate: types.Generate
 ) -> Landmark:
-    """Returns the landmark term that searches have, by the soft cascade.
+    """Returns the default landmark loss of searches, by the soft cascade.
 
     Args:
-      setup: what is searched for.
-      predictor: with the cascade.
+      setup: networks and problem.
+      predictor: dlib's model, with the cascade.
       generate: G.
     """
     term = landmark_term.LandmarkTerm(
@@ -142,7 +140,7 @@ def soft(
 
 
 def by_dlib(setup: Setup, predictor: dlib_host.Predictor) -> Landmark:
-    """Returns the thesis's count, by a call of dlib for all candidates."""
+    """Returns the thesis's landmark loss, by a host callback to dlib."""
     return functools.partial(_count, predictor, _target(setup, predictor))
 
 
@@ -181,7 +179,7 @@ def _objective(
 
 
 def _target(setup: Setup, predictor: dlib_host.Predictor) -> landmark_term.Target:
-    """Where the cascade's mean shape lies in the box of an aligned face."""
+    """Returns the cascade's mean shape in the box of an aligned face as the target."""
     size = setup.architecture.image_size
     box = jnp.asarray(framing.aligned_box(crop=_CROP, size=size), jnp.int32)[None]
     extent = (box[:, 2:] - box[:, :2])[:, None].astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""The suites of the benchmark: what each one times, and what it makes of it."""
+"""The suites of the benchmark: what each one times and reports."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -22,15 +22,15 @@ Found = dict[str, Any]
 
 
 class Setting(NamedTuple):
-    """What all suites share.
+    """The options that all suites share.
 
     Attributes:
-      key: of weights and of what is drawn.
+      key: random key of weights and data.
       architecture: of the networks.
       ceilings: see `timing.ceilings`.
-      batch_size: candidates, images or faces.
-      rounds: repetitions of each measurement.
-      peers: what is compared with, see `search_speed.steps`.
+      batch_size: number of candidates, images or faces.
+      rounds: number of repetitions of each measurement.
+      peers: implementations to compare with, see `search_speed.steps`.
     """
 
     key: types.PRNGKey
@@ -70,7 +70,7 @@ def _search(setting: Setting) -> Found:
 
 def _growth(setting: Setting) -> Found:
     key, a = setting.key, setting.architecture
-    return {"growth": search_speed.growth(key, a, rounds=setting.rounds)}
+    return {"growth": search_speed.scaling(key, a, rounds=setting.rounds)}
 
 
 def _train(setting: Setting) -> Found:
@@ -128,4 +128,4 @@ MEASURES: dict[str, Callable[[Setting], Found]] = {
     "landmarks": _landmarks,
     "blend": _blend,
 }
-"""{suite: what measures it}"""
+"""{suite: function that measures it}"""

@@ -1,4 +1,4 @@
-"""Times of several runs, taken in turn, and what the processor could do at most."""
+"""Measures the times of several functions in turn, and the processor's peak speed."""
 
 import functools
 import time
@@ -9,26 +9,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_SIDE = 3072  # of the matrices whose product shows what the processor can do
-_COPY = 1 << 26  # numbers whose copy shows what the memory can do
+_SIDE = 3072  # side of the matrices whose product measures the peak of operations
+_COPY = 1 << 26  # numbers whose copy measures the peak of memory traffic
 
 Runs = dict[str, Callable[[], Any]]
-"""{name: what is timed}; it may return any arrays, which are waited for."""
+"""{name: function to be timed}; it is timed until the arrays it returns are ready."""
 
 Times = dict[str, list[float]]
 """{name: seconds of each round}"""
 
 Ceilings = dict[str, float]
-"""{what: how many of it a second}"""
+"""{"peak_gflops" or "peak_gbytes": operations or bytes per second}"""
 
 
 def ceilings(rounds: int) -> Ceilings:
-    """Measures "peak_gflops" of a large product and "peak_gbytes" of a large copy.
-
-    Both are in whole units a second.
+    """Measures the peak speeds of a large matrix product and of a large copy.
 
     Args:
-      rounds: repetitions of each.
+      rounds: number of repetitions of each.
+
+    Returns:
+      "peak_gflops" in operations per second, "peak_gbytes" in bytes per second.
     """
     matrix, numbers = jnp.ones((_SIDE, _SIDE)), jnp.ones(_COPY)
     times = time_in_turn(
@@ -45,11 +46,11 @@ def ceilings(rounds: int) -> Ceilings:
 
 
 def time_in_turn(runs: Runs, rounds: int) -> Times:
-    """Times each run, one after the other in each round, after a warm-up.
+    """Times the functions, one after the other in each round, after a warm-up.
 
     Args:
-      runs: the runs.
-      rounds: how many.
+      runs: the functions.
+      rounds: number of rounds.
     """
     for run in runs.values():
         jax.block_until_ready(run())
@@ -63,7 +64,7 @@ def time_in_turn(runs: Runs, rounds: int) -> Times:
 
 
 def entry(seconds: list[float]) -> dict[str, float]:
-    """Returns the median "ms" of a run and the "spread" of its middle half."""
+    """Returns the median time, "ms", and the interquartile range, "spread", in ms."""
     spread = float(np.subtract(*np.percentile(seconds, [75, 25])))
     return {"ms": 1e3 * float(np.median(seconds)), "spread": 1e3 * spread}
 
@@ -71,24 +72,24 @@ def entry(seconds: list[float]) -> dict[str, float]:
 def with_share(
     seconds: list[float], flops: float, ceilings: Ceilings
 ) -> dict[str, float]:
-    """Returns an `entry` with the share of the peak that operations come to.
+    """Returns an `entry` with the fraction of the peak speed that was reached.
 
     Args:
-      seconds: of each round.
-      flops: operations, counted as convolutions are defined, so that a form with fewer
-        products can exceed 1.
-      ceilings: with the peak.
+      seconds: time of each round.
+      flops: operations of plain convolutions; a form with fewer products can exceed the
+        fraction 1.
+      ceilings: the peak speeds.
     """
-    share = flops / float(np.median(seconds)) / ceilings["peak_gflops"]
-    return entry(seconds) | {"gflop": flops / 1e9, "share_of_ceiling": share}
+    fraction = flops / float(np.median(seconds)) / ceilings["peak_gflops"]
+    return entry(seconds) | {"gflop": flops / 1e9, "share_of_ceiling": fraction}
 
 
 def ratios(times: Times, name: str) -> dict[str, float]:
-    """Returns how long a run takes over its peers: plain JAX, the faster PyTorch.
+    """Returns the time of a function relative to plain JAX and to the faster PyTorch.
 
     Args:
-      times: of all runs.
-      name: of the run.
+      times: times of all functions.
+      name: name of the function.
     """
     found = {}
     if "plain" in times:
@@ -100,12 +101,12 @@ def ratios(times: Times, name: str) -> dict[str, float]:
 
 
 def ratio(times: list[float], others: list[float]) -> float:
-    """Returns the median ratio of two runs.
+    """Returns the median over rounds of the ratio of two times.
 
-    It is over the rounds: what slows the machine down slows both.
+    In one round, a slow machine slows both.
 
     Args:
-      times: of the one.
-      others: of the other.
+      times: seconds of each round of one function.
+      others: seconds of each round of the other function.
     """
     return float(np.median(np.divide(times, others)))

@@ -1,4 +1,4 @@
-"""The same networks, search step and game of two in PyTorch, to measure against."""
+"""The same networks, search step and training step in PyTorch, for comparison."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -112,9 +112,9 @@ def search_steps(
     }
 
 
-def game(
+def train_step(
     a: dcgan.Architecture,
-    rules: train_gan.Rules,
+    config: train_gan.TrainConfig,
     *,
     rates: tuple[float, float],
     beta1: float,
@@ -123,7 +123,7 @@ def game(
 
     Args:
       a: the architecture.
-      rules: of the game; there is no encoder.
+      config: of the training; there is no encoder.
       rates: of G's and of D's Adam.
       beta1: of both.
 
@@ -145,20 +145,20 @@ def game(
         real_logits, fake_logits = (
             discriminator(_augmented(torch, each)) for each in (real, fake)
         )
-        toward_real = _loss(torch, real_logits, rules.game.real_label)
-        toward_real = toward_real + _loss(torch, fake_logits, 0.0)
-        fooled = _loss(torch, fake_logits, 1.0)
+        discriminator_loss = _loss(torch, real_logits, config.adversarial.real_label)
+        discriminator_loss = discriminator_loss + _loss(torch, fake_logits, 0.0)
+        generator_loss = _loss(torch, fake_logits, 1.0)
         gradients = (
-            torch.autograd.grad(fooled, g, retain_graph=True),
-            torch.autograd.grad(toward_real, d),
+            torch.autograd.grad(generator_loss, g, retain_graph=True),
+            torch.autograd.grad(discriminator_loss, d),
         )
         for params, gradient, adam in zip((g, d), gradients, adams, strict=True):
             _descend(adam, params, gradient)
-        decay = 0.5 ** (len(real) / rules.average_images)
+        decay = 0.5 ** (len(real) / config.average_images)
         with torch.no_grad():
             for old, new in zip(average, g, strict=True):
                 old.lerp_(new, 1.0 - decay)
-        return toward_real.item()
+        return discriminator_loss.item()
 
     return step
 

@@ -1,7 +1,7 @@
 """How fast training is: images a second, use of the processor, waiting for data.
 
-The rules are those of `flags/train_release.flags`. The same game is played with XLA's
-own strided convolutions and in another framework, if that is asked for.
+The losses are those of `flags/train_release.flags`. The same step can also be measured
+with XLA's own strided convolutions and in PyTorch.
 """
 
 import functools
@@ -22,12 +22,19 @@ from experiments.training import stepping
 from inpaint_jax import types
 from inpaint_jax.models import dcgan
 from inpaint_jax.ops import strided
-from inpaint_jax.training import game, judging, redrawing, train_gan
+from inpaint_jax.training import (
+    gan_gradients,
+    gan_losses,
+    reconstruction_loss,
+    train_gan,
+)
 
 _RATE_G, _RATE_D, _BETA1 = 2e-4, 1e-4, 0.5
-_RULES = train_gan.Rules(
-    game=judging.Rules(real_label=0.9, augment=("brightness", "translation")),
-    redraw=redrawing.Rules(weight=100.0, latent_weight=20.0),
+_CONFIG = train_gan.TrainConfig(
+    adversarial=gan_losses.LossConfig(
+        real_label=0.9, augment=("brightness", "translation")
+    ),
+    reconstruction=reconstruction_loss.LossConfig(weight=100.0, latent_weight=20.0),
 )
 _FACES = 8500
 
@@ -49,23 +56,23 @@ def steps(
       InputError: see `torch_peer.load`.
     """
     images = _noise(a, batch_size)
-    games: dict[str, Callable[..., Any]] = {
-        "train_step": _game(key, a, encoder=False),
-        "train_step_with_encoder": _game(key, a, encoder=True),
+    train_steps: dict[str, Callable[..., Any]] = {
+        "train_step": _train_step(key, a, encoder=False),
+        "train_step_with_encoder": _train_step(key, a, encoder=True),
     }
     if "plain" in peers:
-        games["plain"] = in_plain_form(_game(key, a, encoder=False), images)
+        train_steps["plain"] = in_plain_form(_train_step(key, a, encoder=False), images)
     if "torch" in peers:
-        games["torch"] = torch_peer.game(
-            a, _RULES, rates=(_RATE_G, _RATE_D), beta1=_BETA1
+        train_steps["torch"] = torch_peer.train_step(
+            a, _CONFIG, rates=(_RATE_G, _RATE_D), beta1=_BETA1
         )
-    return {name: functools.partial(game, images) for name, game in games.items()}
+    return {name: functools.partial(f, images) for name, f in train_steps.items()}
 
 
 def waiting(
     key: jax.Array, a: dcgan.Architecture, *, batch_size: int, count: int
 ) -> dict[str, Any]:
-    """Measures which share of its time training waits for data.
+    """Measures which fraction of its time training waits for data.
 
     Args:
       key: as in `steps`.
@@ -74,10 +81,10 @@ def waiting(
       count: of steps from each source.
 
     Returns:
-      For "memory" and for "cache", a file that no one has read yet: "share" and
-      "images_per_s".
+      {"memory" and "cache": {"share", "images_per_s"}}, for faces in memory and for a
+      file of which nothing is in memory yet.
     """
-    step, faces = _game(key, a, encoder=False), _noise(a, max(_FACES, batch_size))
+    step, faces = _train_step(key, a, encoder=False), _noise(a, max(_FACES, batch_size))
     step(faces[:batch_size])
     return {
         "memory": _waiting(step, faces, batch_size, count),
@@ -97,27 +104,29 @@ def in_plain_form(run: Callable[..., Any], *arguments: Any) -> Callable[..., Any
 def step_flops(a: dcgan.Architecture, *, encoder: bool) -> int:
     """Counts the floating-point operations of a training step, for each real image.
 
-    Two for each multiply-add of the convolutions and dense layers, k x k taps for each
-    pixel of the smaller side, forward and for the gradients to weights and inputs that
-    the step needs. What an implementation computes beyond that does not count.
+    Each multiply-add of the convolutions and dense layers counts two, with k x k taps
+    for each pixel of the smaller side. Counted are the forward passes and the gradients
+    by weights and inputs that a step needs, and not what an implementation computes
+    beyond that.
 
     Args:
       a: the architecture.
-      encoder: whether E plays too.
+      encoder: whether E is trained too.
     """
     last = 16 * a.features << (a.levels - 1)
     project, up = a.z_dim * last, sum(convolutions(a, outer=3))
     down = sum(convolutions(a, outer=3)) + last
-    # D sees real and generated images and learns from both, and G learns through it; a
-    # gradient to the pixels is only needed there.
-    judging = 7 * down - 2 * convolutions(a, outer=3)[0]
+    # D is evaluated on real and on generated images and differentiated by its weights
+    # on both, and by the generated images for G. Only there the gradient by the pixels
+    # is needed.
+    adversarial = 7 * down - 2 * convolutions(a, outer=3)[0]
     if not encoder:
-        return 2 * (judging + 3 * up + 2 * project)
+        return 2 * (adversarial + 3 * up + 2 * project)
     encoding = (
         3 * (sum(convolutions(a, outer=4)) + last * a.z_dim)
         - convolutions(a, outer=4)[0]
     )
-    return 2 * (judging + 2 * 3 * (up + project) + encoding)
+    return 2 * (adversarial + 2 * 3 * (up + project) + encoding)
 
 
 def convolutions(a: dcgan.Architecture, *, outer: int) -> list[int]:
@@ -138,12 +147,12 @@ def _noise(a: dcgan.Architecture, count: int) -> Images:
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
-def _game(
+def _train_step(
     key: types.PRNGKey, a: dcgan.Architecture, *, encoder: bool
 ) -> Callable[[Images], Any]:
     """A function that takes one step on the images given to it."""
     rate = optax.adam(_RATE_G, b1=_BETA1)
-    players = game.Players(
+    networks = gan_gradients.Networks(
         a.generator(),
         a.discriminator(),
         rate,
@@ -151,9 +160,9 @@ def _game(
         a.encoder() if encoder else None,
         rate if encoder else None,
     )
-    state = jax.jit(functools.partial(train_gan.init, players=players))(key)
+    state = jax.jit(functools.partial(train_gan.init, networks=networks))(key)
     advance = jax.jit(
-        functools.partial(train_gan.train_step, players=players, rules=_RULES),
+        functools.partial(train_gan.train_step, networks=networks, config=_CONFIG),
         donate_argnums=1,
     )
 

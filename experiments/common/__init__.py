@@ -1,1 +1,1 @@
-"""What all applications share: flags, errors, reports, progress."""
+"""Code that all applications share: flags, errors, reports, progress."""

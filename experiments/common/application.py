@@ -1,4 +1,4 @@
-"""What every application here does around its work: flags, errors, exit codes."""
+"""Runs an application: parses its flags, reports errors, and sets the exit code."""
 
 import dataclasses
 import logging as standard_logging
@@ -18,13 +18,12 @@ from inpaint_jax.io import files
 
 @dataclasses.dataclass(frozen=True)
 class Process:
-    """How any application runs, whatever it does."""
+    """Options of every application."""
 
     debug: bool = option(False, "Show the traceback of every error.")
     compilation_cache_dir: str | None = option(
         None,
-        "Folder in which compiled programs are kept, so that the next run starts "
-        "sooner.",
+        "Folder that caches compiled programs, so that the next run starts sooner.",
     )
 
 
@@ -34,17 +33,17 @@ _HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort", "--helpxml"}
 def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
     """Parses the flags, runs an application and exits.
 
-    Exit codes: 0 all done, 1 some inputs were skipped, 2 the input or a flag was wrong,
-    130 interrupted, 141 nobody reads the output.
+    Exit codes: 0 success, 1 some inputs were skipped, 2 an input or a flag was wrong,
+    130 interrupted, 141 the reader of the output closed the pipe.
 
     Args:
-      main: called after flags are parsed; returns 0 or 1.
+      main: the application, called after flags are parsed; returns 0 or 1.
       callbacks: whether compiled programs call back into Python, as for dlib.
     """
 
     def guarded(arguments: Sequence[str]) -> int:
-        del arguments  # all are flags, and taken
-        # absl's handler shows what JAX warns of; Orbax's notes are of no use here.
+        del arguments  # all of them are flags, which are parsed already
+        # absl's handler shows JAX's warnings; Orbax's messages are of no use here.
         logging.set_verbosity(logging.ERROR)
         standard_logging.getLogger("jax").setLevel("WARNING")
         if callbacks:
@@ -68,17 +67,17 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
     try:
         app.run(guarded, flags_parser=_parse)
     except BrokenPipeError:
-        # Who read the output has enough of it, as `head` does.
+        # The reader of the output closed the pipe, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
 
 
 def write_effective_flags(directory: str | os.PathLike[str], *kinds: type) -> None:
-    """Writes the flags of the application so that `--flagfile` repeats the run.
+    """Writes `effective.flags`, with which `--flagfile` repeats the run.
 
     Args:
-      directory: where to write `effective.flags`.
-      *kinds: dataclasses whose fields are those flags.
+      directory: folder to write to.
+      *kinds: dataclasses whose fields are the flags of the application.
     """
     known = [flags.FLAGS[name] for name in options.names(*kinds)]
     lines = [f"# python -m {_name()} --flagfile=effective.flags"]
@@ -88,11 +87,11 @@ def write_effective_flags(directory: str | os.PathLike[str], *kinds: type) -> No
 
 
 def command(*kinds: type, without: Sequence[str]) -> str:
-    """Returns the command line that repeats a run, defaults left out.
+    """Returns the command line that repeats a run, without flags at their default.
 
     Args:
       *kinds: dataclasses whose fields are the flags of the application.
-      without: names of flags that do not belong to what is repeated, as folders.
+      without: names of flags to leave out, such as output folders.
     """
     known = [flags.FLAGS[name] for name in options.names(*kinds)]
     changed = [
@@ -104,16 +103,16 @@ def command(*kinds: type, without: Sequence[str]) -> str:
 
 
 def _name() -> str:
-    """The application as `python -m` knows it, else the program that runs."""
+    """Returns the application's name for `python -m`, or the running program's name."""
     spec = sys.modules["__main__"].__spec__
     return spec.name if spec else os.path.basename(sys.argv[0])
 
 
 def _announce() -> None:
-    """Says what this process does, and on which device.
+    """Prints what this process does, and on which device.
 
     Raises:
-      InputError: the device that was asked for is not there.
+      InputError: the device that JAX_PLATFORMS names is not there.
     """
     what, *_ = (sys.modules["__main__"].__doc__ or _name()).splitlines()
     progress.say(f"{_name()}: {what[:1].lower()}{what[1:]}")

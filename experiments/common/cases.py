@@ -1,4 +1,4 @@
-"""What is to be completed: pictures from disk, framed, each with its mask and key."""
+"""Reads the pictures to complete: framed, each with its mask and random key."""
 
 import functools
 import os
@@ -22,12 +22,12 @@ Stencil = Float[jax.Array, "height width 1"]
 
 
 class MaskSpec(NamedTuple):
-    """What --mask says: a named mask, or which pixels of a file are hole.
+    """The mask that --mask specifies: a named mask, or the hole pixels of a file.
 
     Attributes:
-      name: of the mask or the file.
-      make: the named mask, if it is one.
-      pixels: of the file; without any for a named mask.
+      name: name of the mask or of the file.
+      make: function that makes a named mask; None for a file.
+      pixels: True in the hole of a file, `[H, W]`; empty for a named mask.
     """
 
     name: str
@@ -36,15 +36,15 @@ class MaskSpec(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One input: the framed picture and what is known of it.
+    """One input: a framed picture with its mask.
 
     Attributes:
       name: stem of the output file.
-      picture: uint8 `[H, W, 3]`, framed; nothing of its hole reaches the search.
-      original: what it was before the damage, to score the result, if that is known.
+      picture: uint8 `[H, W, 3]`, framed; the search ignores the pixels in the hole.
+      original: the undamaged picture, to score the result; None if unknown.
       crop: side of the frame in CelebA pixels.
       mask: `[1, H, W, 1]`, 1 = known.
-      key: of its starting points.
+      key: random key of the starting points.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Case(NamedTuple):
 
 
 def list_inputs(images: str, *, mask: str, output: pathlib.Path) -> list[pathlib.Path]:
-    """Finds the pictures to complete.
+    """Lists the paths of the pictures to complete.
 
     Args:
       images: a picture, or a folder with an optional `[start:stop]`.
@@ -67,8 +67,8 @@ def list_inputs(images: str, *, mask: str, output: pathlib.Path) -> list[pathlib
       Paths of pictures, sorted.
 
     Raises:
-      InputError: there are none, two of them would be written to one file, or a result
-        would take the place of a picture or of the mask.
+      InputError: there is no picture, two results would have the same name, or a result
+        would overwrite a picture or the mask.
     """
     path, part = sources.split_slice(images)
     if os.path.isdir(path):
@@ -111,11 +111,11 @@ def read_mask(name: str, *, hole_is_white: bool) -> MaskSpec:
     """Finds a mask by its name or reads it from a file.
 
     Args:
-      name: of a mask (`masks.named`) or of a picture that marks the hole.
-      hole_is_white: whether white marks it, or black.
+      name: name of a mask (`masks.named`), or path of a picture that marks the hole.
+      hole_is_white: whether white marks the hole; otherwise black does.
 
     Raises:
-      InputError: there is neither, or the picture has one colour only.
+      InputError: there is no such mask or file, or the picture has only one colour.
     """
     try:
         return MaskSpec(*masks.named(name), np.zeros((0, 0), bool))
@@ -138,16 +138,16 @@ def read(
     seed: int,
     original_known: bool | None,
 ) -> Case:
-    """Reads one picture and lays the mask over it.
+    """Reads one picture and frames it with its mask.
 
     Args:
-      path: of the picture.
-      hole: from `read_mask`; a file's must have the picture's size or the model's.
+      path: the picture.
+      hole: from `read_mask`; a file must have the size of the picture or of the model.
       crop: side of the frame in CelebA pixels.
-      size: of the model's images.
-      seed: of mask and starting points; the picture's name is folded in.
-      original_known: whether the picture is undamaged; None: if the mask is a named
-        one, for a mask file most often comes with a damaged picture.
+      size: height and width of the model's images.
+      seed: seed of mask and starting points, combined with the picture's name.
+      original_known: whether the picture is undamaged; None for True with a named mask
+        and False with a mask file, which usually comes with a damaged picture.
 
     Raises:
       InputError: the picture cannot be read, or the mask does not fit it.
@@ -175,12 +175,12 @@ def read(
 
 
 class Originals(NamedTuple):
-    """Undamaged pictures on disk, to be framed alike.
+    """Undamaged pictures on disk, which are framed in the same way.
 
     Attributes:
-      paths: of the pictures.
+      paths: the pictures.
       crop: side of the frame in CelebA pixels.
-      size: of the model's images.
+      size: height and width of the model's images.
     """
 
     paths: Sequence[pathlib.Path]
@@ -188,7 +188,7 @@ class Originals(NamedTuple):
     size: int
 
     def read(self, hole: MaskSpec, *, seed: int) -> list[Case]:
-        """Reads all of them with one mask, see `read`."""
+        """Reads all pictures with one mask, see `read`."""
         one = functools.partial(read, crop=self.crop, size=self.size, seed=seed)
         return [one(path, hole, original_known=True) for path in self.paths]
 
@@ -196,8 +196,9 @@ class Originals(NamedTuple):
 def _frame_with_hole(
     photo: Picture, hole: MaskSpec, crop: int, size: int
 ) -> tuple[Picture, Stencil]:
-    # Scaling mixes neighbours. The hole is emptied first, so that nothing of it can
-    # reach a known pixel, and every pixel that any of it falls into is hole.
+    # Scaling mixes neighbouring pixels. The hole is filled with the mean colour first,
+    # so that its pixels cannot reach a known one; a scaled pixel is hole if any part
+    # of it is.
     empty = np.where(hole.pixels[..., None], photo[~hole.pixels].mean(axis=0), photo)
     stencil = np.repeat(_grey(hole.pixels)[..., None], 3, axis=-1)
     framed = framing.frame(stencil, crop=crop, size=size)[..., 0] > 0

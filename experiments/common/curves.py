@@ -1,26 +1,21 @@
-"""Curves of a training's log, drawn with Pillow alone."""
+"""Curves of a training's log: read from it, and drawn over the steps."""
 
 import json
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
+import numpy as np
+from jaxtyping import UInt8
 
+from experiments.common import plots
 from inpaint_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Curve = list[tuple[float, float]]
 """(step, value) in the order of the steps."""
-
-INK, FAINT = (30, 30, 30), (200, 200, 200)
-_COLOURS = (
-    (31, 99, 176),
-    (200, 75, 20),
-    (40, 130, 60),
-    (140, 60, 150),
-    (120, 120, 120),
-)
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 22, 20
 
 
 def read(
@@ -36,7 +31,7 @@ def read(
       {name: curve}, in the order of `names`.
 
     Raises:
-      InputError: it is no such log.
+      InputError: the file is not the log of a training.
     """
     curves: dict[str, Curve] = {name: [] for name in names}
     try:
@@ -53,57 +48,29 @@ def read(
     return {name: curve for name, curve in curves.items() if curve}
 
 
-def chart(
-    curves: dict[str, Curve],
-    *,
-    width: int,
-    height: int,
-    axis: str = "step {}",
-    logarithmic: bool = False,
-) -> Image.Image:
-    """Draws curves over the steps in one frame, with their names above it.
+def draw(
+    panels: Mapping[str, Mapping[str, Curve]], *, width: int, height: int
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Draws curves over the steps, one panel below the other.
 
     Args:
-      curves: at least one, none of them empty.
+      panels: {label of the vertical axis: {name: curve}}; at least one panel, none of
+        them and none of the curves empty.
       width: of the picture in pixels.
       height: of the picture in pixels.
-      axis: how the first number under the frame is written.
-      logarithmic: whether equal ratios of steps take equal room.
 
     Returns:
-      An RGB picture, black on white.
+      An RGB picture.
     """
-    image = Image.new("RGB", (width, height), "white")
-    draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(size=14)
-    points = [point for curve in curves.values() for point in curve]
-    first, last = min(x for x, _ in points), max(x for x, _ in points)
-    low, high = _rounded(min(y for _, y in points), max(y for _, y in points))
-    right, bottom = width - _RIGHT, height - _BOTTOM
 
-    scale = math.log if logarithmic else float
+    def panels_of(figure: "Figure") -> None:
+        every = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+        for axes, (label, curves) in zip(every, panels.items(), strict=True):
+            for i, (name, curve) in enumerate(curves.items()):
+                axes.plot(*np.transpose(curve), label=name, **plots.line(i))
+            axes.set_ylabel(label)
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        every[-1].set_xlabel("step")
+        figure.align_ylabels(every)
 
-    def place(x: float, y: float) -> tuple[float, float]:
-        span = scale(last) - scale(first)
-        across = (scale(x) - scale(first)) / max(span, 1e-9)
-        up = (y - low) / (high - low)
-        return _LEFT + across * (right - _LEFT), bottom - up * (bottom - _TOP)
-
-    for value in (low, (low + high) / 2, high):
-        _, y = place(first, value)
-        draw.line([(_LEFT, y), (right, y)], fill=FAINT)
-        draw.text((_LEFT - 5, y), f"{value:g}", INK, font, anchor="rm")
-    draw.text((_LEFT, height - 2), axis.format(f"{first:.3g}"), INK, font, anchor="ls")
-    draw.text((right, height - 2), f"{last:g}", INK, font, anchor="rs")
-    x = _LEFT
-    for colour, (name, curve) in zip(_COLOURS, curves.items(), strict=False):
-        draw.line([place(*point) for point in curve], fill=colour, width=1)
-        draw.text((x, 2), name, colour, font)
-        x += round(draw.textlength(name, font)) + 18
-    return image
-
-
-def _rounded(low: float, high: float) -> tuple[float, float]:
-    """The range to draw: two digits of its length are enough."""
-    unit = 10.0 ** math.floor(math.log10(max(high - low, 1e-3))) / 2
-    return math.floor(low / unit) * unit, math.ceil(high / unit + 1e-9) * unit
+    return plots.render(panels_of, width=width, height=height)

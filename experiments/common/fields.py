@@ -1,4 +1,4 @@
-"""What the fields of a frozen dataclass say of the flags that they are."""
+"""Describes the fields of a frozen dataclass as command-line flags."""
 
 import dataclasses
 import inspect
@@ -14,16 +14,16 @@ from inpaint_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What a flag has beside the name, the type and the default of its field.
+    """Properties of a flag beside the name, the type and the default of its field.
 
     Attributes:
-      text: what the help says; by default what the dataclass's docstring does.
-      of: the words that may be given; by default those of a `Literal`.
-      least: the lowest number.
-      most: the highest number.
-      above: a number that is too low itself.
-      repeated: whether a tuple is given word by word, a flag for each.
-      name: of the flag; by default the field's after the prefix of a nested dataclass.
+      text: help text; by default the field's text in the dataclass's docstring.
+      of: allowed words; by default those of a `Literal`.
+      least: smallest allowed number.
+      most: largest allowed number.
+      above: exclusive lower limit of a number.
+      repeated: whether the flag is repeated for each item of a tuple.
+      name: name of the flag; by default its dataclass's prefix and the field's name.
     """
 
     text: str = ""
@@ -36,14 +36,14 @@ class About:
 
 
 class Flag(NamedTuple):
-    """A field as a flag.
+    """A dataclass field as a command-line flag.
 
     Attributes:
-      name: of the flag.
-      kind: bool, int, float or str; "pairs" of int.
-      several: whether the field is a tuple of them.
-      default: of the field.
-      about: all else.
+      name: name of the flag.
+      kind: bool, int, float or str; "pairs" for a tuple of pairs of int.
+      several: whether the field is a tuple.
+      default: default of the field.
+      about: further properties.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Flag(NamedTuple):
 
 
 class Nested(NamedTuple):
-    """How a dataclass inside another one is made flags of, see `options.nested`."""
+    """How a dataclass inside another one becomes flags, see `options.nested`."""
 
     prefix: str = ""
     without: Sequence[str] = ()
@@ -67,11 +67,11 @@ PLAIN = Nested()
 def entries(
     default: Any, inside: Nested = PLAIN
 ) -> Iterator[tuple[str, Flag | Nested]]:
-    """Yields the fields of a dataclass that are flags, or hold some.
+    """Yields (name, flag or nested dataclass) for the fields of a dataclass.
 
     Args:
-      default: an instance.
-      inside: how it is nested itself.
+      default: an instance of the dataclass.
+      inside: how this dataclass itself is nested.
     """
     hints = typing.get_type_hints(type(default))
     texts = _documented(type(default))
@@ -94,7 +94,7 @@ def entries(
 
 
 def listed(default: Any, inside: Nested = PLAIN) -> Iterator[Flag]:
-    """Yields all flags of a dataclass, as `entries`."""
+    """Yields all flags of a dataclass, those of nested dataclasses included."""
     for name, entry in entries(default, inside):
         if isinstance(entry, Flag):
             yield entry
@@ -103,14 +103,14 @@ def listed(default: Any, inside: Nested = PLAIN) -> Iterator[Flag]:
 
 
 def checked(flag: Flag, value: Any) -> Any:
-    """Returns the value that a field gets from that of its flag.
+    """Checks the parsed value of a flag and returns the value of its field.
 
     Args:
-      flag: of the field.
-      value: as the flag holds it: parsed, within its limits.
+      flag: the flag of the field.
+      value: the parsed value, within the flag's inclusive limits.
 
     Raises:
-      InputError: a number is not finite or too low, or text is none that may be given.
+      InputError: a number is not finite or too low, or a word is not allowed.
     """
     name, about = flag.name, flag.about
     if flag.kind == "pairs":
@@ -141,7 +141,7 @@ def _pairs(name: str, text: str) -> tuple[tuple[int, int], ...]:
 
 
 def _kind(hint: Any) -> tuple[Any, bool, tuple[str, ...]]:
-    """Returns a type, whether there is a tuple of it, and the words that it allows."""
+    """Returns (type of a value, whether the field is a tuple, allowed words)."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return str, False, inner
@@ -156,7 +156,7 @@ def _kind(hint: Any) -> tuple[Any, bool, tuple[str, ...]]:
 
 
 def _documented(options: type) -> dict[str, str]:
-    """Returns {attribute: text} as a Google docstring has it."""
+    """Returns {attribute: text} of the `Attributes` section of a docstring."""
     section = inspect.cleandoc(options.__doc__ or "").partition("Attributes:\n")[2]
     found = re.findall(r"^  (\w+): (.+(?:\n    .+)*)", section, re.MULTILINE)
     return {name: text[0].upper() + " ".join(text.split())[1:] for name, text in found}

@@ -1,4 +1,4 @@
-"""Flag files: whether they can be read, before anything is taken from them."""
+"""Checks that flag files can be read, before their flags are parsed."""
 
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -7,14 +7,14 @@ from inpaint_jax.errors import InputError, reason
 
 
 def check(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> None:
-    """Refuses flag files that cannot be read, or that include themselves.
+    """Checks that flag files can be read and do not include themselves.
 
     Args:
       arguments: flags, as on a command line or in a flag file.
-      inside: the files that these stand in, the outermost first.
+      inside: the flag files that contain these flags, the outermost first.
 
     Raises:
-      InputError: so it is; the sentence names the file, and the one that includes it.
+      InputError: a file cannot be read or includes itself.
     """
     for path in _named(arguments):
         where = f"--flagfile={path}" + (f" (in {inside[-1]})" if inside else "")
@@ -31,7 +31,7 @@ def check(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> None:
 
 
 def _named(arguments: Sequence[str]) -> Iterator[str]:
-    """Yields the files that are named by --flagfile=FILE or --flagfile FILE."""
+    """Yields the files of all --flagfile=FILE and --flagfile FILE."""
     for place, argument in enumerate(arguments):
         if not argument.startswith("-"):
             continue

@@ -1,4 +1,4 @@
-"""Options that are written once: a frozen dataclass whose fields are flags as well."""
+"""Defines command-line flags by the fields of frozen dataclasses, and reads them."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from inpaint_jax.errors import InputError
 _Options = TypeVar("_Options")
 
 GROUPS: dict[type, str] = {}
-"""{dataclass: heading} of all that `define` made flags of."""
+"""{dataclass: heading} of all dataclasses that `define` made flags of."""
 
 _RENAMED = {
     "start": "z_prior",
@@ -24,7 +24,7 @@ _RENAMED = {
 }
 
 
-# What absl's parsers say in Python's words, and what they mean.
+# Messages of absl's parsers, in Python's terms, and their meaning for users.
 _PARSER_SAYS = {
     "invalid literal for int": "must be a whole number.",
     "could not convert string to float": "must be a number.",
@@ -33,17 +33,17 @@ _PARSER_SAYS = {
 
 
 def renamed(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns options that were stored under older names under those of today."""
+    """Returns stored options with old names of flags replaced by new ones."""
     return {_RENAMED.get(name, name): value for name, value in stored.items()}
 
 
 def option(default: Any, text: str, **about: Any) -> Any:
-    """Returns a field of a dataclass that `define` makes a flag of.
+    """Returns a dataclass field that `define` makes a flag of.
 
     Args:
-      default: of the field.
-      text: what the flag's help says.
-      **about: what else it has, see `fields.About`.
+      default: default of the field.
+      text: help text of the flag.
+      **about: further properties of the flag, see `fields.About`.
     """
     metadata = {"about": About(text, **about)}
     return dataclasses.field(default=default, metadata=metadata)
@@ -52,13 +52,13 @@ def option(default: Any, text: str, **about: Any) -> Any:
 def nested(
     default: Any, *, prefix: str = "", without: Sequence[str] = (), **about: About
 ) -> Any:
-    """Returns a field that is a dataclass itself, a flag for each of its fields.
+    """Returns a dataclass field that is a dataclass itself; its fields become flags.
 
     Args:
-      default: an instance.
-      prefix: of the flags' names.
-      without: fields that are no flags.
-      **about: {field: what its type and its docstring do not say}.
+      default: an instance of that dataclass.
+      prefix: prefix of the flags' names.
+      without: fields that do not become flags.
+      **about: {field: further properties of its flag, see `fields.About`}.
     """
     metadata = {"nested": Nested(prefix, without, about)}
     return dataclasses.field(default=default, metadata=metadata)
@@ -69,26 +69,26 @@ def define(options: type, *, heading: str) -> None:
 
     Args:
       options: the dataclass; all its fields have defaults.
-      heading: under which the help lists them.
+      heading: heading of these flags in the help.
     """
     GROUPS[options] = heading
     _define(options, flags.FLAGS)
 
 
 def names(*options: type) -> list[str]:
-    """Returns the flags of some dataclasses, in alphabetical order."""
+    """Returns the names of the flags of some dataclasses, in alphabetical order."""
     return sorted({flag.name for each in options for flag in fields.listed(each())})
 
 
 def read(options: type[_Options], *, base: _Options | None = None) -> _Options:
-    """Returns a dataclass as the flags of the process say.
+    """Returns a dataclass with the values of the process's flags.
 
     Args:
       options: the dataclass.
-      base: what holds where no flag is given; by default the fields' defaults.
+      base: values of flags that are not given; None for the fields' defaults.
 
     Raises:
-      InputError: a number is not finite, or a word is none of those that may be given.
+      InputError: a number is not finite, or a word is not allowed.
     """
     return _read(base or options(), flags.FLAGS)
 
@@ -99,11 +99,13 @@ def parse(
     *,
     base: _Options | None = None,
 ) -> _Options:
-    """Returns a dataclass as a list of flags says, whatever the process was given.
+    """Returns a dataclass with the values of a list of flags.
+
+    The flags of the process are ignored.
 
     Args:
       options: the dataclass.
-      arguments: flags, and flag files of them.
+      arguments: flags and flag files.
       base: as in `read`.
 
     Raises:
@@ -116,11 +118,11 @@ def parse(
 
 
 def take(arguments: Sequence[str], values: flags.FlagValues) -> None:
-    """Gives flags their values.
+    """Parses arguments into the values of flags.
 
     Args:
-      arguments: flags, and flag files of them.
-      values: the flags that there are.
+      arguments: flags and flag files.
+      values: the defined flags, which get the values.
 
     Raises:
       InputError: a flag is unknown or has a wrong value, or a flag file cannot be read.
@@ -135,7 +137,7 @@ def take(arguments: Sequence[str], values: flags.FlagValues) -> None:
 
 
 def _explained(error: Exception, known: flags.FlagValues) -> str:
-    """Returns what is wrong with a flag; an old name leads to the new one."""
+    """Returns an error sentence about a flag; for an old name it gives the new name."""
     old = str(getattr(error, "flagname", "")).split(" ")[0]
     for name in (old, old.removeprefix("no")):
         new = _RENAMED.get(name, "")
@@ -149,10 +151,10 @@ def _explained(error: Exception, known: flags.FlagValues) -> str:
 
 
 def given(options: Any, name: str) -> str:
-    """Returns the value of an option that must be there.
+    """Returns the value of a required option.
 
     Raises:
-      InputError: it was not given.
+      InputError: the option was not given.
     """
     value = getattr(options, name)
     if not value:
@@ -161,7 +163,7 @@ def given(options: Any, name: str) -> str:
 
 
 def stored(options: Any) -> dict[str, Any]:
-    """Returns all fields by name as JSON values, those of nested dataclasses too."""
+    """Returns {field: JSON value} of a dataclass and of its nested dataclasses."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)

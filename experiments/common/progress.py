@@ -1,7 +1,7 @@
-"""What an application tells while it works: sentences, and how far a job has come.
+"""Prints sentences and the progress of jobs.
 
-On a terminal a job is a bar; elsewhere it is a line every quarter of a minute, so that
-a log shows that the job is alive and when it will end.
+On a terminal a job has a progress bar; elsewhere it prints a line every 15 seconds, so
+that a log shows that the job runs and when it will end.
 """
 
 import io
@@ -17,31 +17,31 @@ _LINE = (
     "{remaining} left{postfix}"
 )
 
-_UP = "\x1b[A"  # to the line above, where several jobs are on their way
+_UP = "\x1b[A"  # moves to the line above, if several jobs run
 
 _Item = TypeVar("_Item")
 
 
 def say(sentence: str) -> None:
-    """Prints a sentence at once, also into a pipe."""
+    """Prints a sentence without delay, also into a pipe."""
     with tqdm.tqdm.external_write_mode(file=sys.stdout):
         print(sentence, flush=True)
 
 
 class Progress:
-    """How far a job has come.
+    """The progress bar, or lines, of one job.
 
-    The clock starts at the first update: what came before was compilation, and tells
-    nothing of the rate.
+    The clock starts at the first update, so that compilation does not count in the
+    rate.
     """
 
     def __init__(self, what: str, *, unit: str, silent_seconds: float = 0.0) -> None:
-        """Prepares a job.
+        """Prepares the progress of a job.
 
         Args:
-          what: name of the job, before each line.
-          unit: of its steps, in the plural.
-          silent_seconds: a job that ends before has no line (but has a bar).
+          what: name of the job, at the start of each line.
+          unit: unit of its steps, in the plural.
+          silent_seconds: a job that ends before prints no line (but shows a bar).
         """
         self._what, self._unit, self._silent = what, unit, silent_seconds
         self._bar: tqdm.tqdm | None = None
@@ -49,12 +49,12 @@ class Progress:
     def update(
         self, step: int, done: float, values: Mapping[str, float] | None = None
     ) -> None:
-        """Tells where the job stands, if it is time.
+        """Shows the progress, if the last line is 15 seconds ago.
 
         Args:
           step: number of steps taken.
-          done: fraction of the job that is over, in [0, 1].
-          values: what was measured.
+          done: fraction of the job that is done, in [0, 1].
+          values: {name: measured value} to show.
         """
         total = round(step / done) if done else None
         measured = (f"{name} {value:.4g}" for name, value in (values or {}).items())
@@ -67,7 +67,7 @@ class Progress:
         self._bar.update(step - self._bar.n)
 
     def close(self) -> None:
-        """Shows the last state."""
+        """Shows the last progress and ends the job."""
         if self._bar is not None:
             self._bar.close()
 
@@ -75,13 +75,13 @@ class Progress:
 def over(
     items: Iterable[_Item], total: int, *, what: str, unit: str
 ) -> Iterator[_Item]:
-    """Passes items on, and tells how many are done.
+    """Yields the items and shows how many have been taken.
 
     Args:
-      items: anything.
-      total: how many there are.
+      items: any items.
+      total: number of items.
       what: name of the job.
-      unit: of the items, in the plural.
+      unit: unit of the items, in the plural.
     """
     bar = _bar(what, 0, total, unit, silent=_SECONDS)
     bar.iterable = items
@@ -89,7 +89,7 @@ def over(
 
 
 class _Lines(io.TextIOBase):
-    """Takes tqdm's lines, which overwrite one another on a terminal, one by one."""
+    """Prints tqdm's lines one below the other, in place of overwriting them."""
 
     def write(self, text: str) -> int:
         line = text.replace(_UP, "").strip()

@@ -1,4 +1,4 @@
-"""What decides the results in a folder, so that a run goes on or is refused."""
+"""Protocol files: record what determines a run's results, to check a resumed run."""
 
 import contextlib
 import json
@@ -20,19 +20,19 @@ def agree(
     environment: dict[str, Any],
     measure: Callable[[], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Writes a protocol, or checks it against that of an earlier start.
+    """Writes a protocol, or checks it against the protocol of an earlier start.
 
     Args:
       path: the JSON file; its folder must exist.
-      protocol: all that decides the results and is known before.
-      environment: written beside it, and never compared.
-      measure: what is measured once and holds for later starts.
+      protocol: everything known in advance that determines the results.
+      environment: stored as well, but never compared.
+      measure: returns measurements; called only at the first start.
 
     Returns:
-      What was measured, now or then.
+      The measurements of the first start.
 
     Raises:
-      InputError: the file holds another protocol, or is none.
+      InputError: the file holds another protocol, or none.
     """
     ours = _as_json(protocol)
     if not path.exists():
@@ -47,14 +47,14 @@ def agree(
 
 
 def extend(path: pathlib.Path, protocol: dict[str, dict[str, Any]]) -> None:
-    """Writes a protocol whose entries stay once they are there, and may become more.
+    """Adds entries to a protocol; entries that exist must not change.
 
     Args:
       path: the JSON file; its folder must exist.
-      protocol: {group: {name: what decides the results that bear this name}}.
+      protocol: {group: {name: values that determine the results of this name}}.
 
     Raises:
-      InputError: an entry was another one, or the file is no protocol.
+      InputError: an entry has changed, or the file is no protocol.
     """
     ours, theirs = _as_json(protocol), {}
     if path.exists():

@@ -1,4 +1,4 @@
-"""Tables as CSV: written whole, or growing so that a killed run goes on with them."""
+"""CSV tables: written at once, or row by row, so that an interrupted run can resume."""
 
 import csv
 import io
@@ -18,29 +18,29 @@ def write(path: str | os.PathLike[str], rows: Iterable[Iterable[Any]]) -> None:
 
     Args:
       path: the file.
-      rows: cells; the first row names the columns.
+      rows: rows of cells; the first row names the columns.
 
     Raises:
-      InputError: it cannot be written.
+      InputError: the file cannot be written.
     """
     files.write_text(path, _text(rows))
 
 
 def read(path: str | os.PathLike[str]) -> list[list[str]]:
-    """Returns the cells of a table; a line that was cut off in the middle is left out.
+    """Returns the cells of a table, without an incomplete last line.
 
     Args:
       path: the file.
 
     Raises:
-      csv.Error: it is no table.
+      csv.Error: the file is no table.
     """
     text = pathlib.Path(path).read_text(encoding="utf-8")
     return list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
 
 
 class Table:
-    """Rows of a CSV file that grows, and that a killed run goes on with."""
+    """A CSV file that is written row by row; an interrupted run resumes it."""
 
     def __init__(
         self,
@@ -49,22 +49,22 @@ class Table:
         columns: Sequence[str],
         keys: Sequence[str],
     ) -> None:
-        """Opens the table; a line that was cut off in the middle is dropped.
+        """Opens the table and drops an incomplete last line.
 
         Args:
           path: the file.
-          columns: names; those of `keys` hold text, all others numbers.
-          keys: what together names a row.
+          columns: names of the columns; `keys` hold text, all others numbers.
+          keys: the columns that together identify a row.
 
         Raises:
-          InputError: the file is another table.
+          InputError: the file has other columns.
         """
         self._path, self._columns, self._keys = pathlib.Path(path), columns, keys
         self._rows = self._read()
         write(self._path, self._lines())
 
     def has(self, *key: str) -> bool:
-        """Tells whether the row of this name is there."""
+        """Returns whether there is a row with these values of the key columns."""
         return key in self._rows
 
     def rows(self) -> list[Row]:
@@ -75,7 +75,7 @@ class Table:
         """Adds one row.
 
         Raises:
-          InputError: it cannot be written.
+          InputError: the row cannot be written.
         """
         self._rows[tuple(values[name] for name in self._keys)] = values
         try:

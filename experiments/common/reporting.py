@@ -1,4 +1,4 @@
-"""What runs leave behind for a reader: logs, picture sheets, versions."""
+"""Writes the reports of runs: logs, sheets of pictures, tables, versions."""
 
 import importlib.metadata
 import json
@@ -18,19 +18,21 @@ from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 
+INK = (30, 30, 30)
+"""Colour of text on pictures."""
 _FONT = 13  # pixels
 
 
 class JsonLines:
-    """A log of one JSON object a line, that a resumed run continues without a seam."""
+    """A log with one JSON object per line, which a resumed run continues."""
 
     def __init__(self, path: str | os.PathLike[str], *, resume_after: int = -1) -> None:
         """Opens the log.
 
         Args:
           path: the file.
-          resume_after: lines with a larger "step" are dropped: they were written
-            after the checkpoint that the run goes on from.
+          resume_after: step of the checkpoint from which the run resumes; lines with a
+            larger "step" are dropped.
         """
         self._path = pathlib.Path(path)
         kept = _lines_until(self._path, resume_after)
@@ -40,7 +42,7 @@ class JsonLines:
         """Adds one line.
 
         Raises:
-          InputError: it cannot be written.
+          InputError: the line cannot be written.
         """
         line = json.dumps(files.finite(values), allow_nan=False) + "\n"
         try:
@@ -55,14 +57,14 @@ class JsonLines:
 def sheet(
     rows: list[list[UInt8[np.ndarray, "height width 3"]]], *, enlarge: int = 1
 ) -> UInt8[np.ndarray, "sheet_height sheet_width 3"]:
-    """Lays pictures of one size out in rows on white, with a gap of two pixels.
+    """Arranges pictures of one size in rows on white, with a gap of two pixels.
 
     Args:
-      rows: pictures; shorter rows are filled up with white.
+      rows: rows of pictures; shorter rows are filled with white.
       enlarge: whole-number scale, without smoothing.
 
     Returns:
-      One picture.
+      The sheet as one picture.
     """
     height, width = rows[0][0].shape[:2]
     columns = max(len(row) for row in rows)
@@ -83,12 +85,12 @@ def captioned_sheet(
     names: Sequence[str] = (),
     enlarge: int = 1,
 ) -> UInt8[np.ndarray, "sheet_height sheet_width 3"]:
-    """Lays pictures out as `sheet` does, under headings and beside their names.
+    """Arranges pictures as `sheet` does, with headings above and names on the left.
 
     Args:
-      rows: pictures.
-      headings: of the columns, from the left; a longer one runs on into the next.
-      names: of the rows, if they have any.
+      rows: rows of pictures.
+      headings: headings of the columns, from the left; a long one overlaps the next.
+      names: names of the rows, or none.
       enlarge: whole-number scale of the pictures.
     """
     pictures = Image.fromarray(sheet(rows, enlarge=enlarge))
@@ -115,17 +117,17 @@ def in_rows(
 
 
 def table(rows: Sequence[Sequence[Any]]) -> str:
-    """Writes a table in Markdown.
+    """Returns a table in Markdown.
 
     Args:
-      rows: cells; the first row is the head.
+      rows: rows of cells; the first row is the head.
     """
     head, *body = [f"| {' | '.join(map(str, row))} |" for row in rows]
     return "\n".join([head, "|" + " --- |" * len(rows[0]), *body])
 
 
 def environment() -> dict[str, Any]:
-    """Returns the versions and the device that a result depends on."""
+    """Returns versions of packages, commit and device, for reports."""
     packages = ("inpaint-jax", "jax", "jaxlib", "flax", "optax", "numpy", "pillow")
     optional = ("dlib-bin", "dlib")
     versions = {name: _version(name) for name in packages}
@@ -166,7 +168,7 @@ def _lines_until(path: pathlib.Path, step: int) -> list[str]:
         return []
     text = path.read_text(encoding="utf-8")
     try:
-        # What follows the last line break was cut off in the middle.
+        # An incomplete last line is left out.
         lines = text[: text.rfind("\n") + 1].splitlines()
         return [line for line in lines if json.loads(line)["step"] <= step]
     except (ValueError, KeyError, TypeError) as error:

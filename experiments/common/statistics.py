@@ -4,27 +4,40 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy  # imports scipy.stats when it is first used
 from jaxtyping import Bool, Float
 
-_RESAMPLES = 10_000
-_NORMAL = 1.959964  # the 97.5 % quantile of the normal distribution
-# Groups of the jackknife, and the 97.5 % quantile of Student's t for one fewer degrees.
-_GROUPS, _STUDENT = 20, 2.093024
+_RESAMPLES, _AT_ONCE = 10_000, 1_000
+_GROUPS = 20  # of the jackknife
 
 
 def interval(
-    differences: Float[np.ndarray, " images"], rng: np.random.Generator
+    values: Float[np.ndarray, " images"], rng: np.random.Generator
 ) -> dict[str, float]:
-    """Returns the mean difference and the 95 % percentile bootstrap interval.
+    """Returns a mean and its 95 % interval by the bootstrap (BCa, Efron 1987).
 
     Args:
-      differences: one for each image.
+      values: one for each image, at least 1.
       rng: of the resampling.
+
+    Returns:
+      "mean", "low" and "high". The interval of equal values has no width. The ends are
+      NaN where the spread is not known: there is only one value, or one is not finite.
     """
-    count = len(differences)
-    drawn = differences[rng.integers(0, count, (_RESAMPLES, count))].mean(axis=1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return {"mean": float(differences.mean()), "low": float(low), "high": float(high)}
+    mean = low = high = float(np.mean(values))
+    if len(values) < 2 or not np.isfinite(values).all():
+        low = high = math.nan
+    elif np.ptp(values) > 0.0:
+        found = scipy.stats.bootstrap(
+            (values,),
+            np.mean,
+            n_resamples=_RESAMPLES,
+            batch=_AT_ONCE,
+            method="BCa",
+            rng=rng,
+        )
+        low, high = map(float, found.confidence_interval)
+    return {"mean": mean, "low": low, "high": high}
 
 
 def proportion(hits: Bool[np.ndarray, " images"]) -> dict[str, float]:
@@ -35,13 +48,9 @@ def proportion(hits: Bool[np.ndarray, " images"]) -> dict[str, float]:
     Args:
       hits: one for each image, at least 1.
     """
-    count, value = len(hits), float(np.mean(hits))
-    square = _NORMAL**2 / count
-    centre = (value + square / 2.0) / (1.0 + square)
-    spread = value * (1.0 - value) / count + square / (4.0 * count)
-    half = _NORMAL * math.sqrt(spread) / (1.0 + square)
-    low, high = min(value, centre - half), max(value, centre + half)
-    return {"value": value, "low": max(0.0, low), "high": min(1.0, high)}
+    test = scipy.stats.binomtest(int(np.sum(hits)), len(hits))
+    low, high = test.proportion_ci(method="wilson")
+    return {"value": float(np.mean(hits)), "low": float(low), "high": float(high)}
 
 
 def jackknife(
@@ -49,9 +58,9 @@ def jackknife(
 ) -> dict[str, float]:
     """Returns a statistic of several sets of rows and its 95 % interval.
 
-    By leaving out a twentieth of one set at a time. The bootstrap, which draws rows
-    twice, would take each set for a smaller one: a Frechet distance grows by that, and
-    would grow again in each resampling. Leaving out changes all values alike.
+    A twentieth of one set is left out at a time. The bootstrap draws rows twice, and so
+    has fewer different rows than the set: a Frechet distance grows by that, and would
+    grow again in each resampling. Leaving rows out changes all values alike.
 
     Where the statistic is not linear in the rows the interval is too wide rather than
     too narrow (Efron and Stein 1981).
@@ -67,6 +76,7 @@ def jackknife(
     """
     everything = [np.ones(count, bool) for count in counts]
     value = statistic(*everything)
+    student = float(scipy.stats.t.ppf(0.975, _GROUPS - 1))
     variance = 0.0
     for i, count in enumerate(counts):
         groups = min(_GROUPS, count)
@@ -77,7 +87,7 @@ def jackknife(
             values.append(statistic(*kept) if groups > 1 else math.nan)
         known = all(map(math.isfinite, values))
         variance += (groups - 1) * float(np.var(values)) if known else math.nan
-    half = _STUDENT * math.sqrt(variance) if math.isfinite(variance) else math.nan
+    half = student * math.sqrt(variance) if math.isfinite(variance) else math.nan
     return {"value": float(value), "low": value - half, "high": value + half}
 
 
@@ -85,12 +95,15 @@ def sign_test(differences: Float[np.ndarray, " images"]) -> float:
     """Returns the two-sided exact p-value of as many rises as falls.
 
     Args:
-      differences: one for each image; those of 0 are left out.
+      differences: one for each image; those of 0 are left out. If none is left, the
+        p-value is 1.
     """
     rises, falls = int(np.sum(differences > 0)), int(np.sum(differences < 0))
-    count = rises + falls
-    tail = sum(math.comb(count, k) for k in range(min(rises, falls) + 1))
-    return min(1.0, tail / 2 ** (count - 1)) if count else 1.0
+    return (
+        float(scipy.stats.binomtest(rises, rises + falls).pvalue)
+        if rises + falls
+        else 1.0
+    )
 
 
 def holm(p: Float[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:

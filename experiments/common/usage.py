@@ -1,4 +1,4 @@
-"""The page that `--help` prints: what an application does, and its flags by heading."""
+"""The help page of an application: its docstring, and its flags by heading."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -10,11 +10,11 @@ _WIDTH = 88
 
 
 def page(text: str, groups: Mapping[type, str]) -> str:
-    """Returns the help of an application.
+    """Returns the help page of an application.
 
     Args:
-      text: its docstring.
-      groups: {dataclass: heading} of its flags; its own come before what it shares.
+      text: the application's docstring.
+      groups: {dataclass: heading} of its flags; its own flags come before shared ones.
     """
     own_first = sorted(groups, key=lambda each: each.__module__ != "__main__")
     parts = [text.strip()]
@@ -39,7 +39,7 @@ def _entry(flag: Flag) -> Iterator[str]:
 
 
 def _facts(flag: Flag) -> Iterator[str]:
-    """Yields the words, the limits and the default of a flag."""
+    """Yields a flag's allowed words, its limits and its default, as phrases."""
     about, default = flag.about, flag.default
     if about.of:
         kind = "any" if flag.several else "one"

@@ -1,1 +1,1 @@
-"""All methods under one protocol: scores, tables, figures, the ablation."""
+"""Evaluates all methods by one protocol: scores, tables, figures, the ablation."""

@@ -49,7 +49,7 @@ class Comparison(NamedTuple):
     @property
     def real(self) -> bool:
         """Whether the interval and the corrected test both leave out 0."""
-        return self.p < 0.05 and not self.low <= 0.0 <= self.high
+        return self.p < 0.05 and (self.low > 0.0 or self.high < 0.0)
 
 
 Comparisons = dict[tuple[str, str, str], Comparison]

@@ -14,6 +14,15 @@ from experiments.evaluation import (
 )
 from inpaint_jax.io import files
 
+# What the differences of a metric are measured in.
+_UNITS = {
+    "nme": "eye distances",
+    "nme_independent": "eye distances",
+    "psnr_hole": "dB",
+    "ssim_hole": "SSIM",
+    "identity": "distance of faces",
+}
+
 
 def write(
     output: pathlib.Path,
@@ -57,8 +66,9 @@ def _plot(
     for (name, mask, metric), found in comparisons.items():
         mark = forest.Mark(found.difference, found.low, found.high, found.real)
         marks[metric].setdefault(labels[name], {})[mask] = mark
-    notes = {
-        metric: f"{'less' if sign < 0 else 'more'} is better"
+    axes = {
+        metric: f"{_UNITS[metric]}\n{'less' if sign < 0 else 'more'} is better"
         for metric, sign in ablation_pairs.METRICS.items()
     }
-    return forest.draw(marks, notes=notes)
+    caption = f"mean difference to {ablation_pairs.BASELINE!r}, 95 % interval"
+    return forest.draw(marks, labels=axes, caption=caption)

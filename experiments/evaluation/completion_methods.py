@@ -1,7 +1,7 @@
-"""Every method that the thesis names, behind one signature: cases in, completions out.
+"""Every completion method of the thesis, with one signature: cases -> completions.
 
-A search is what its flag file says; whatever flags the process was given besides apply
-to all searches alike, so that they have one budget.
+A flag file defines a search; flags of the process override it for all searches, so that
+they can share one budget.
 """
 
 import dataclasses
@@ -33,12 +33,21 @@ NAMES = (*LEARNED, *LOCAL)
 
 @dataclasses.dataclass(frozen=True)
 class Learned:
-    """What the methods other than searches have learned from."""
+    """The networks and faces of the methods other than searches."""
 
-    ce: str = option("release", "A --run_dir of --model=ce, or a release.")
-    gfc: str = option("release", "The same of --model=gfc.")
+    ce: str = option(
+        "release",
+        "Context encoder: a --run_dir of experiments.train --model=ce, or a release.",
+    )
+    gfc: str = option(
+        "release",
+        "Generative face completion: a --run_dir of experiments.train --model=gfc, or "
+        "a release.",
+    )
     bank: str | None = option(
-        None, "Of nn: the training faces, as --data of experiments.train."
+        None,
+        "Faces from which nn takes the nearest one: the training faces, as --data of "
+        "experiments.train.",
     )
 
 
@@ -46,13 +55,14 @@ options.define(Learned, heading="Other methods")
 
 
 class Completions(NamedTuple):
-    """What a method made of some images.
+    """The completions of some images by a method.
 
     Attributes:
-      images: bytes, known pixels as they were.
-      seconds: of each; compilation apart, those of a batch shared evenly.
-      failed: where the method could not do its work; the hole then has the mean colour
-        of the known pixels.
+      images: completed images in bytes; known pixels are unchanged.
+      seconds: time of each image without compilation; the time of a batch is divided
+        equally.
+      failed: whether the method failed; the hole then has the mean colour of the known
+        pixels.
     """
 
     images: UInt8[np.ndarray, "images height width 3"]
@@ -65,13 +75,13 @@ Complete = Callable[[Sequence[cases.Case]], Completions]
 
 @dataclasses.dataclass(frozen=True)
 class CompletionMethod:
-    """A way to complete images.
+    """A method that completes images.
 
     Attributes:
-      name: for tables.
-      described: JSON values that decide what it makes of an image.
-      complete: it.
-      follow: of searches: {iteration: best face then} through the search for an image.
+      name: name in tables.
+      described: JSON values that determine its completions.
+      complete: the function that completes images.
+      follow: only for searches: case -> {iteration: best face so far}.
     """
 
     name: str
@@ -83,16 +93,16 @@ class CompletionMethod:
 def named(
     name: str, model: weights.Model, learned: Learned, *, at_once: int
 ) -> CompletionMethod:
-    """Prepares a method.
+    """Prepares the completion method with a given name.
 
     Args:
       name: one of `LOCAL` or `LEARNED`, or a flag file of experiments.inpaint.
-      model: the generator, which also says which crops and sizes there are.
-      learned: what other methods have learned from.
-      at_once: how many images make a batch.
+      model: the networks of searches; its crop and image size hold for all methods.
+      learned: the networks and faces of the other methods.
+      at_once: number of images in a batch.
 
     Raises:
-      InputError: there is no such method, or something that it needs is missing.
+      InputError: there is no such method, or a model or data that it needs is missing.
     """
     if name in _SEARCHES:
         return _search(name, _FLAG_FILES / f"{_SEARCHES[name]}.flags", model, at_once)
@@ -120,7 +130,7 @@ def _search(
     name: str, flag_file: pathlib.Path, model: weights.Model, at_once: int
 ) -> CompletionMethod:
     asked = search_methods.parse(name, [f"--flagfile={flag_file}"])
-    # What the process was given besides goes before what the file says.
+    # Flags of the process override those of the file.
     asked = options.read(search_methods.Asked, base=asked)
     method = search_methods.prepare(name, asked, model, images=at_once)
     described = {
@@ -144,7 +154,7 @@ def _search(
 def _warmed_up(
     name: str, complete: Complete, warm_up: Callable[[Sequence[cases.Case]], object]
 ) -> Complete:
-    """Warms up by the first inputs that there are, as compiling is on no clock."""
+    """Returns `complete` with a warm-up before its first call, which is not timed."""
     cold = True
 
     def run(inputs: Sequence[cases.Case]) -> Completions:
@@ -177,7 +187,7 @@ def _follow(
 
 
 def _in_batches(name: str, fill: programs.Fill, at_once: int) -> Complete:
-    """Runs a program on batches of one size, the last filled up with copies."""
+    """Returns a method that runs `fill` on batches of one size, filled with copies."""
 
     def run(inputs: Sequence[cases.Case]) -> Completions:
         filled = [*inputs, *[inputs[-1]] * (at_once - len(inputs))]

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
-from experiments.common import cases, curves, records, reporting
+from experiments.common import cases, records, reporting
 from experiments.evaluation import completion_methods, evaluation_tables, scoring
 from inpaint_jax.io import files
 
@@ -190,5 +190,5 @@ def _save(
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=12)
     step = width // max(len(row) for row in rows)
     for i, title in enumerate(titles):
-        draw.text((4 + i * step, 1), title, curves.INK, font)
+        draw.text((4 + i * step, 1), title, reporting.INK, font)
     files.write_picture(gallery.folder / "figures" / name, np.asarray(image))

@@ -1,6 +1,7 @@
-"""An evaluation: what is missing of methods, masks and images is completed and scored.
+"""Runs an evaluation: completes and scores images by all methods under all masks.
 
-Images are taken block by block, each block under one mask after the other.
+Only missing completions are computed. Images are processed in blocks, each block under
+one mask after the other.
 """
 
 import dataclasses
@@ -21,15 +22,15 @@ _COLUMNS = (*_KEYS, *scoring.COLUMNS, "seconds", "failed")
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to be evaluated.
+    """The inputs of an evaluation.
 
     Attributes:
-      inputs: undamaged pictures.
+      inputs: paths of undamaged pictures.
       holes: named masks.
-      seed: of masks and starting points.
-      at_once: images of one program.
+      seed: seed of masks and starting points.
+      at_once: number of images that one program completes.
       crop: side of the frame in CelebA pixels.
-      size: of the images in pixels.
+      size: height and width of the images in pixels.
       output: folder of the results.
     """
 
@@ -43,7 +44,7 @@ class Plan:
 
 
 class Block(NamedTuple):
-    """Some images under one mask, and what is known of them without it."""
+    """Some images under one mask, with their originals' landmarks and embeddings."""
 
     mask: str
     cases: list[cases.Case]
@@ -51,14 +52,14 @@ class Block(NamedTuple):
 
 
 def agree(plan: Plan, used: Sequence[completion_methods.CompletionMethod]) -> None:
-    """Checks that the folder's results were made in the same way, and says how.
+    """Checks that earlier results have the same protocol, and writes the protocol.
 
     Args:
-      plan: what is evaluated.
+      plan: the inputs.
       used: the methods.
 
     Raises:
-      InputError: they were not.
+      InputError: the folder holds results of another protocol.
     """
     pictures = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in plan.inputs
@@ -78,17 +79,17 @@ def agree(plan: Plan, used: Sequence[completion_methods.CompletionMethod]) -> No
 def run(
     plan: Plan, used: Sequence[completion_methods.CompletionMethod]
 ) -> list[records.Row]:
-    """Completes and scores what is missing, and keeps the pictures.
+    """Completes and scores what is missing, and writes the pictures.
 
     Args:
-      plan: what is evaluated.
+      plan: the inputs.
       used: the methods.
 
     Returns:
-      The rows of `scores.csv`, those of earlier starts among them.
+      All rows of `scores.csv`, also those of earlier starts.
 
     Raises:
-      InputError: that file is another table, or a picture cannot be used.
+      InputError: that file has other columns, or a picture cannot be used.
     """
     table = records.Table(plan.output / "scores.csv", columns=_COLUMNS, keys=_KEYS)
     missing = sum(
@@ -121,9 +122,9 @@ def _blocks(
     used: Sequence[completion_methods.CompletionMethod],
     table: records.Table,
 ) -> Iterator[Block]:
-    """Yields the images block by block, under one mask after the other.
+    """Yields blocks of images, each under one mask after the other.
 
-    Blocks of which nothing is missing are passed over without a look at their pictures.
+    The pictures of a complete block are not read.
     """
     for first in range(0, len(plan.inputs), 4 * plan.at_once):
         paths = plan.inputs[first : first + 4 * plan.at_once]
@@ -154,7 +155,7 @@ def _evaluate(
     table: records.Table,
     plan: Plan,
 ) -> int:
-    """Completes and scores what is missing of a block; returns how many that were."""
+    """Completes and scores what is missing of a block; returns the number of images."""
     missing = [
         i
         for i, case in enumerate(block.cases)
@@ -168,7 +169,7 @@ def _evaluate(
     mask = np.concatenate([np.asarray(case.mask) for case in chosen])
     scores = scoring.score(found.images, block.truth.take(missing), mask)
     for i, case in enumerate(chosen):
-        # A method that failed has no scores: those of a plain hole would mislead.
+        # A failed completion gets no scores: those of a plain hole would mislead.
         failed = bool(found.failed[i])
         values = {
             name: np.nan if failed else float(column[i])

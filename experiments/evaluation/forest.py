@@ -1,35 +1,31 @@
-"""A forest plot: differences with their intervals, drawn with Pillow alone."""
+"""A forest plot: differences with their intervals, a panel for each metric."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont
 
-from experiments.common import curves
+from experiments.common import plots
 
-COLOURS = ((31, 99, 176), (200, 75, 20), (40, 130, 60), (140, 60, 150))
-_PANEL, _GAP = 230, 16
-_TOP, _BOTTOM, _LINE, _SPACE = 62, 26, 16, 10
-_DOT = 3
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-
-Colour = tuple[int, int, int]
-Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
-Place = Callable[[float], float]
-"""Where a value lies across the picture."""
+# In pixels: a panel, the names of the rows by letters, a mark, the space between rows,
+# what is above and below the rows.
+_PANEL, _LETTER, _MARK, _SPACE, _AROUND = 220, 9, 14, 14, 150
 
 
 class Mark(NamedTuple):
     """One difference.
 
     Attributes:
-      value: where the dot is.
-      low: where its line begins.
-      high: where it ends.
-      real: whether the dot is full.
+      value: the estimate.
+      low: lower end of its interval.
+      high: upper end of its interval.
+      real: whether the difference is established; its marker is then full.
     """
 
     value: float
@@ -38,88 +34,88 @@ class Mark(NamedTuple):
     real: bool
 
 
+Panel = dict[str, dict[str, Mark]]
+"""{row: {group: mark}}"""
+
+
 def draw(
-    panels: dict[str, dict[str, dict[str, Mark]]], *, notes: dict[str, str]
+    panels: dict[str, Panel], *, labels: dict[str, str], caption: str
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Draws one panel beside the other, each with its own scale around 0.
 
     Args:
-      panels: {title: {row: {group: mark}}}, all with the same rows and groups. Groups
-        are told apart by colour; what is NaN is left out.
-      notes: {title: a line under it}.
+      panels: {title: panel}, all with the same rows and groups. Groups are told apart
+        by colour and marker; a mark with a NaN is left out.
+      labels: {title: what the horizontal axis shows}.
+      caption: what all of them show.
 
     Returns:
-      An RGB picture, black on white.
+      An RGB picture.
     """
     first = next(iter(panels.values()))
     rows, groups = list(first), list(next(iter(first.values())))
-    height = _LINE * len(groups) + _SPACE
-    bottom = _TOP + height * len(rows)
-    font = ImageFont.load_default(size=14)
-    names = 2 * _GAP + math.ceil(max(map(font.getlength, rows)))
-    size = (names + (_PANEL + _GAP) * len(panels), bottom + _BOTTOM)
-    image = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(image)
-    _legend(pen, groups, names, font)
-    for i, row in enumerate(rows):
-        middle = _TOP + height * (i + 0.5)
-        pen.text((names - _GAP, middle), row, curves.INK, font, anchor="rm")
-    for k, (title, marks) in enumerate(panels.items()):
-        left = names + k * (_PANEL + _GAP)
-        pen.text((left, 22), title, curves.INK, font)
-        pen.text((left, 40), notes[title], curves.INK, font)
-        place = _axis(pen, marks, left, bottom, font)
-        for i, row in enumerate(marks.values()):
-            for j, mark in enumerate(row.values()):
-                y = _TOP + height * i + _SPACE / 2 + _LINE * (j + 0.5)
-                _mark(pen, mark, place, y, COLOURS[j % len(COLOURS)])
-    return np.asarray(image)
+
+    def panels_of(figure: "Figure") -> None:
+        every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (title, panel) in zip(every, panels.items(), strict=True):
+            axes.axvline(0.0, color="black", linewidth=0.8)
+            for i, row in enumerate(panel.values()):
+                for j, group in enumerate(groups):
+                    offset = (j - (len(groups) - 1) / 2) * _MARK
+                    y = i + offset / (_MARK * len(groups) + _SPACE)
+                    _draw_mark(axes, row[group], y, j)
+            _finish(axes, title, labels[title])
+        every[0].set_yticks(range(len(rows)), rows)
+        every[0].set_ylim(len(rows) - 0.5, -0.5)
+        _add_legend(figure, groups)
+        figure.supxlabel(caption, fontsize="medium")
+
+    width = _LETTER * max(map(len, rows)) + _PANEL * len(panels)
+    height = _AROUND + (_MARK * len(groups) + _SPACE) * len(rows)
+    return plots.render(panels_of, width=width, height=height)
 
 
-def _axis(
-    pen: ImageDraw.ImageDraw,
-    marks: dict[str, dict[str, Mark]],
-    left: float,
-    bottom: float,
-    font: Font,
-) -> Place:
-    """Draws the scale of a panel; returns where a value lies on it."""
-    reach = _reach([mark for row in marks.values() for mark in row.values()])
-
-    def place(value: float) -> float:
-        return left + (1.0 + value / reach) * _PANEL / 2
-
-    for value, anchor in ((-reach, "lt"), (0.0, "mt"), (reach, "rt")):
-        x, colour = place(value), curves.FAINT if value else curves.INK
-        pen.line([(x, _TOP), (x, bottom)], fill=colour)
-        text = f"{value:+g}" if value else "0"
-        pen.text((x, bottom + 6), text, curves.INK, font, anchor=anchor)
-    return place
-
-
-def _legend(
-    pen: ImageDraw.ImageDraw, groups: Sequence[str], x: float, font: Font
-) -> None:
-    for group, colour in zip(groups, COLOURS, strict=False):
-        pen.text((x, 2), group, colour, font)
-        x += round(pen.textlength(group, font)) + 18
-    pen.text((x, 2), "(full: established; hollow: not)", curves.INK, font)
-
-
-def _mark(
-    pen: ImageDraw.ImageDraw, mark: Mark, place: Place, y: float, colour: Colour
-) -> None:
+def _draw_mark(axes: "Axes", mark: Mark, y: float, group: int) -> None:
     if not np.isfinite(mark[:3]).all():
         return
-    pen.line([(place(mark.low), y), (place(mark.high), y)], fill=colour, width=2)
-    x = place(mark.value)
-    fill = colour if mark.real else "white"
-    pen.ellipse((x - _DOT, y - _DOT, x + _DOT, y + _DOT), fill=fill, outline=colour)
+    style = plots.marker(group)
+    axes.plot([mark.low, mark.high], [y, y], color=style["color"])
+    fill = style["color"] if mark.real else "white"
+    axes.plot(mark.value, y, markerfacecolor=fill, markersize=6, **style)
 
 
-def _reach(marks: Iterable[Mark]) -> float:
-    """The end of the scale: the furthest end of a line, rounded up to one digit."""
-    ends = [abs(end) for mark in marks for end in mark[1:3] if math.isfinite(end)]
-    furthest = max([*ends, 1e-9])
-    unit = 10.0 ** math.floor(math.log10(furthest))
-    return math.ceil(furthest / unit) * unit
+def _finish(axes: "Axes", title: str, label: str) -> None:
+    """Titles a panel, and makes its scale reach as far to the left as to the right."""
+    reach = float(np.abs(axes.get_xlim()).max())
+    unit = 10.0 ** math.floor(math.log10(reach))
+    end = math.floor(reach / unit) * unit  # a number of one digit
+    axes.set_xlim(-reach, reach)
+    axes.set_xticks([-end, 0.0, end], [f"{-end:g}", "0", f"+{end:g}"])
+    axes.set_xticks([-end / 2, end / 2], minor=True)
+    axes.grid(axis="x", which="minor")
+    axes.set_title(title)
+    axes.set_xlabel(label)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="y", visible=False)
+
+
+def _add_legend(figure: "Figure", groups: Sequence[str]) -> None:
+    """Says which marker is which group, and what a full one means."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], label=group, **plots.marker(i)) for i, group in enumerate(groups)
+    ]
+    for label, fill in (("established", "black"), ("not established", "white")):
+        handles.append(
+            Line2D(
+                *([], []),
+                label=label,
+                color="black",
+                linestyle="",
+                marker="o",
+                markerfacecolor=fill,
+            )
+        )
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))

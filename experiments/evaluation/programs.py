@@ -1,4 +1,4 @@
-"""Systems that complete a batch by one program: what they are, ready to run."""
+"""Prepares the methods that complete a batch with one program: all but searches."""
 
 import functools
 import inspect
@@ -19,14 +19,14 @@ from inpaint_jax.pretrained import networks, weights
 Failed = Bool[jax.Array, " batch"]
 Keys = Key[jax.Array, " batch"]
 Fill = Callable[[types.Image, types.Mask, Keys], tuple[types.Image, Failed]]
-"""(images, masks, keys) -> images, and where it failed."""
+"""(images, masks, keys) -> (completed images, whether each failed)."""
 
 Prepared = tuple[dict[str, Any], Fill]
-"""What decides the result, see `System.described`, and the program."""
+"""(JSON values, see `CompletionMethod.described`; program that completes images)."""
 
 
 def mean() -> Prepared:
-    """Returns the mean colour of what is known, in the hole."""
+    """Prepares completion by the mean colour of the known pixels."""
 
     def complete(image: types.Image, mask: types.Mask) -> types.Image:
         return blending.paste(blending.mean_colour(image, mask), image, mask)
@@ -35,18 +35,18 @@ def mean() -> Prepared:
 
 
 def tv() -> Prepared:
-    """Returns completion by total variation."""
+    """Prepares completion by total variation."""
     fill = jax.jit(_unfailing(total_variation.complete))
     return _options(total_variation.solve), fill
 
 
 def lr() -> Prepared:
-    """Returns completion by low rank."""
+    """Prepares completion by low rank."""
     return _options(low_rank.solve), jax.jit(_unfailing(low_rank.complete))
 
 
 def pm() -> Prepared:
-    """Returns PatchMatch."""
+    """Prepares completion by PatchMatch."""
 
     def fill(
         image: types.Image, mask: types.Mask, key: Keys
@@ -58,11 +58,11 @@ def pm() -> Prepared:
 
 
 def nn(bank: str | None, model: weights.Model) -> Prepared:
-    """Returns completion by the nearest training face.
+    """Prepares completion by the nearest training face.
 
     Args:
       bank: the training faces, as --data of experiments.train.
-      model: which says the crop and size of images.
+      model: determines the crop and size of images.
 
     Raises:
       InputError: there are no such faces.
@@ -84,16 +84,16 @@ def drawn(
     blend: Callable[[types.Image, types.Image, types.Mask], types.Image],
     model: weights.Model,
 ) -> Prepared:
-    """Returns a network that draws a face at once.
+    """Prepares completion by a feed-forward network.
 
     Args:
-      name: ce or gfc.
+      name: "ce" or "gfc".
       path: a --run_dir of experiments.train, or a release.
-      blend: how the hole is put in.
-      model: which says the crop and size of images.
+      blend: function that blends the network's image into the hole, as in `blending`.
+      model: determines the crop and size of images.
 
     Raises:
-      InputError: there is no such network, or it is for other images.
+      InputError: there is no such network, or it is for another crop or size.
     """
     network = _feed_forward(name, path, model)
 
@@ -119,7 +119,7 @@ def _feed_forward(name: str, path: str, model: weights.Model) -> networks.Pretra
 def _unfailing(
     complete: Callable[[types.Image, types.Mask], types.Image],
 ) -> Fill:
-    """A program that always does its work, and leaves nothing to chance."""
+    """Returns a program for a completion that never fails and needs no random key."""
 
     def fill(
         image: types.Image, mask: types.Mask, key: Keys
@@ -131,6 +131,6 @@ def _unfailing(
 
 
 def _options(solve: Callable[..., Any]) -> dict[str, Any]:
-    """The options that a method is run with: its defaults."""
+    """Returns the options of a solver: its defaults."""
     parameters = inspect.signature(solve).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}

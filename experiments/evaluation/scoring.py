@@ -1,15 +1,15 @@
-"""From completions of known faces to columns of scores, one number a face.
+"""Scores completions of known faces, with one number per face and score.
 
-Landmark errors are taken by two detectors. The 68 points are those that a search with
-the landmark term follows, by their model or by a net that learned from them: what it
-gains there might be that detector's alone. The five points took no part in any search.
-They are of another model, trained on other faces (the author of dlib's own, not iBUG
-300-W), but only cover the corners of the eyes and the base of the nose: they say
-nothing of mouth, jaw and brows, and they too are a cascade of dlib's.
+Landmark errors are measured by two landmark detectors. A search with the landmark loss
+optimises the 68 points, by dlib's model or by a net trained on its labels, so its gain
+there could be specific to that detector. No search uses the five points. They belong to
+another model, trained on other faces (of dlib's author, not iBUG 300-W), but it is also
+a cascade of dlib, and it covers only the corners of the eyes and the base of the nose,
+not mouth, jaw and brows.
 
-Original and completion are measured in one box, so that their points differ by the
-pictures alone. dlib places points in anything, so faces that its detector finds in the
-completion are counted beside it.
+Original and completion are measured in the same bounding box, so that only the pictures
+make landmarks differ. dlib predicts landmarks in any picture, so the number of faces
+that its detector finds in the completion is a score of its own.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Float32, Int, Real, UInt8
 
 from inpaint_jax import types
@@ -36,7 +37,7 @@ COLUMNS = (
     "identity",
     "faces_found",
 )
-"""See `metrics`; faces_found is how many faces dlib finds in the completion."""
+"""See `metrics`; faces_found is the number of faces that dlib detects."""
 
 Pictures = UInt8[np.ndarray, "faces size size 3"]
 Mask = Float32[np.ndarray, "faces size size 1"]
@@ -47,9 +48,9 @@ class Detectors(NamedTuple):
     """dlib's models, loaded once.
 
     Attributes:
-      faces: finds boxes.
-      landmarks68: places the points that searches follow.
-      landmarks5: places the independent ones.
+      faces: detects faces.
+      landmarks68: predicts the 68 landmarks that searches optimise.
+      landmarks5: predicts the five independent landmarks.
     """
 
     faces: dlib_host.Detector
@@ -58,18 +59,18 @@ class Detectors(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """What completions are compared with.
+    """The originals, with which completions are compared.
 
     Attributes:
       images: the originals.
-      landmarks68: their points (x, y) in pixels; NaN where there is no face.
-      landmarks5: the independent points; NaN likewise.
-      embeddings: of the originals.
-      boxes: in which both models place their points: the detector's, or that of the
-        aligned set where it does not find exactly one face.
-      has_face: whether the detector finds a face in the original.
+      landmarks68: their landmarks (x, y) in pixels; NaN without a detected face.
+      landmarks5: their five independent landmarks; NaN without a detected face.
+      embeddings: their face embeddings.
+      boxes: bounding boxes for both landmark models: the detected box, or the usual box
+        of aligned pictures if not exactly one face is detected.
+      has_face: whether a face is detected in the original.
       crop: side of the images in CelebA pixels.
-      detectors: to look at completions with.
+      detectors: dlib's models, to measure completions.
     """
 
     images: Pictures
@@ -82,7 +83,7 @@ class Truth(NamedTuple):
     detectors: Detectors
 
     def take(self, rows: Sequence[int]) -> "Truth":
-        """Returns the truth of some of the images."""
+        """Returns the truth of the images with these indices."""
         arrays = {
             name: values[np.asarray(rows, int)]
             for name, values in self._asdict().items()
@@ -92,7 +93,7 @@ class Truth(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What is compared, on the host or traced."""
+    """Images with their landmarks and embeddings, on the host or traced."""
 
     images: UInt8[Any, "faces size size 3"]
     landmarks68: Float32[Any, "faces 68 2"]
@@ -101,12 +102,12 @@ class _Seen(NamedTuple):
 
 
 def truth(images: Pictures, *, crop: int, landmark_model: str | None = None) -> Truth:
-    """Finds out what can be known of the originals.
+    """Measures landmarks and embeddings of the originals.
 
     Args:
       images: RGB bytes of undamaged aligned faces.
       crop: side of the images in CelebA pixels, see `framing.frame`.
-      landmark_model: dlib's 68-point model; by default the installed one.
+      landmark_model: file of dlib's 68-point model; None for the installed one.
 
     Raises:
       InputError: dlib or one of its models is missing or damaged.
@@ -134,17 +135,17 @@ def score(
     *,
     block: int = 50,
 ) -> Columns:
-    """Scores completions, as the bytes that are written to files.
+    """Scores completions, in bytes as they are written to files.
 
     Args:
-      completed: one completion of each original.
-      truth: of the originals.
-      mask: of each, 1 = known.
-      block: how many faces a call of the compiled program compares.
+      completed: one completion of each original, in bytes.
+      truth: the originals, from `truth`.
+      mask: mask of each image, 1 = known.
+      block: number of faces in one call of the compiled program.
 
     Returns:
-      `[faces]` for each of `COLUMNS`: infinite PSNR where nothing differs; NaN landmark
-      errors where the original has no face. faces_found are whole numbers.
+      {name in `COLUMNS`: `[faces]`}. PSNR is infinite for equal images; landmark errors
+      are NaN if the original has no detected face; faces_found are whole numbers.
 
     Raises:
       ValueError: there are not as many completions or masks as originals, or they are
@@ -169,27 +170,26 @@ def score(
 def agreement(
     nme: Float[np.ndarray, " faces"], nme_independent: Float[np.ndarray, " faces"]
 ) -> dict[str, float]:
-    """Returns how far two detectors agree on which faces are better.
+    """Measures how far two landmark detectors agree on the order of faces.
 
     Args:
-      nme: errors by the one, or differences of the errors of two methods.
-      nme_independent: by the other, of the same faces.
+      nme: errors by one detector, or differences of the errors of two methods.
+      nme_independent: the same quantity by the other detector, for the same faces.
 
     Returns:
-      "faces": how many both have a number for; of these, "spearman": the rank
-      correlation, and "same_order": the share of pairs of faces that both put in the
-      same order, of those in which neither sees a tie. NaN where there is no telling.
+      "faces": number of faces with both errors; for these, "spearman": rank
+      correlation, and "same_order": fraction of pairs of faces that both detectors put
+      in the same order, among pairs without ties. NaN if undefined.
     """
     known = np.isfinite(nme) & np.isfinite(nme_independent)
     x, y = nme[known], nme_independent[known]
-    u, v = _centred_ranks(x), _centred_ranks(y)
+    differ = min(len(np.unique(x)), len(np.unique(y))) > 1
     orders = np.sign(np.subtract.outer(x, x)) * np.sign(np.subtract.outer(y, y))
     with np.errstate(invalid="ignore"):
-        spearman = np.sum(u * v) / np.sqrt(np.sum(u * u) * np.sum(v * v))
         same_order = np.sum(orders > 0) / np.sum(orders != 0)
     return {
         "faces": len(x),
-        "spearman": float(spearman),
+        "spearman": float(scipy.stats.spearmanr(x, y).statistic) if differ else np.nan,
         "same_order": float(same_order),
     }
 
@@ -200,7 +200,7 @@ def _look(
     boxes: Int[np.ndarray, "faces 4"],
     crop: int,
 ) -> _Seen:
-    """What dlib sees in pictures; the boxes say where their faces are."""
+    """Returns dlib's landmarks and embeddings of pictures, in given bounding boxes."""
     return _Seen(
         images,
         detectors.landmarks68.predict(images, boxes)[0],
@@ -210,7 +210,7 @@ def _look(
 
 
 def _in_blocks(found: _Seen, known: _Seen, mask: Mask, size: int) -> Columns:
-    """Compares block by block, the last one filled up, so that one program does it."""
+    """Compares in blocks of one size, so that one compiled program is enough."""
     count = len(mask)
 
     def block(start: int) -> dict[str, types.PerExample]:
@@ -238,10 +238,3 @@ def _compare(
         "nme_independent": metrics.nme(found.landmarks5, known.landmarks5),
         "identity": metrics.identity_distance(found.embeddings, known.embeddings),
     }
-
-
-def _centred_ranks(values: Float[np.ndarray, " faces"]) -> Float[np.ndarray, " faces"]:
-    """Ranks less their mean; equal values share the mean of their ranks."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2
-    return ranks[inverse] - (len(values) + 1) / 2

@@ -1,1 +1,1 @@
-"""Searches as flags ask for them: settings, landmark targets, budgets."""
+"""Searches configured by flags: settings, landmark targets, budgets, reports."""

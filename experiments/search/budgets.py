@@ -1,4 +1,4 @@
-"""Searches of equal time or steps: how many steps each method gets."""
+"""Gives the compared methods equal time or steps: the number of steps of each."""
 
 import time
 from typing import TypedDict
@@ -14,13 +14,13 @@ _STEPS, _ROUNDS = 10, 5
 
 
 class Plan(TypedDict):
-    """What a method gets.
+    """The budget of one method for each image.
 
     Attributes:
-      restarts: of each image.
+      restarts: number of restarts.
       iterations: steps of each restart.
-      step_seconds: what a step takes for one image.
-      planned_seconds: what its search is to take.
+      step_seconds: measured seconds of a step.
+      planned_seconds: expected seconds of the search.
     """
 
     restarts: int
@@ -30,14 +30,15 @@ class Plan(TypedDict):
 
 
 def check(prepared: dict[str, search_methods.SearchMethod], *, baseline: str) -> None:
-    """Refuses searches of which equal time cannot be promised.
+    """Checks that the methods can be compared at equal time.
 
     Args:
       prepared: {name: method}.
-      baseline: the name of the one whose time the others get.
+      baseline: name of the method whose time the others get.
 
     Raises:
-      InputError: they have other restarts or steps, a schedule, or may stop early.
+      InputError: a method has other restarts or steps, a restart schedule, or early
+        stopping.
     """
     stages = prepared[baseline].settings.stages
     for name, method in prepared.items():
@@ -62,17 +63,17 @@ def measure(
     at_once: int,
     equal: str = "time",
 ) -> dict[str, Plan]:
-    """Finds the steps that each method gets.
+    """Measures the time of a step and returns the budget of each method.
 
-    The seconds of a step are the median over rounds in which each method has its turn,
-    so that what slows the machine down slows all of them.
+    The seconds of a step are the median over rounds in which all methods take turns, so
+    that a slow machine slows all of them.
 
     Args:
       prepared: {name: method}, see `check`.
       inputs: at most `at_once` images to search for.
-      baseline: the name of the one whose steps are as its flags say.
-      at_once: how many are searched for as one program.
-      equal: what all methods get as much of as the baseline, "time" or "steps".
+      baseline: name of the method that keeps the steps of its flags.
+      at_once: number of images that one program searches for.
+      equal: "time" or "steps": the budget that all methods share with the baseline.
 
     Returns:
       {name: plan}.
@@ -95,13 +96,13 @@ def measure(
         name: float(np.median(seconds[1:])) / (_STEPS * at_once)
         for name, seconds in times.items()
     }
-    # Terms only add to a step: what seems to be faster than the baseline is noise.
-    share = {
+    # Terms only add time to a step: one that seems faster than the baseline is noise.
+    ratio = {
         name: min(1.0, step[baseline] / step[name]) if equal == "time" else 1.0
         for name in step
     }
     return {
-        name: _plan(method.settings, step[name], share[name])
+        name: _plan(method.settings, step[name], ratio[name])
         for name, method in prepared.items()
     }
 

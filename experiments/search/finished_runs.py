@@ -1,4 +1,4 @@
-"""Finished runs of `experiments.inpaint`: what they report, and if they compare."""
+"""Reads reports of `experiments.inpaint` and checks that runs can be compared."""
 
 import json
 import pathlib
@@ -17,12 +17,12 @@ _LOSS = (
 
 
 class FinishedRun(NamedTuple):
-    """What a run reported.
+    """The report of a run.
 
     Attributes:
       folder: its --output_dir.
-      entries: {image: what the report says of it}.
-      loss: {option: value}, what its eq. 20 was made of.
+      entries: {image: its entry in the report}.
+      loss: {option: value} of the options that define its loss (eq. 20).
     """
 
     folder: str
@@ -34,7 +34,7 @@ def read(folder: str) -> FinishedRun:
     """Reads the report of a run.
 
     Raises:
-      InputError: there is none, or it cannot be understood.
+      InputError: there is no report, or it cannot be read.
     """
     path = pathlib.Path(folder) / "report.json"
     try:
@@ -55,7 +55,7 @@ def check_same_inputs(run: FinishedRun, other: FinishedRun) -> None:
     """Checks that two runs completed the same pictures under the same masks.
 
     Raises:
-      InputError: a picture is in one of them only, or differs, or its mask does.
+      InputError: a picture is in one run only, or a picture or a mask differs.
     """
     odd = sorted(run.entries.keys() ^ other.entries.keys())
     if odd:
@@ -74,10 +74,10 @@ def check_same_inputs(run: FinishedRun, other: FinishedRun) -> None:
 
 
 def check_same_loss(run: FinishedRun, other: FinishedRun) -> None:
-    """Checks that two runs minimised the same loss, so that its values compare.
+    """Checks that two runs minimised the same loss, so that its values can be compared.
 
     Raises:
-      InputError: an option that decides it, or the model, differs.
+      InputError: the model or an option of the loss differs.
     """
     for name, value in run.loss.items():
         if other.loss[name] != value:

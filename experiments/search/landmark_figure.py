@@ -1,4 +1,4 @@
-"""A picture of what the landmark term sees while a search goes on."""
+"""Draws predicted and target landmarks in the course of a search."""
 
 import dataclasses
 from typing import Any
@@ -33,12 +33,12 @@ _soft = jax.jit(prediction.predict_soft, static_argnames="temperature")
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """Draws the landmarks through a search.
+    """Draws the landmarks in the course of a search.
 
     Attributes:
-      target: the landmark net.
-      cascade: that places the candidates' points.
-      temperature: at which it is soft.
+      target: the landmark net, which predicts the target.
+      cascade: the cascade, which predicts the candidates' landmarks.
+      temperature: temperature of the soft cascade, in grey levels.
     """
 
     target: targets.Predicted
@@ -51,11 +51,11 @@ class Figure:
         """Draws one search.
 
         Args:
-          problem: of the image.
-          faces: G(z) of the best restart as the search went on.
+          problem: the damaged image.
+          faces: G(z) of the best restart after each chunk, `[1, H, W, 3]` each.
 
         Returns:
-          The damaged image, then those faces in its hole, in one row.
+          One row: the damaged image, then the image with each face in its hole.
         """
         points, whitening = self.target.predict(problem.image, problem.mask)
         shown = [jnp.where(problem.mask > 0, problem.image, face) for face in faces]
@@ -74,10 +74,10 @@ class Figure:
 
 
 def of(guidance: landmark_guidance.LandmarkGuidance) -> Figure:
-    """Returns the figure of a search.
+    """Returns the `Figure` that draws the landmarks of a search.
 
     Raises:
-      InputError: there is no cascade or no predicted target to draw.
+      InputError: the search has no soft cascade or no predicted target.
     """
     match guidance:
         case landmark_guidance.WithLandmarks(
@@ -103,19 +103,19 @@ def draw(
     box: Int[Any, "1 4"],
     temperature: float,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draws the landmarks of one face and where they should be.
+    """Draws the predicted and the target landmarks of one face.
 
     Args:
-      image: `[1, H, W, 3]`.
-      target: where the points should be, in pixels.
+      image: `[1, H, W, 3]` in [-1, 1].
+      target: target landmarks in pixels, `[1, 68, 2]`.
       covariance: of the target's error, in square pixels.
       model: the cascade.
-      box: in which it places the points.
-      temperature: of the soft cascade.
+      box: bounding box in which the cascade predicts landmarks.
+      temperature: temperature of the soft cascade, in grey levels.
 
     Returns:
-      The face, enlarged: dlib's points red, the soft cascade's blue, the target's
-      ellipses of one standard deviation yellow.
+      The enlarged face: dlib's landmarks in red, the soft cascade's in blue, the
+      target's ellipses of one standard deviation in yellow.
     """
     exact = np.asarray(_exact(model, image, box))[0]
     soft = np.asarray(_soft(model, image, box, temperature=temperature))[0]

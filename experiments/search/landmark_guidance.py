@@ -1,4 +1,4 @@
-"""What a search is told of landmarks: nothing, or a term and where they should be."""
+"""Landmark guidance of a search: none, or a landmark loss and a target."""
 
 import dataclasses
 from typing import Any, Protocol
@@ -14,27 +14,27 @@ from inpaint_jax.search import landmark_term, problem
 
 
 class LandmarkGuidance(Protocol):
-    """What tells a search about landmarks."""
+    """How a search uses landmarks."""
 
     @property
     def sees_original(self) -> bool:
-        """Whether it looks at the undamaged image: results are an upper bound."""
+        """Whether it uses the undamaged image, so that results are an upper bound."""
         ...
 
     def loss(self) -> problem.LandmarkLoss | None:
-        """Returns the landmark loss of all searches, if there is one."""
+        """Returns the landmark loss of all searches, or None."""
         ...
 
     def problem(self, case: cases.Case) -> tuple[problem.Problem, targets.Entry]:
-        """Returns what the search for one picture knows, and the report says of it.
+        """Returns (problem of one picture with its target, entry for the report).
 
         Raises:
-          InputError: there is no telling where the landmarks should be.
+          InputError: the target landmarks cannot be found.
         """
         ...
 
     def describe(self) -> dict[str, Any] | None:
-        """Returns what the report says of the landmark term and the models."""
+        """Returns the report's entry about landmark loss and models, or None."""
         ...
 
 
@@ -43,7 +43,7 @@ class WithoutLandmarks:
     """A search without landmarks.
 
     Attributes:
-      models: hashes of the model files that were read, for scores.
+      models: {name: hash} of the model files that were read for scores.
     """
 
     models: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -67,12 +67,12 @@ class WithoutLandmarks:
 
 @dataclasses.dataclass(frozen=True)
 class WithLandmarks:
-    """A search with the landmark term.
+    """A search with a landmark loss.
 
     Attributes:
       term: the landmark loss with its models.
-      target: where the points should be.
-      models: hashes of the model files that were read.
+      target: finds the target landmarks of an image.
+      models: {name: hash} of the model files that were read.
     """
 
     term: landmark_term.LandmarkTerm

@@ -1,4 +1,4 @@
-"""Options of landmarks, and the guidance of a search and the scorer they ask for."""
+"""Options of landmarks, and the landmark guidance and scorer that they describe."""
 
 import dataclasses
 import functools
@@ -22,58 +22,63 @@ _Term = landmark_term.Settings  # a field has the name of the module
 
 @dataclasses.dataclass(frozen=True)
 class LandmarkOptions:
-    """How landmarks guidance a search."""
+    """How landmarks guide a search."""
 
     landmark_term: Literal["none", "step", "soft", "net"] = option(
         _Term.term,
-        "none: as SI; step: the count of eqs. 17 and 18; soft: a smooth loss by dlib's "
-        "cascade; net: by the landmark net.",
+        "Landmark loss: none (semantic inpainting, SI, of Yeh et al.); step: number of "
+        "landmark coordinates that are too far off (eqs. 17 and 18); soft: a smooth "
+        "loss with a differentiable version of dlib's cascade; net: a smooth loss with "
+        "the landmark net.",
     )
     landmark_target: Literal["masked", "predicted", "oracle"] = option(
         "predicted",
-        "Where the points should be: dlib on the damaged image (thesis), the landmark "
-        "net, or dlib on the undamaged image (an upper bound, with --allow_oracle).",
+        "Source of the target landmarks: masked: dlib on the damaged image, as in the "
+        "thesis; predicted: the landmark net; oracle: dlib on the undamaged image, an "
+        "upper bound that needs --allow_oracle.",
     )
     allow_oracle: bool = option(
-        False, "Let --landmark_target=oracle look at the undamaged image."
+        False, "Allow --landmark_target=oracle to use the undamaged image."
     )
     landmark_model: str | None = option(
-        None, "dlib's 68-point model; by default the installed one."
+        None, "File of dlib's 68-point model; by default the installed one."
     )
     landmark_net: str = option(
-        "release", "A --run_dir of experiments.train_landmarks, or a release."
+        "release",
+        "Landmark net: a --run_dir of experiments.train_landmarks, or a release.",
     )
     landmark_scores: bool = option(
-        False, "Report the landmark error where the original is known."
+        False,
+        "Report the landmark error of each completion whose original is known.",
     )
     settings: _Term = options.nested(
         _Term(),
         prefix="landmark_",
         without=("term",),
         threshold=About(
-            "How far off a point (for step, a coordinate) may be, see "
+            "Distance by which a point (for step, a coordinate) may be off, in "
             "--landmark_threshold_unit.",
             least=0.0,
         ),
         temperature=About(least=1e-3),
-        pairs=About("Of points, for spsa and es.", least=1),
-        radius=About("Of these points around z, for spsa and es.", least=1e-3),
+        pairs=About(least=1),
+        radius=About(least=1e-3),
     )
 
     @property
     def used(self) -> _Term | None:
-        """The settings of the landmark term, or None without it."""
+        """The options of the landmark loss, or None without it."""
         if self.landmark_term == "none":
             return None
         return dataclasses.replace(self.settings, term=self.landmark_term)
 
 
 class Loaded(NamedTuple):
-    """What is asked for, with its models.
+    """The landmark guidance and the scorer, with their models.
 
     Attributes:
-      guidance: of a search.
-      scorer: of completions, if their landmarks are to be scored.
+      guidance: landmark guidance of a search.
+      scorer: measures landmark errors of completions; None if not wanted.
     """
 
     guidance: landmark_guidance.LandmarkGuidance
@@ -81,10 +86,10 @@ class Loaded(NamedTuple):
 
 
 def load(asked: LandmarkOptions, *, size: int, crop: int) -> Loaded:
-    """Loads what is asked for, and nothing else.
+    """Loads the models that the options need, and no others.
 
     Args:
-      asked: how landmarks guidance the search.
+      asked: options of landmarks.
       size: height and width of the generator's images.
       crop: side of its training crops in CelebA pixels.
 
@@ -108,7 +113,7 @@ def load(asked: LandmarkOptions, *, size: int, crop: int) -> Loaded:
 
 
 class _Models:
-    """The models that flags name; each is read when it is first asked for."""
+    """The models that flags name; each is read at its first use."""
 
     def __init__(self, cascade: str | None, net: str, *, size: int, crop: int) -> None:
         self._cascade, self._net = cascade, net
@@ -130,7 +135,7 @@ class _Models:
         return net
 
     def hashes(self) -> dict[str, Any]:
-        """Of the files that were read."""
+        """Returns {model: hash or source} of the models that were read."""
         found = {}
         if "cascade" in vars(self):
             found["cascade"] = _read_cascade(self._cascade)[1]
@@ -139,7 +144,7 @@ class _Models:
         return found
 
 
-# Read once, however many searches of a process use them.
+# Read once for all searches of a process.
 @functools.cache
 def _read_cascade(path: str | None) -> tuple[ShapeModel, str]:
     model, sha256 = dlib_host.read_model(dlib_host.find_model(path))

@@ -1,4 +1,4 @@
-"""How far the landmarks of a completion are from those of the original."""
+"""Measures the landmark error of a completion against its original."""
 
 import dataclasses
 
@@ -11,14 +11,18 @@ from inpaint_jax.images import pixels
 
 @dataclasses.dataclass(frozen=True)
 class Scorer:
-    """Measures original and completion by dlib, in the box of the original's face."""
+    """Compares dlib's landmarks of original and completion, in the original's box.
+
+    Attributes:
+      dlib: dlib's detector and cascade.
+    """
 
     dlib: targets.Dlib
 
     def error(
         self, original: cases.Picture, completed: types.Image, *, crop: int
     ) -> float:
-        """Returns the error of a completion over the distance between the eyes.
+        """Returns the mean landmark error over the distance between the eyes.
 
         Args:
           original: the undamaged picture.

@@ -1,4 +1,4 @@
-"""What searches for pictures leave: completed pictures, a grid, `report.json`."""
+"""Writes the results of `experiments.inpaint`: pictures, a grid, `report.json`."""
 
 import dataclasses
 import hashlib
@@ -28,7 +28,7 @@ _SHOWN_RESTARTS = 4
 _SCORES = ("psnr", "psnr_hole", "ssim", "nme")
 
 Entry = dict[str, Any]
-"""What the report says of one picture."""
+"""The report's entry of one picture, as JSON values."""
 
 Row = dict[str, cases.Picture]
 """{heading: picture}"""
@@ -38,9 +38,9 @@ class Finished(NamedTuple):
     """A completed picture.
 
     Attributes:
-      entry: of the report.
-      row: of the grid: the damaged image, G(z) under the same mask, the best restarts,
-        the completed image, the original where known.
+      entry: its entry in the report.
+      row: its row in the grid: the damaged image, G(z) under the same mask, the best
+        restarts, the completed image, and the original if known.
     """
 
     entry: Entry
@@ -49,14 +49,14 @@ class Finished(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Finisher:
-    """Completes pictures by what was found, and writes them.
+    """Completes pictures from the results of their searches, and writes them.
 
     Attributes:
       output: folder for the pictures.
       compiled: the search.
-      blend: how the hole is put in, see `completion.finish`.
-      scorer: of landmarks, if they are to be scored.
-      figure: of the landmarks through a search, if it is to be drawn.
+      blend: "poisson" or "paste", see `completion.complete`.
+      scorer: measures landmark errors; None if not wanted.
+      figure: draws the landmarks in the course of a search; None if not wanted.
     """
 
     output: pathlib.Path
@@ -107,7 +107,7 @@ def _sha256(array: np.ndarray) -> str:
 
 
 def line(entry: Entry, output: pathlib.Path) -> str:
-    """Returns what is printed of a completed picture."""
+    """Returns the line that is printed for a completed picture."""
     text = (
         f"{output / entry['image']}.png: hole {entry['hole_fraction']:.0%}, "
         f"{entry['iterations']} iterations, {entry['seconds']:.1f} s"
@@ -124,11 +124,11 @@ def describe(
     guidance: landmark_guidance.LandmarkGuidance,
     model: weights.Model,
 ) -> dict[str, Any]:
-    """Returns what the report says of a search.
+    """Returns the report's description of a search.
 
     Args:
-      asked: how it runs.
-      guidance: of it.
+      asked: options of the search.
+      guidance: its landmark guidance.
       model: the networks.
     """
     return {
@@ -146,7 +146,7 @@ def describe(
 
 
 def remove(output: pathlib.Path) -> None:
-    """Removes what an earlier run wrote of all its pictures together."""
+    """Removes `report.json` and `grid.png` of an earlier run."""
     for name in ("report.json", "grid.png"):
         (output / name).unlink(missing_ok=True)
 
@@ -162,9 +162,9 @@ def write(
 
     Args:
       output: the folder.
-      described: what the report says of all pictures.
-      finished: at least one.
-      skipped: why each other picture was skipped.
+      described: the report's description of the search.
+      finished: the completed pictures, at least one.
+      skipped: the reason for each skipped picture.
     """
     rows = [row for _, row in finished]
     entries = [entry for entry, _ in finished]

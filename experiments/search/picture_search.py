@@ -1,4 +1,4 @@
-"""The search for pictures, read one by one: groups in one program, a log of each."""
+"""Searches for pictures in groups, one program each, and logs their progress."""
 
 import dataclasses
 import itertools
@@ -25,8 +25,8 @@ class Task(NamedTuple):
 
     Attributes:
       case: the input.
-      problem: what its search knows.
-      described: of its landmarks, for the report.
+      problem: the damaged image with its target landmarks.
+      described: the report's entry about its landmarks.
     """
 
     case: cases.Case
@@ -35,13 +35,13 @@ class Task(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What the search for a picture found.
+    """The result of the search for a picture.
 
     Attributes:
       task: the picture.
-      last: the end of its search.
+      last: the last progress of its search.
       best: z of the best restart after each chunk.
-      seconds: of the search, see `searches.Report`.
+      seconds: time of the search, see `searches.Report`.
     """
 
     task: Task
@@ -55,18 +55,18 @@ class Skipped:
     """Pictures that could not be completed.
 
     Attributes:
-      alone: whether there is but one picture, so that its error ends the run.
-      reasons: why each was skipped.
+      alone: whether there is only one picture, so that its error ends the run.
+      reasons: the reason for each skipped picture.
     """
 
     alone: bool
     reasons: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, path: pathlib.Path, error: InputError) -> None:
-        """Tells that a picture is skipped, by its name and the reason.
+        """Records and prints that a picture is skipped, with the reason.
 
         Raises:
-          InputError: it is the only one.
+          InputError: it is the only picture.
         """
         if self.alone:
             raise error
@@ -83,16 +83,16 @@ def tasks(
     guidance: landmark_guidance.LandmarkGuidance,
     skipped: Skipped,
 ) -> Iterator[Task]:
-    """Reads pictures when it is their turn.
+    """Reads pictures one by one, as they are needed.
 
     Args:
-      paths: of the pictures.
+      paths: the pictures.
       read: path -> the picture with its mask, as `cases.read`.
-      guidance: of the search.
-      skipped: takes those that cannot be read or have no landmarks.
+      guidance: landmark guidance of the search.
+      skipped: records pictures that cannot be read or have no landmarks.
 
     Yields:
-      The others.
+      The other pictures.
     """
     for path in paths:
         try:
@@ -117,12 +117,12 @@ def search(
     Args:
       tasks: the pictures.
       compiled: the search.
-      trace: where the progress goes.
-      most: how many pictures are read, and searched for, at once.
-      memory: GB for the program; by default most of what is free.
+      trace: log of the progress.
+      most: largest number of pictures that are searched for at once.
+      memory: memory in GB for the program; None for 80 % of the free memory.
 
     Yields:
-      What was found of each picture, in their order.
+      The result of each picture, in their order.
 
     Raises:
       InputError: the memory is too small for one picture.
@@ -139,7 +139,7 @@ def search(
 def _that_fit(
     most: int, task: Task, compiled: program.Search, memory: float | None
 ) -> int:
-    """How many pictures like this one the memory allows to search for at once."""
+    """Returns how many pictures like this one fit into the memory, at most `most`."""
     if most == 1 and memory is None:
         return 1
     gigabytes = memory or 0.8 * runtime.free_memory() / 1e9
@@ -159,7 +159,7 @@ def _together(
     *,
     at_once: int,
 ) -> list[Found]:
-    """Searches for some pictures as one program, see `searches.together`."""
+    """Searches for some pictures with one program, see `searches.together`."""
     found: list[Found | None] = [None] * len(part)
     names = [task.case.name for task in part]
     name = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

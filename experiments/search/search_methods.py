@@ -1,4 +1,4 @@
-"""Searches as lists of flags say them, so that several live in one process."""
+"""Search methods defined by lists of flags, so that one process can run several."""
 
 import dataclasses
 import time
@@ -21,7 +21,7 @@ OPTIONS = {
     searches.Search: "Search",
     landmark_options.LandmarkOptions: "Landmarks",
 }
-"""All flags of applications that search, {dataclass: heading}."""
+"""{dataclass: heading} of all flags of applications that search."""
 
 for _options, _heading in OPTIONS.items():
     options.define(_options, heading=_heading)
@@ -29,7 +29,7 @@ for _options, _heading in OPTIONS.items():
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """How to search, and by which landmarks."""
+    """The options of a search method: search and landmarks."""
 
     search: searches.Search = searches.Search()
     landmarks: landmark_options.LandmarkOptions = landmark_options.LandmarkOptions()
@@ -37,14 +37,14 @@ class Asked:
 
 @dataclasses.dataclass(frozen=True)
 class SearchMethod:
-    """A search with all that it needs, ready for any image.
+    """A search with its models, ready for any image.
 
     Attributes:
-      name: for tables.
-      settings: of the search.
-      guidance: of the landmarks.
-      blend: how the hole is put in, see `completion.finish`.
-      compiled: the search.
+      name: name in tables.
+      settings: hyperparameters of the search.
+      guidance: its landmark guidance.
+      blend: "poisson" or "paste", see `completion.complete`.
+      compiled: the compiled search.
     """
 
     name: str
@@ -55,16 +55,16 @@ class SearchMethod:
 
 
 class Completed(NamedTuple):
-    """What a method made of some images.
+    """The completions of some images by a method.
 
     Attributes:
-      images: the bytes that would be written. Where the search diverged the hole has
-        the mean colour of what is known.
-      seconds: of search and blending, compilation and finding the target apart; see
-        `searches.Report` for images that were searched for together.
+      images: completed images in bytes. If a search diverged, its hole has the mean
+        colour of the known pixels.
+      seconds: time of search and blending, without compilation and finding the target;
+        see `searches.Report` for images that were searched for together.
       iterations: steps taken.
-      loss: eq. 20 of the best restart; NaN where the search diverged.
-      failed: whether it diverged.
+      loss: loss of the best restart (eq. 20); NaN if the search diverged.
+      failed: whether the search diverged.
     """
 
     images: UInt8[np.ndarray, "images height width 3"]
@@ -75,7 +75,7 @@ class Completed(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The end of a search, and the seconds that it took, see `searches.Report`."""
+    """The last progress of a search, and its seconds, see `searches.Report`."""
 
     last: driver.Progress
     seconds: float
@@ -84,13 +84,13 @@ class Ended(NamedTuple):
 def prepare(
     name: str, asked: Asked, model: weights.Model, *, images: int
 ) -> SearchMethod:
-    """Prepares a search.
+    """Prepares a search method.
 
     Args:
-      name: of the method.
-      asked: how to search, see `parse`.
+      name: name of the method.
+      asked: its options, see `parse`.
       model: the networks.
-      images: how many will be searched for together.
+      images: expected number of images in one program.
 
     Raises:
       InputError: a model is missing, or does not fit.
@@ -106,15 +106,17 @@ def prepare(
 
 
 def parse(name: str, arguments: Sequence[str], *, base: Asked | None = None) -> Asked:
-    """Reads how to search from flags, of which the process's own are none.
+    """Returns the options of a search method from a list of flags.
+
+    The flags of the process are ignored.
 
     Args:
-      name: of the method.
-      arguments: flags of searches and landmarks, and flag files of them.
-      base: what holds where they say nothing; by default the usual search.
+      name: name of the method.
+      arguments: flags of searches and landmarks, and flag files.
+      base: values of flags that are not given; None for the default search.
 
     Raises:
-      InputError: a flag is unknown, has a wrong value, or belongs to no search.
+      InputError: a flag is unknown, has a wrong value, or is no flag of a search.
     """
     try:
         return options.parse(Asked, arguments, base=base)
@@ -125,12 +127,12 @@ def parse(name: str, arguments: Sequence[str], *, base: Asked | None = None) -> 
 def warm_up(
     method: SearchMethod, inputs: Sequence[cases.Case], *, at_once: int
 ) -> None:
-    """Compiles all that `complete` runs, so that none of it is on the clock.
+    """Compiles every program of `complete`, so that compilation is not measured.
 
     Args:
       method: from `prepare`.
-      inputs: some images, of which the first are searched for, briefly.
-      at_once: how many are searched for as one program.
+      inputs: some images; a short search for the first of them compiles the programs.
+      at_once: number of images that one program searches for.
     """
     group = inputs[:at_once]
     problems = [method.guidance.problem(case)[0] for case in group]
@@ -146,10 +148,10 @@ def complete(
     Args:
       method: from `prepare`, see `warm_up`.
       inputs: the images.
-      at_once: how many are searched for as one program.
+      at_once: number of images that one program searches for.
 
     Returns:
-      The images in the same order.
+      The completions in the same order.
     """
     found = []
     for first in range(0, len(inputs), at_once):
@@ -168,13 +170,13 @@ def search(
     *,
     at_once: int,
 ) -> list[Ended]:
-    """Returns the end of the search for each of some images, in one program.
+    """Searches for some images with one program and returns the end of each search.
 
     Args:
       method: from `prepare`.
       inputs: at most `at_once` images.
-      problems: what the search knows of them.
-      at_once: how many the program holds.
+      problems: their problems, as from `method.guidance`.
+      at_once: number of images that the program holds.
     """
     last: list[driver.Progress | None] = [None] * len(inputs)
     keys = [case.key for case in inputs]
@@ -197,11 +199,11 @@ def search(
 def with_stages(
     method: SearchMethod, stages: tuple[tuple[int, int], ...]
 ) -> SearchMethod:
-    """Returns a search by the same programs, and at the same rates, for other steps.
+    """Returns a method with other stages; programs and learning rates are the same.
 
     Args:
       method: from `prepare`.
-      stages: (restarts, steps), see `Settings.stages`.
+      stages: (restarts, steps) of each stage, see `Settings.stages`.
     """
     settings = dataclasses.replace(method.settings, restart_schedule=stages)
     compiled = method.compiled._replace(settings=settings)
@@ -214,7 +216,7 @@ def _complete(
     problems: Sequence[Problem],
     at_once: int,
 ) -> Iterator[tuple[cases.Picture, float, int, float]]:
-    """Yields the bytes, seconds, iterations and loss of images of one program."""
+    """Yields (picture, seconds, iterations, loss) for the images of one program."""
     found = search(method, group, problems, at_once=at_once)
     for problem, (last, seconds) in zip(problems, found, strict=True):
         started = time.perf_counter()
@@ -224,7 +226,7 @@ def _complete(
 
 
 def _shortened(method: SearchMethod) -> SearchMethod:
-    """The same programs, each run once: a whole chunk of every stage, and its rest."""
+    """Returns the method with short stages that still run each of its programs."""
     chunk = method.settings.chunk
     stages = method.settings.stages
     return with_stages(

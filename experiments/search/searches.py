@@ -1,4 +1,4 @@
-"""Flags of a search, and the search that they ask for."""
+"""The flags of a search, and the search that they describe."""
 
 import dataclasses
 import time
@@ -23,16 +23,18 @@ _POSITIVE, _WEIGHT = About(least=1, most=1_000_000), About(least=0.0)
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """Whose faces a search looks for."""
+    """The networks of a search."""
 
     checkpoint: str = option(
-        "release", "A --run_dir of experiments.train, or a release folder."
+        "release",
+        "Networks of the search: a --run_dir of experiments.train, a release folder, "
+        'or "release" for those of the package.',
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """How a search runs, and what is made of its end."""
+    """Options of a search: hyperparameters, precision and blending."""
 
     settings: Settings = options.nested(
         Settings(),
@@ -41,10 +43,10 @@ class Search:
         learning_rate=About(above=0.0),
         init_std=_WEIGHT,
         restart_schedule=About(
-            "In place of --restarts and --iterations, as 64x10,16x40: restarts x "
-            "steps, then 16 are left."
+            "Stages in place of --restarts and --iterations: 64x10,16x40 takes 10 "
+            "steps with 64 restarts, then 40 steps with the best 16 of them."
         ),
-        window=About("Side of eq. 15's neighbourhood, in pixels; odd.", least=1),
+        window=About(least=1),
         lambda_context=_WEIGHT,
         lambda_prior=_WEIGHT,
         lambda_landmark=_WEIGHT,
@@ -53,16 +55,18 @@ class Search:
     )
     precision: Literal["auto", "float32", "bfloat16"] = option(
         "auto",
-        "In which type convolutions multiply; auto: bfloat16 on accelerators. Sums, "
-        "losses and z are float32.",
+        "Type of the products in convolutions; auto: bfloat16 on accelerators, float32 "
+        "on CPU. Sums, losses and z are always float32.",
     )
     blend: Literal["poisson", "paste"] = option(
-        "poisson", "How the hole is put in, see blending."
+        "poisson",
+        "How the generated hole is blended into the image: poisson: Poisson blending; "
+        "paste: its pixels are copied.",
     )
 
     @property
     def compute_dtype(self) -> jnp.dtype:
-        """The type in which convolutions multiply."""
+        """The type of the products in convolutions."""
         if self.precision != "auto":
             return jnp.dtype(self.precision)
         return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")
@@ -75,16 +79,16 @@ def prepare(
     *,
     images: int,
 ) -> program.Search:
-    """Prepares the search.
+    """Prepares the search that options describe.
 
     Args:
       model: the networks.
-      asked: how to search.
-      landmark: the landmark loss.
-      images: how many will be searched for together.
+      asked: options of the search.
+      landmark: the landmark loss; None leaves it out.
+      images: expected number of images in one program.
 
     Raises:
-      InputError: the model cannot say where to start.
+      InputError: the search needs an encoder that the model does not have.
     """
     _check_encoder(model, asked.settings)
     return completion.prepare(
@@ -97,11 +101,12 @@ def prepare(
 
 
 class Report(NamedTuple):
-    """How the search for one image of several stands.
+    """The state of one image's search, among several images in one program.
 
     Attributes:
-      progress: after a chunk; None if it is over already.
-      seconds: its own so far: each chunk's are shared by the images that it moved.
+      progress: its progress after a chunk; None if its search stopped before.
+      seconds: its time so far: the time of a chunk is divided equally among the images
+        that are still searched for.
     """
 
     progress: driver.Progress | None
@@ -116,18 +121,18 @@ def together(
     at_once: int,
     name: str,
 ) -> Iterator[list[Report]]:
-    """Searches for some images in one program, as `driver.search_together`.
+    """Searches for some images with one program, and shows the progress.
 
     Args:
-      keys: one for each image.
-      problems: the images.
+      keys: one random key for each image.
+      problems: the damaged images.
       compiled: the search.
-      at_once: how many images the program holds. Fewer are filled up with copies, so
-        that all share it and how it is rounded.
-      name: of the search, for whoever waits for it.
+      at_once: number of images that the program holds. Fewer images are filled up with
+        copies, so that all groups use one program with the same rounding.
+      name: name of the search in the progress line.
 
     Yields:
-      How each image stands after each chunk.
+      The report of each image after each chunk.
     """
     missing = at_once - len(problems)
     job = progress.Progress(name, unit="steps", silent_seconds=15.0)

@@ -1,4 +1,4 @@
-"""Where the landmarks of an image should be: what different targets make of it."""
+"""Finds the target landmarks of an image, by dlib or by the landmark net."""
 
 import dataclasses
 from typing import Any, ClassVar, Protocol
@@ -19,7 +19,7 @@ from inpaint_jax.models import landmark_net
 from inpaint_jax.search import landmark_term
 
 Entry = dict[str, Any]
-"""What the report says of one image."""
+"""The report's entry about the landmarks of one image, as JSON values."""
 
 Found = tuple[landmark_term.Target, Entry]
 Box = Int[jax.Array, "1 4"]
@@ -27,27 +27,27 @@ Box = Int[jax.Array, "1 4"]
 
 @dataclasses.dataclass(frozen=True)
 class Dlib:
-    """What dlib makes of a face: first a box, then the points in it.
+    """dlib's detector and landmark cascade.
 
     Attributes:
-      detector: finds the box.
-      cascade: places the points.
+      detector: detects the bounding box of a face.
+      cascade: predicts the landmarks in a box.
     """
 
     detector: dlib_host.Detector
     cascade: ShapeModel
 
     def box(self, picture: cases.Picture, *, crop: int) -> tuple[Box, str]:
-        """Returns the box of a face and where it is from, see `dlib_host.face_box`."""
+        """Returns (bounding box of a face, its source), see `dlib_host.face_box`."""
         box, source = dlib_host.face_box(self.detector, picture, crop=crop)
         return jnp.asarray(box, jnp.int32)[None], source
 
     def points(self, image: types.Image, box: Box) -> annotation.Landmarks:
-        """Returns the points in whole pixels, as dlib does."""
+        """Returns the landmarks in whole pixels, as dlib does."""
         return _points(self.cascade, image, box)
 
     def target(self, picture: cases.Picture, *, crop: int) -> Found:
-        """Takes the points on a picture for the truth."""
+        """Returns dlib's landmarks on a picture as the target, and its entry."""
         box, source = self.box(picture, crop=crop)
         image = pixels.from_bytes(picture)[None]
         target = _target_of_cascade(self.cascade, image, box)
@@ -55,32 +55,33 @@ class Dlib:
 
 
 class Target(Protocol):
-    """Says where the points of one image should be.
+    """Finds the target landmarks of images.
 
     Attributes:
-      name: for the report.
-      sees_original: whether it looks at the undamaged image, as no completion can.
+      name: name in the report.
+      sees_original: whether it uses the undamaged image, so that results are an upper
+        bound.
     """
 
     name: ClassVar[str]
     sees_original: ClassVar[bool]
 
     def of(self, case: cases.Case, image: types.Image) -> Found:
-        """Finds the points.
+        """Returns (target landmarks of one image, entry for the report).
 
         Args:
           case: the input.
-          image: `[1, H, W, 3]`, its hole grey.
+          image: the damaged image, `[1, H, W, 3]`, with a grey hole.
 
         Raises:
-          InputError: there is no telling.
+          InputError: the target cannot be found.
         """
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Masked:
-    """dlib's points on the damaged image, as in the thesis."""
+    """The target is dlib's landmarks on the damaged image, as in the thesis."""
 
     name: ClassVar[str] = "masked"
     sees_original: ClassVar[bool] = False
@@ -93,7 +94,7 @@ class Masked:
 
 @dataclasses.dataclass(frozen=True)
 class Oracle:
-    """dlib's points on the undamaged image, an upper bound."""
+    """The target is dlib's landmarks on the undamaged image: an upper bound."""
 
     name: ClassVar[str] = "oracle"
     sees_original: ClassVar[bool] = True
@@ -111,11 +112,12 @@ class Oracle:
 
 @dataclasses.dataclass(frozen=True)
 class Predicted:
-    """What the landmark net makes of the damaged image.
+    """The target is the landmark net's prediction from the damaged image.
 
     Attributes:
-      predictor: the net, a pytree.
-      cascade: that is to place the candidates' points, if one is.
+      predictor: the landmark net, a pytree.
+      cascade: the cascade that predicts the candidates' landmarks; None if the net
+        does.
     """
 
     name: ClassVar[str] = "predicted"
@@ -134,7 +136,7 @@ class Predicted:
     def predict(
         self, image: types.Image, mask: types.Mask
     ) -> tuple[landmark_net.Landmarks, landmark_net.Whitening]:
-        """Returns the points, and what whitens their errors."""
+        """Returns (landmarks, matrices that whiten their errors)."""
         return _predict(self.predictor, image, mask)
 
 

@@ -1,1 +1,1 @@
-"""How networks are trained, judged and released."""
+"""Trains, evaluates and releases networks."""

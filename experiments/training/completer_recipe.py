@@ -1,4 +1,4 @@
-"""How CE, GFC and GFC's parser are trained: the flags, and what they mean."""
+"""The flags that say how CE, GFC and GFC's parser are trained."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from inpaint_jax.images import masks
 from inpaint_jax.training import train_completer
 
 MODELS = ("ce", "gfc", "parser")
-"""What is trained so, of `networks.KINDS`."""
+"""The kinds of `networks.KINDS` that these flags are of."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Recipe:
 
     train_masks: tuple[str, ...] = option(
         tuple(masks.MASKS),
-        "Of ce and gfc: what they learn to complete; only centre is the original CE.",
+        "Of ce and gfc: masks of the training; centre alone is the original CE.",
         of=tuple(masks.MASKS),
     )
     overlap: int = option(
@@ -42,10 +42,10 @@ class Recipe:
     )
 
     def __post_init__(self) -> None:
-        """Refuses a parser without a weight, and a weight without a parser.
+        """Checks that the parser and its weight are given together.
 
         Raises:
-          InputError: so it is.
+          InputError: one of them is missing.
         """
         if (self.lambda_parsing > 0) != bool(self.parser):
             raise InputError(
@@ -53,9 +53,9 @@ class Recipe:
                 "give both or neither; experiments.train --model=parser makes a parser."
             )
 
-    def rules(self) -> train_completer.Rules:
-        """Returns what a completer minimises."""
-        return train_completer.Rules(
+    def train_config(self) -> train_completer.TrainConfig:
+        """Returns the configuration of a training step."""
+        return train_completer.TrainConfig(
             families=self.train_masks,
             overlap=self.overlap,
             lambda_global=self.lambda_global,

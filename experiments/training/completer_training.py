@@ -37,11 +37,11 @@ def run(
     *,
     judge: Judge | None = None,
 ) -> networks.Pretrained:
-    """Trains CE or GFC from where the store stands to the last step.
+    """Trains CE or GFC, from the newest checkpoint if there is one.
 
     Args:
-      this: where it leaves what it makes, and when.
-      faces: what to learn from.
+      this: the folder of the run, and its schedule.
+      faces: the training images.
       architecture: of CE or GFC.
       settings: of the training.
       judge: scores each checkpoint, so that the best one is kept.
@@ -52,8 +52,8 @@ def run(
     parser = _parser(settings, architecture.image_size)
     key_init, key_steps, key_shown = jax.random.split(jax.random.key(settings.seed), 3)
     static: Any = {
-        "players": _players(architecture, settings),
-        "rules": settings.recipe.rules(),
+        "networks": _networks(architecture, settings),
+        "config": settings.recipe.train_config(),
     }
     state = jax.jit(functools.partial(train_completer.init, **static))(key_init)
     trained = networks.Pretrained(architecture, settings.crop, {}, {})
@@ -76,13 +76,13 @@ def run(
     )
 
 
-def _players(architecture: Any, settings: Settings) -> train_completer.Players:
+def _networks(architecture: Any, settings: Settings) -> train_completer.Networks:
     critic = dcgan.Architecture(
         image_size=architecture.image_size,
         features=settings.recipe.critic_features,
         kernel_size=4,
     )
-    return train_completer.Players(
+    return train_completer.Networks(
         architecture.network(),
         critic.discriminator(),
         optax.adam(settings.generator_rate, b1=settings.beta1),
@@ -97,20 +97,20 @@ def _showing(
     architecture: Any,
     settings: Settings,
 ) -> Callable[[int, train_completer.CompleterState], None]:
-    """Returns what writes a sheet: damaged faces, completed ones, the true ones."""
+    """Returns a function that writes damaged, completed and true faces to a sheet."""
     families, size = settings.recipe.train_masks, architecture.image_size
     network = architecture.network()
     shown = pixels.from_bytes(jnp.asarray(faces.images[:_SHOWN]))
     mask = masks.sample(key, len(shown), (size, size), families=families)
 
     @jax.jit
-    def redraw(variables: types.Variables) -> list[types.ImageBytes]:
-        drawn = network.apply(variables, shown, mask, train=False)
-        whole = jnp.where(mask > 0, shown, drawn)
-        return [pixels.to_bytes(x) for x in (shown * mask, whole, shown)]
+    def complete(variables: types.Variables) -> list[types.ImageBytes]:
+        output = network.apply(variables, shown, mask, train=False)
+        completed = jnp.where(mask > 0, shown, output)
+        return [pixels.to_bytes(x) for x in (shown * mask, completed, shown)]
 
     def show(step: int, state: train_completer.CompleterState) -> None:
-        rows = [list(np.asarray(row)) for row in redraw(state.completer)]
+        rows = [list(np.asarray(row)) for row in complete(state.completer)]
         training.write_samples(this.run_dir, step, rows)
 
     return show
@@ -124,7 +124,7 @@ def run_parser(
     *,
     points: Float[np.ndarray, "count 68 2"] | None = None,
 ) -> networks.Pretrained:
-    """Trains the parser on what landmarks of the faces outline; see `run`.
+    """Trains the parser on the parts that the faces' landmarks outline; see `run`.
 
     Args:
       this: as in `run`.
@@ -180,7 +180,11 @@ def _train(
     show: Callable[[int, Any], None] | None = None,
     judge: Judge | None = None,
 ) -> networks.Pretrained:
-    """Runs either training; `variables` are in the state, `others` go with faces."""
+    """Runs either training.
+
+    `others` are arrays with one row for each face; `variables` takes the network's
+    variables from the state.
+    """
 
     def stored(state: Any) -> keeping.Networks:
         return {network.model: variables(state)}

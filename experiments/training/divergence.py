@@ -1,4 +1,4 @@
-"""Tells a training that diverged from one that wobbles."""
+"""Detects a training that has diverged, by its metrics."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,14 +7,14 @@ import numpy as np
 
 from inpaint_jax.errors import InputError
 
-# What is logged are losses and errors before their weights. A loss of logits is about
-# as large as a logit: 0.1 to 20 while two players are well, some hundreds where one of
-# them wins. Errors of pixels in [-1, 1] are at most 4 squared; penalties of gradients
-# and distances between features begin in the hundreds, thousands for a moment. A rate
-# of 1e6 makes losses of 1e11 to 1e14 within 2 steps, and they stay finite.
+# Logged metrics are losses and errors without their weights. A loss of logits is about
+# as large as a logit: 0.1 to 20 while G and D are balanced, some hundreds if one of
+# them wins. Squared errors of pixels in [-1, 1] are at most 4; gradient penalties and
+# distances between features begin in the hundreds, and may be thousands for some steps.
+# A learning rate of 1e6 makes losses of 1e11 to 1e14 within 2 steps, still finite.
 LARGEST = 1e5
-# A metric may also run away below that, seen from where it was: a thousand times its
-# median of the last lines, but a small one may grow to the size of a bad loss.
+# A smaller metric has also diverged if it is a thousand times its median over the last
+# lines, unless it is below the size of a bad loss.
 TIMES, HARMLESS = 1e3, 1e3
 _LINES, _ENOUGH = 50, 10
 
@@ -26,18 +26,17 @@ def check(
     earlier: Sequence[Mapping[str, float]] = (),
     rates: str = "--generator_rate or --discriminator_rate",
 ) -> None:
-    """Stops a run that diverged.
+    """Raises an error if the metrics of a step have diverged.
 
     Args:
       values: {name: metric} of this step.
-      step: how many were taken.
-      earlier: the same of the lines of metrics before, the newest last; the last 50 of
-        them count. With fewer than 10, as after a resumption, nothing is compared.
-      rates: what to lower.
+      step: number of steps taken.
+      earlier: {name: metric} of earlier lines of the log, newest last; the last 50 are
+        used. With fewer than 10, as after a resumption, medians are not compared.
+      rates: flags of the learning rates to lower.
 
     Raises:
-      InputError: a value is NaN or infinite, larger than any that a training has that
-        goes well, or far from its median.
+      InputError: a value is NaN or infinite, too large, or far above its median.
     """
     lines = earlier[-_LINES:]
     for name, value in values.items():
@@ -50,7 +49,7 @@ def check(
 
 
 def _reason(value: float, before: Sequence[float]) -> str | None:
-    """Words for what is wrong, None if nothing is."""
+    """Returns why a value has diverged, as a phrase; None if it has not."""
     if not math.isfinite(value):
         return ""
     if abs(value) > LARGEST:

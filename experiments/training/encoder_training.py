@@ -1,4 +1,4 @@
-"""Trains the encoder that tells a search where to start; G and D stay as they are."""
+"""Trains the encoder that says where a search starts; G and D are fixed."""
 
 import dataclasses
 import functools
@@ -41,12 +41,12 @@ def run(
     *,
     judge: keeping.Judge | None = None,
 ) -> weights.Model:
-    """Trains from where the store stands to the last step.
+    """Trains the encoder, from the newest checkpoint if there is one.
 
     Args:
-      this: where it leaves what it makes, and when.
-      faces: what to learn from.
-      model: G and D; its encoder, if it has one, is where training starts.
+      this: the folder of the run, and its schedule.
+      faces: the training images.
+      model: G and D. If it has an encoder, training starts from its weights.
       settings: of the training.
       judge: see `training.Task`.
 
@@ -100,22 +100,23 @@ def _start(key: types.PRNGKey, model: weights.Model) -> types.Variables:
 def _showing(
     key: types.PRNGKey, this: training.Run, faces: data.Faces, model: weights.Model
 ) -> Callable[[int, supervised.State], None]:
-    """Returns what writes a sheet: damaged faces, and G's from where E begins."""
+    """Returns a function that writes damaged faces and G(E(damaged)) to a sheet."""
     encoder = model.architecture.encoder()
     shown = pixels.from_bytes(jnp.asarray(faces.images[:_SHOWN]))
     _, height, width, _ = shown.shape
     mask = masks.sample(key, len(shown), (height, width))
 
     @jax.jit
-    def redraw(
+    def reconstruct(
         variables: types.Variables, generate: types.Generate
     ) -> tuple[types.ImageBytes, types.ImageBytes]:
         z: Any = encoder.apply(variables, shown, mask, train=False)
         return pixels.to_bytes(shown * mask), pixels.to_bytes(generate(z))
 
     def show(step: int, state: supervised.State) -> None:
-        damaged, redrawn = redraw(state.variables, model.generate)
-        sheet = [list(np.asarray(damaged)), list(np.asarray(redrawn))]
+        sheet = [
+            list(np.asarray(x)) for x in reconstruct(state.variables, model.generate)
+        ]
         training.write_samples(this.run_dir, step, sheet)
 
     return show

@@ -1,6 +1,7 @@
-"""How G, D and E are trained: the flags, and what they build."""
+"""The flags that say how G, D and E are trained, and what is built from them."""
 
 import dataclasses
+import functools
 
 import jax.numpy as jnp
 import optax
@@ -10,7 +11,12 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.images import augmentation
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
-from inpaint_jax.training import game, judging, redrawing, train_gan
+from inpaint_jax.training import (
+    gan_gradients,
+    gan_losses,
+    reconstruction_loss,
+    train_gan,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,31 +25,33 @@ class Recipe:
 
     adversarial_loss: str = option(
         "cross_entropy",
-        "What G and D minimise; saturating is G's loss as eq. 13 is printed.",
+        "Loss of G and D; saturating is G's loss as eq. 13 is printed.",
         of=("cross_entropy", "saturating", "relativistic"),
     )
     real_label: float = option(
-        0.9, "D's target for real images by cross entropy.", least=0.5, most=1.0
+        0.9, "D's target for real images with the cross entropy.", least=0.5, most=1.0
     )
     real_penalty: float = option(
-        0.0, "Weight of D's squared slope at real images, halved (R1).", least=0.0
+        0.0,
+        "Weight of half of D's squared gradient by real images (R1).",
+        least=0.0,
     )
-    fake_penalty: float = option(0.0, "The same at generated images (R2).", least=0.0)
+    fake_penalty: float = option(0.0, "The same for generated images (R2).", least=0.0)
     penalty_every: int = option(
         1,
-        "The penalties are computed at every n-th step, with n times the weight.",
+        "The penalties are added in every n-th step, with n times the weight.",
         least=1,
     )
     final_penalty: float = option(
-        1.0, "Share that the penalties fall to, by a cosine.", least=0.0, most=1.0
+        1.0, "Fraction to which the penalties fall, as a cosine.", least=0.0, most=1.0
     )
     augment: tuple[str, ...] = option(
         ("brightness", "translation"),
-        "How all images are changed before D sees them; empty: not at all.",
+        "Random changes of all images before D sees them; empty: none.",
         of=tuple(augmentation.CHANGES),
     )
     augment_probability: float = option(
-        1.0, "Of each change; where it adapts, the largest.", least=0.0, most=1.0
+        1.0, "Of each change; the largest one if it adapts.", least=0.0, most=1.0
     )
     augment_target: float = option(
         0.0,
@@ -54,7 +62,10 @@ class Recipe:
     )
     beta2: float = option(0.999, "Adam's second decay.", least=0.0, most=0.999999)
     final_rate: float = option(
-        1.0, "Share that the rates fall to, by a cosine.", least=0.0, most=1.0
+        1.0,
+        "Fraction to which the learning rates fall, as a cosine.",
+        least=0.0,
+        most=1.0,
     )
     average_images: float = option(
         44_000.0,
@@ -63,8 +74,7 @@ class Recipe:
     )
     lambda_reconstruction: float = option(
         100.0,
-        "Weight of the error with which G redraws real images; 0: no encoder beside "
-        "it.",
+        "Weight of the error of G(E(image)) on real images; 0: train no encoder.",
         least=0.0,
     )
     reconstruction_error: str = option(
@@ -77,17 +87,19 @@ class Recipe:
         least=0.0,
     )
     lambda_latent: float = option(
-        20.0, "Of the mismatch between encoded images and z.", least=0.0
+        20.0,
+        "Weight of the distance between the distributions of E(image) and of z.",
+        least=0.0,
     )
     z_prior: str = option(
         "uniform", "How z is drawn in training.", of=("uniform", "normal")
     )
     flip: bool = option(True, "Mirror real images half of the time.")
 
-    def rules(self) -> train_gan.Rules:
-        """Returns what the players minimise."""
-        return train_gan.Rules(
-            game=judging.Rules(
+    def train_config(self) -> train_gan.TrainConfig:
+        """Returns the configuration of a training step."""
+        return train_gan.TrainConfig(
+            adversarial=gan_losses.LossConfig(
                 loss=self.adversarial_loss,  # pyright: ignore[reportArgumentType]
                 real_label=self.real_label,
                 augment=self.augment,
@@ -95,10 +107,10 @@ class Recipe:
                 fake_penalty=self.fake_penalty,
                 penalty_every=self.penalty_every,
             ),
-            redraw=redrawing.Rules(
+            reconstruction=reconstruction_loss.LossConfig(
                 weight=self.lambda_reconstruction,
                 error=self.reconstruction_error,
-                features=self.lambda_features,
+                feature_weight=self.lambda_features,
                 latent_weight=self.lambda_latent,
             ),
             prior=self.z_prior,  # pyright: ignore[reportArgumentType]
@@ -128,32 +140,32 @@ class Settings:
 
     @property
     def encodes(self) -> weights.Encodes:
-        """What the encoder is trained on, if there is one."""
-        alone = self.recipe.lambda_reconstruction <= 0.0
-        return "nothing" if alone else "whole faces"
+        """What the encoder is trained on; "nothing" without an encoder."""
+        return "whole faces" if self.recipe.lambda_reconstruction > 0.0 else "nothing"
 
-    def players(self, architecture: dcgan.Architecture) -> game.Players:
+    def networks(self, architecture: dcgan.Architecture) -> gan_gradients.Networks:
         """Returns the networks and their optimizers.
 
         Raises:
-          InputError: D normalises by the batch, and its slope is to be penalised.
+          InputError: the gradient of a D with BatchNorm is to be penalised.
         """
         recipe = self.recipe
         penalised = recipe.real_penalty > 0.0 or recipe.fake_penalty > 0.0
         if penalised and architecture.discriminator_norm != "none":
             raise InputError(
-                f"--discriminator_norm={architecture.discriminator_norm}: the slope of "
-                "a D that normalises by the batch is not that of one image; give none "
+                f"--discriminator_norm={architecture.discriminator_norm}: with "
+                "BatchNorm D's gradient by an image depends on the others; give none "
                 "with --real_penalty or --fake_penalty."
             )
-        rate = optax.adam(self.generator_rate, b1=self.beta1, b2=recipe.beta2)
+        adam = functools.partial(optax.adam, b1=self.beta1, b2=recipe.beta2)
+        optimizer = adam(self.generator_rate)
         compute_dtype = jnp.dtype(self.precision)
         with_encoder = self.encodes != "nothing"
-        return game.Players(
+        return gan_gradients.Networks(
             architecture.generator(compute_dtype=compute_dtype),
             architecture.discriminator(compute_dtype=compute_dtype),
-            rate,
-            optax.adam(self.discriminator_rate, b1=self.beta1, b2=recipe.beta2),
+            optimizer,
+            adam(self.discriminator_rate),
             architecture.encoder(compute_dtype=compute_dtype) if with_encoder else None,
-            rate if with_encoder else None,
+            optimizer if with_encoder else None,
         )

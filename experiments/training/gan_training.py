@@ -1,4 +1,4 @@
-"""Trains G and D, and the encoder with which G learns to redraw real faces."""
+"""Trains G and D, and the encoder with which G learns to reconstruct real faces."""
 
 import functools
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from inpaint_jax.io import data
 from inpaint_jax.landmarks import embedding
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
-from inpaint_jax.training import game, gan_networks, train_gan
+from inpaint_jax.training import gan_gradients, gan_networks, train_gan
 
 _JUDGED, _SHOWN = 500, 64
 
@@ -38,29 +38,29 @@ def run(
     start: weights.Model | None = None,
     judge: Judge | None = None,
 ) -> weights.Model:
-    """Trains from where the store stands to the last step.
+    """Trains G, D and the encoder, from the newest checkpoint if there is one.
 
     Args:
-      this: where it leaves what it makes, and when.
-      faces: what to learn from.
+      this: the folder of the run, and its schedule.
+      faces: the training images.
       architecture: of the networks.
       settings: of the training.
-      start: networks to start from in place of fresh ones.
+      start: networks to start from in place of new ones.
       judge: scores each checkpoint, so that the best one is kept.
 
     Returns:
       The averaged generator, the discriminator, and the encoder if there is one.
     """
-    players, rules = settings.players(architecture), settings.recipe.rules()
+    trained, config = settings.networks(architecture), settings.recipe.train_config()
     key_init, key_steps, key_shown = jax.random.split(jax.random.key(settings.seed), 3)
-    static: Any = {"players": players, "rules": rules}
+    static: Any = {"networks": trained, "config": config}
     state = jax.jit(functools.partial(train_gan.init, **static))(key_init)
     if start is not None:
         state = _starting_from(start, state)
-    kinds: Any = {"encodes": settings.encodes, "prior": rules.prior}
-    draw = _drawing(players.generator)
+    kinds: Any = {"encodes": settings.encodes, "prior": config.prior}
+    draw = _drawing(trained.generator)
     networks, show = _views(
-        key_shown, this, players, rules, draw=draw, z_dim=architecture.z_dim
+        key_shown, this, trained, config, draw=draw, z_dim=architecture.z_dim
     )
     task = training.Task(
         meta=keeping.meta(architecture, settings, faces, crop=settings.crop, **kinds),
@@ -95,8 +95,8 @@ def _starting_from(
 def _views(
     key: types.PRNGKey,
     this: training.Run,
-    players: game.Players,
-    rules: train_gan.Rules,
+    trained: gan_gradients.Networks,
+    config: train_gan.TrainConfig,
     *,
     draw: Draw,
     z_dim: int,
@@ -104,23 +104,23 @@ def _views(
     Callable[[train_gan.GANState], dict[str, Any]],
     Callable[[int, train_gan.GANState], None],
 ]:
-    """Returns what a state is stored as to be used, and what writes a sheet of it."""
+    """Returns functions of a state: one gives its networks, one writes samples."""
     average = jax.jit(
         functools.partial(
             gan_networks.averaged_generator,
-            generator=players.generator,
-            prior=rules.prior,
+            generator=trained.generator,
+            prior=config.prior,
         )
     )
 
     def networks(state: train_gan.GANState) -> keeping.Networks:
         found = {
             "generator": average(key, state),
-            "discriminator": gan_networks.fixed_discriminator(state, rules=rules),
+            "discriminator": gan_networks.fixed_discriminator(state, config=config),
         }
-        return found if players.encoder is None else {**found, "encoder": state.encoder}
+        return found if trained.encoder is None else {**found, "encoder": state.encoder}
 
-    z = train_gan.sample_z(key, _SHOWN, z_dim, prior=rules.prior)
+    z = train_gan.sample_z(key, _SHOWN, z_dim, prior=config.prior)
 
     def show(step: int, state: train_gan.GANState) -> None:
         images = np.asarray(draw(average(key, state), z))
@@ -139,7 +139,13 @@ def _drawing(generator: dcgan.Generator) -> Draw:
 
 
 def judged_by(faces: data.Faces, *, crop: int, z_dim: int) -> Judge:
-    """Scores networks by the Frechet distance of their samples from real faces."""
+    """Returns a score: the Frechet distance of G's samples from real faces.
+
+    Args:
+      faces: the real faces; the first 500 are used.
+      crop: side of their crop in CelebA pixels.
+      z_dim: length of z.
+    """
     real = embedding.embed(faces.images[:_JUDGED], crop=crop)
     z = train_gan.sample_z(jax.random.key(0), len(real), z_dim)
 

@@ -1,4 +1,4 @@
-"""Says whether a generator is fit to be searched: faces, all kinds of them, and new."""
+"""Judges whether a generator is fit for searching: real, diverse and new faces."""
 
 import os
 import pathlib
@@ -18,11 +18,12 @@ from inpaint_jax.io import data, files
 from inpaint_jax.pretrained import weights
 from inpaint_jax.training import train_gan
 
-_CHARTS = (
-    ("generator_loss", "discriminator_loss"),
-    ("real_share", "fake_share"),
-    ("reconstruction",),
-)
+# What the curves of a training show: {label of the axis: names in the log}.
+_CURVES = {
+    "loss": ("generator_loss", "discriminator_loss"),
+    "fraction": ("real_accuracy", "fooling_rate"),
+    "error": ("reconstruction",),
+}
 
 _Faces = UInt8[np.ndarray, "count height width 3"]
 _Page = UInt8[np.ndarray, "height width 3"]
@@ -41,40 +42,40 @@ def check(
 ) -> dict[str, Any]:
     """Scores a generator's samples against real faces, and writes what it found.
 
-    Writes `health.json`, `health.png` (no real face on it), `neighbours.png` (samples
-    above the real faces most like them) and `redrawn.png` (real faces above G's).
+    Writes `health.json`, `health.png` (without real faces), `neighbours.png` (samples
+    above the most similar real faces), `reconstructions.png` (real faces above theirs).
 
     Args:
       key: of the samples and pairs.
       model: with the generator and the discriminator.
       faces: real faces that it was not trained on; the last 500 are used.
-      known: some that it was; without them memorisation is not judged, see `choose`.
+      known: faces that it was trained on, to judge memorisation; see `choose`.
       run_dir: folder to write to.
-      log: `metrics.jsonl` of the training, to draw on the page.
-      reconstruction: what `reconstruction.score` returns, if real faces were redrawn.
-      least: below how many faces there is no verdict.
+      log: `metrics.jsonl` of the training, whose curves are drawn on the page.
+      reconstruction: what `reconstruction.score` returned, if it was called.
+      least: the smallest numbers of faces that a generator is judged by.
 
     Returns:
-      What `health.json` holds; "verdict" are sentences, and "fit" is their sum.
+      The content of `health.json`; "verdict" is a list of sentences.
 
     Raises:
       InputError: there are too few faces, or `log` is no log.
     """
     directory = files.make_directory(run_dir)
-    charts = [] if log is None else _charts(log)
+    panels = {} if log is None else _panels(log)
     real, reference = choose(faces, known, least=least)
     key_z, key_ends, key_pairs = jax.random.split(key, 3)
     samples = _samples(key_z, model, len(reference))
     scores = health_scores.measure(key_pairs, model, samples, real, reference)
     pictures = {}
     if reconstruction is not None:
-        scores["reconstruction"] = told = dict(reconstruction)
-        pictures["redrawn"] = _redrawn(told.pop("pairs"))
+        scores["reconstruction"] = figures = dict(reconstruction)
+        pictures["reconstructions"] = _pairs(figures.pop("pairs"))
     verdict, fit = health_verdict.judge(scores, trained_on_reference=known is not None)
     health = {"fit": fit, "verdict": verdict, **scores, "model": model.source}
     health |= reporting.environment()
     between = _draw(model, _paths(key_ends, model.architecture.z_dim))
-    pictures["health"] = health_page.draw(health, samples[:64], between, charts)
+    pictures["health"] = health_page.draw(health, samples[:64], between, panels)
     pictures["neighbours"] = _neighbours(samples, reference)
     _write(directory, health, pictures)
     return health
@@ -104,9 +105,9 @@ def choose(
       most: how many are used.
 
     Returns:
-      The last of `faces`, and some of `known`, spread over all of it. Without `known`
-      at most half of `faces` are real, or as few as leave enough others, and the
-      others are the reference.
+      The real faces are the last of `faces`. The reference are faces spread evenly over
+      `known`. Without `known` the reference are the other `faces`: at most half of
+      `faces` are real ones, fewer if the reference needs more.
 
     Raises:
       InputError: there are too few of one of them.
@@ -141,7 +142,7 @@ def _draw(model: weights.Model, z: types.Latent | np.ndarray) -> _Faces:
 
 
 def _paths(key: jax.Array, z_dim: int) -> Float[np.ndarray, "32 z_dim"]:
-    """Four straight ways of 8 steps through latent space, one below the other."""
+    """Four straight lines of 8 points through latent space, one after the other."""
     ends = np.asarray(train_gan.sample_z(key, 8, z_dim)).reshape(4, 2, 1, z_dim)
     steps = np.linspace(0.0, 1.0, 8, dtype=np.float32)[:, None]
     return ((1.0 - steps) * ends[:, 0] + steps * ends[:, 1]).reshape(-1, z_dim)
@@ -155,10 +156,10 @@ def _neighbours(samples: _Faces, reference: _Faces) -> _Page:
     return reporting.sheet(rows, enlarge=2)
 
 
-def _redrawn(pairs: UInt8[np.ndarray, "rows 2 height width 3"]) -> _Page:
+def _pairs(pairs: UInt8[np.ndarray, "rows 2 height width 3"]) -> _Page:
     return reporting.sheet([list(pairs[:, 0]), list(pairs[:, 1])], enlarge=2)
 
 
-def _charts(log: str | os.PathLike[str]) -> list[dict[str, curves.Curve]]:
-    found = [curves.read(log, names=names) for names in _CHARTS]
-    return [chart for chart in found if chart]
+def _panels(log: str | os.PathLike[str]) -> dict[str, dict[str, curves.Curve]]:
+    found = {label: curves.read(log, names=names) for label, names in _CURVES.items()}
+    return {label: panel for label, panel in found.items() if panel}

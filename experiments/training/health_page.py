@@ -1,7 +1,7 @@
-"""The page that shows a reader what the figures of `health` mean."""
+"""The page that shows the verdict on a generator, its samples and its training."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ def draw(
     health: dict[str, Any],
     samples: _Faces,
     between: _Faces,
-    charts: Sequence[dict[str, curves.Curve]],
+    panels: Mapping[str, Mapping[str, curves.Curve]],
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Lays out the verdict, samples, interpolations and the curves of the training.
 
@@ -30,7 +30,7 @@ def draw(
       health: "fit", "verdict" and "model", see `health.check`.
       samples: up to 64 RGB pictures.
       between: rows of 8 pictures on the way from one sample to another.
-      charts: the curves to draw in one frame each.
+      panels: curves of the training as `curves.draw` takes them, or none.
     """
     lines = [
         (line, _colour(sentence))
@@ -49,24 +49,23 @@ def draw(
         pen.text((_MARGIN, _MARGIN + 38 + i * _LINE), line, ink, font)
 
     left, right = _MARGIN, 2 * _MARGIN + _GRID
-    pen.text((left, top), "Samples", curves.INK, font)
+    pen.text((left, top), "Samples", reporting.INK, font)
     page.paste(_grid(samples), (left, top + _CAPTION))
-    pen.text((right, top), "From one z to another", curves.INK, font)
+    pen.text((right, top), "From one z to another", reporting.INK, font)
     lower = _grid(between)
     page.paste(lower, (right, top + _CAPTION))
-    if charts:
+    if panels:
         below = top + _CAPTION + lower.height + 8
-        height = (size[1] - _MARGIN - below) // len(charts)
-        for i, chosen in enumerate(charts):
-            chart = curves.chart(chosen, width=_GRID, height=height - 6)
-            page.paste(chart, (right, below + i * height))
+        height = size[1] - _MARGIN - below
+        drawn = curves.draw(panels, width=_GRID, height=height)
+        page.paste(Image.fromarray(drawn), (right, below))
     return np.asarray(page)
 
 
 def _colour(sentence: str) -> tuple[int, int, int]:
     if sentence.startswith(("FAILED", "not judged")):
         return _FAILED
-    return _UNSURE if sentence.startswith("passed,") else curves.INK
+    return _UNSURE if sentence.startswith("passed,") else reporting.INK
 
 
 def _grid(images: _Faces) -> Image.Image:

@@ -1,4 +1,4 @@
-"""What the health of a generator is judged by, each figure with a 95 % interval."""
+"""The figures by which a generator is judged, each with its 95 % interval."""
 
 import math
 from typing import Any, NamedTuple
@@ -14,8 +14,9 @@ from inpaint_jax.landmarks import dlib_host, embedding
 from inpaint_jax.pretrained import weights
 
 _PAIRS, _BATCH = 2000, 100
-# Pictures are copies of one another where they are less than this share as unlike as
-# two real faces are on average. Of real faces no pair in thousands is.
+# Two samples are copies of one another if their dissimilarity is less than this
+# fraction of the mean dissimilarity of real faces. Of real faces no pair in thousands
+# is.
 _COPY = 0.25
 
 _Faces = UInt8[np.ndarray, "count height width 3"]
@@ -23,12 +24,12 @@ _Kept = Bool[np.ndarray, " count"]
 
 
 class Counts(NamedTuple):
-    """How many faces a generator is judged by.
+    """Numbers of faces by which a generator is judged.
 
     Attributes:
       real: faces that it was not trained on.
-      reference: faces that those and the samples are compared with, and as many
-        samples.
+      reference: faces that the real ones and the samples are compared with; there are
+        as many samples.
     """
 
     real: int
@@ -37,11 +38,11 @@ class Counts(NamedTuple):
 
 FULL = Counts(500, 5000)
 # Real faces must outnumber the 128 dimensions of an embedding, or their covariance is
-# singular and hides what the samples lack: of the release, 5.2 times the floor away
-# with `FULL`, `frechet_ratio` says 3.0 by 60 real faces, 4.5 by 100 or 130, and 4.1 to
-# 5.1 by 200 to 400 (with 300 to 600 others; means of 3 draws). By fewer than 200 a
-# share of 85 % is not known to 5 % either; a thousand others make a floor that is that
-# of the real faces, and not their own.
+# singular and hides what the samples lack. The `frechet_ratio` of the release is 5.2
+# with `FULL`, but 3.0 with 60 real faces, 4.5 with 100 or 130, and 4.1 to 5.1 with 200
+# to 400 (with 300 to 600 reference faces; means of 3 draws). With fewer than 200 faces
+# the interval of a proportion of 85 % is also wider than 5 %. With a thousand reference
+# faces the floor depends on the real faces more than on them.
 LEAST = Counts(200, 1000)
 
 
@@ -57,12 +58,12 @@ def measure(
     Args:
       key: of the pairs that are compared.
       model: with the discriminator.
-      samples: what the generator draws from random z.
+      samples: generated from random z.
       real: faces that it was not trained on.
       reference: faces that it was trained on, or more that it was not.
 
     Returns:
-      What `health.json` holds of them; "value", "low" and "high" are a figure and its
+      The figures of `health.json`; "value", "low" and "high" are a figure and its
       interval.
     """
     some = samples[: FULL.real]
@@ -103,10 +104,11 @@ def frechet_ratio(
 ) -> dict[str, float]:
     """Compares a Frechet distance with its floor, the distance of real faces.
 
-    Two samples of one distribution are apart by about 1/n + 1/m of n and m rows, so
-    that few faces make a high floor, of which even blobs are no great multiple. What
-    the distance has above the floor hardly depends on the counts; so the ratio is told
-    as it would be with `FULL`, where it is the plain one.
+    The distance of two samples of one distribution, of n and m rows, is proportional to
+    about 1/n + 1/m. With few faces the floor is therefore high, and even a bad
+    generator has a small ratio. The difference of distance and floor hardly depends on
+    the numbers of faces. So the ratio is computed as it would be with as many faces as
+    `FULL`, where it is distance / floor.
 
     Args:
       real: embeddings of the real faces, one a row.
@@ -136,13 +138,14 @@ def batched(function: Any, rows: Any) -> np.ndarray:
 
 
 def _variety(key: jax.Array, samples: _Faces, real: _Faces) -> dict[str, Any]:
-    """How unlike samples are, beside real faces, and how many of them are copies."""
+    """The mean dissimilarity of samples and of real faces, and the samples' copies."""
     pairs, unlike = zip(
         *(_compared(key, images) for images in (samples, real)), strict=True
     )
 
     def ratio(*kept: _Kept) -> float:
-        # Without an image go all of its pairs: those with it depend on each other.
+        # Pairs that share an image are dependent, so an image is left out with all of
+        # its pairs.
         means = [
             _mean(values[np.all(some[chosen], axis=1)])
             for some, chosen, values in zip(kept, pairs, unlike, strict=True)
@@ -161,14 +164,14 @@ def _variety(key: jax.Array, samples: _Faces, real: _Faces) -> dict[str, Any]:
 def _compared(
     key: jax.Array, images: _Faces
 ) -> tuple[Int[np.ndarray, "pairs 2"], Float[np.ndarray, " pairs"]]:
-    """Pairs of images, and how unlike they are."""
+    """Random pairs of images, and the dissimilarity of each."""
     pairs = distribution.random_pairs(key, len(images), pairs=_PAIRS)
     unlike = distribution.dissimilarity(images, pairs)
     return np.asarray(pairs), np.asarray(unlike, np.float64)
 
 
 def _nearest(samples: _Faces, real: _Faces, reference: _Faces) -> dict[str, Any]:
-    """How far samples are from the reference, beside real faces."""
+    """The distance of samples and of real faces from the nearest reference face."""
     gap, gap_real = (
         np.asarray(distribution.nearest(images, reference)[1], np.float64)
         for images in (samples, real)

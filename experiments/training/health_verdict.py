@@ -1,26 +1,28 @@
-"""Which figures make a generator fit for searching, and what is said of them."""
+"""The rules that a generator fit for searching passes, and a sentence for each."""
 
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-# What a generator must reach: goals set before one was trained, not statistics. Beside
-# them (RESULTS.md, "The released generator"): dlib finds one face in 95 % of real
-# pictures; a generator of two players was 7.0 times as far as the floor and the release
-# is 5.2 times, so that 4 was reached by neither; their diversity is 0.97 and 0.94; 100
-# principal components redraw unseen faces at 22.4 dB; the landmarks of completed faces
-# are 0.05 off. The distance to training faces is 1.09 of a real face's in the release;
-# for the 0.8 there is no other reason than that it is clearly less than 1.
+# Bounds that were set as goals before a generator was trained. What was measured since
+# (RESULTS.md, "The released generator"): dlib finds one face in 95 % of real
+# pictures; a generator trained without an encoder was 7.0 times as far as the floor and
+# the release is 5.2 times, so neither reached 4; their diversity is 0.97 and 0.94; 100
+# principal components reconstruct unseen faces at 22.4 dB; the landmarks of completed
+# faces are 0.05 off. The distance to training faces is 1.09 of a real face's in the
+# release; 0.8 was chosen because it is clearly less than 1.
 FACE_SHARE = 0.85
 FRECHET_RATIO = 4.0
 DIVERSITY_RATIO = 0.85
 NEAREST_RATIO = 0.8
 RECONSTRUCTION_PSNR, RECONSTRUCTION_NME = 22.0, 0.05
 
-# Of the pairs of samples, how many may be copies. Where n pictures are equally likely
-# one pair in n is: what 20 pictures are like says nothing of a generator of faces.
+# The largest fraction of pairs of samples that may be copies. A generator of n equally
+# likely pictures has one such pair in n, so this asks for more than 20 pictures.
 _COPIES = 0.05
-_OVERLAP = 0.01  # real faces that may be in the reference too: CelebA has some twice
+# The largest fraction of real faces that may be reference faces too, since CelebA has
+# some faces twice.
+_OVERLAP = 0.01
 
 
 class _Rule(NamedTuple):
@@ -29,38 +31,39 @@ class _Rule(NamedTuple):
     least: bool  # whether the figure must be at least the bound, or at most
     form: Callable[[float], str]
     words: str  # {} is the figure and its interval, {bound} the bound
-    withheld: str = ""  # why it cannot be passed
+    withheld: str = ""  # why the rule cannot be judged
 
 
 def judge(
     scores: dict[str, Any], *, trained_on_reference: bool
 ) -> tuple[list[str], bool]:
-    """Puts scores into words.
+    """Judges a generator by its scores, and explains the verdict.
 
-    A rule is passed if the figure keeps its bound; where its interval does not, the
-    sentence says so. A rule that is kept says nothing where all samples are a few
-    pictures, or the reference holds the real faces: it is then not judged.
+    A rule is passed if the figure keeps its bound; if its interval reaches beyond the
+    bound, the sentence says so. A rule is not judged, even if its bound is kept, when
+    all samples are copies of a few pictures or the reference contains the real faces.
 
     Args:
       scores: as `health.json` has them.
-      trained_on_reference: whether the reference faces are those of the training;
-        otherwise being like them is no memorisation.
+      trained_on_reference: whether the generator was trained on the reference faces;
+        only then memorisation is judged.
 
     Returns:
-      A sentence for each rule with the figure and the bound, then those that judge
-      nothing, and whether all rules are passed.
+      A sentence for each rule with the figure and the bound, followed by sentences
+      without a rule; and whether all rules are passed.
     """
     few = _few_pictures(scores["copies"])
     rules = _rules(scores, few, trained_on_reference)
     verdict, kept = zip(*map(_judged, rules), strict=True)
-    right = scores["discriminator"]
-    told = [
-        f"D is right about {_told(right['accuracy_real'], _percent)} of the real faces "
-        f"and {_told(right['accuracy_samples'], _percent)} of the samples."
+    accuracy = scores["discriminator"]
+    remarks = [
+        f"D is right about {_with_interval(accuracy['accuracy_real'], _percent)} of "
+        "the real faces and "
+        f"{_with_interval(accuracy['accuracy_samples'], _percent)} of the samples."
     ]
     if not trained_on_reference:
-        told.append("Memorisation was not judged: that needs --train_data.")
-    return [*verdict, *told], all(kept)
+        remarks.append("Memorisation was not judged: that needs --train_data.")
+    return [*verdict, *remarks], all(kept)
 
 
 def _rules(scores: dict[str, Any], few: str, trained_on_reference: bool) -> list[_Rule]:
@@ -120,18 +123,18 @@ def _of_samples(scores: dict[str, Any], few: str, known: str) -> list[_Rule]:
     ]
 
 
-def _of_reconstruction(redrawn: dict[str, Any], few: str) -> list[_Rule]:
+def _of_reconstruction(scores: dict[str, Any], few: str) -> list[_Rule]:
     return [
         _Rule(
-            redrawn["psnr"],
+            scores["psnr"],
             RECONSTRUCTION_PSNR,
             True,
             lambda x: f"{x:.1f} dB",
-            "unseen faces redrawn at {} (at least {bound})",
+            "unseen faces reconstructed at {} (at least {bound})",
             few,
         ),
         _Rule(
-            redrawn["nme"],
+            scores["nme"],
             RECONSTRUCTION_NME,
             False,
             lambda x: f"{x:.3f}",
@@ -145,7 +148,7 @@ def _judged(rule: _Rule) -> tuple[str, bool]:
     """A sentence, and whether the rule is passed."""
     value = rule.figure["value"]
     words = rule.words.format(
-        _told(rule.figure, rule.form), bound=rule.form(rule.bound)
+        _with_interval(rule.figure, rule.form), bound=rule.form(rule.bound)
     )
     if not math.isfinite(value):
         return f"not judged: there is no figure: {words}.", False
@@ -157,7 +160,7 @@ def _judged(rule: _Rule) -> tuple[str, bool]:
     edge = worst if kept else best
     state = "passed" if kept else "FAILED"
     if not math.isfinite(edge):
-        state += ", but nobody knows how surely"
+        state += ", but its interval is unknown"
     elif kept != (edge >= rule.bound if rule.least else edge <= rule.bound):
         state += f", but the interval reaches {rule.form(edge)}"
     return f"{state}: {words}.", kept
@@ -172,7 +175,7 @@ def _few_pictures(copies: float) -> str:
     )
 
 
-def _told(figure: dict[str, float], form: Callable[[float], str]) -> str:
+def _with_interval(figure: dict[str, float], form: Callable[[float], str]) -> str:
     return f"{form(figure['value'])} ({form(figure['low'])} to {form(figure['high'])})"
 
 

@@ -1,4 +1,4 @@
-"""What a run keeps, so that it can be used and gone on with: its checkpoints."""
+"""Resumes runs from checkpoints, checks their settings, keeps the best checkpoint."""
 
 import dataclasses
 import os
@@ -16,18 +16,18 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, data
 
 Networks = dict[str, types.Variables]
-"""{name: variables} of what is stored to be used."""
+"""{name: variables} of the networks that a checkpoint stores."""
 
 Judge = Callable[[Networks], float]
-"""Networks -> score, the lower the better."""
+"""Networks -> score; lower is better."""
 
 
 class Resumed(NamedTuple):
-    """Where a run stands.
+    """The state from which a run continues.
 
     Attributes:
       first: number of steps taken.
-      state: after them.
+      state: the training state after them.
       spent: seconds that they took.
     """
 
@@ -45,15 +45,15 @@ def meta(
     steps: int | None = None,
     **others: str,
 ) -> dict[str, Any]:
-    """Returns what is stored with every checkpoint, see `resume`.
+    """Returns the JSON values stored with every checkpoint, see `resume`.
 
     Args:
-      architecture: a dataclass.
-      settings: of the training, a dataclass.
-      faces: what it learns from.
+      architecture: architecture of the networks, a dataclass.
+      settings: hyperparameters of the training, a dataclass.
+      faces: training faces.
       crop: side of their crop in CelebA pixels.
-      steps: of the training, if these may not grow when it goes on.
-      **others: what else is to be known of the networks.
+      steps: total steps, if a resumed run must not change them; None if it may.
+      **others: further values that describe the networks.
     """
     stored = options.stored(settings)
     return {
@@ -68,18 +68,18 @@ def meta(
 def resume(
     store: checkpoints.Store, state: Any, *, meta: dict[str, Any], steps: int
 ) -> Resumed:
-    """Takes a run up where its last checkpoint stands.
+    """Returns the state of a run's newest checkpoint, or the initial state.
 
     Args:
       store: open checkpoints of the run.
-      state: as a new run would start.
-      meta: {group: {name: value}}, the settings of this run, each of which the
-        checkpoint must share; and "pictures", the digest of what it learns from, with
-        which these may have moved to another place.
-      steps: where the run is to end.
+      state: initial state of a new run.
+      meta: {group: {name: value}}, the settings of this run, which must equal those of
+        the checkpoint; and "pictures", the digest of the training faces. If the digest
+        is the same, the faces may be in another place.
+      steps: total number of steps of the run.
 
     Raises:
-      InputError: the run was started with other flags, or has gone further.
+      InputError: the run was started with other flags, or has taken more steps.
     """
     resumed = store.latest(state)
     if resumed is None:
@@ -97,7 +97,7 @@ def resume(
 
 
 def check_weights(networks: Networks, step: int, *, rates: str) -> None:
-    """Refuses weights that ran away, see `divergence.check`."""
+    """Checks that no weight has diverged, see `divergence.check`."""
     for name, variables in networks.items():
         largest = [float(jnp.abs(x).max()) for x in jax.tree.leaves(variables)]
         value = float(np.max(largest, initial=0.0))
@@ -112,7 +112,7 @@ def keep_if_best(
     *,
     meta: dict[str, Any],
 ) -> None:
-    """Keeps a checkpoint in the run's `best`, if its "score" is the lowest so far."""
+    """Saves a checkpoint in the run's folder `best` if its score is the lowest."""
     folder = os.path.join(run_dir, "best")
     with checkpoints.opened(folder, keep=1) as store:
         before = store.meta()

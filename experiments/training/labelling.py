@@ -1,4 +1,4 @@
-"""Landmarks of a training set by dlib, made once for each run folder."""
+"""Labels a training set with dlib's landmarks, once for each run folder."""
 
 import functools
 import hashlib
@@ -15,7 +15,7 @@ from inpaint_jax.landmarks import dlib_host, labels
 def label(
     predictor: dlib_host.Predictor, faces: data.Faces, *, crop: int, nudged: bool
 ) -> labels.Labels:
-    """Labels faces as `labels.label` does, and tells how many are done."""
+    """Labels faces with dlib, as `labels.label`, and shows the progress."""
     progress.say(f"labelling {len(faces.images)} faces with dlib")
     watch = functools.partial(progress.over, what="labelling", unit="faces")
     return labels.label(predictor, faces.images, crop=crop, nudged=nudged, watch=watch)
@@ -28,13 +28,16 @@ def landmarks(
     *,
     crop: int,
 ) -> Float[np.ndarray, "count 68 2"]:
-    """Labels the faces, or takes the labels of an interrupted run.
+    """Returns dlib's landmarks of the training faces, from `labels.npz` if it fits.
 
     Args:
-      run_dir: folder that keeps them, in `labels.npz`.
+      run_dir: folder of `labels.npz`, which is written if it does not exist.
       predictor: dlib's model.
-      faces: undamaged.
+      faces: undamaged faces.
       crop: side of their crop in CelebA pixels.
+
+    Returns:
+      (x, y) in pixels, `[count, 68, 2]`.
     """
     file = run_dir / "labels.npz"
     pictures = hashlib.sha256(faces.images.tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""How well the landmark net sees what is hidden, beside three simpler guesses."""
+"""Evaluates the landmark net on damaged faces, beside three simpler predictors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -38,21 +38,21 @@ def check(
     *,
     known: tuple[data.Faces, Points],
 ) -> dict[str, Any]:
-    """Measures the net and its rivals on faces that it was not trained on.
+    """Measures the errors of the net and of simpler predictors on held-out faces.
 
-    The truth is dlib's on the undamaged face, in whole pixels; errors are over the
-    distance between the eyes.
+    True landmarks are dlib's on the undamaged face, in whole pixels; errors are over
+    the distance between the eyes.
 
     Args:
-      key: of the masks.
+      key: random key of the masks.
       predictor: the net.
       dlib_predictor: dlib's 68-point model.
-      faces: to measure on.
-      known: faces with points, from which the rivals learn.
+      faces: held-out faces.
+      known: (faces, their landmarks), to which the simpler predictors are fitted.
 
     Returns:
-      {mask: {guess: {"all", "hidden", "visible"}}} as "nme", and "within": the share
-      of points inside the net's ellipses of one and two standard deviations.
+      "nme": {mask: {predictor: {"all", "hidden", "visible"}}}, and "within": the
+      fraction of points inside the net's ellipses of one and two standard deviations.
     """
     crop = predictor.crop
     truth = labelling.label(dlib_predictor, faces, crop=crop, nudged=False)
@@ -88,13 +88,17 @@ def fitted_spread(
     faces: data.Faces,
     truth: Points,
 ) -> float:
-    """Fits the factor on all ellipses so that half of the points lie where half should.
+    """Fits the size of the net's uncertainty ellipses on held-out faces.
 
     Args:
-      key: of the masks, of all families in turn.
+      key: random key of the masks, of all families in turn.
       predict: the net, with a spread of 1.
-      faces: that it was not trained on.
-      truth: their points.
+      faces: held-out faces.
+      truth: their landmarks.
+
+    Returns:
+      The factor on all ellipses with which half of the true points lie inside the
+      ellipses that should contain half of them.
     """
     images = _floats(faces.images)
     radii = []
@@ -102,7 +106,7 @@ def fitted_spread(
         mask = _masks(jax.random.fold_in(key, number), name, images)
         points, whitening = _predicted(predict, images, mask)
         radii.append(_radius(points, whitening, truth))
-    # P(|u| < r) = 1 - (1 + r) exp(-r) of the density that the net is trained with.
+    # The net's density has P(|u| < r) = 1 - (1 + r) exp(-r), which is 1/2 at 1.67835.
     half = 1.67835 / landmark_net.LAPLACE_DEVIATION
     return float(np.median(np.stack(radii)) / half)
 
@@ -150,7 +154,7 @@ def _ridge(
     images: Faces,
     mask: Masks,
 ) -> Points:
-    """Linear regression from visible grey levels, hidden ones at the mean face's."""
+    """Predicts landmarks by ridge regression from grey levels; hidden ones are mean."""
     grey = _grey(train_images)
     mean, points_mean = grey.mean(axis=0), train_points.mean(axis=0)
     visible = np.asarray(train_mask).reshape(grey.shape)
@@ -159,7 +163,7 @@ def _ridge(
     part = len(x) - len(x) // 10
     held = slice(part, None)
     gram, moment = x[:part].T @ x[:part], x[:part].T @ y[:part]
-    # The penalty is chosen on a tenth of the faces that is held back.
+    # The penalty is chosen on a held-out tenth of the faces.
     scale = np.trace(gram) / len(gram) * 1e-3
     best = min(
         (_solved(gram, moment, scale * p) for p in _PENALTIES),
@@ -203,7 +207,7 @@ def _nme(points: Points, truth: Points, hidden: _Hidden) -> dict[str, float]:
 def _within(
     radius: Float[np.ndarray, "count 68"], hidden: _Hidden
 ) -> dict[str, list[float]]:
-    """Shares of points inside one and two standard deviations."""
+    """Returns the fractions of points inside one and two standard deviations."""
     return {
         part: [float(np.mean(radius[where] <= sigma)) for sigma in (1.0, 2.0)]
         for part, where in _parts(hidden).items()

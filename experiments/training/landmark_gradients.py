@@ -1,4 +1,4 @@
-"""How good the gradients of the landmark terms are, at random points of z."""
+"""Measures the accuracy of the landmark losses' gradients at random z."""
 
 import functools
 from typing import Any
@@ -22,15 +22,15 @@ _STEP = 0.02
 
 
 def measure(key: jax.Array) -> dict[str, Any]:
-    """Compares the gradients to z of the released generator under a centre mask.
+    """Compares gradients with respect to z, for a generated face under a centre mask.
 
     Args:
-      key: of the face that is completed and of 16 points z.
+      key: random key of the face and of 16 points z.
 
     Returns:
       "norm": mean length of the gradient of step, soft and net; "finite_differences":
-      for soft and net, the slope along the gradient over its length (1 if it is right);
-      "cosine": {estimator: {evaluations: mean cosine to the gradient of soft}}.
+      for soft and net, the slope along the gradient over its length (1 if correct);
+      "cosine": {estimator: {number of evaluations: mean cosine with soft's gradient}}.
     """
     key_face, key_z, key_draw = jax.random.split(key, 3)
     problem, model, cascade, predict = _problem(key_face)

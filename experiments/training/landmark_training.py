@@ -1,4 +1,4 @@
-"""Trains the landmark net on faces with known points."""
+"""Trains the landmark net on faces with known landmarks."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ from inpaint_jax.training import train_landmark_net
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What decides the weights that come out; stored with every checkpoint."""
+    """Hyperparameters of the training, stored with every checkpoint."""
 
     data: str
     pretrained: str | None
@@ -40,15 +40,15 @@ def run(
     *,
     judge: keeping.Judge | None = None,
 ) -> networks.Pretrained:
-    """Runs training from where the store stands to the last step.
+    """Trains the landmark net from the newest checkpoint to the end of the run.
 
     Args:
-      this: where it leaves what it makes, and when.
-      faces: what to learn from.
-      truth: their landmarks.
+      this: folders and schedule of the run.
+      faces: training faces.
+      truth: their landmarks in pixels, `[count, 68, 2]`.
       architecture: of the net.
-      settings: of the training.
-      judge: see `training.Task`.
+      settings: hyperparameters of the training.
+      judge: scores the net at each checkpoint, see `training.Task`.
 
     Returns:
       The trained net.

@@ -1,4 +1,4 @@
-"""How well a generator can draw real faces that nothing is missing from."""
+"""How well a generator can reconstruct real, undamaged faces."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,37 +34,37 @@ def score(
     iterations: int = 300,
     least: int = _LEAST,
 ) -> dict[str, Any]:
-    """Searches for each face without a mask, and scores the best of its restarts.
-
-    The first restart begins at the encoder's guess where there is an encoder.
+    """Searches for each face without a mask, and scores the best of the restarts.
 
     Args:
       key: of the starting points.
       model: with the generator.
       images: real faces that it was not trained on.
-      restarts: searches for each face.
-      iterations: steps of each.
-      least: below how many faces there is no score.
+      restarts: searches for each face, of which the first begins at the encoder's z.
+      iterations: steps of each search.
+      least: the smallest number of faces that is scored.
 
     Returns:
-      Means over the faces, each {"value", "low", "high"} with its 95 % interval: "psnr"
-      in dB, "ssim", "nme" (by dlib's points in the box of the aligned set, over the
-      distance between the eyes); what was done; and "pairs", some faces above what G
-      makes of them, uint8 `[rows, 2, H, W, 3]`.
+      "psnr" in dB, "ssim" and "nme" (of dlib's points in the box of the aligned set,
+      divided by the distance between the eyes): {"value", "low", "high"}, mean and
+      95 % interval; "faces", "restarts", "iterations"; and "pairs", faces and
+      reconstructions, uint8 `[rows, 2, H, W, 3]`.
 
     Raises:
-      InputError: there are too few faces, or dlib or its model is missing.
+      InputError: too few faces; or dlib or its model is missing.
     """
     if len(images) < least:
         raise InputError(
-            f"--reconstruct={len(images)}: too few faces to say how well they are "
-            f"redrawn; give at least {least}, or 0."
+            f"--reconstruct={len(images)}: too few faces to score their "
+            f"reconstructions; give at least {least}, or 0."
         )
     predictor = dlib_host.Predictor()
-    redrawn = _redrawn(key, model, images, restarts=restarts, iterations=iterations)
-    real, found = pixels.from_bytes(images), pixels.from_bytes(redrawn)
+    reconstructions = _reconstruct(
+        key, model, images, restarts=restarts, iterations=iterations
+    )
+    real, found = pixels.from_bytes(images), pixels.from_bytes(reconstructions)
     box = framing.aligned_box(crop=model.crop, size=model.architecture.image_size)
-    points, truth = (_points(predictor, x, box) for x in (redrawn, images))
+    points, truth = (_points(predictor, x, box) for x in (reconstructions, images))
     return {
         "psnr": _mean(metrics.psnr(found, real)),
         "ssim": _mean(metrics.ssim(found, real)),
@@ -72,7 +72,7 @@ def score(
         "faces": len(images),
         "restarts": restarts,
         "iterations": iterations,
-        "pairs": np.stack([images[:_SHOWN], redrawn[:_SHOWN]], axis=1),
+        "pairs": np.stack([images[:_SHOWN], reconstructions[:_SHOWN]], axis=1),
     }
 
 
@@ -83,7 +83,7 @@ def _points(
     return jnp.asarray(predictor.predict(np.asarray(faces), boxes)[0])
 
 
-def _redrawn(
+def _reconstruct(
     key: jax.Array,
     model: weights.Model,
     images: Faces,
@@ -94,7 +94,7 @@ def _redrawn(
     z_dim = model.architecture.z_dim
 
     @jax.jit
-    def redraw(key: jax.Array, image: types.Image) -> types.ImageBytes:
+    def reconstruct(key: jax.Array, image: types.Image) -> types.ImageBytes:
         z = train_gan.sample_z(key, restarts * len(image), z_dim)
         z = z.reshape(restarts, len(image), -1)
         if model.encoder is not None:
@@ -112,7 +112,7 @@ def _redrawn(
 
     return np.concatenate(
         [
-            np.asarray(redraw(jax.random.fold_in(key, i), pixels.from_bytes(part)))
+            np.asarray(reconstruct(jax.random.fold_in(key, i), pixels.from_bytes(part)))
             for i, part in enumerate(_blocks(images))
         ]
     )

@@ -1,7 +1,7 @@
-"""The files of a release in the making: labels that go in, networks that come out.
+"""Reads and writes the files of a release in the making: labels, networks and logs.
 
-What comes out is flat, so that it can be fetched from anywhere: a `.safetensors` file a
-network, `release.json` with all descriptions, and `logs.zip`.
+The output folder is flat, so that it is easy to download: a `.safetensors` file for
+each network, `release.json` with all descriptions, and `logs.zip`.
 """
 
 import contextlib
@@ -23,10 +23,11 @@ from experiments.training import labelling
 from inpaint_jax.errors import InputError, reason
 from inpaint_jax.io import data, files
 from inpaint_jax.landmarks import dlib_host
+from inpaint_jax.pretrained import model_card
 
 DESCRIPTION = "release.json"
 _LOGS = "logs.zip"
-# Folder of each release in the package, and the networks in it.
+# {folder of a release in the package: the networks in it}
 RELEASES = {
     "dcgan": ("generator", "discriminator", "encoder"),
     "landmark_net": ("net",),
@@ -38,7 +39,7 @@ Points = Float[np.ndarray, "count 68 2"]
 
 
 class Landmarks(NamedTuple):
-    """Landmarks of the faces to learn from, and of those to validate on."""
+    """Landmarks of the training faces and of the validation faces, in pixels."""
 
     faces: Points
     validation: Points
@@ -48,9 +49,9 @@ def label(path: str, faces: data.Faces, validation: data.Faces, *, crop: int) ->
     """Labels all faces with dlib and writes the file that `read_labels` reads.
 
     Args:
-      path: the .npz to write.
-      faces: to learn from.
-      validation: to validate on.
+      path: the .npz file to write.
+      faces: training faces.
+      validation: validation faces.
       crop: side of their crop in CelebA pixels.
     """
     predictor = dlib_host.Predictor(None)
@@ -70,16 +71,16 @@ def label(path: str, faces: data.Faces, validation: data.Faces, *, crop: int) ->
 def read_labels(
     path: str, faces: data.Faces, validation: data.Faces, *, crop: int
 ) -> Landmarks:
-    """Reads what `label` wrote.
+    """Reads the landmarks that `label` wrote.
 
     Args:
-      path: the .npz.
-      faces: some or all of those that were labelled, known by their names.
-      validation: the same.
+      path: the .npz file.
+      faces: all or some of the labelled training faces, identified by their names.
+      validation: all or some of the labelled validation faces.
       crop: side of their crop in CelebA pixels.
 
     Raises:
-      InputError: it cannot be read, or is of other faces, or of another size or crop.
+      InputError: the file cannot be read, lacks a face, or is for another size or crop.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -94,10 +95,10 @@ def read_labels(
             f"--labels={path}: cannot be read ({reason(error)}); make it with "
             "--labels_only."
         ) from error
-    asked = {"size": faces.images.shape[1], "crop": crop}
-    if made != asked:
+    wanted = {"size": faces.images.shape[1], "crop": crop}
+    if made != wanted:
         raise InputError(
-            f"--labels={path}: made for faces of {made}, but these are of {asked}; "
+            f"--labels={path}: made for faces of {made}, but these are of {wanted}; "
             "make it anew with --labels_only."
         )
     return Landmarks(
@@ -123,7 +124,7 @@ def _of(
 
 
 def read(output_dir: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads what is written about a release in the making; {} before there is any.
+    """Returns the content of `release.json`; {} if it does not exist yet.
 
     Raises:
       InputError: the file is damaged.
@@ -144,12 +145,12 @@ def add(
     folder: str,
     export: Callable[[str], None],
 ) -> None:
-    """Adds networks to a release in the making; each file is written whole or not.
+    """Adds networks to a release; each file is written whole or not at all.
 
     Args:
-      output_dir: of the release.
-      folder: of `RELEASES`, that the networks belong to.
-      export: writes them, and their description, into a folder.
+      output_dir: folder of the release.
+      folder: the networks' key of `RELEASES`.
+      export: writes the networks and `model.json` into the folder that it is given.
     """
     with tempfile.TemporaryDirectory() as temporary:
         export(temporary)
@@ -174,13 +175,13 @@ def describe(
     *,
     options: dict[str, Any],
 ) -> None:
-    """Writes down that a network is finished.
+    """Records in `release.json` that a network is finished.
 
     Args:
-      output_dir: of the release.
-      name: of the network.
-      about: what is to be known of it.
-      options: of the release.
+      output_dir: folder of the release.
+      name: name of the network.
+      about: provenance of the network, as JSON values.
+      options: options of the release, as JSON values.
     """
     with _alone(output_dir):
         release = read(output_dir)
@@ -190,7 +191,7 @@ def describe(
 
 
 def write_logs(output_dir: pathlib.Path, run_dir: pathlib.Path) -> None:
-    """Writes the logs and the last sheets of all networks into one archive."""
+    """Writes the logs and the last sample sheets of all networks into one archive."""
     with (
         _alone(output_dir),
         files.replacing(output_dir / _LOGS) as temporary,
@@ -205,7 +206,7 @@ def write_logs(output_dir: pathlib.Path, run_dir: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def _alone(output_dir: pathlib.Path) -> Iterator[None]:
-    """Keeps another process, that trains other networks, from writing meanwhile."""
+    """Locks the folder against another process, which trains other networks."""
     folder = os.open(output_dir, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -214,18 +215,27 @@ def _alone(output_dir: pathlib.Path) -> Iterator[None]:
         os.close(folder)
 
 
+def _as_licensed(before: pathlib.Path, description: dict[str, Any]) -> dict[str, Any]:
+    """Adds the licence and the biases of the networks that are replaced."""
+    if not before.is_file():
+        return description
+    known = json.loads(before.read_text(encoding="utf-8")).get("provenance", {})
+    kept = {name: known[name] for name in ("licence", "known_biases") if name in known}
+    return {**description, "provenance": kept | description.get("provenance", {})}
+
+
 def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str]:
-    """Puts the networks of a release into the package, in place of those there.
+    """Copies the networks of a release into the package, replacing the old ones.
 
     Args:
-      output_dir: where `experiments.release` wrote.
-      assets: where the package keeps its networks.
+      output_dir: output folder of `experiments.release`.
+      assets: folder of the package's networks.
 
     Returns:
       A sentence for each folder that was written.
 
     Raises:
-      InputError: it is no release, or a file is missing.
+      InputError: the folder holds no release, or a file is missing.
     """
     source = pathlib.Path(output_dir)
     found = read(source).get("releases", {})
@@ -241,6 +251,9 @@ def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str
         for name in names:
             with files.replacing(target / f"{name}.safetensors") as temporary:
                 shutil.copyfile(source / f"{name}.safetensors", temporary)
-        files.write_json(target / "model.json", description)
+        described = _as_licensed(target / "model.json", description)
+        card = model_card.text(folder, described)
+        files.write_text(target / model_card.NAME, card)
+        files.write_json(target / "model.json", described)
         said.append(f"wrote {', '.join(names)} into {folder}")
     return said

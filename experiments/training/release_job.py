@@ -1,4 +1,4 @@
-"""What the networks of a release are to be, and what each one's training needs."""
+"""The options of a release, and the inputs for the training of each network."""
 
 import contextlib
 import dataclasses
@@ -13,18 +13,18 @@ from inpaint_jax.io import checkpoints, data
 from inpaint_jax.models import dcgan
 
 _ENDLESS = 1_000_000_000
-# Checkpoints of one network.
+# Number of checkpoints in the training of one network.
 _CHECKPOINTS = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What decides the networks that come out."""
+    """The data and the hyperparameters of a release's networks."""
 
-    data: str = option("", "Faces to learn from, see experiments.train.")
+    data: str = option("", "Training faces, as --data of experiments.train.")
     minutes: float = option(
         10.0,
-        "Minutes for all networks, compilation and writing included.",
+        "Total minutes for all networks; compilation and writing count.",
         least=0.01,
     )
     image_size: int = option(
@@ -33,24 +33,24 @@ class Wanted:
     crop: int = option(128, "Side of the crop in CelebA pixels.", least=16, most=178)
     width: float = option(
         1.0,
-        "Of all networks, as a share of the release's numbers of channels.",
+        "Factor on the numbers of channels of all networks.",
         least=1e-3,
         most=4.0,
     )
-    batch_size: int = option(256, "Images a step.", least=16)
-    seed: int = option(0, "Of everything.", least=0, most=2**32 - 1)
+    batch_size: int = option(256, "Number of images in a batch.", least=16)
+    seed: int = option(0, "Seed of all random choices.", least=0, most=2**32 - 1)
     precision: Literal["auto", "float32", "bfloat16"] = option(
         "auto",
-        "In which type the convolutions of G, D and E multiply; auto: bfloat16 on "
-        "accelerators.",
+        "Type of the products in the convolutions of generator and discriminator; "
+        "auto: bfloat16 on accelerators, float32 on CPU.",
     )
     recipe: gan_recipe.Recipe = gan_recipe.Recipe()
 
     def __post_init__(self) -> None:
-        """Refuses a size of which there are no networks.
+        """Checks the image size.
 
         Raises:
-          InputError: so it is.
+          InputError: no networks of this size can be built.
         """
         try:
             dcgan.Architecture(image_size=self.image_size)
@@ -59,17 +59,29 @@ class Wanted:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the settings of all networks' trainings share."""
+        """The settings that the trainings of all networks share."""
         return {"data": self.data, "seed": self.seed, "batch_size": self.batch_size}
 
     def features(self, count: int) -> int:
-        """Returns a number of channels, made wider or narrower."""
+        """Returns a number of channels, multiplied by `width`."""
         return max(2, round(self.width * count))
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What each network's training needs; `seconds` is that network's time."""
+    """The inputs for the training of one network.
+
+    Attributes:
+      wanted: options of the release.
+      faces: training faces.
+      validation: validation faces.
+      landmarks: landmarks of both.
+      run_dir: folder of checkpoints.
+      output_dir: folder of the release.
+      provenance: JSON values about the run.
+      began: start of this network's time, by `time.monotonic`.
+      seconds: time limit of this network.
+    """
 
     wanted: Wanted
     faces: data.Faces
@@ -83,7 +95,7 @@ class Job:
 
     @contextlib.contextmanager
     def run(self, name: str) -> Iterator[training.Run]:
-        """Opens the run of one network, which goes on until its time is over."""
+        """Opens the run of one network, which ends at the network's time limit."""
         schedule = training.Schedule(
             steps=_ENDLESS,
             log_every=50,
@@ -97,14 +109,14 @@ class Job:
             yield training.Run(store, folder, schedule, began=self.began)
 
     def folder(self, name: str) -> pathlib.Path:
-        """Folder of one network's checkpoints."""
+        """Returns the folder of one network's checkpoints."""
         return self.run_dir / name
 
     def best(self, name: str) -> pathlib.Path:
-        """Folder of one network's best checkpoint.
+        """Returns the folder of one network's best checkpoint.
 
         Raises:
-          InputError: it was not trained yet.
+          InputError: the network has no best checkpoint yet.
         """
         folder = self.folder(name) / "best"
         if not checkpoints.is_run(folder):
@@ -114,7 +126,12 @@ class Job:
         return folder
 
     def about(self, settings: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
-        """Provenance of one network."""
+        """Returns the provenance of one network, as JSON values.
+
+        Args:
+          settings: hyperparameters of its training.
+          path: folder of its checkpoint.
+        """
         step, meta = checkpoints.read_meta(path)
         return {
             **self.provenance,
@@ -127,7 +144,13 @@ class Job:
 
 
 class Done(NamedTuple):
-    """A trained network: its folder in the release, None if it is no part of it."""
+    """A trained network.
+
+    Attributes:
+      folder: its key of `release_files.RELEASES`; None if it is not released.
+      export: writes it into the folder that it is given.
+      about: its provenance.
+    """
 
     folder: str | None
     export: Callable[[str], None]

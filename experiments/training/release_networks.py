@@ -1,7 +1,7 @@
-"""The networks of a release: how large each is, and how it is trained.
+"""The networks of a release: the architecture and the training of each.
 
-None of it needs dlib, and each network is chosen among its checkpoints by its score on
-the validation faces.
+No training needs dlib. Each network but the parser is the checkpoint with the best
+score on the validation faces.
 """
 
 import dataclasses
@@ -202,4 +202,4 @@ NETWORKS: dict[str, Callable[[Job], Done]] = {
     "ce": _ce,
     "gfc": _gfc,
 }
-"""Networks in the order in which they are trained."""
+"""{name: function that trains the network}, in the order of training."""

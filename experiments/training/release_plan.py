@@ -1,9 +1,9 @@
-"""For how long each network of a release is trained, and what is left to be done.
+"""Divides the time of a release among its networks, and trains those that are missing.
 
-Each network needs some time to be compiled, scored and written; of what is then left
-when it begins it gets its share, so that one that took longer takes from all that
-follow. The damaged faces' encoder needs the generator, face completion its parser;
-whoever begins without what it needs takes what an earlier run left.
+Each network needs some time for compilation, scoring and writing. When a network
+begins, it gets its fraction of the remaining time, so a network that took longer takes
+time from all that follow. The encoder needs the generator, GFC needs its parser; with
+`only`, these come from an earlier run.
 """
 
 import dataclasses
@@ -27,16 +27,16 @@ SHARES = {
     "ce": 0.09,
     "gfc": 0.13,
 }
-"""Each network's share of the time."""
+"""{network: fraction of the time}"""
 
-# Seconds in which a network is compiled, and those in which it is scored and written.
+# Seconds for the compilation of a network, and for its scoring and writing.
 _COMPILATION, _WRITING = 20.0, 6.0
 
 now = time.monotonic
 
 
 def usual_precision() -> Literal["float32", "bfloat16"]:
-    """Returns in which type convolutions multiply where nobody says."""
+    """Returns the default type of the products in convolutions on this device."""
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
@@ -55,18 +55,18 @@ def run(
     """Trains the networks that are not finished yet, and writes each.
 
     Args:
-      wanted: what the networks are to be.
-      faces: to learn from.
-      validation: to choose checkpoints by.
-      landmarks: of both.
+      wanted: options of the release.
+      faces: training faces.
+      validation: validation faces, by which checkpoints are chosen.
+      landmarks: landmarks of both.
       run_dir: folder of checkpoints.
       output_dir: folder of the release.
-      only: names of `SHARES`.
-      began: when the time began, by `now`.
-      command: that repeats this.
+      only: the networks to train, keys of `SHARES`.
+      began: start of the time limit, by `now`.
+      command: the command line that repeats the run.
     """
     finished = release_files.read(output_dir).get("networks", {})
-    # What another process trains beside this one takes none of its time.
+    # Networks that another process trains take no time of this one.
     spent = sum(finished[name]["seconds"] for name in only if name in finished)
     ends = began + 60.0 * wanted.minutes - spent
     about = {
@@ -79,7 +79,7 @@ def run(
     for place, name in enumerate(missing):
         start = began if place == 0 else now()
         seconds = seconds_of_the_first(missing[place:], ends - now())
-        # Getting here counts, and so does what was spent on an interrupted network.
+        # The time since the start counts, also that of an interrupted network.
         this = dataclasses.replace(job, began=start, seconds=seconds + now() - start)
         progress.say(f"{name}: {this.seconds:.0f} of {ends - now():.0f} s")
         _train(this, name)
@@ -93,7 +93,7 @@ def _train(this: Job, name: str) -> None:
     done = release_networks.NETWORKS[name](this)
     if done.folder:
         release_files.add(output_dir, done.folder, done.export)
-    # All of it, and not only what training took: the next network begins now.
+    # The whole time, not only that of the training: the next network begins now.
     about = {**done.about, "seconds": round(now() - this.began, 1)}
     stored = options.stored(this.wanted)
     release_files.describe(output_dir, name, about, options=stored)
@@ -102,32 +102,32 @@ def _train(this: Job, name: str) -> None:
 
 
 def seconds_of_the_first(missing: list[str], left: float) -> float:
-    """Returns the time of the first network of those that are missing.
+    """Returns the seconds of the first network of those that are missing.
 
     Args:
-      missing: their names.
-      left: seconds for all of them.
+      missing: names of the missing networks.
+      left: remaining seconds for all of them.
     """
-    shares = [SHARES[name] for name in missing]
+    fractions = [SHARES[name] for name in missing]
     training = left - len(missing) * (_COMPILATION + _WRITING)
-    if training <= 0.0:  # too little for all: each gets an equal part of nothing much
+    if training <= 0.0:  # too little time: each network gets an equal part
         return max(left / len(missing) - _WRITING, 1.0)
-    return _COMPILATION + shares[0] / sum(shares) * training
+    return _COMPILATION + fractions[0] / sum(fractions) * training
 
 
 def check_same(wanted: Wanted, output_dir: pathlib.Path) -> None:
-    """Refuses to go on with a release of other networks.
+    """Checks that a release that is resumed was started with the same options.
 
     Args:
-      wanted: what the networks are to be.
+      wanted: options of the release.
       output_dir: folder of the release.
 
     Raises:
-      InputError: it was begun with other options.
+      InputError: it was started with other options.
     """
     before = release_files.read(output_dir).get("options", {})
     for name, value in options.stored(wanted).items():
-        # The same pictures may lie elsewhere now; each training looks at that itself.
+        # The same pictures may be in another place; each training checks their digest.
         alike = name in ("minutes", "data") or before.get(name, value) == value
         if not alike:
             raise InputError(

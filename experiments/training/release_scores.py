@@ -1,4 +1,4 @@
-"""Scores on validation faces by which a release's checkpoints are chosen; no dlib."""
+"""Scores checkpoints of a release's networks on validation faces, without dlib."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,12 +25,12 @@ _MASKS = ("centre", "left", "right", "random80")
 def of_samples(
     faces: data.Faces, *, z_dim: int, predictor: networks.Pretrained
 ) -> gan_training.Judge:
-    """Scores G by the Frechet distance of what a landmark net sees in its samples.
+    """Returns a judge that scores G by the Frechet distance of landmark net features.
 
     Args:
-      faces: real ones, as many as samples are drawn.
+      faces: real faces; as many samples are drawn.
       z_dim: length of z.
-      predictor: whose last hidden layer is the embedding.
+      predictor: the landmark net, whose last hidden layer gives the features.
     """
     side = predictor.architecture.image_size
 
@@ -61,12 +61,12 @@ def of_samples(
 def of_guesses(
     faces: data.Faces, model: weights.Model, *, window: int = 21
 ) -> keeping.Judge:
-    """Scores the damaged faces' encoder by what it is trained to make small.
+    """Returns a judge that scores the encoder of damaged faces by its training loss.
 
     Args:
-      faces: undamaged.
-      model: with G.
-      window: of the context weights.
+      faces: undamaged faces.
+      model: the model with G.
+      window: side of the context weights' window, in pixels.
     """
     image, mask = _damaged(faces)
 
@@ -76,7 +76,7 @@ def of_guesses(
         image: types.Image,
         mask: types.Mask,
     ) -> types.PerExample:
-        # G comes as an argument: XLA would fold the constants of a program for long.
+        # G is an argument: XLA would spend long on folding its weights as constants.
         variables, generate = networks
         z: Any = model.architecture.encoder().apply(variables, image, mask, train=False)
         generated = generate(z)
@@ -95,7 +95,13 @@ def of_landmarks(
     landmarks: Float[np.ndarray, "count points 2"],
     architecture: landmark_net.Architecture,
 ) -> keeping.Judge:
-    """Scores a landmark net by its error over the distance between the eyes."""
+    """Returns a judge that scores a landmark net by its normalised mean error.
+
+    Args:
+      faces: undamaged faces.
+      landmarks: their landmarks in pixels, `[count, points, 2]`.
+      architecture: of the net.
+    """
     image, mask = _damaged(faces)
     truth = jnp.tile(jnp.asarray(landmarks), (len(_MASKS), 1, 1))
     unit = annotation.eye_distance(truth)
@@ -118,7 +124,7 @@ def of_landmarks(
 def of_completion(
     faces: data.Faces,
 ) -> completer_training.Judge:
-    """Scores CE and GFC by the PSNR of the holes, negative."""
+    """Returns a judge that scores CE and GFC by the hole's negative PSNR in dB."""
     image, mask = _damaged(faces)
 
     @jax.jit
@@ -136,7 +142,7 @@ def of_completion(
 def _damaged(
     faces: data.Faces,
 ) -> tuple[Float[Array, "count height width 3"], Float[Array, "count height width 1"]]:
-    """All faces under each of the thesis's masks in turn."""
+    """Returns all faces, with each of the thesis's masks in turn: (images, masks)."""
     image = jnp.asarray(pixels.from_bytes(faces.images))
     count, height, width, _ = image.shape
     drawn = [

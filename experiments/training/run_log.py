@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: lines of metrics in a file and on the screen."""
+"""Logs the metrics of a training run, to `metrics.jsonl` and to the screen."""
 
 import os
 import pathlib
@@ -11,11 +11,11 @@ from experiments.training import divergence
 from inpaint_jax.io import checkpoints
 
 Told = dict[str, Float[np.ndarray, " steps"]]
-"""{name: metric of each step of a call}."""
+"""{name: metric of each step of one call, `[steps]`}."""
 
 
 class RunLog:
-    """The metrics of one run; each line has the means since the line before."""
+    """The log of one run; each line has the mean metrics since the line before."""
 
     def __init__(
         self,
@@ -28,10 +28,10 @@ class RunLog:
         """Opens `metrics.jsonl`.
 
         Args:
-          name: of what is trained, before each sentence on the screen.
+          name: name of the network, at the start of each printed sentence.
           run_dir: folder of the run.
           resume_after: see `reporting.JsonLines`.
-          rates: flags to lower if it diverges.
+          rates: flags of the learning rates to lower if training diverges.
         """
         self._run_dir = pathlib.Path(run_dir)
         self._file = reporting.JsonLines(
@@ -44,14 +44,14 @@ class RunLog:
         self._lines: list[dict[str, float]] = []
 
     def begin(self) -> None:
-        """Says that the first step takes longer."""
+        """Prints that the first step takes longer."""
         progress.say(f"{self._name}: compiling; the first step takes longer")
 
     def note(self, told: Told, first: int) -> None:
-        """Takes the metrics of the steps after `first`.
+        """Adds the metrics of the steps after `first`, and checks them.
 
         Raises:
-          InputError: one ran away, see `divergence.check`.
+          InputError: training diverged, see `divergence.check`.
         """
         self._since.append(told)
         count = len(next(iter(told.values())))
@@ -63,12 +63,12 @@ class RunLog:
     def write(
         self, step: int, done: float, *, seconds: float, data_wait_fraction: float
     ) -> None:
-        """Writes a line.
+        """Writes a line of metrics and shows the progress.
 
         Args:
           step: number of steps taken.
-          done: share of the training that is over.
-          seconds: since it began.
+          done: fraction of the training that is done.
+          seconds: time since the training began.
           data_wait_fraction: fraction of that time in which the device waited
             for data.
         """
@@ -82,11 +82,11 @@ class RunLog:
         self._progress.update(step, done, values)
 
     def score(self, step: int, score: float) -> None:
-        """Writes how a checkpoint was judged."""
+        """Writes the score of a checkpoint."""
         self._file.append(step=step, score=score)
 
     def end(self, step: int) -> None:
-        """Says what there is to look at now."""
+        """Prints where the checkpoints and the last samples are."""
         name, run_dir = self._name, self._run_dir
         self._progress.close()
         progress.say(f"{name}: done after step {step}; checkpoints are in {run_dir}")

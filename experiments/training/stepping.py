@@ -1,7 +1,7 @@
-"""Many training steps as one compiled program, so that the host does nothing but log.
+"""Runs many training steps in one compiled program, so that the host only logs.
 
-The pictures lie on the device as bytes, and the program gathers each batch from them;
-or, where they do not fit, the host gathers the batches that the next call needs.
+The pictures are on the device as bytes, and the program gathers each batch from them;
+if they do not fit there, the host gathers the batches of the next call.
 """
 
 import dataclasses
@@ -21,23 +21,23 @@ from inpaint_jax.io import data
 Advance = jax.tree_util.Partial
 """(key, state, *batch, progress) -> (state, info: NamedTuple of arrays).
 
-What is not trained but has weights is an argument of the `Partial`. So these go into
-the compiled program as arguments; XLA would spend half a minute on such constants.
+Networks with fixed weights are arguments of the `Partial`, so that their weights are
+arguments of the compiled program; as constants they would take XLA half a minute.
 """
 
-# Of the device's memory, what pictures may take.
+# The largest fraction of the device's free memory that pictures may take.
 _LARGEST_SHARE = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """What batches are made of.
+    """The training data, and how batches are drawn from it.
 
     Attributes:
-      arrays: with a row for each picture: the pictures, and what belongs to them.
-      batch_size: rows of a batch.
-      seed: of the order.
-      on_device: whether the arrays lie on the device.
+      arrays: arrays with a row for each picture: the pictures, and their labels.
+      batch_size: number of rows in a batch.
+      seed: seed of the order.
+      on_device: whether the arrays are on the device.
     """
 
     arrays: tuple[np.ndarray, ...]
@@ -46,10 +46,10 @@ class Rows:
     on_device: bool
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be shared out.
+        """Checks the size of a batch.
 
         Raises:
-          InputError: a batch cannot be shared out evenly over the devices.
+          InputError: a batch cannot be divided equally among the devices.
         """
         devices = jax.local_device_count()
         if self.batch_size % devices:
@@ -59,7 +59,7 @@ class Rows:
             )
 
     def batches(self, first: int) -> Iterator[tuple[Any, ...]]:
-        """Yields, after `first` steps, each batch: its rows, or their numbers."""
+        """Yields the batches after `first` steps: their rows, or the rows' indices."""
         order = data.batches(
             len(self.arrays[0]),
             batch_size=self.batch_size,
@@ -74,31 +74,31 @@ class Rows:
 
 
 def rows(*arrays: np.ndarray, batch_size: int, seed: int) -> Rows:
-    """Returns `Rows` of arrays that lie on the device if they fit there."""
+    """Returns `Rows` of arrays, on the device if they fit there."""
     on_device = fits_on_device(*arrays)
     return Rows(arrays, batch_size, seed, on_device=on_device)
 
 
 def fits_on_device(*arrays: np.ndarray) -> bool:
-    """Tells whether arrays should lie on the device: an accelerator with room."""
+    """Returns whether the arrays fit into the free memory of an accelerator."""
     if jax.default_backend() == "cpu":
         return False
     return sum(a.nbytes for a in arrays) < _LARGEST_SHARE * runtime.free_memory()
 
 
 class Program:
-    """Compiled steps of one training; see `run`."""
+    """The compiled training steps of one run, see `run`."""
 
     def __init__(
         self, key: jax.Array, advance: Advance, rows: Rows, *, longest: int
     ) -> None:
-        """Lays the arrays out on the devices.
+        """Puts the arrays on the devices.
 
         Args:
-          key: step n uses `fold_in(key, n)`, however the steps are grouped.
-          advance: one step.
-          rows: what its batches are made of.
-          longest: how many steps a call may take.
+          key: random key; step n uses `fold_in(key, n)`, however steps are grouped.
+          advance: one training step.
+          rows: the training data.
+          longest: largest number of steps in a call.
         """
         everywhere, shared_out = runtime.data_parallel()
         self._place = functools.partial(jax.device_put, device=shared_out)
@@ -112,20 +112,20 @@ class Program:
     def run(
         self, state: Any, first: int, batches: list[tuple[Any, ...]], progress: Any
     ) -> tuple[Any, Any]:
-        """Takes as many steps as there are batches.
+        """Takes one step with each batch.
 
         Args:
-          state: after `first` steps; its memory is used again.
-          first: steps taken.
-          batches: of the next steps, at most `longest`, from `Rows.batches`.
-          progress: `[steps]`, how much of the training is over at each, from 0 to 1.
+          state: after `first` steps; its memory is reused.
+          first: number of steps taken before.
+          batches: batches from `Rows.batches`, at most `longest`.
+          progress: `[steps]`, fraction of the training that is done at each step.
 
         Returns:
-          The next state; and what each step tells, means over the batch, a dict of
-          `[steps]` numpy arrays.
+          (next state, {name: metric of each step, mean over the batch, `[steps]`}).
         """
         count, missing = len(batches), self._longest - len(batches)
-        # One program for any number of steps: those that are missing are not taken.
+        # One program for any number of steps: batches are padded with copies, with
+        # which no step is taken.
         batches = batches + batches[-1:] * missing
         stacked = [self._place(np.stack(parts, axis=1)) for parts in zip(*batches)]  # noqa: B905
         progress = np.pad(np.asarray(progress, np.float32), (0, missing))
@@ -152,10 +152,10 @@ def _many(
     count: jax.Array,
     progress: Float[jax.Array, " longest"],
 ) -> tuple[Any, Any]:
-    """Takes `count` steps; batches are `[batch, longest, ...]`, or row numbers."""
+    """Takes `count` steps; batches are `[batch, longest, ...]`, or indices of rows."""
 
     def step(i: jax.Array, state: Any) -> tuple[Any, Any]:
-        # The batch is the first axis, as that is what devices share.
+        # The batch is the first axis, which is divided among devices.
         batch = tuple(b[:, i] for b in batches)
         if arrays:
             batch = tuple(a[batch[0]] for a in arrays)

@@ -1,6 +1,6 @@
 """The options of `experiments.train` that all its networks share.
 
-How G and D are trained is in `gan_recipe`, how CE and GFC are in `completer_recipe`.
+`gan_recipe` has the hyperparameters of G and D, `completer_recipe` those of CE and GFC.
 """
 
 import dataclasses
@@ -15,100 +15,119 @@ from inpaint_jax.pretrained import networks
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What is trained, from which faces, and where it goes."""
+    """The network that is trained, its data and its folders."""
 
     model: str = option(
         "gan",
-        "gan: generator and discriminator; encoder: where a search in --checkpoint's "
-        "generator starts; ce, gfc: completion in one pass; parser: of faces, for gfc.",
+        "gan: generator and discriminator; encoder: predicts where a search in the "
+        "generator of --checkpoint starts; ce (context encoder) and gfc (generative "
+        "face completion): complete faces in one pass; parser: labels the parts of a "
+        "face, for gfc.",
         of=("gan", "encoder", *completer_recipe.MODELS),
     )
     data: str | None = option(
         None,
-        "folder:DIR, zip:FILE, array:FILE or tfds:NAME, with an optional [start:stop]; "
-        "several are joined by commas.",
+        "Training faces: folder:DIR, zip:FILE, array:FILE or tfds:NAME, with an "
+        "optional [start:stop]; several are joined by commas.",
     )
     data_dir: str | None = option(
-        None, "Where tensorflow-datasets keeps its sets, if not as usual."
+        None, "Folder of tensorflow-datasets' data sets; by default its own."
     )
     validation: str | None = option(
         None,
-        "Real faces, as --data, to score each checkpoint by; the best is kept in "
-        "RUN_DIR/best.",
+        "Held-out faces, as --data, that score each checkpoint of --model=gan; the "
+        "best is kept in RUN_DIR/best.",
     )
     cache: str | None = option(
-        None, "File.npy that keeps the cropped pictures for the next run."
+        None, "File.npy that caches the cropped pictures for the next run."
     )
-    run_dir: str | None = option(None, "Folder of this run; resumed if used.")
+    run_dir: str | None = option(None, "Folder of this run; a run in it is resumed.")
     export: str | None = option(
         None,
-        "Folder to write the release (safetensors) and its networks as programs that "
-        "need only JAX (.stablehlo) to when training is done.",
+        "Folder to write the release (safetensors) to when training is done; for gan "
+        "and encoder also programs that need only JAX (.stablehlo).",
     )
     pack: str | None = option(
         None,
-        "Train nothing, but write the cropped faces of --data into FILE.zip, at most "
-        "1.5 kB each, from which --data=zip:FILE.zip takes them.",
+        "Train nothing, but write the cropped faces of --data into this FILE.zip, at "
+        "most 1.5 kB each; --data=zip:FILE.zip reads them.",
     )
     checkpoint: str = option(
-        "release", "Generator of --model=encoder: a --run_dir or a release."
+        "release", "Generator for --model=encoder: a --run_dir or a release."
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """How networks are judged."""
+    """Options of the evaluation of a trained GAN."""
 
     check: str | None = option(
         None,
-        'Train nothing, but judge this --run_dir, release folder or "release" with '
-        "real faces in --data that it has not seen; health.json, health.png and "
-        "neighbours.png go into --run_dir.",
+        'Train nothing, but evaluate this --run_dir, release folder or "release" on '
+        "held-out faces in --data; writes health.json, health.png and neighbours.png "
+        "into --run_dir.",
     )
     train_data: str | None = option(
-        None, "Of --check: the faces that it was trained on, as --data."
+        None, "With --check: the model's training faces, as --data."
     )
     reconstruct: int = option(
-        100, "With --check: how many real faces to redraw; 0: none.", least=0
+        100,
+        "With --check: number of real faces to reconstruct by GAN inversion; 0: none.",
+        least=0,
     )
     reconstruct_iterations: int = option(
-        300, "Steps of the search for each of them.", least=1
+        300, "With --check: optimizer steps of each inversion.", least=1
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """What all trainings share."""
+    """The options that the trainings of all networks share."""
 
     pretrained: str | None = option(
         None,
-        "Networks that the training starts from, in place of fresh ones: a --run_dir "
-        "or a release of the same architecture.",
+        "Networks from which training starts, in place of new ones: a --run_dir or a "
+        "release of the same architecture.",
     )
-    seed: int = option(0, "Of weights, order, z and flips.", least=0, most=2**32 - 1)
-    batch_size: int = option(64, "Images a step.", least=2)
+    seed: int = option(
+        0,
+        "Seed of weights, data order, latent vectors and augmentation.",
+        least=0,
+        most=2**32 - 1,
+    )
+    batch_size: int = option(64, "Number of images in a batch.", least=2)
     crop: int = option(128, "Side of the crop in CelebA pixels.", least=16, most=178)
     precision: Literal["float32", "bfloat16"] = option(
         "float32",
-        "In which type convolutions multiply; bfloat16 is for accelerators.",
+        "Type of the products in convolutions; bfloat16 is for accelerators.",
     )
-    generator_rate: float = option(2e-4, "Adam's rate for G and E.", above=0.0)
-    discriminator_rate: float = option(1e-4, "Adam's rate for D.", above=0.0)
-    beta1: float = option(0.5, "Adam's first decay.", least=0.0, most=0.999)
-    steps: int = option(25_000, "Training steps in all.", least=1)
+    generator_rate: float = option(
+        2e-4,
+        "Adam's learning rate for the generator, encoder, completer or parser.",
+        above=0.0,
+    )
+    discriminator_rate: float = option(
+        1e-4, "Adam's learning rate for the discriminators.", above=0.0
+    )
+    beta1: float = option(
+        0.5,
+        "Adam's decay rate of the gradient's moving average.",
+        least=0.0,
+        most=0.999,
+    )
+    steps: int = option(25_000, "Total number of training steps.", least=1)
     log_every: int = option(50, "Steps between lines of metrics.", least=1)
     sample_every: int = option(500, "Steps between sample sheets.", least=1)
     checkpoint_every: int = option(500, "Steps between checkpoints.", least=1)
     minutes: float | None = option(
         None,
-        "Minutes after which training ends, if not by --steps; compilation and the "
-        "time before a resumption count.",
+        "Time limit in minutes; compilation and the time before a resumption count.",
         least=0.01,
     )
 
     @property
     def schedule(self) -> training.Schedule:
-        """When it ends, and what it does on the way."""
+        """The number of steps, the time limit, and when to log, save and show."""
         return training.Schedule(
             self.steps,
             self.log_every,
@@ -118,41 +137,45 @@ class Training:
         )
 
     def shared(self, *names: str) -> dict[str, Any]:
-        """Returns those of the options that a kind of training stores."""
+        """Returns {name: value} of the options with these names."""
         return {name: getattr(self, name) for name in names}
 
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-    """What the networks are."""
+    """The architecture of the networks."""
 
     image_size: int = option(
         64, "Height and width in pixels: 4 times a power of two, at least 16."
     )
-    features: int = option(64, "Channels next to the image.", least=1)
-    z_dim: int = option(128, "Length of the generator's latent vector.", least=1)
-    bottleneck: int = option(
-        128, "Of gfc: width of the fully connected layer.", least=1
+    features: int = option(
+        64,
+        "Channels of the layer next to the image; they double with each layer away.",
+        least=1,
     )
-    kernel_size: int = option(4, "Side of the kernels.", least=2)
+    z_dim: int = option(128, "Length of the generator's latent vector.", least=1)
+    bottleneck: int = option(128, "Width of the fully connected layer of gfc.", least=1)
+    kernel_size: int = option(4, "Side of the convolutions' kernels.", least=2)
     activation: Literal["relu", "leaky_relu"] = option(
-        "relu", "Of the generator's hidden layers."
+        "relu", "Activation of the generator's hidden layers."
     )
     generator_norm: Literal["batch", "none"] = option(
-        "batch", "BatchNorm in G, or nothing."
+        "batch", "Normalisation in the generator: BatchNorm or none."
     )
     discriminator_norm: Literal["batch", "none"] = option(
-        "batch", "BatchNorm in D, or nothing."
+        "batch", "Normalisation in the discriminator: BatchNorm or none."
     )
     spectral_norm: bool = option(
-        False, "Divide D's convolutions by their largest singular value."
+        False,
+        "Spectral normalisation: divide the discriminator's convolutions by their "
+        "largest singular value.",
     )
 
     def generator(self) -> dcgan.Architecture:
         """Returns the architecture of G, D and E.
 
         Raises:
-          InputError: it cannot be built.
+          InputError: no such networks can be built.
         """
         return self._built(dcgan.Architecture)
 
@@ -163,7 +186,8 @@ class Networks:
           model: its name in `networks.KINDS`.
 
         Raises:
-          InputError: it cannot be built, or has no latent vector to be so long.
+          InputError: no such network can be built, or --z_dim was given, which it does
+            not have.
         """
         if self.z_dim != Networks.z_dim:
             other = f"--bottleneck={self.z_dim} for" if model == "gfc" else "it without"

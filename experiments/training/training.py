@@ -1,4 +1,4 @@
-"""The loop that every training here runs in: step, log, save, go on after a kill."""
+"""The training loop: takes steps, logs, saves checkpoints, resumes interrupted runs."""
 
 import dataclasses
 import functools
@@ -21,18 +21,18 @@ _REPEATED_SHOWN = 3
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """When a training ends and what it does on the way.
+    """When a training logs, saves, shows samples and ends.
 
     Attributes:
-      steps: in all, those before a resumption included.
+      steps: total number of steps, those before a resumption included.
       log_every: steps between lines of metrics.
       save_every: steps between checkpoints.
       show_every: steps between calls of `show`.
-      seconds: after which it ends, compilation and the time before a resumption
-        included, if it has not taken all steps by then.
-      save_seconds: between checkpoints, with a call of `show` at each, in place of
-        numbers of steps.
-      call_seconds: at most how long the steps of one call should take.
+      seconds: time limit; compilation and the time before a resumption count. None for
+        no limit.
+      save_seconds: seconds between checkpoints, with a call of `show` at each, in place
+        of `save_every` and `show_every`; None to count steps.
+      call_seconds: upper limit of the seconds that one call of the steps should take.
     """
 
     steps: int
@@ -44,18 +44,18 @@ class Schedule:
     call_seconds: float = 5.0
 
     def progress(self, steps: int, seconds: float) -> float:
-        """Returns how much of the training is over, from 0 to 1."""
-        share = steps / self.steps
+        """Returns the fraction of the training that is done, in [0, 1]."""
+        fraction = steps / self.steps
         if self.seconds is not None:
-            share = max(share, seconds / self.seconds)
-        return min(share, 1.0)
+            fraction = max(fraction, seconds / self.seconds)
+        return min(fraction, 1.0)
 
     def saves(self, step: int, since: float, *, last: bool) -> bool:
-        """Tells whether a checkpoint is due, `since` seconds after the one before."""
+        """Returns whether to save, `since` seconds after the last checkpoint."""
         return self._due(self.save_every, step, since) or last
 
     def shows(self, step: int, since: float, *, last: bool) -> bool:
-        """Tells the same of a call of `show`."""
+        """Returns whether to call `show`, `since` seconds after the last checkpoint."""
         return self._due(self.show_every, step, since) or last
 
     def _due(self, every: int, step: int, since: float) -> bool:
@@ -66,14 +66,14 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Where a training leaves what it makes, and when.
+    """The folders and the schedule of a training run.
 
     Attributes:
       store: open checkpoints of the run.
-      run_dir: folder for logs and sheets.
-      schedule: of the run.
-      began: when the time of this run began, by `time.monotonic`; None: with the loop.
-      accepted: called once, before the first step; a run that is refused is as it was.
+      run_dir: folder for logs and sheets of samples.
+      schedule: when to log, save and end.
+      began: start of the time limit by `time.monotonic`; None for the loop's start.
+      accepted: called once before the first step, after all checks.
     """
 
     store: checkpoints.Store
@@ -85,17 +85,17 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What is trained, whatever it is.
+    """What a training run trains.
 
     Attributes:
-      meta: stored with every checkpoint, see `keeping.resume`.
-      advance: one step, not compiled.
-      networks: state -> {name: variables}, what is stored to be used.
-      show: called with (step, state) now and then.
-      judge: scores the networks at each checkpoint. The best of them is kept beside
-        the run, in `best`, as a run of its own.
-      name: of what is trained, as the lines call it that are printed.
-      rates: flags to lower if it diverges.
+      meta: JSON values stored with every checkpoint, see `keeping.resume`.
+      advance: one training step, not compiled.
+      networks: state -> {name: variables} of the networks that a checkpoint stores.
+      show: called with (step, state) as the schedule says; None for no samples.
+      judge: scores the networks at each checkpoint; the best checkpoint is kept in the
+        run's folder `best`, as a run of its own. None for no scores.
+      name: name of the network in printed lines.
+      rates: flags of the learning rates to lower if training diverges.
     """
 
     meta: dict[str, Any]
@@ -115,7 +115,7 @@ def load(
     data_dir: str | None = None,
     cache: str | None = None,
 ) -> data.Faces:
-    """Reads the faces of sources, and says which pictures had to be left out.
+    """Reads the faces of sources, and prints which pictures were left out.
 
     Args:
       source: see `data.load`.
@@ -146,21 +146,21 @@ def load(
 
 
 def run(key: jax.Array, this: Run, task: Task, state: Any, rows: stepping.Rows) -> Any:
-    """Trains from where the store stands to the last step, or as long as time allows.
+    """Trains from the newest checkpoint to the last step or the time limit.
 
     Args:
-      key: step n uses `fold_in(key, n)`, however often the run was interrupted.
-      this: where it leaves what it makes, and when.
+      key: random key; step n uses `fold_in(key, n)`, also in a resumed run.
+      this: folders and schedule of the run.
       task: what is trained.
-      state: as a new run starts.
-      rows: what to learn from.
+      state: initial state of a new run.
+      rows: training data.
 
     Returns:
       The last state.
 
     Raises:
-      InputError: the run was started with other flags, or has gone further; or a
-        metric or a weight ran away, see `divergence.check`.
+      InputError: the run was started with other flags, or has taken more steps; or
+        training diverged, see `divergence.check`.
     """
     schedule = this.schedule
     start = keeping.resume(this.store, state, meta=task.meta, steps=schedule.steps)
@@ -182,14 +182,14 @@ def run(key: jax.Array, this: Run, task: Task, state: Any, rows: stepping.Rows) 
 
 
 class _Call(NamedTuple):
-    """Some steps that were taken at once.
+    """The result of some steps in one call of the compiled program.
 
     Attributes:
-      step: how many were taken in all.
-      state: after them; the next call uses its memory again.
-      told: metrics of these.
-      waited: seconds without data.
-      done: how much of the training is over.
+      step: total number of steps taken.
+      state: the state after them; the next call reuses its memory.
+      told: metrics of these steps.
+      waited: seconds in which the device waited for data.
+      done: fraction of the training that is done.
     """
 
     step: int
@@ -207,20 +207,20 @@ def _calls(
     *,
     began: float,
 ) -> Iterator[_Call]:
-    """Takes steps until the training is over, at least one."""
+    """Takes steps until the training is done, at least one."""
     batches = data.prefetch(rows.batches(start.first), depth=schedule.log_every)
     step, state, done, rate = start.first, start.state, 0.0, 0.0
     while done < 1.0:
-        asked = time.monotonic()
+        started = time.monotonic()
         count = _steps_of_a_call(step, schedule, rate)
         taken = [next(batches) for _ in range(count)]
         gathered = time.monotonic()
-        over = [schedule.progress(step + i, gathered - began) for i in range(count)]
-        state, told = program.run(state, step, taken, over)
+        dones = [schedule.progress(step + i, gathered - began) for i in range(count)]
+        state, told = program.run(state, step, taken, dones)
         now = time.monotonic()
-        step, rate = step + count, count / (now - asked)
+        step, rate = step + count, count / (now - started)
         done = schedule.progress(step, now - began)
-        yield _Call(step, state, told, gathered - asked, done)
+        yield _Call(step, state, told, gathered - started, done)
 
 
 def _followed(
@@ -232,7 +232,7 @@ def _followed(
     *,
     began: float,
 ) -> Any:
-    """Logs, shows and saves what the calls make; returns the last state."""
+    """Logs, shows and saves the results of the calls; returns the last state."""
     schedule = this.schedule
     step, state, waited, saved = start.first, start.state, 0.0, time.monotonic()
     for call in calls:
@@ -240,10 +240,10 @@ def _followed(
         step, state, waited = call.step, call.state, waited + call.waited
         now, last = time.monotonic(), call.done >= 1.0
         saves = schedule.saves(step, now - saved, last=last)
-        # Also at a checkpoint: who goes on from there knows only what comes then.
+        # Also at a checkpoint: a run that resumes there has only the later metrics.
         if saves or step % schedule.log_every == 0:
-            share = waited / max(now - began - start.spent, 1e-9)
-            log.write(step, call.done, seconds=now - began, data_wait_fraction=share)
+            fraction = waited / max(now - began - start.spent, 1e-9)
+            log.write(step, call.done, seconds=now - began, data_wait_fraction=fraction)
         if task.show is not None and schedule.shows(step, now - saved, last=last):
             task.show(step, state)
         if saves:
@@ -268,9 +268,10 @@ def _save(
 
 
 def _steps_of_a_call(step: int, schedule: Schedule, rate: float) -> int:
-    """As many as fit into a few seconds, and no further than what is to be done next.
+    """Returns the number of steps of the next call of the program.
 
-    The result does not depend on it; but who is given minutes must look at the clock.
+    A call takes a few seconds, so that a time limit is kept, and ends at the latest
+    where something is logged, saved or shown. The trained weights do not depend on it.
     """
     every = [schedule.log_every]
     if schedule.save_seconds is None:
@@ -284,6 +285,6 @@ def write_samples(
     step: int,
     rows: list[list[UInt8[np.ndarray, "height width 3"]]],
 ) -> None:
-    """Writes a sheet of pictures that shows where training stands after a step."""
+    """Writes a sheet of samples after a training step."""
     folder = files.make_directory(os.path.join(run_dir, "samples"))
     files.write_picture(folder / f"step_{step:07d}.png", reporting.sheet(rows))

@@ -1,4 +1,4 @@
-"""Training of the tree cascade (thesis 2.4), for `experiments.train_landmarks`."""
+"""Trains the tree cascade (thesis section 2.4) for `experiments.train_landmarks`."""
 
 import dataclasses
 import pathlib
@@ -28,7 +28,7 @@ _SOME = About(least=1)
 
 @dataclasses.dataclass(frozen=True)
 class Cascade:
-    """What a cascade learns from, and how."""
+    """Hyperparameters and data of the cascade."""
 
     settings: cascade_training.CascadeSettings = options.nested(
         cascade_training.CascadeSettings(),
@@ -45,13 +45,15 @@ class Cascade:
     )
     damage: tuple[str, ...] = option(
         (),
-        "Masks under which each picture is learnt once more beside the whole one: all, "
-        "or names of masks.",
+        "Names of masks under which a damaged copy of each picture is added to the "
+        "training data, or all.",
     )
-    test_data: str | None = option(None, "Faces to test the cascade on, as --data.")
+    test_data: str | None = option(
+        None, "Held-out faces to test the cascade on, as --data."
+    )
 
 
-options.define(Cascade, heading="Of --model=cascade")
+options.define(Cascade, heading="Only for --model=cascade")
 
 
 def run(
@@ -67,17 +69,17 @@ def run(
     """Trains a cascade and writes `cascade.dat` and `cascade.json`.
 
     Args:
-      source: `xml:FILE` (dlib's XML), `labelled:FILE.npz`, or pictures as
-        `data.load` takes them, labelled by dlib's 68-point model.
+      source: `xml:FILE` (dlib's XML), `labelled:FILE.npz`, or pictures as for
+        `data.load`, which dlib's 68-point model labels.
       run_dir: folder to write to.
-      asked: what it learns from, and how.
-      seed: of the trees and the masks.
-      crop: side of the crop of pictures in CelebA pixels.
-      size: of such pictures.
-      landmark_model: that labels such pictures; by default the installed one.
+      asked: hyperparameters and further data.
+      seed: seed of the trees and the masks.
+      crop: side of the pictures' crop in CelebA pixels; not for labelled sources.
+      size: side of the cropped pictures in pixels; not for labelled sources.
+      landmark_model: file of dlib's model; None for the installed one.
 
     Returns:
-      What `cascade.json` holds; errors are over the distance between the eyes.
+      The content of `cascade.json`; errors are over the distance between the eyes.
     """
     settings = dataclasses.replace(asked.settings, seed=seed)
     damage = _damage_names(asked.damage)
@@ -133,7 +135,7 @@ def _read(
 def _damaged(
     faces: labelled_faces.LabelledFaces, name: str, seed: int
 ) -> labelled_faces.LabelledFaces:
-    # Pictures may differ in size, so each mask is made for itself.
+    # Pictures may differ in size, so masks are made one by one.
     make = masks.named(name)[1]
     key = jax.random.key(seed)
     holes = [

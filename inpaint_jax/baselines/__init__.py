@@ -1,5 +1,5 @@
-"""Classical completions that the search is compared with, one module each.
+"""Classical methods of image completion, baselines for the search; one module each.
 
-A new one is a module with `complete(image, mask)`; experiments/evaluation/programs.py
-makes it a method, and experiments/evaluation/systems.py gives it its name.
+A new baseline is a module with `complete(image, mask)`; experiments/evaluation has
+`programs.py`, which makes it a method, and `completion_methods.py`, which names it.
 """

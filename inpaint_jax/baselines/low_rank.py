@@ -1,20 +1,20 @@
-"""Completion by low rank: each colour is a matrix whose unknown entries are filled.
+"""Completion by low rank: fills each colour channel as a matrix of low rank.
 
     min ||X||_r  subject to  X = image on the known pixels,
 
 where the truncated nuclear norm ||X||_r is the sum of all singular values but the
-`rank` largest (TNNR-ADMM: Hu, Zhang, Ye, Li and He 2013). It is not convex. With A and
-B the first `rank` left and right singular vectors of the current X,
+`rank` largest (TNNR-ADMM: Hu, Zhang, Ye, Li and He 2013). This is not convex. With A
+and B the first `rank` left and right singular vectors of the current X,
 
     min ||X||_* - tr(A^T X B)
 
-is, and is solved by the alternating direction method of multipliers; then A and B are
-taken anew (algorithms 1 and 2 of the paper).
+is convex. The alternating direction method of multipliers solves it; then A and B are
+computed again from the new X (algorithms 1 and 2 of the paper).
 
-Unknown pixels start at 0, here mid-grey. A row or column without a known pixel stays
-there whatever the rank: any other value costs nuclear norm and buys nothing. So a
+Unknown pixels start at 0, here mid-grey. A row or column without a known pixel keeps
+this value at any rank, because any other value only raises the nuclear norm. So a
 missing half of a picture comes out grey, and only scattered pixels and blocks are
-completed. On intensities from 0, as in the paper, it would come out black.
+completed. With intensities from 0, as in the paper, it would come out black.
 """
 
 from typing import NamedTuple
@@ -33,7 +33,7 @@ _Scalar = Float[Array, ""]
 # (X, Y, refreshes, iterations, change) and (X, Y, steps, change), see `Info`.
 _Outer = tuple[_Matrix, _Matrix, _Count, _Count, _Scalar]
 _Inner = tuple[_Matrix, _Matrix, _Count, _Scalar]
-# X, and what `Info` says of it.
+# X, and the fields of `Info`.
 _Solved = tuple[_Matrix, _Count, _Count, _Scalar, Bool[Array, ""]]
 
 _BETA = 0.5  # penalty; the published programs' 0.05 for bytes would be 6.4 here
@@ -42,14 +42,14 @@ _MAX_INNER = 200
 
 
 class Info(NamedTuple):
-    """How the solver ended, for each colour.
+    """Diagnostics of the solver, for each colour channel.
 
     Attributes:
-      refreshes: `[batch, 3]`, how often A and B were taken.
-      iterations: `[batch, 3]`, steps of the inner method in all: one SVD each.
-      change: `[batch, 3]`, of X since A and B were last taken, as a share of the known
-        pixels' norm.
-      converged: `[batch, 3]`, whether that came below the tolerance.
+      refreshes: `[batch, 3]`, how many times A and B were computed.
+      iterations: `[batch, 3]`, total steps of the inner solver, one SVD each.
+      change: `[batch, 3]`, change of X since A and B were last computed, relative to
+        the norm of the known pixels.
+      converged: `[batch, 3]`, whether that change is at most the tolerance.
     """
 
     refreshes: Int[Array, "batch 3"]
@@ -66,7 +66,7 @@ def complete(
     tolerance: float = 1e-3,
     max_refreshes: int = 20,
 ) -> types.Image:
-    """Returns the completed image of `solve`, which describes the arguments."""
+    """Completes images: `solve` without its `Info`, with the same arguments."""
     completed, _ = solve(
         image, mask, rank=rank, tolerance=tolerance, max_refreshes=max_refreshes
     )
@@ -81,18 +81,20 @@ def solve(
     tolerance: float = 1e-3,
     max_refreshes: int = 20,
 ) -> tuple[types.Image, Info]:
-    """Fills the hole so that the truncated nuclear norm of each colour is small.
+    """Fills the hole by minimising the truncated nuclear norm of each colour channel.
 
     Args:
-      image: `[batch, H, W, 3]` in [-1, 1]; its hole does not matter, NaN included.
+      image: `[batch, H, W, 3]` in [-1, 1]; any value in the hole is ignored, also NaN.
       mask: `[batch, H, W, 1]`, 1 = known.
-      rank: singular values that cost nothing, 0 to min(H, W); 0 is the nuclear norm.
-      tolerance: change of X from one pair A, B to the next to stop at, as a share of
-        the norm of the known pixels.
-      max_refreshes: pairs A, B to stop after.
+      rank: number of singular values that cost nothing, 0 to min(H, W); 0 is the
+        nuclear norm.
+      tolerance: stop when X changes by at most this, relative to the norm of the known
+        pixels, between two updates of A and B.
+      max_refreshes: stop after this many updates of A and B.
 
     Returns:
-      `[batch, H, W, 3]` in [-1, 1], known pixels bit-equal to the image's; and `Info`.
+      (completed images `[batch, H, W, 3]` in [-1, 1] with the image's exact known
+      pixels, `Info`).
     """
     if not 0 <= rank <= min(image.shape[1:3]):
         raise ValueError(f"rank must be from 0 to min(H, W), got {rank}")
@@ -110,7 +112,8 @@ def solve(
     batch, height, width, _ = image.shape
     channels = jnp.moveaxis(image, -1, 1).reshape(-1, height, width)
     known = jnp.repeat(mask[..., 0] > 0, 3, axis=0)
-    # One after the other: together, each would take as many SVDs as the slowest.
+    # One channel after the other: in a batch, each would take as many SVDs as the
+    # slowest.
     x, *rest = jax.lax.map(solve_channel, (channels, known))
     filled = jnp.moveaxis(x.reshape(batch, 3, height, width), 1, -1)
     info = Info(*(each.reshape(batch, 3) for each in rest))
@@ -120,7 +123,7 @@ def solve(
 def _truncated_nuclear_norm(
     image: _Matrix, known: _Known, *, rank: int, tolerance: float, max_refreshes: int
 ) -> _Solved:
-    # Algorithm 1 on one matrix, 0 where it is unknown.
+    # Algorithm 1 on one matrix, whose unknown entries are 0.
     scale = jnp.maximum(jnp.linalg.norm(image), jnp.finfo(image.dtype).tiny)
 
     def unfinished(carry: _Outer) -> Bool[Array, ""]:
@@ -151,9 +154,9 @@ def _admm(
     known: _Known,
     tolerance: _Scalar,
 ) -> tuple[_Matrix, _Matrix, _Count]:
-    # Algorithm 2: min ||X||_* - tr(A^T W B), X = W, W = image where known. It goes on
-    # from the last X and dual Y, so W, which A and B act on, has to be updated first:
-    # otherwise X would not move in the first step and be taken for converged.
+    # Algorithm 2: min ||X||_* - tr(A^T W B), X = W, W = image where known. It starts
+    # from the last X and dual Y, so W, on which A and B act, must be updated first:
+    # otherwise X would not move in the first step and would count as converged.
     def unfinished(carry: _Inner) -> Bool[Array, ""]:
         _, _, steps, change = carry
         return (change > tolerance) & (steps < _MAX_INNER)
@@ -171,6 +174,6 @@ def _admm(
 
 
 def _shrink(x: _Matrix, threshold: float) -> _Matrix:
-    # Lowers every singular value by the threshold, to 0 at least.
+    # Lowers every singular value by the threshold, but not below 0.
     left, values, right = jnp.linalg.svd(x, full_matrices=False)
     return (left * jnp.maximum(values - threshold, 0.0)[None]) @ right

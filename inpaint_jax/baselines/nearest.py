@@ -1,7 +1,7 @@
-"""Completion from other pictures: the nearest one by the known pixels is blended in.
+"""Completion from other pictures: blends in the face nearest in the known pixels.
 
-As scene completion does (Hays and Efros 2007; Whyte, Sivic, Zisserman 2009), but among
-aligned faces, so that one is laid on the other without being moved.
+Scene completion does so (Hays and Efros 2007; Whyte, Sivic, Zisserman 2009); here all
+faces are aligned, so none has to be moved.
 """
 
 import functools
@@ -20,18 +20,18 @@ Bank = UInt8[np.ndarray, "count height width 3"]
 Blend = Callable[[types.Image, types.Image, types.Mask], types.Image]
 """(generated, image, mask) -> image, as in `blending`."""
 
-# The nearest few so far: how far they are, up to a constant, and their places.
+# The nearest few faces so far: their squared distances, up to a constant, and indices.
 _Best = tuple[Float[Array, "batch kept"], Int[Array, "batch kept"]]
 
 _SHORTLIST = 8
 
 
 class NearestInfo(NamedTuple):
-    """Which face was found.
+    """The face that was blended into each image.
 
     Attributes:
-      index: `[batch]`, its place in the bank; the first one of equals.
-      mirrored: `[batch]`, whether it was laid on mirrored.
+      index: `[batch]`, its index in the bank; the first if several are equally near.
+      mirrored: `[batch]`, whether its mirror image was used.
       distance: `[batch]`, the root of the mean squared difference over the known pixels
         in [-1, 1]; 0 for a copy.
     """
@@ -50,7 +50,7 @@ def complete(
     block: int = 1000,
     blend: Blend = blending.poisson,
 ) -> types.Image:
-    """Completes images from the nearest of a bank: `solve` without its info."""
+    """Completes images from a bank of faces: `solve` without its info."""
     return solve(image, mask, bank, mirror=mirror, block=block, blend=blend)[0]
 
 
@@ -63,24 +63,24 @@ def solve(
     block: int = 1000,
     blend: Blend = blending.poisson,
 ) -> tuple[types.Image, NearestInfo]:
-    """Completes images from the nearest of a bank and tells which one that is.
+    """Completes each image from the nearest face of a bank, and returns which it is.
 
-    The bank stays on the host and passes block by block through a compiled function:
-    not to be called from within `jit`.
+    The bank stays on the host and passes block by block through a compiled function, so
+    this must not be called inside `jit`.
 
     Args:
-      image: `[batch, H, W, 3]`; its hole does not matter, NaN included.
+      image: `[batch, H, W, 3]`; any value in the hole is ignored, also NaN.
       mask: `[batch, H, W, 1]`, 1 = known; each image must have known pixels.
       bank: RGB bytes, `[count, H, W, 3]`, at least 1; may be mapped from a file.
       mirror: whether the bank's mirror images are candidates too.
-      block: how many of the bank are held as floats at a time.
-      blend: how the one found is put into the hole.
+      block: number of faces that are held as floats at a time.
+      blend: function that blends the found face into the image, as in `blending`.
 
     Returns:
-      `[batch, H, W, 3]` whose known pixels are bit-equal to the image's, and the info.
+      (completed images `[batch, H, W, 3]` with the image's exact known pixels, info).
     """
     known = jnp.where(mask > 0, image, 0.0)
-    # A mirrored face lies as far from an image as the face from the mirrored image.
+    # Mirroring the face or mirroring the image gives the same distance.
     if mirror:
         known, visible = _and_mirrored(known), _and_mirrored(mask)
     else:
@@ -97,7 +97,7 @@ def solve(
 def _shortlist(
     known: types.Image, mask: types.Mask, bank: Bank, block: int
 ) -> Int[np.ndarray, "batch kept"]:
-    # The nearest few as far as float32 can tell, in the bank's order.
+    # The nearest few faces, up to rounding in float32, in the bank's order.
     rows = len(known)
     best = (
         jnp.full((rows, _SHORTLIST), jnp.inf),
@@ -137,7 +137,7 @@ def _distances(
     mask: types.Mask,
     faces: UInt8[Array, "batch kept height width 3"],
 ) -> Float[Array, "batch kept"]:
-    # From the differences: the sums above lose what is small.
+    # From the differences: the sums above lose small distances.
     def of_row(
         row: tuple[
             Float[Array, "height width 3"],
@@ -160,7 +160,7 @@ def _first_least(
 ) -> tuple[
     Int[np.ndarray, " batch"], Bool[np.ndarray, " batch"], Float[np.ndarray, " batch"]
 ]:
-    # Rows are the images and then the mirrored images, if these are asked for.
+    # Rows are the images, followed by the mirrored images if there are any.
     kept = shortlist.shape[1]
 
     def by_image(rows: np.ndarray | jax.Array) -> np.ndarray:

@@ -1,11 +1,12 @@
-"""The nearest patch of each patch of a picture: the search of PatchMatch.
+"""PatchMatch: finds the nearest patch of each patch of a picture.
 
-A good match is handed on to neighbours, and each patch looks at random around its own
-(Barnes, Shechtman, Finkelstein, Goldman 2009). Here all patches do so at once, and hand
-on over several distances, in place of a scan through the picture.
+Each patch tries the matches of its neighbours (propagation) and random patches around
+its own match (random search; Barnes, Shechtman, Finkelstein, Goldman 2009). Here all
+patches do so at once, with neighbours at several distances, in place of a scan through
+the picture.
 
-A patch is named by its upper left pixel; a field holds the (row, column) of each
-patch's match.
+A patch has the coordinates of its upper left pixel; a field holds the (row, column) of
+each patch's match.
 """
 
 import jax
@@ -19,7 +20,7 @@ Field = Int[Array, "rows columns 2"]
 Chosen = Bool[Array, "rows columns"]
 OfPatches = Float[Array, "rows columns"]
 _Chances = Float[Array, "proposals rows columns 2"]
-# How far the neighbour is, how far to look around its match, and in which direction.
+# (shift of the neighbour, search radius around its match, random direction).
 _Proposal = tuple[Int[Array, "1 1 2"], Float[Array, ""], Float[Array, "rows columns 2"]]
 _Best = tuple[Field, OfPatches]
 
@@ -37,15 +38,15 @@ def search(
     """Improves a nearest-neighbour field (section 3.2 of Barnes et al. 2009).
 
     Args:
-      key: of the looks around.
-      patches: the values of every patch.
-      source: which patches may be a match.
-      field: where to start; a match that is no source counts as infinitely far.
-      iterations: each hands matches on and looks around.
+      key: random key of the random search.
+      patches: the values of every patch, `[rows, columns, values]`.
+      source: which patches may be a match, `[rows, columns]`.
+      field: the initial field; a match that is no source is infinitely far.
+      iterations: number of rounds of propagation and random search.
 
     Returns:
-      The field, and each patch's squared distance after each iteration, which never
-      rises; infinite where no source was found.
+      (field, each patch's squared distance after each iteration). A distance never
+      rises; it is infinite if no source was found.
     """
     place = jnp.stack(jnp.mgrid[: source.shape[0], : source.shape[1]], axis=-1)
     shifts, radii = _proposals(max(source.shape))
@@ -80,9 +81,9 @@ def search(
 def _proposals(
     side: int,
 ) -> tuple[Int[Array, "proposals 1 1 2"], Float[Array, " proposals"]]:
-    # (shift, radius): how far away the neighbour is whose match is tried, and how far
-    # around that one. First the own match as it is, then the neighbours', then the
-    # surroundings of the best so far, ever closer.
+    # (shift, radius): the neighbour whose match is tried, and the search radius around
+    # that match. First the patch's own match, then its neighbours' matches, then random
+    # patches around the best match so far, at ever smaller radii.
     along = [(sign * jump, 0) for jump in _JUMPS for sign in (1, -1)]
     handed_on = [(0, 0), *along, *(shift[::-1] for shift in along)]
     around = [2.0**i for i in reversed(range(side.bit_length()))]
@@ -101,7 +102,7 @@ def cut(image: Float[Array, "height width channels"], *, patch: int) -> Patches:
 
 
 def random_field(key: types.PRNGKey, source: Chosen) -> Field:
-    """Draws a source for each patch; without any, some patch or other."""
+    """Draws a random source patch for each patch; an arbitrary one if there is none."""
     count = jnp.cumsum(source)
     chance = jax.random.uniform(key, source.shape)
     number = jnp.floor(count[-1].astype(chance.dtype) * chance).astype(count.dtype)
@@ -112,7 +113,7 @@ def random_field(key: types.PRNGKey, source: Chosen) -> Field:
 
 
 def at(place: Field) -> tuple[Int[Array, "rows columns"], ...]:
-    """Returns what picks the patches at these places out of an array."""
+    """Returns the indices (rows, columns) with which an array yields these places."""
     return tuple(jnp.moveaxis(place, -1, 0))
 
 

@@ -1,8 +1,8 @@
-"""Completion from the picture's own patches: PatchMatch within a pyramid.
+"""Completion from the picture's own patches: PatchMatch in an image pyramid.
 
-From coarse to fine, two steps alternate: every patch that touches the hole looks for
-the nearest patch that is wholly known (`patch_field`), and every hidden pixel becomes a
-weighted mean of what the patches over it found (Wexler, Shechtman, Irani 2007).
+From coarse to fine, two steps alternate: every patch that touches the hole finds its
+nearest wholly known patch (`patch_field`), and every hidden pixel becomes a weighted
+mean of the matches of the patches that cover it (Wexler, Shechtman, Irani 2007).
 """
 
 import functools
@@ -20,20 +20,20 @@ from inpaint_jax.images import blending
 _Picture = Float[Array, "height width 3"]
 _Known = Float[Array, "height width 1"]
 
-# A patch loses this factor of its say with each pixel that it lies deeper in the hole.
+# The weight of a patch falls by this factor with each pixel of depth in the hole.
 _CONFIDENCE = 1.3
 _LEAST_LIKENESS = 1e-6
 
 
 class PatchMatchInfo(NamedTuple):
-    """What a completion tells about itself.
+    """Diagnostics of a completion.
 
     Attributes:
       available: `[batch]`, whether the picture has a wholly known patch.
-      distance: `[batch, levels, rounds, iterations]`, from the coarsest level on: mean
-        over the patches that touch the hole of the squared distance to their match,
-        after each iteration of the search. It never rises within a round; infinite at
-        a level that was passed over.
+      distance: `[batch, levels, rounds, iterations]`, coarsest level first: the squared
+        distance of a patch to its match after each iteration, the mean over the
+        patches that touch the hole. It never rises within a round; it is infinite at a
+        level without a wholly known patch.
     """
 
     available: Bool[Array, " batch"]
@@ -57,24 +57,24 @@ def solve(
     rounds: int = 10,
     iterations: int = 2,
 ) -> tuple[types.Image, PatchMatchInfo]:
-    """Completes images from their own patches and tells how well these fitted.
+    """Completes images from their own patches, and returns how well these fitted.
 
-    The coarsest level starts from a smooth hole, each other one from the level before.
-    A coarse pixel is known if all four below it are. A level at which an image has no
-    wholly known patch is passed over for it: its start is handed on.
+    The coarsest level starts from a smooth hole, each other level from the result of
+    the level before. A coarse pixel is known if all its four finer pixels are. A level
+    at which an image has no wholly known patch leaves its start unchanged.
 
     Args:
-      key: one for each image.
-      image: `[batch, H, W, 3]`; its hole does not matter, NaN included.
+      key: one random key for each image, `[batch]`.
+      image: `[batch, H, W, 3]`; any value in the hole is ignored, also NaN.
       mask: `[batch, H, W, 1]`, 1 = known; each image must have known pixels.
       patch: side of a patch in pixels, at every level; 7 in Barnes et al. 2009.
-      levels: of the pyramid; each has half the side of the next.
-      rounds: of search and vote at each level.
-      iterations: of the search in each round.
+      levels: number of levels of the pyramid; each has half the side of the next.
+      rounds: number of rounds of search and vote at each level.
+      iterations: iterations of the search in each round.
 
     Returns:
-      `[batch, H, W, 3]` whose known pixels are bit-equal to the image's, and the info.
-      Where no patch is available the hole has the mean colour of the known pixels.
+      (completed images `[batch, H, W, 3]` with the image's exact known pixels, info).
+      If no patch is available the hole has the mean colour of the known pixels.
     """
     height, width = image.shape[1:3]
     scale = 2 ** (levels - 1)
@@ -107,7 +107,7 @@ def _through_pyramid(
     rounds: int,
     iterations: int,
 ) -> tuple[_Picture, PatchMatchInfo]:
-    # One image, with a smooth hole to begin with.
+    # Completes one image, whose hole is smooth at the start.
     pyramid = [(smooth, mask)]
     for _ in range(levels - 1):
         image, known = pyramid[0]
@@ -133,7 +133,7 @@ def _refine(
     patch: int,
     iterations: int,
 ) -> tuple[_Picture, Bool[Array, ""], Float[Array, "rounds iterations"]]:
-    # One level: search and vote in turns, one key for the first field and one a round.
+    # One level: search and vote in turns; one key for the first field and each round.
     whole = patch_field.cut(known, patch=patch) > 0
     source = jnp.all(whole, axis=-1)
     touching = jnp.maximum(jnp.sum(~source), 1).astype(image.dtype)
@@ -149,7 +149,7 @@ def _refine(
         )
         squares = jnp.where(source[None], 0.0, squares)
         mean = jnp.sum(squares, axis=(1, 2)) / touching
-        # As Wexler et al. 2007 weigh the votes, with the mean as their sigma squared.
+        # The weights of Wexler et al. 2007, with the mean as their sigma squared.
         likeness = jnp.exp(-squares[-1] / (2.0 * mean[-1] + 1e-8))
         weight = confidence * jnp.maximum(likeness, _LEAST_LIKENESS)
         voted = _vote(patches[patch_field.at(field)], weight, image.shape, patch)
@@ -166,8 +166,8 @@ def _vote(
     shape: tuple[int, ...],
     patch: int,
 ) -> _Picture:
-    # Lays the matches over one another where the patches are, and takes the mean. One
-    # pixel of all patches at a time: written out, they take minutes to compile.
+    # Sums the matches at the places of their patches, and returns the weighted mean.
+    # A loop over the pixels of a patch: unrolled, it takes minutes to compile.
     matches = matches.reshape(*weight.shape, patch**2, -1)
     weight = weight[..., None]
 
@@ -184,7 +184,7 @@ def _vote(
 
 
 def _depth(known: _Known, patch: int) -> patch_field.OfPatches:
-    # How many pixels the centre of each patch lies inside the hole.
+    # Returns the depth of each patch's centre in the hole, in pixels.
     def grow(_: Int[Array, ""], carry: tuple[_Known, _Known]) -> tuple[_Known, _Known]:
         depth, known = carry
         near = jax.lax.reduce_window(

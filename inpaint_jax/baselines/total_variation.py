@@ -1,4 +1,4 @@
-"""Completion by total variation: the hole is filled with as few, short edges as can be.
+"""Completion by total variation (TV): fills the hole with the least TV.
 
     min TV(x)  subject to  x = image on the known pixels
 
@@ -6,12 +6,11 @@
 isotropic and, as is usual in colour, vectorial: the sum over pixels of the length of
 all six differences to the next pixel down and across (Bresson and Chan 2008).
 
-The solver is the primal-dual algorithm of Chambolle and Pock (2011, algorithm 1): a
-dual field p of unit balls stands for the directions of the edges,
+The solver is the primal-dual algorithm of Chambolle and Pock (2011, algorithm 1): the
+dual variable p, of length at most 1 at each pixel, holds the directions of the edges,
 TV(x) = max <grad x, p>. It stops on the gap between the primal and the dual objective,
-so the objective is known to be that close to the least there is. The minimiser itself
-need not be unique: where half of a picture is missing, several fillings may be equally
-good.
+which bounds how far TV is from its minimum. The minimiser itself need not be unique: if
+half of a picture is missing, several fillings may be equally good.
 """
 
 from typing import NamedTuple
@@ -27,18 +26,18 @@ _Edges = Float[Array, "2 3 height width"]
 # (x, p, iterations, gap)
 _Carry = tuple[_Values, _Edges, Int[Array, ""], Float[Array, ""]]
 
-_SQUARED_NORM = 8.0  # a bound on that of grad: Chambolle 2004, section 3
+_SQUARED_NORM = 8.0  # a bound on ||grad||^2: Chambolle 2004, section 3
 _PRIMAL_STEP = 0.2  # 0.1 to 0.5 take about as many steps, for faces of 64 pixels
-_BLOCK = 25  # steps between two looks at the gap, which costs about a step
+_BLOCK = 25  # steps between two computations of the gap, which cost about a step
 
 
 class Info(NamedTuple):
-    """How the solver ended.
+    """Diagnostics of the solver.
 
     Attributes:
       iterations: `[batch]`, steps taken.
-      gap: `[batch]`, by which share of itself TV could at most still fall.
-      converged: `[batch]`, whether the gap came below the tolerance.
+      gap: `[batch]`, duality gap over TV: the largest fraction by which TV could fall.
+      converged: `[batch]`, whether the gap is at most the tolerance.
     """
 
     iterations: Int[Array, " batch"]
@@ -53,7 +52,7 @@ def complete(
     tolerance: float = 1e-3,
     max_iterations: int = 10_000,
 ) -> types.Image:
-    """Returns the completed image of `solve`, which describes the arguments."""
+    """Completes images: `solve` without its `Info`, with the same arguments."""
     completed, _ = solve(
         image, mask, tolerance=tolerance, max_iterations=max_iterations
     )
@@ -67,16 +66,17 @@ def solve(
     tolerance: float = 1e-3,
     max_iterations: int = 10_000,
 ) -> tuple[types.Image, Info]:
-    """Fills the hole so that total variation is least.
+    """Fills the hole by minimising the total variation of the image.
 
     Args:
-      image: `[batch, H, W, 3]` in [-1, 1]; its hole does not matter, NaN included.
+      image: `[batch, H, W, 3]` in [-1, 1]; any value in the hole is ignored, also NaN.
       mask: `[batch, H, W, 1]`, 1 = known; each image must have known pixels.
-      tolerance: the duality gap, as a share of TV, to stop at.
-      max_iterations: to stop after, rounded up to a multiple of 25.
+      tolerance: stop when the duality gap, relative to TV, is at most this.
+      max_iterations: stop after this many steps, rounded up to a multiple of 25.
 
     Returns:
-      `[batch, H, W, 3]` in [-1, 1], known pixels bit-equal to the image's; and `Info`.
+      (completed images `[batch, H, W, 3]` in [-1, 1] with the image's exact known
+      pixels, `Info`).
     """
 
     def solve_one(
@@ -104,8 +104,8 @@ def _primal_dual(
 ) -> tuple[_Values, Int[Array, ""], Float[Array, ""], Bool[Array, ""]]:
     # Chambolle and Pock's algorithm 1 on one image.
     sigma = 1.0 / (_SQUARED_NORM * tau)
-    # Cutting values off at the known ones' range lengthens no difference, so a
-    # minimiser lies inside, and the dual objective is finite wherever p is.
+    # Clipping values to the range of the known pixels increases no difference, so a
+    # minimiser lies in that range, and the dual objective is finite for every p.
     low = jnp.min(jnp.where(known, image, jnp.inf), axis=(1, 2), keepdims=True)
     high = jnp.max(jnp.where(known, image, -jnp.inf), axis=(1, 2), keepdims=True)
     mean = jnp.mean(image, axis=(1, 2), keepdims=True, where=known)
@@ -124,7 +124,7 @@ def _primal_dual(
     def relative_gap(x: _Values, p: _Edges) -> Float[Array, ""]:
         primal = jnp.sum(_length(_gradient(x)))
         slope = _gradient_adjoint(p)
-        # The least of <x, slope> over all that is feasible.
+        # The least value of <x, slope> over all feasible x.
         lowest = jnp.where(known, image, jnp.where(slope > 0, low, high))
         gap = primal - jnp.sum(lowest * slope)
         return gap / jnp.maximum(primal, jnp.finfo(primal.dtype).tiny)
@@ -146,14 +146,14 @@ def _primal_dual(
 
 
 def _gradient(x: _Values) -> _Edges:
-    # Differences down and across, 0 at the far edge.
+    # Differences to the next pixel down and across, 0 at the far edge.
     down = jnp.pad(x[:, 1:] - x[:, :-1], ((0, 0), (0, 1), (0, 0)))
     across = jnp.pad(x[:, :, 1:] - x[:, :, :-1], ((0, 0), (0, 0), (0, 1)))
     return jnp.stack([down, across])
 
 
 def _gradient_adjoint(p: _Edges) -> _Values:
-    # <grad x, p> = <x, adjoint p>; it is minus the divergence.
+    # <grad x, p> = <x, adjoint p>; the adjoint is minus the divergence.
     down, across = p[0, :, :-1], p[1, :, :, :-1]
     rows = ((0, 0), (1, 0), (0, 0)), ((0, 0), (0, 1), (0, 0))
     columns = ((0, 0), (0, 0), (1, 0)), ((0, 0), (0, 0), (0, 1))
@@ -166,7 +166,7 @@ def _gradient_adjoint(p: _Edges) -> _Values:
 
 
 def _length(p: _Edges) -> Float[Array, "1 1 height width"]:
-    # Over both directions and the three colours.
+    # The Euclidean length over both directions and the three colours.
     return jnp.sqrt(jnp.sum(p**2, axis=(0, 1), keepdims=True))
 
 

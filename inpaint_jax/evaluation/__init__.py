@@ -1,1 +1,1 @@
-"""How good completions and samples are."""
+"""Scores of completed images, and of sets of generated images."""

@@ -1,7 +1,7 @@
-"""Scores of a set of images: is it spread as another set is, and is it new?
+"""Scores of a set of images: its distribution, its diversity, its nearest neighbours.
 
-A generator's samples are compared with real images as a whole, which says nothing about
-any single one of them.
+A generator's samples are compared with real images as a set; such a score says nothing
+about a single image.
 """
 
 import math
@@ -22,15 +22,15 @@ def frechet(
     features: Float[np.ndarray, "count dimensions"],
     reference: Float[np.ndarray, "reference_count dimensions"],
 ) -> float:
-    """Computes the Frechet distance between two sets, each taken for a Gaussian.
+    """Computes the Frechet distance between Gaussian fits to two sets of features.
 
-    Eq. (6), Heusel et al. 2017. It falls with the number of rows, so that only
-    distances between sets of the same sizes can be compared. Computed on the host in
-    float64: the square root of a covariance needs it.
+    Eq. (6), Heusel et al. 2017. It falls with the number of rows, so only distances
+    between sets of the same sizes can be compared. It is computed on the host in
+    float64, which the square root of a covariance needs.
 
     Args:
-      features: one row an image, at least 2.
-      reference: the same of the set to compare with.
+      features: one row for each image, `[count, dimensions]`, at least 2 rows.
+      reference: one row for each image of the reference set, at least 2 rows.
 
     Returns:
       |m - m'|^2 + trace(C + C' - 2 (C C')^(1/2)), at least 0; NaN if a feature is not
@@ -53,15 +53,14 @@ def frechet(
 def diversity(
     key: types.PRNGKey, images: types.ImageBytes, *, pairs: int
 ) -> Float[Array, ""]:
-    """Estimates how unlike two images of a set are: 0 if all of them are the same.
+    """Estimates the mean of 1 - SSIM over pairs of images: 0 if all are the same.
 
-    The mean of 1 - SSIM over random pairs (as MS-SSIM in Odena et al. 2017, section
-    4.2).
+    Odena et al. 2017, section 4.2, do so with MS-SSIM.
 
     Args:
-      key: of the pairs.
+      key: random key of the pairs.
       images: RGB bytes, `[count, H, W, 3]`, at least 2.
-      pairs: how many; an image is never paired with itself.
+      pairs: number of random pairs; an image is never paired with itself.
 
     Returns:
       A scalar from 0 to 2.
@@ -73,15 +72,15 @@ def diversity(
 def random_pairs(
     key: types.PRNGKey, count: int, *, pairs: int
 ) -> Int[Array, "pairs 2"]:
-    """Draws pairs of different images.
+    """Draws pairs of two different images.
 
     Args:
-      key: of the pairs.
-      count: of the images, at least 2.
-      pairs: how many; each ordered pair is as likely as any other.
+      key: random key of the pairs.
+      count: number of images, at least 2.
+      pairs: number of pairs; each ordered pair is equally likely.
 
     Returns:
-      Two indices a pair, never the same.
+      Two different indices for each pair, `[pairs, 2]`.
     """
     if count < 2:
         raise ValueError(f"diversity needs at least 2 images, got {count}")
@@ -94,14 +93,14 @@ def random_pairs(
 def dissimilarity(
     images: types.ImageBytes, chosen: Int[Array, "pairs 2"]
 ) -> Float[Array, " pairs"]:
-    """Computes how unlike the images of each pair are.
+    """Computes 1 - SSIM of the two images of each pair.
 
     Args:
       images: RGB bytes, `[count, H, W, 3]`.
-      chosen: two indices a pair, see `random_pairs`.
+      chosen: two indices for each pair, see `random_pairs`.
 
     Returns:
-      1 - SSIM: 0 for copies, at most 2.
+      `[pairs]`: 0 for copies, at most 2.
     """
     images = jnp.asarray(images)
 
@@ -115,7 +114,7 @@ def dissimilarity(
 def nearest(
     images: types.ImageBytes, candidates: types.ImageBytes, *, at_once: int = 1000
 ) -> tuple[Int[Array, " batch"], Float[Array, " batch"]]:
-    """Finds the candidate that each image is most like, pixel by pixel.
+    """Finds the nearest candidate of each image, by the squared error of its pixels.
 
     Args:
       images: RGB bytes, `[batch, H, W, 3]`.
@@ -123,8 +122,8 @@ def nearest(
       at_once: how many candidates are held as floats at a time.
 
     Returns:
-      The candidate's index, the first one of equals, and its distance: the root of the
-      mean squared difference of pixels in [-1, 1], 0 for a copy.
+      (index of the candidate, the first if several are equally near; its distance: the
+      root of the mean squared difference of pixels in [-1, 1], 0 for a copy).
     """
     rows = _as_rows(images)
     index = jnp.zeros(len(rows), jnp.int32)
@@ -138,7 +137,7 @@ def nearest(
             jnp.min(score, axis=1) < least, start + jnp.argmin(score, axis=1), index
         )
         least = jnp.minimum(least, jnp.min(score, axis=1))
-    # Anew from the differences: the sum above loses what is small.
+    # Computed again from the differences: the sum above loses small distances.
     found = _as_rows(np.asarray(candidates)[np.asarray(index)])
     return index, jnp.sqrt(jnp.mean((rows - found) ** 2, axis=1))
 

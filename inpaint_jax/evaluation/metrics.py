@@ -1,7 +1,7 @@
-"""Scores of completed images, one number per image out.
+"""Scores of completed images; each returns one number per image.
 
 Images are in [-1, 1]; landmarks are (x, y) in pixels. Differences of intensity (`l1`,
-`seam`) are in units of the whole range, so that black and white lie 1 apart.
+`seam`) are in units of the whole range: from black to white is 1.
 """
 
 import jax
@@ -24,8 +24,8 @@ def psnr(
     Args:
       image: `[batch, H, W, 3]`.
       reference: same shape.
-      region: `[batch, H, W, 1]`, pixels with 1 count; all, if not given. `1 - mask`
-        scores the hole alone.
+      region: `[batch, H, W, 1]`, 1 where pixels count; None for all. `1 - mask` scores
+        the hole alone.
 
     Returns:
       `[batch]`; infinite where the images agree, NaN where the region is empty.
@@ -38,12 +38,12 @@ def psnr(
 def l1(
     image: types.Image, reference: types.Image, region: types.Mask
 ) -> types.PerExample:
-    """Computes the mean absolute difference of the pixels of a region.
+    """Computes the mean absolute difference of the pixels in a region.
 
     Args:
       image: `[batch, H, W, 3]`.
       reference: same shape.
-      region: `[batch, H, W, 1]`, pixels with 1 count.
+      region: `[batch, H, W, 1]`, 1 where pixels count.
 
     Returns:
       `[batch]`, 0 to 1, where 1 is the distance from black to white; NaN where the
@@ -56,16 +56,16 @@ def l1(
 def seam(
     completed: types.Image, original: types.Image, mask: types.Mask
 ) -> types.PerExample:
-    """Computes how wrong the steps of intensity across the border of the hole are.
+    """Computes the error of the intensity steps across the border of the hole.
 
-    A step is the difference between a hole pixel and a known one beside, above or below
-    it. The score is the mean, over all such pairs and the channels, of the absolute
-    difference between the step in the completion and that in the original. An edge of
-    the original that crosses the border is therefore no error, and its absence is one.
+    A step is the difference between a hole pixel and a known pixel beside, above or
+    below it. The score is the mean, over all such pairs and the channels, of the
+    absolute difference between the step in the completion and the step in the original.
+    So an edge of the original that crosses the border is no error, and its absence is.
 
-    Where the known pixels are the original's, as after `blending`, a step is wrong by
-    what its hole pixel is wrong by: the score is then the mean absolute error of the
-    outermost pixels of the hole, each counted for each of its known neighbours.
+    If the known pixels equal the original's, as after `blending`, the error of a step
+    is the error of its hole pixel: the score is then the mean absolute error of the
+    outermost pixels of the hole, each counted once for each known neighbour.
 
     Args:
       completed: `[batch, H, W, 3]`.
@@ -73,8 +73,8 @@ def seam(
       mask: `[batch, H, W, 1]`, 1 = known.
 
     Returns:
-      `[batch]`, 0 (the original) to 2, where 1 is the step from black to white; NaN
-      where there is no border.
+      `[batch]`, 0 (the original) to 2, where 1 is the step from black to white; NaN if
+      there is no border.
     """
     types.check_images(completed=completed, original=original, mask=mask)
     change = (completed - original) / _RANGE
@@ -93,21 +93,21 @@ def ssim(
 ) -> types.PerExample:
     """Computes the structural similarity of Wang et al. 2004, the mean over channels.
 
-    Gaussian window of 11 pixels with sigma 1.5, windows inside the image only, as
-    published.
+    As published, it uses Gaussian windows of 11 pixels with sigma 1.5 that lie inside
+    the image.
 
     Args:
       image: `[batch, H, W, 3]`, H and W at least 11.
       reference: same shape.
-      region: `[batch, H, W, 1]`, windows whose centre has 1 count; all, if not given.
-        They may reach beyond it.
+      region: `[batch, H, W, 1]`, 1 where the centre of a window must lie; None for
+        anywhere.
 
     Returns:
       `[batch]`, at most 1; NaN where no window inside the image has its centre in the
       region.
     """
     types.check_images(image=image, reference=reference, mask=region)
-    # As published for intensities from 0: the luminance term is not one of differences.
+    # The formula is for intensities from 0: its luminance term depends on the origin.
     image, reference = image + 1.0, reference + 1.0
     c1, c2 = (_K1 * _RANGE) ** 2, (_K2 * _RANGE) ** 2
     mean_x, mean_y = _smooth(image), _smooth(reference)
@@ -126,17 +126,18 @@ def nme(
     landmarks: annotation.Landmarks | annotation.FivePoints,
     truth: annotation.Landmarks | annotation.FivePoints,
 ) -> types.PerExample:
-    """Computes the normalised mean error of landmarks.
+    """Computes the normalised mean error (NME) of landmarks.
 
-    The unit is the distance between the centres of the true eyes. Figures that were
-    normalised by the outer corners of the eyes, which lie further apart, are smaller.
+    It is normalised by the distance between the centres of the true eyes. Errors that
+    are normalised by the outer corners of the eyes, which lie further apart, are
+    smaller.
 
     Args:
       landmarks: (x, y) in pixels, `[batch, 68, 2]` or `[batch, 5, 2]`.
       truth: same shape.
 
     Returns:
-      `[batch]`: the mean Euclidean distance over that of the eyes; NaN where a
+      `[batch]`: mean Euclidean error over the distance between the eyes; NaN if a
       coordinate is NaN.
     """
     distance = jnp.linalg.norm(landmarks - truth, axis=-1)
@@ -146,10 +147,10 @@ def nme(
 def identity_distance(
     embedding: Float[Array, "batch numbers"], reference: Float[Array, "batch numbers"]
 ) -> types.PerExample:
-    """Computes how unlike each other two faces are, see `landmarks.embedding`.
+    """Computes the distance between two faces' embeddings, see `landmarks.embedding`.
 
     Args:
-      embedding: of a face, `[batch, numbers]`.
+      embedding: of one face, `[batch, numbers]`.
       reference: of the other face, same shape.
 
     Returns:

@@ -1,1 +1,1 @@
-"""Images: bytes and floats, masks, framing, blending, augmentation."""
+"""Images: conversion of bytes and floats, masks, framing, blending, augmentation."""

@@ -1,8 +1,8 @@
-"""Random changes of images, differentiable, so that they may stand before D.
+"""Differentiable random augmentation of the discriminator's input.
 
 The discriminator sees real and generated images only through `random_view`
-("differentiable augmentation", Zhao et al. 2020), so it cannot learn a small training
-set by heart, and the generator is still asked for unchanged faces.
+("differentiable augmentation", Zhao et al. 2020), so it cannot memorise a small
+training set, and the generator still learns unchanged faces.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ def random_flip(key: types.PRNGKey, image: types.Image) -> types.Image:
     """Mirrors each image left to right with probability one half.
 
     Args:
-      key: of the coin tosses.
+      key: decides which images are mirrored.
       image: `[batch, H, W, 3]`.
 
     Returns:
@@ -32,18 +32,18 @@ def random_flip(key: types.PRNGKey, image: types.Image) -> types.Image:
 
 
 def brightness(key: types.PRNGKey, image: types.Image) -> types.Image:
-    """Adds one number from [-0.2, 0.2] to each image, beyond [-1, 1] if need be."""
+    """Adds one random number in [-0.2, 0.2] to each image; the sum is not clipped."""
     return image + _uniform(key, image, _MAX_BRIGHTNESS)
 
 
 def colour(key: types.PRNGKey, image: types.Image) -> types.Image:
     """Changes brightness, saturation and contrast (Zhao et al. 2020, "color").
 
-    Brightness moves by up to 0.5; the distance of each pixel from its grey is scaled by
-    0 to 2, and that of each image from its mean by 0.5 to 1.5.
+    Brightness moves by up to 0.5. Each pixel's difference from its own grey value is
+    scaled by 0 to 2, each pixel's difference from the image's mean by 0.5 to 1.5.
 
     Args:
-      key: of the changes.
+      key: random key of the changes.
       image: `[batch, H, W, 3]` in [-1, 1].
 
     Returns:
@@ -58,11 +58,11 @@ def colour(key: types.PRNGKey, image: types.Image) -> types.Image:
 
 
 def translation(key: types.PRNGKey, image: types.Image) -> types.Image:
-    """Moves each image by up to 6 px at 64 px, with grey moving in from outside.
+    """Shifts each image by up to 6 px at 64 px, and fills with grey from outside.
 
     Args:
-      key: of the moves.
-      image: `[batch, H, W, 3]`; at other sizes it moves in proportion.
+      key: random key of the shifts.
+      image: `[batch, H, W, 3]`; the largest shift grows in proportion to H.
 
     Returns:
       Images of the same shape.
@@ -86,7 +86,7 @@ def cutout(key: types.PRNGKey, image: types.Image) -> types.Image:
     """Covers a square of half the image's side, at a random place, with grey.
 
     Args:
-      key: of the places; up to half of the square may lie outside.
+      key: random key of the places; part of a square may lie outside the image.
       image: `[batch, H, W, 3]`.
 
     Returns:
@@ -94,7 +94,7 @@ def cutout(key: types.PRNGKey, image: types.Image) -> types.Image:
     """
     batch, height, width, _ = image.shape
     centre = jax.random.uniform(key, (2, batch, 1))
-    # Of the middles of pixels.
+    # Coordinates of the centres of pixels.
     rows, columns = (jnp.arange(0.5, size)[None] for size in (height, width))
     near_rows = jnp.abs(rows - centre[0] * height) < height / 4
     near_columns = jnp.abs(columns - centre[1] * width) < width / 4
@@ -119,13 +119,13 @@ def random_view(
     probability: Float[Array, ""] | float = 1.0,
     changes: Sequence[str] = ("brightness", "translation"),
 ) -> types.Image:
-    """Changes each image at random, with a gradient.
+    """Applies each of some changes to each image with a given probability.
 
     Args:
-      key: of the changes.
+      key: random key of the changes.
       image: `[batch, H, W, 3]` in [-1, 1].
-      probability: with which each change is made of each image, in [0, 1].
-      changes: names of `CHANGES`, in this order.
+      probability: of each change of each image, in [0, 1].
+      changes: names of `CHANGES`, applied in this order.
 
     Returns:
       Images of the same shape.
@@ -141,6 +141,6 @@ def random_view(
 def _uniform(
     key: types.PRNGKey, image: types.Image, reach: float
 ) -> Float[Array, "batch 1 1 1"]:
-    """One number for each image from [-reach, reach]."""
+    """Draws one number in [-reach, reach] for each image."""
     shape = (image.shape[0], 1, 1, 1)
     return jax.random.uniform(key, shape, minval=-reach, maxval=reach)

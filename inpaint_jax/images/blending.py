@@ -1,4 +1,4 @@
-"""Putting the generated hole into the known image."""
+"""Blends the generated hole into the known image."""
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,11 @@ _MAX_ITERATIONS = 1000
 
 
 def paste(generated: types.Image, image: types.Image, mask: types.Mask) -> types.Image:
-    """Takes known pixels from the image and the hole from the generated one.
+    """Takes known pixels from the image and the hole from the generated image.
 
     Args:
       generated: `[batch, H, W, 3]`.
-      image: `[batch, H, W, 3]`; its hole does not matter, NaN included.
+      image: `[batch, H, W, 3]`; any value in the hole is ignored, also NaN.
       mask: `[batch, H, W, 1]`, 1 = known.
 
     Returns:
@@ -30,10 +30,10 @@ def paste(generated: types.Image, image: types.Image, mask: types.Mask) -> types
 
 
 def mean_colour(image: types.Image, mask: types.Mask) -> types.Image:
-    """Returns pictures of one colour each, the mean of what is known of an image.
+    """Returns images of one colour each: the mean of the image's known pixels.
 
     Args:
-      image: `[batch, H, W, 3]`; its hole does not matter, NaN included.
+      image: `[batch, H, W, 3]`; any value in the hole is ignored, also NaN.
       mask: `[batch, H, W, 1]`, 1 = known; each image must have known pixels.
     """
     types.check_images(image=image, mask=mask)
@@ -46,13 +46,13 @@ def mean_colour(image: types.Image, mask: types.Mask) -> types.Image:
 def poisson(
     generated: types.Image, image: types.Image, mask: types.Mask
 ) -> types.Image:
-    """Fits the generated hole to its surroundings, keeping its gradients.
+    """Fits the generated hole to its surroundings by Poisson blending.
 
     Minimises ||grad x - grad generated||^2 over the hole with x = image on the known
-    pixels (Perez et al. 2003; eq. 6, Yeh et al. 2017). What is solved for is the
-    correction x - generated: it is harmonic in the hole and known around it. A pixel at
-    the edge of the picture has fewer neighbours, and no condition is put there, so a
-    hole may touch the edge.
+    pixels (Perez et al. 2003; eq. 6, Yeh et al. 2017). The unknown is the correction
+    x - generated: it is harmonic in the hole and known around it. A pixel at the edge
+    of the picture has fewer neighbours and no boundary condition, so a hole may touch
+    the edge.
 
     Args:
       generated: `[batch, H, W, 3]`.

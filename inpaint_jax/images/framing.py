@@ -1,8 +1,8 @@
-"""Framing: which square of a photograph is the face, and where dlib looks in it.
+"""Crops the square around the face out of a picture, and locates the face in it.
 
-Pictures with the proportions of aligned CelebA pictures (178 x 218, at any scale) are
-cropped around the face, the side of the crop given in CelebA pixels; any other picture
-is cropped to its central square.
+A picture with the proportions of aligned CelebA pictures (178 x 218, at any scale) is
+cropped around the face, with a side given in CelebA pixels; any other picture is
+cropped to its central square.
 """
 
 import numpy as np
@@ -11,11 +11,11 @@ from PIL import Image
 
 CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218
 _PROPORTION_TOLERANCE = 0.01
-# Median box of dlib's detector on 200 aligned CelebA pictures: corners in CelebA pixels
-# from the centre of the picture.
+# Median bounding box of dlib's detector on 200 aligned CelebA pictures: corners in
+# CelebA pixels from the centre of the picture.
 _ALIGNED_BOX = (-46.0, -18.0, 44.0, 72.0)
-# Median of the chips that dlib cuts (padding 0.25) from 286 aligned CelebA pictures:
-# edges in CelebA pixels from the centre of the picture.
+# Median of dlib's face chips (padding 0.25) in 286 aligned CelebA pictures: edges in
+# CelebA pixels from the centre of the picture.
 _ALIGNED_CHIP = (-53.0, -29.0, 55.0, 79.0)
 
 
@@ -31,7 +31,7 @@ def frame(
       size: side of the result in pixels.
 
     Returns:
-      uint8 `[size, size, 3]`. No resampling takes place if the square has that size.
+      uint8 `[size, size, 3]`; not resampled if the square already has that size.
     """
     height, width = picture.shape[:2]
     side = crop_side(height, width, crop=crop)
@@ -52,13 +52,13 @@ def crop_side(height: int, width: int, *, crop: int) -> int:
 
 
 def is_aligned(height: int, width: int) -> bool:
-    """Tells whether a picture has the proportions of the aligned CelebA set."""
+    """Returns whether a picture has the proportions of aligned CelebA pictures."""
     expected = CELEBA_WIDTH / CELEBA_HEIGHT
     return abs(width / height - expected) <= _PROPORTION_TOLERANCE * expected
 
 
 def aligned_box(*, crop: int, size: int) -> tuple[int, int, int, int]:
-    """Returns where a face lies in an aligned CelebA picture.
+    """Returns the face's usual bounding box in a cropped, aligned CelebA picture.
 
     Args:
       crop: side of the crop in CelebA pixels.
@@ -75,7 +75,7 @@ def aligned_box(*, crop: int, size: int) -> tuple[int, int, int, int]:
 
 
 def aligned_chip(*, crop: int, size: int) -> tuple[float, float, float, float]:
-    """Returns where dlib's face chip lies in an aligned CelebA picture.
+    """Returns where dlib's face chip usually lies in a cropped, aligned CelebA picture.
 
     Args:
       crop: side of the crop in CelebA pixels.

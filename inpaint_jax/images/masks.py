@@ -1,7 +1,7 @@
-"""Masks: which pixels are known (1) and which are the hole (0), and eq. 15's weights.
+"""Masks: which pixels are known (1) and which are the hole (0).
 
-Every mask has one signature, `(key, shape) -> [H, W, 1]`, whether or not chance plays
-a part; `vmap` over keys gives a batch in which each image has its own.
+Every maker of masks has one signature, `(key, shape) -> [H, W, 1]`, random or not;
+`vmap` over keys gives a batch in which each image has its own mask.
 """
 
 import functools
@@ -54,15 +54,15 @@ def random_pixels(
     """Hides each pixel on its own with probability `rate`.
 
     Args:
-      key: of the choice.
+      key: random key of the choice.
       shape: (height, width).
-      rate: share of hidden pixels in (0, 1); 0.8 in Yeh et al. 2017.
+      rate: probability in (0, 1); 0.8 in Yeh et al. 2017.
     """
     return jax.random.bernoulli(key, 1.0 - rate, (*shape, 1)).astype(jnp.float32)
 
 
 def random_block(key: types.PRNGKey, shape: Shape) -> Single:
-    """Hides a rectangle at a random place, each side 1/4 to 1/2 of the image's."""
+    """Hides a rectangle at a random place; each side is 1/4 to 1/2 of the image's."""
     height, width = shape
     key_size, key_place = jax.random.split(key)
     sides = jnp.array([height, width], jnp.float32)
@@ -74,13 +74,13 @@ def random_block(key: types.PRNGKey, shape: Shape) -> Single:
 
 
 def free_form(key: types.PRNGKey, shape: Shape) -> Single:
-    """Hides a few broad strokes of random direction, as a brush would leave them.
+    """Hides four random brush strokes.
 
     Each stroke is a chain of straight segments with round ends that turns a little at
     each joint.
 
     Args:
-      key: of the strokes.
+      key: random key of the strokes.
       shape: (height, width).
     """
     height, width = shape
@@ -121,7 +121,7 @@ MASKS: dict[str, MakeMask] = {
 
 
 NOTHING = "nothing"
-"""Of `sample`: the family of the mask that hides nothing."""
+"""The name under which `sample` accepts the mask that hides nothing."""
 
 
 def sample(
@@ -134,9 +134,9 @@ def sample(
     """Draws masks of several families in equal parts.
 
     Args:
-      key: of the masks and of their order: a network that always met the same families
-        at the same places of a batch would not see all pictures under all of them.
-      count: how many.
+      key: random key of the masks and of their order. With a fixed order, the same
+        places of a batch would always get the same families.
+      count: number of masks.
       shape: (height, width).
       families: names of `MASKS`, or `NOTHING`.
 
@@ -157,11 +157,11 @@ def named(name: str) -> tuple[str, MakeMask]:
     """Finds a mask by name.
 
     Args:
-      name: a key of `MASKS`, or `randomN` with N percent of the pixels hidden;
+      name: a key of `MASKS`, or `randomN`, which hides N percent of the pixels;
         `random` is short for `random80`.
 
     Returns:
-      The full name, and the function.
+      (full name, function that makes the mask).
 
     Raises:
       InputError: there is no such mask.
@@ -190,7 +190,7 @@ def from_image(
 
     Args:
       grey: levels 0..255; 128 and above counts as white.
-      name: what to call the picture in an error.
+      name: the picture's name in an error message.
       shape: (height, width) that the mask must have.
       hole_is_white: False if black marks the hole.
 
@@ -198,7 +198,7 @@ def from_image(
       The mask, 1 = known.
 
     Raises:
-      InputError: another size, or there is no hole or nothing but hole.
+      InputError: the picture has another size, no hole, or nothing but hole.
     """
     if grey.shape != shape:
         raise InputError(
@@ -206,18 +206,18 @@ def from_image(
             f"the picture's own size, or {shape[1]} x {shape[0]} as it is completed."
         )
     hole = (grey >= 128) == hole_is_white
-    share = float(hole.mean())
-    if share in (0.0, 1.0):
+    fraction = float(hole.mean())
+    if fraction in (0.0, 1.0):
         raise InputError(
-            f"--mask={name}: the hole is {share:.0%} of the image; mark part of it in "
-            f"{'white' if hole_is_white else 'black'} and leave the rest in "
+            f"--mask={name}: the hole is {fraction:.0%} of the image; mark part of it "
+            f"in {'white' if hole_is_white else 'black'} and leave the rest in "
             f"{'black' if hole_is_white else 'white'}."
         )
     return jnp.asarray(~hole, jnp.float32)[..., None]
 
 
 def hole_fraction(mask: types.Mask) -> types.PerExample:
-    """Returns the share of each image that is hole, `[batch]` in [0, 1]."""
+    """Returns the fraction of hidden pixels of each mask, `[batch]` in [0, 1]."""
     return 1.0 - jnp.mean(mask, axis=(1, 2, 3))
 
 

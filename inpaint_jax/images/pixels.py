@@ -1,4 +1,4 @@
-"""Conversions between bytes and numbers: the only place that knows 127.5 and 255."""
+"""Converts between bytes and floats: the only module that uses 127.5 and 255."""
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +21,10 @@ def from_bytes(
 
 
 def to_bytes(image: Float[jax.Array, "..."]) -> UInt8[jax.Array, "..."]:
-    """Maps [-1, 1] to bytes by rounding to nearest; the inverse of `from_bytes`.
+    """Maps [-1, 1] to bytes, rounding to the nearest; the inverse of `from_bytes`.
 
     Args:
-      image: float of any shape. Values outside [-1, 1] saturate and NaN becomes mid
+      image: float of any shape. Values outside [-1, 1] are clipped and NaN becomes mid
         grey, because a cast of either would be undefined.
 
     Returns:
@@ -37,14 +37,14 @@ def to_bytes(image: Float[jax.Array, "..."]) -> UInt8[jax.Array, "..."]:
 def grey(
     image: Float[jax.Array, "*batch height width 3"],
 ) -> Float[jax.Array, "*batch height width"]:
-    """Returns intensity from 0 to 255 without rounding, so that it has a gradient."""
+    """Returns the intensity, 0 to 255, not rounded, so that it has a gradient."""
     return (jnp.mean(image, axis=-1) + 1.0) * 127.5
 
 
 def grey_as_bytes(
     image: Float[jax.Array, "*batch height width 3"],
 ) -> Float[jax.Array, "*batch height width"]:
-    """Returns the grey levels that dlib sees in an image: whole numbers, 0 to 255."""
+    """Returns an image's grey levels as dlib computes them: whole numbers, 0 to 255."""
     total = jnp.sum(to_bytes(image).astype(jnp.int32), axis=-1)
     return (total // 3).astype(jnp.float32)
 
@@ -52,5 +52,5 @@ def grey_as_bytes(
 def grey_levels(
     image: UInt8[np.ndarray, "*batch height width 3"],
 ) -> UInt8[np.ndarray, "*batch height width"]:
-    """Returns intensity as dlib computes it: the integer part of (r + g + b) / 3."""
+    """Returns dlib's grey levels of bytes: the integer part of (r + g + b) / 3."""
     return (image.astype(np.uint16).sum(axis=-1) // 3).astype(np.uint8)

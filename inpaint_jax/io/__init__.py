@@ -1,1 +1,1 @@
-"""What is on disk: files, sources of pictures, sets of faces, checkpoints."""
+"""Reads and writes files: pictures, sources of pictures, data sets, checkpoints."""

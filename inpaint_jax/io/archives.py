@@ -1,7 +1,7 @@
-"""Pictures inside a zip archive, read one by one; nothing is unpacked to disk.
+"""Reads pictures one by one out of a zip archive, without unpacking it to disk.
 
-Any archive may be opened: names are never used as paths, and of a member no more is
-decompressed than it declares, which has a limit.
+An untrusted archive is safe to open: names are never used as paths, and a member is
+decompressed only up to the size that it declares, which has a limit.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ from inpaint_jax.errors import InputError, reason
 from inpaint_jax.io import files
 
 MAX_BYTES = 64 * 2**20
-"""The most that one member may hold."""
+"""The largest size of one member."""
 
 _ENCRYPTED = 0x1
-# Python's readers of other methods decompress without a limit.
+# For other methods, Python's readers decompress without a limit.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _MAC_ATTRIBUTES = "__MACOSX"
 
@@ -33,16 +33,16 @@ def open_archive(
     """Opens a zip archive of pictures.
 
     Args:
-      path: of the archive.
+      path: the archive.
 
     Returns:
-      The names of its pictures, sorted as those of a folder are, and a function that
-      reads one of them as `files.read_picture` does; any thread may call it. It raises
-      InputError for a member that is damaged, encrypted, no picture, above `MAX_BYTES`
-      or longer than it declares.
+      (names of its pictures, sorted by path; function that reads picture number i as
+      `files.read_picture` does). Any thread may call the function. It raises
+      InputError if the member is damaged, encrypted, no picture, above `MAX_BYTES` or
+      longer than it declares.
 
     Raises:
-      InputError: there is no such file, it is no zip, or no picture is in it.
+      InputError: there is no such file, it is no zip, or it holds no picture.
     """
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such file; give a .zip of pictures.")
@@ -54,7 +54,7 @@ def open_archive(
             f"{path}: not a whole zip archive ({reason(error)}); give a .zip of "
             "pictures, or fetch it again if it was cut short."
         ) from error
-    # Of two members of one name the last counts, as if they were unpacked.
+    # If two members have one name, the last counts, as when a zip is unpacked.
     members = {info.filename: info for info in archive.infolist() if _is_picture(info)}
     chosen = sorted(members.values(), key=lambda info: _place(info).parts)
     if not chosen:
@@ -106,8 +106,8 @@ def _content(
             f"{name}: {declared} bytes are too many; a picture in an archive may have "
             f"{MAX_BYTES}."
         )
-    # zipfile would cut off what is beyond the declared size; one byte of it is enough
-    # to know, and no more is made.
+    # zipfile would silently cut off content beyond the declared size. One byte beyond
+    # it is enough to detect that, and no more is decompressed.
     unbounded = copy.copy(info)
     unbounded.file_size = 2 * MAX_BYTES
     try:

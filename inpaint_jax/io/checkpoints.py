@@ -1,8 +1,8 @@
-"""Checkpoints of training runs: Orbax behind three functions.
+"""Writes and reads the checkpoints of training runs with Orbax.
 
-A checkpoint holds `state` (all that training needs to go on), `model` (only what a
-search needs) and `meta` (a JSON dict: architecture, settings). One process at a time
-may write to a folder; the lock goes away with the process, however that ends.
+A checkpoint holds `state` (all that is needed to resume training), `model` (the
+networks that a search needs) and `meta` (a JSON dict: architecture, settings). One
+process at a time may write to a folder; its lock ends with the process.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from inpaint_jax.io import files
 
 _FOLDER = "checkpoints"
 _REMOVED = ".removed"
-_UNFINISHED = ".orbax-checkpoint-tmp"  # of Orbax
+_UNFINISHED = ".orbax-checkpoint-tmp"  # Orbax's own suffix
 _ITEMS = ("state", "model", "meta")
 
 
@@ -43,9 +43,9 @@ class Store:
 
         Args:
           step: number of training steps taken.
-          state: tree of arrays.
-          model: tree of arrays.
-          meta: JSON values.
+          state: tree of arrays: all that is needed to resume training.
+          model: tree of arrays: the networks.
+          meta: JSON values: architecture, settings.
 
         Raises:
           InputError: it could not be written.
@@ -82,7 +82,7 @@ class Store:
         self._manager.reload()
 
     def latest(self, template: Any) -> tuple[int, Any, dict[str, Any]] | None:
-        """Reads the state to go on from.
+        """Reads the state from which training resumes.
 
         Args:
           template: tree of arrays or shapes that the state must match.
@@ -100,7 +100,7 @@ class Store:
         return step, state, meta
 
     def meta(self) -> dict[str, Any] | None:
-        """Reads the meta of the newest complete checkpoint, or None."""
+        """Returns the `meta` of the newest complete checkpoint, or None."""
         step = max(self._complete_steps(), default=None)
         if step is None:
             return None
@@ -116,7 +116,7 @@ def opened(run_dir: str | os.PathLike[str], *, keep: int = 2) -> Iterator[Store]
 
     Args:
       run_dir: folder of the run; created if need be.
-      keep: how many of the newest checkpoints to keep.
+      keep: number of the newest checkpoints to keep.
 
     Yields:
       The store. It is closed, with everything written, when the block ends.
@@ -136,23 +136,23 @@ def opened(run_dir: str | os.PathLike[str], *, keep: int = 2) -> Iterator[Store]
         for name in (_REMOVED, _UNFINISHED):
             for leftover in directory.glob(f"*{name}*"):
                 shutil.rmtree(leftover, ignore_errors=True)
-        # Orbax would remove what is unfinished in a thread, which complains on stderr
-        # where the process ends before it.
+        # Orbax itself would remove unfinished checkpoints in a thread, which prints an
+        # error if the process ends first.
         options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
         with ocp.CheckpointManager(directory, options=options) as manager:
             yield Store(manager, directory, keep)
 
 
 def is_run(path: str | os.PathLike[str]) -> bool:
-    """Tells whether a folder holds the checkpoints of a training run."""
+    """Returns whether a folder holds the checkpoints of a training run."""
     return (pathlib.Path(path) / _FOLDER).is_dir()
 
 
 def read_meta(run_dir: str | os.PathLike[str]) -> tuple[int, dict[str, Any]]:
-    """Reads the newest complete checkpoint's step and meta.
+    """Returns (step, meta) of a run's newest complete checkpoint.
 
     Raises:
-      InputError: there is none.
+      InputError: there is no complete checkpoint.
     """
     if is_run(run_dir):
         with _reading(run_dir) as (manager, directory):
@@ -165,15 +165,15 @@ def read_meta(run_dir: str | os.PathLike[str]) -> tuple[int, dict[str, Any]]:
 
 
 def read_model(run_dir: str | os.PathLike[str], step: int, template: Any) -> Any:
-    """Reads the `model` item of one checkpoint.
+    """Returns the `model` item of one checkpoint.
 
     Args:
       run_dir: folder of the run.
-      step: as `read_meta` gives it.
-      template: tree of arrays or shapes that it must match.
+      step: which checkpoint, as from `read_meta`.
+      template: tree of arrays or shapes that the model must match.
 
     Raises:
-      InputError: it is damaged or of another architecture.
+      InputError: the checkpoint is damaged or of another architecture.
     """
     with _reading(run_dir) as (manager, _):
         return _restore(manager, step, "model", template)[0]
@@ -192,7 +192,7 @@ def _reading(
 def _restore(
     manager: ocp.CheckpointManager, step: int, item: str, template: Any
 ) -> tuple[Any, dict[str, Any]]:
-    # Orbax gives back whatever shape was stored, and casts types, without a word.
+    # Orbax returns whatever shape was stored, and casts types, without an error.
     found, wanted = _stored_shapes(manager, step, item), _shapes(template)
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
@@ -232,7 +232,7 @@ def _damage_reported(manager: ocp.CheckpointManager, step: int) -> Iterator[None
     try:
         yield
     except Exception as error:
-        # What a damaged file raises depends on where the damage is.
+        # The type of the error depends on where the file is damaged.
         raise InputError(
             f"{manager.directory}/{step}: damaged ({reason(error)}); remove this "
             "checkpoint or give another folder."
@@ -250,8 +250,8 @@ def _shapes(tree: Any) -> dict[str, str]:
 
 
 def _remove(directory: pathlib.Path) -> None:
-    # Under another name first: a process that is killed while it deletes must not
-    # leave what looks like a checkpoint.
+    # Rename it first: a process that is killed while it deletes must not leave a folder
+    # that looks like a checkpoint.
     doomed = directory.with_name(directory.name + _REMOVED)
     directory.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""Faces for training: how pictures are framed, kept, and in which order they come.
+"""Data sets of faces for training: reading, framing, caching, and shuffled batches.
 
-Pictures with the proportions of aligned CelebA pictures (178 x 218, at any scale) are
-cropped around the face, the side of the crop given in CelebA pixels; any other picture
-is cropped to its central square.
+A picture with the proportions of aligned CelebA pictures (178 x 218, at any scale) is
+cropped around the face, with a side given in CelebA pixels; any other picture is
+cropped to its central square.
 """
 
 import concurrent.futures
@@ -31,14 +31,14 @@ _HASHED_AT_ONCE = 256
 
 @dataclasses.dataclass(frozen=True)
 class Faces:
-    """Framed pictures.
+    """A data set of framed pictures.
 
     Attributes:
       images: uint8 `[count, size, size, 3]`, in memory or mapped from a cache file.
       names: one name per picture, in the same order.
-      skipped: one sentence for each entry that could not be read.
+      skipped: one sentence for each entry that could not be used.
       repeated: `NAME is NAME` for each entry that was left out because its framed
-        picture is, byte for byte, that of an earlier one.
+        picture equals an earlier one byte for byte.
     """
 
     images: UInt8[np.ndarray, "count size size 3"]
@@ -48,7 +48,7 @@ class Faces:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of shape and pictures, in hex: the same wherever they are kept."""
+        """SHA-256 of the shape and the pixels, in hex; it does not depend on paths."""
         found = hashlib.sha256(repr(self.images.shape).encode())
         for start in range(0, len(self.images), _HASHED_AT_ONCE):
             found.update(self.images[start : start + _HASHED_AT_ONCE].tobytes())
@@ -67,19 +67,19 @@ def load(
     """Reads and frames all pictures of one or several sources.
 
     Args:
-      source: see `sources`; several are joined by commas.
+      source: one or more sources, joined by commas, see `sources`.
       crop: as in `framing.frame`.
       size: as in `framing.frame`.
       data_dir: see `sources.open_source`.
-      cache: .npy file for the framed pictures: written if it is not there, and
-        otherwise mapped into memory in place of reading the source.
-      watch: sees the pictures of each source pass.
+      cache: .npy file of the framed pictures. If it exists, it is mapped into memory in
+        place of reading the source; otherwise it is written.
+      watch: reports progress while each source is read.
 
     Returns:
-      The faces, one source after the other, each in its order. Pictures that cannot be
-      read, or whose crop would be enlarged more than twice, are left out and listed in
-      `skipped`, and those that were there before in `repeated`. Of several sources
-      each name begins with the source's path.
+      The faces, one source after the other, in each source's order. Pictures that
+      cannot be read, or whose crop would be enlarged more than twice, are left out and
+      listed in `skipped`; copies of earlier pictures in `repeated`. With several
+      sources each name begins with its source's path.
 
     Raises:
       InputError: a source cannot be understood or holds no usable picture, or the
@@ -87,29 +87,29 @@ def load(
     """
     if cache is None:
         return _read_all(source, crop, size, data_dir, watch)
-    asked = {"source": source, "crop": crop, "size": size}
+    options = {"source": source, "crop": crop, "size": size}
     if not os.path.exists(cache):
         faces = _read_all(source, crop, size, data_dir, watch)
-        _write_cache(cache, asked, faces)
-    return _open_cache(cache, asked)
+        _write_cache(cache, options, faces)
+    return _open_cache(cache, options)
 
 
 def batches(
     count: int, *, batch_size: int, seed: int, first_step: int
 ) -> Iterator[Int[np.ndarray, " batch"]]:
-    """Yields which pictures make up each shuffled batch, for ever, from any step on.
+    """Yields the picture numbers of each shuffled batch, without end, from any step on.
 
-    The order depends on the seed and the epoch alone, so that a run that is resumed at
-    a step sees what an undisturbed one would have seen.
+    The order depends on the seed and the epoch alone, so a resumed run sees the same
+    batches as an uninterrupted one.
 
     Args:
       count: number of pictures.
       batch_size: at most `count`; the last incomplete batch of an epoch is dropped.
-      seed: of the shuffles.
+      seed: seed of the shuffles.
       first_step: step of the first batch that is yielded.
 
     Yields:
-      Indices, ascending.
+      Indices in [0, count), ascending, `[batch_size]`.
 
     Raises:
       InputError: there are fewer pictures than one batch takes.
@@ -129,15 +129,15 @@ def batches(
 
 
 def prefetch(items: Iterator[_Item], *, depth: int = 2) -> Iterator[_Item]:
-    """Prepares the next items in a thread while the last one is being used.
+    """Yields the items of an iterator that a thread advances ahead of their use.
 
     Args:
-      items: what to draw from; it is drawn from in that thread only.
-      depth: how many items wait at most, beside the one that is being prepared.
+      items: the iterator; only that thread advances it.
+      depth: largest number of items that wait, beside the one in preparation.
 
     Yields:
-      The items, in their order. An error of `items` is raised where its item would
-      have come.
+      The items, in their order. An error of `items` is raised in place of the item
+      that caused it.
     """
     ready: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=depth)
     stopped = threading.Event()
@@ -180,7 +180,7 @@ def _read_all(
     source: str, crop: int, size: int, data_dir: str | None, watch: types.Watch
 ) -> Faces:
     parts = sources.split_sources(source)
-    # All of them first: the reading may take long.
+    # Open all sources before reading any, so that a wrong one is reported at once.
     opened = [sources.open_source(part, data_dir=data_dir) for part in parts]
     images, names, skipped, repeated = [], [], [], []
     place_of = {}
@@ -214,7 +214,7 @@ def _framed(
     size: int,
     watch: types.Watch,
 ) -> list[UInt8[np.ndarray, "size size 3"] | str]:
-    """Returns for each entry its framed picture, or why there is none."""
+    """Returns the framed picture of each entry, or the reason why it cannot be used."""
 
     def framed(index: int) -> UInt8[np.ndarray, "size size 3"] | str:
         try:
@@ -239,11 +239,11 @@ def _beside(cache: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def _write_cache(
-    cache: str | os.PathLike[str], asked: Mapping[str, str | int], faces: Faces
+    cache: str | os.PathLike[str], options: Mapping[str, str | int], faces: Faces
 ) -> None:
-    # The pictures last: where they are, the description is whole.
+    # The pictures are written last: if they exist, the description is complete.
     described = {
-        **asked,
+        **options,
         "names": faces.names,
         "skipped": faces.skipped,
         "repeated": faces.repeated,
@@ -253,7 +253,9 @@ def _write_cache(
         np.save(file, faces.images)
 
 
-def _open_cache(cache: str | os.PathLike[str], asked: Mapping[str, str | int]) -> Faces:
+def _open_cache(
+    cache: str | os.PathLike[str], options: Mapping[str, str | int]
+) -> Faces:
     try:
         found = json.loads(_beside(cache).read_text(encoding="utf-8"))
         images = np.lib.format.open_memmap(cache, mode="r")
@@ -267,7 +269,7 @@ def _open_cache(cache: str | os.PathLike[str], asked: Mapping[str, str | int]) -
             f"--cache={cache}: damaged or no cache of this program ({reason(error)}); "
             "remove it or give another name."
         ) from error
-    for name, value in asked.items():
+    for name, value in options.items():
         if found.get(name) != value:
             raise InputError(
                 f"--cache={cache}: made with {name} {found.get(name)}, not {value}; "

@@ -1,4 +1,4 @@
-"""Files on disk: written whole or not at all, pictures read without surprises."""
+"""Reads and writes files; each is written whole or not at all."""
 
 import contextlib
 import importlib.resources
@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from inpaint_jax.errors import InputError
 
 ASSETS = pathlib.Path(str(importlib.resources.files("inpaint_jax") / "assets"))
-"""The folder of what comes with the package: trained networks and a portrait."""
+"""The folder of the files that come with the package: networks and a portrait."""
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _FORMATS = ("PNG", "JPEG", "WEBP")
@@ -27,13 +27,14 @@ _MAX_PIXELS = 40_000_000
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """Yields a temporary name beside `path` and renames it there on success.
+    """Yields a temporary file beside `path` and renames it to `path` on success.
 
     Args:
       path: the file to write; its folder must exist.
 
     Yields:
-      The path to write to. If the block raises, it is deleted and `path` is untouched.
+      The temporary path to write to. If the block raises, that file is deleted and
+      `path` is untouched.
 
     Raises:
       InputError: the folder cannot be written to.
@@ -64,10 +65,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 
 def make_directory(path: str | os.PathLike[str]) -> pathlib.Path:
-    """Creates a folder if need be and checks that files can be made in it.
+    """Creates a folder if need be and checks that it is writable.
 
     Raises:
-      InputError: it is a file, or it cannot be created or written to.
+      InputError: the path is a file, or the folder cannot be created or written to.
     """
     if not str(path):
         raise InputError("the name of an output folder is empty; give a folder.")
@@ -85,10 +86,10 @@ def make_directory(path: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def remove(path: str | os.PathLike[str]) -> None:
-    """Deletes a file if it is there.
+    """Deletes a file if it exists.
 
     Raises:
-      InputError: it cannot be deleted.
+      InputError: the file cannot be deleted.
     """
     try:
         pathlib.Path(path).unlink(missing_ok=True)
@@ -135,7 +136,7 @@ def read_picture(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height widt
     """Reads a PNG, JPEG or WebP picture as RGB bytes, upright.
 
     The EXIF orientation is applied, grey becomes RGB, transparency is laid on white,
-    and of an animation the first frame is used.
+    and an animation yields its first frame.
 
     Args:
       path: the picture.
@@ -144,19 +145,19 @@ def read_picture(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height widt
       uint8 `[H, W, 3]`.
 
     Raises:
-      InputError: it is missing, empty, no picture, damaged, larger than 40 megapixels,
-        or grey with 16 bits (of 16-bit colours Pillow keeps the high bytes).
+      InputError: the file is missing, empty, no picture, damaged, larger than 40
+        megapixels, or grey with 16 bits (16-bit colours are read by their high bytes).
     """
     with _opened(path) as picture:
         return _upright_rgb(picture)
 
 
 def decode_picture(content: bytes, *, name: str) -> UInt8[np.ndarray, "height width 3"]:
-    """Decodes what would be a picture file, as `read_picture` reads one.
+    """Decodes a picture from the bytes of its file, as `read_picture` does.
 
     Args:
-      content: all bytes of it.
-      name: how errors call it.
+      content: the file's bytes.
+      name: the picture's name in error messages.
 
     Returns:
       uint8 `[H, W, 3]`.
@@ -216,8 +217,8 @@ def _decoded(
         )
     try:
         with warnings.catch_warnings():
-            # The size is checked below, before any pixel is decoded; of damaged
-            # metadata Pillow leaves out what it warns of.
+            # The size is checked below, before any pixel is decoded. Pillow also warns
+            # of damaged metadata, which it then leaves out.
             warnings.simplefilter("ignore")
             with Image.open(source, formats=_FORMATS) as picture:
                 _check_header(picture, path)

@@ -1,9 +1,9 @@
-"""Where pictures come from: folders, archives, array files, tensorflow-datasets.
+"""Sources of pictures: folders, zip archives, array files, tensorflow-datasets.
 
 A source is written `folder:DIR`, `zip:FILE`, `array:FILE` or `tfds:NAME`, optionally
 with a slice of its sorted entries: `folder:faces[:8500]`. Where several may be given,
-commas join them: `folder:faces[:8500],zip:more.zip`. Nothing is read before it is asked
-for.
+commas join them: `folder:faces[:8500],zip:more.zip`. A picture is read only when it is
+used.
 """
 
 import os
@@ -19,25 +19,24 @@ from inpaint_jax.errors import InputError, reason
 from inpaint_jax.io import archives, files
 
 ReadPicture = Callable[[int], UInt8[np.ndarray, "height width 3"]]
-"""Entry number -> RGB bytes; raises InputError where it cannot be read."""
+"""Entry number -> RGB bytes; raises InputError if the entry cannot be read."""
 
 Opened = tuple[Sequence[str], ReadPicture]
-"""The names of the entries, and what reads one of them."""
+"""(names of the entries, function that reads one entry)."""
 
 _KINDS = ("folder", "zip", "array", "tfds")
 
 
 def open_source(source: str, *, data_dir: str | None = None) -> Opened:
-    """Resolves a source into entry names and a function that reads one entry.
+    """Returns a source's entry names and a function that reads one entry.
 
     Args:
       source: one `folder:DIR`, `zip:FILE`, `array:FILE` or `tfds:NAME`, with an
         optional slice.
-      data_dir: where tensorflow-datasets keeps its sets; by default where it always
-        does.
+      data_dir: folder of tensorflow-datasets' data sets; None for its own default.
 
     Raises:
-      InputError: the kind is unknown, or there is nothing there.
+      InputError: the kind is unknown, or the source holds no picture.
     """
     kind, colon, rest = source.partition(":")
     openers = {
@@ -60,7 +59,7 @@ def open_source(source: str, *, data_dir: str | None = None) -> Opened:
 
 
 def split_sources(text: str) -> list[str]:
-    """Splits sources that commas join.
+    """Splits a list of sources at its commas.
 
     A comma belongs to a path unless a kind and its colon follow: `folder:a,b` is one
     source, `folder:a,zip:b` are two.
@@ -69,12 +68,12 @@ def split_sources(text: str) -> list[str]:
 
 
 def path_of(source: str) -> str:
-    """Returns a source without its kind and slice."""
+    """Returns the path of a source, without its kind and slice."""
     return split_slice(source.partition(":")[2])[0]
 
 
 def split_slice(text: str) -> tuple[str, slice]:
-    """Splits `PATH[START:STOP]` into the path and the slice (all, if there is none)."""
+    """Splits `PATH[START:STOP]` into path and slice; without brackets, all entries."""
     match = re.fullmatch(r"(.*)\[(-?\d*):(-?\d*)\]", text)
     if match is None:
         return text, slice(None)
@@ -83,10 +82,10 @@ def split_slice(text: str) -> tuple[str, slice]:
 
 
 def list_pictures(directory: str) -> list[pathlib.Path]:
-    """Returns a folder's pictures, subfolders included, sorted by path.
+    """Returns the paths of a folder's pictures, subfolders included, sorted.
 
     Raises:
-      InputError: there is no such folder or no picture in it.
+      InputError: there is no such folder, or it holds no picture.
     """
     root = pathlib.Path(directory)
     if not root.is_dir():
@@ -146,7 +145,7 @@ def _open_tfds(path: str, data_dir: str | None) -> Opened:
     where = "" if data_dir is None else f" in --data_dir={data_dir}"
     options: Any = {} if data_dir is None else {"data_dir": data_dir}
     try:
-        # Any: its declared type has string keys; the rows of a split are numbered.
+        # Any: the declared type has string keys; the rows of a split are numbered.
         rows: Any = tfds.data_source(
             name, split=split or "train", download=False, **options
         )
@@ -156,7 +155,7 @@ def _open_tfds(path: str, data_dir: str | None) -> Opened:
             "celeb_a."
         ) from error
     except Exception as error:
-        # A set that is not there fails in six ways, a damaged one in more.
+        # A missing data set fails in six ways, a damaged one in more.
         raise InputError(
             f"--data=tfds:{path}: no such set or split is prepared as array_record"
             f"{where} ({reason(error)}); prepare it with "
@@ -170,7 +169,7 @@ def _open_tfds(path: str, data_dir: str | None) -> Opened:
         try:
             picture = np.asarray(rows[index].get("image"))
         except Exception as error:
-            # What a damaged record or picture raises depends on where the damage is.
+            # The type of the error depends on where the record is damaged.
             raise InputError(f"{names[index]}: damaged ({reason(error)}).") from error
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
             raise InputError(f"{names[index]}: a row without an RGB 'image'.")

@@ -1,1 +1,1 @@
-"""The 68 points of a face: where they are, and what finds them."""
+"""Face landmarks: definitions, detectors, labelled data, training of the cascade."""

@@ -1,6 +1,6 @@
-"""What the points are: the 68 of iBUG 300-W (Sagonas et al. 2013), and dlib's five.
+"""Defines the landmarks: the 68 of iBUG 300-W (Sagonas et al. 2013), and dlib's five.
 
-Right and left are the person's: on a picture, the right eye lies left of the left one.
+Right and left are the person's: in a picture, the right eye lies left of the left eye.
 """
 
 import jax.numpy as jnp
@@ -13,8 +13,8 @@ Landmarks = Float[Array, "batch 68 2"]
 """(x, y) in pixels; the centre of the first pixel is (0, 0)."""
 
 FivePoints = Float[Array, "batch 5 2"]
-"""The outer and the inner corner of the left eye, those of the right eye, and the base
-of the nose, as (x, y) in pixels: nothing of mouth, jaw and brows."""
+"""(x, y) in pixels of the outer and inner corner of the left eye, the outer and inner
+corner of the right eye, and the base of the nose."""
 
 JAW = slice(0, 17)
 RIGHT_BROW = slice(17, 22)
@@ -46,8 +46,8 @@ MIRRORED = np.array(
 def eye_distance(landmarks: Landmarks | FivePoints) -> types.PerExample:
     """Returns the distance between the centres of the eyes.
 
-    A centre is the mean of the points of an eye, six of the 68 or two of the five. It
-    is the unit in which errors of landmarks are measured, whatever the face's size.
+    A centre is the mean of an eye's points, six of the 68 or two of the five. Landmark
+    errors are divided by this distance, so that they do not depend on the face's size.
 
     Args:
       landmarks: `[batch, 68, 2]` or `[batch, 5, 2]`, (x, y) in pixels.
@@ -62,11 +62,11 @@ def eye_distance(landmarks: Landmarks | FivePoints) -> types.PerExample:
 
 
 def mirror(landmarks: Landmarks, width: int) -> Landmarks:
-    """Returns the points of the image flipped left to right, each under its own name.
+    """Returns the landmarks of the image flipped left to right, in the order of the 68.
 
     Args:
       landmarks: `[batch, 68, 2]`, (x, y) in pixels.
-      width: of the image in pixels.
+      width: width of the image in pixels.
     """
     flipped = landmarks[:, MIRRORED]
     return flipped.at[..., 0].set(width - 1 - flipped[..., 0])

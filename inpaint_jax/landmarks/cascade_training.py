@@ -1,10 +1,9 @@
 """Training of the tree cascade (thesis section 2.4; Kazemi and Sullivan 2014).
 
-Algorithm 1 of the thesis is dlib's C++; here are its settings, under the symbols of the
-literature, and what drives it. Two things dlib does in its own way. The first shapes
-(eq. 2) are, of the R of each face, once the mean shape and otherwise weighted averages
-of two training shapes, not single shapes of other faces. And boosting starts from
-f_0 = 0, not from the mean residual.
+dlib's C++ code runs Algorithm 1 of the thesis; this module calls it. dlib differs in
+two things. Of the R initial shapes of each face (eq. 2), one is the mean shape and the
+others are weighted averages of two training shapes, not single shapes of other faces.
+And boosting starts from f_0 = 0, not from the mean residual.
 """
 
 import dataclasses
@@ -19,34 +18,36 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 from inpaint_jax.landmarks import dlib_host, labelled_faces
 
-# dlib draws pairs of pixels until chance accepts one (eq. 8); with fewer pixels or a
-# shorter distance that would take for ever.
+# dlib draws pairs of pixels until one is accepted at random (eq. 8); with fewer pixels
+# or a shorter distance that would take for ever.
 _FEWEST_FEATURES, _SHORTEST_DISTANCE = 10, 0.02
 
 
 @dataclasses.dataclass(frozen=True)
 class CascadeSettings:
-    """What decides the cascade that comes out; defaults as in the thesis.
+    """Hyperparameters of the cascade; defaults as in the thesis.
 
     Letters are those of the thesis's section 2.4.
 
     Attributes:
-      levels: T, regressors r_t in the cascade (eq. 1, 3, 4).
-      trees: K, weak regressors g_k of a level (Algorithm 1, step 2).
-      depth: F, decisions from the root of a tree to a leaf, so 2^F leaves. The thesis
-        and the paper say 5; dlib's own default, and its published model, have 4, which
-        agrees if the leaves are counted as a fifth layer.
-      features: P, pixels of a level that splits choose from (eq. 5, 6), uniform in the
-        bounding box of the mean shape.
-      candidates: S, random splits tried at a node, of which the best is kept.
-      shrinkage: nu in (0, 1], the share of g_k that is added (Algorithm 1, step 2c).
-      pair_distance: 1 / lambda of eq. 8 in sides of the face box: two pixels at the
-        distance d make a candidate with probability exp(-d / pair_distance). dlib calls
-        this `lambda`; the paper's lambda of 0.1 a pixel is the same on a box of 100.
-      initial_shapes: R, starts for each face (eq. 2), N = nR in all.
-      seed: of every random choice.
-      threads: of dlib, which sums in another order, and so trains another cascade, for
-        each number of them.
+      levels: number of levels (T), each a regressor r_t (eq. 1, 3, 4).
+      trees: number of trees in each level (K; Algorithm 1, step 2).
+      depth: depth of each tree (F): decisions from the root to a leaf, so 2^F leaves.
+        The thesis and the paper say 5; dlib's own default, and its published model,
+        have 4, which agrees if the leaves are counted as a fifth layer.
+      features: number of pixels in each level from which splits choose (P; eq. 5, 6),
+        uniform in the bounding box of the mean shape.
+      candidates: number of random splits tried at a node, of which the best is kept
+        (S).
+      shrinkage: learning rate of the boosting, in (0, 1] (nu; Algorithm 1, step 2c).
+      pair_distance: typical distance between the two pixels of a split, in sides of the
+        face box: two pixels at the distance d become a candidate with probability
+        exp(-d / pair_distance) (1 / lambda in eq. 8). dlib calls this `lambda`; the
+        paper's lambda of 0.1 per pixel is the same on a box of 100 pixels.
+      initial_shapes: number of initial shapes for each face (R; eq. 2).
+      seed: seed of every random choice.
+      threads: number of dlib's threads. Each number sums in another order, and so
+        trains another cascade.
     """
 
     levels: int = 10
@@ -61,7 +62,7 @@ class CascadeSettings:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        """Refuses what dlib cannot train with.
+        """Checks that each setting is in dlib's range.
 
         Raises:
           ValueError: a setting is out of its range.
@@ -89,18 +90,18 @@ def train(
 ) -> Float[np.ndarray, " faces"]:
     """Trains a cascade and writes it as a dlib model, whole or not at all.
 
-    The same faces and settings give the same bytes. Landmarks are rounded to whole
-    pixels first, as dlib takes no others. dlib holds the interpreter until it is done:
-    an interrupt waits as long.
+    The same faces and settings give the same bytes. Landmarks are first rounded to
+    whole pixels, which dlib requires. dlib holds the interpreter lock until it is done,
+    so an interrupt has to wait.
 
     Args:
-      faces: to learn from; their images become grey inside dlib.
-      settings: of the cascade.
-      path: the `.dat` to write; its folder must exist.
-      verbose: whether dlib prints how far it is.
+      faces: training faces; dlib converts their images to grey.
+      settings: hyperparameters of the cascade.
+      path: the `.dat` file to write; its folder must exist.
+      verbose: whether dlib prints its progress.
 
     Returns:
-      `[faces]`, the error on the training faces, as `errors`.
+      `[faces]`, the error on the training faces in pixels, as in `errors`.
 
     Raises:
       InputError: dlib is not installed, or the file cannot be written.
@@ -127,12 +128,12 @@ def train(
 def errors(
     faces: labelled_faces.LabelledFaces, *, path: str | os.PathLike[str]
 ) -> Float[np.ndarray, " faces"]:
-    """Measures how far a cascade places the landmarks from where they are.
+    """Measures the landmark error of a cascade on labelled faces.
 
     Args:
-      faces: with the boxes that the cascade starts from.
-      path: a dlib model with as many points, from a source that is trusted: dlib does
-        not check what it reads.
+      faces: faces with their bounding boxes and true landmarks.
+      path: a dlib model with as many points, from a trusted source: dlib does not
+        check the files that it reads.
 
     Returns:
       `[faces]`, the mean over the points of the distance in pixels.

@@ -1,9 +1,8 @@
-"""dlib's face detector and its predictors of 68 or 5 points, on the host.
+"""dlib's face detector and its landmark predictors (68 or 5 points), on the host.
 
-dlib sees bytes and returns whole pixels; nothing here has a gradient. It is loaded when
-a `Detector` or a `Predictor` is made, so that importing the library does not need it.
-The predictor always returns points, wherever the box lies: points are no evidence that
-there is a face.
+dlib takes bytes and returns whole pixels; nothing here has a gradient. It is loaded
+when a `Detector` or a `Predictor` is made, so that importing the library does not need
+it. The predictor returns points for any box, also where there is no face.
 """
 
 import functools
@@ -47,17 +46,17 @@ class Detector:
         Raises:
           InputError: dlib is not installed.
         """
-        # dlib's detector changes its own state: one thread at a time.
+        # dlib's detector changes its own state, so only one thread may use it.
         self._lock = threading.Lock()
         self._detector = import_dlib().get_frontal_face_detector()
 
     def boxes(
         self, image: UInt8[np.ndarray, "height width 3"]
     ) -> Int[np.ndarray, "faces 4"]:
-        """Returns the boxes of all faces in one picture.
+        """Returns the bounding boxes of all faces in one picture.
 
-        The detector needs faces of about 80 pixels, so the picture is enlarged four
-        times first.
+        The detector needs faces of about 80 pixels, so the picture is first enlarged
+        four times.
 
         Args:
           image: RGB bytes, about the size of a face.
@@ -76,21 +75,21 @@ class Detector:
 
 
 class Predictor:
-    """Places points in a given box with dlib's tree cascade.
+    """Predicts landmarks in a given bounding box with dlib's tree cascade.
 
     Attributes:
       path: the model's file.
-      sha256: hash of its content.
-      model: its content.
+      sha256: hash of the file.
+      model: the cascade in the file.
     """
 
     def __init__(self, path: str | None = None, *, points: int = POINTS) -> None:
         """Loads the model.
 
         Args:
-          path: a dlib model; by default that of the installed package
+          path: a dlib model; None for the one of the installed package
             `face_recognition_models` (research use only).
-          points: how many it must place; the package has a model of 68 and one of 5.
+          points: number of landmarks; the package has a model of 68 and one of 5.
 
         Raises:
           InputError: dlib or the model is missing, or the file is no such model.
@@ -99,8 +98,8 @@ class Predictor:
         file = find_model(path, points=points)
         self.path = str(file)
         self._dlib = dlib
-        # dlib trusts every number in a file and can crash on a damaged one, so that it
-        # gets none that was not checked before.
+        # dlib trusts every number in a file and can crash on a damaged one, so files
+        # are checked before dlib reads them.
         self.model, self.sha256 = read_model(file, points=points)
         try:
             self._predictor = dlib.shape_predictor(str(file))
@@ -112,15 +111,15 @@ class Predictor:
     def predict(
         self, images: BatchBytes, boxes: BatchBoxes
     ) -> tuple[Float32[np.ndarray, "batch points 2"], Int32[np.ndarray, " batch"]]:
-        """Places the points in each image.
+        """Predicts the landmarks in each image.
 
         Args:
-          images: RGB bytes.
-          boxes: (left, top, right, bottom), inclusive, one for each image.
+          images: RGB bytes, `[batch, H, W, 3]`.
+          boxes: (left, top, right, bottom), inclusive, in pixels, `[batch, 4]`.
 
         Returns:
-          Points (x, y) in pixels, and a status: 0, or 1 where dlib failed and the
-          points are NaN.
+          (points (x, y) in pixels, `[batch, points, 2]`; status, `[batch]`: 0, or 1
+          where dlib failed and the points are NaN).
         """
         points = np.full((len(images), self.model.points, 2), np.nan, np.float32)
         status = np.ones(len(images), np.int32)
@@ -138,16 +137,16 @@ class Predictor:
 def face_box(
     detector: Detector, image: UInt8[np.ndarray, "height width 3"], *, crop: int
 ) -> tuple[Int[np.ndarray, "4"], str]:
-    """Finds the one box that a whole search uses for an image.
+    """Returns the bounding box of the face in an image, detected or assumed.
 
     Args:
-      detector: of faces.
-      image: RGB bytes as they are known, the hole filled with anything.
+      detector: the face detector.
+      image: RGB bytes; the hole may have any colour.
       crop: side of the crop in CelebA pixels.
 
     Returns:
-      The box, and where it is from: "detected" if there is exactly one face, otherwise
-      "aligned", where faces lie in the aligned set.
+      (box, source): "detected" if the detector finds exactly one face; otherwise
+      "aligned", with the usual box of aligned CelebA pictures.
     """
     boxes = detector.boxes(image)
     if len(boxes) == 1:
@@ -158,15 +157,15 @@ def face_box(
 
 
 def predict_in_graph(predictor: Predictor, image: Images, box: Boxes) -> Placed:
-    """Calls dlib from inside a compiled program, with an explicit zero gradient.
+    """Predicts landmarks with dlib inside a compiled program; the gradient is zero.
 
     Args:
       predictor: dlib's model.
-      image: in [-1, 1]; turned into bytes before it leaves the device.
-      box: (left, top, right, bottom), inclusive, one for each image.
+      image: `[..., H, W, 3]` in [-1, 1]; converted to bytes on the device.
+      box: (left, top, right, bottom), inclusive, in pixels, `[..., 4]`.
 
     Returns:
-      As `Predictor.predict`.
+      (points, status), as from `Predictor.predict`.
 
     Raises:
       RuntimeError: on CPU, if `runtime.allow_callbacks` was not called: the callback
@@ -204,7 +203,7 @@ def predict_in_graph(predictor: Predictor, image: Images, box: Boxes) -> Placed:
 def _predict_on_host(
     predictor: Predictor, image: jax.Array | np.ndarray, box: jax.Array | np.ndarray
 ) -> tuple[Float32[np.ndarray, "*batch points 2"], Int32[np.ndarray, "*batch"]]:
-    # NumPy only, and never an exception: either would be undefined inside XLA.
+    # Only NumPy, and no exception: JAX calls and exceptions are undefined inside XLA.
     image, box = np.asarray(image), np.asarray(box)
     lead = image.shape[:-3]
     points, status = predictor.predict(
@@ -214,10 +213,10 @@ def _predict_on_host(
 
 
 def import_dlib() -> Any:
-    """Imports dlib.
+    """Imports dlib and returns the module.
 
     Raises:
-      InputError: it is not installed.
+      InputError: dlib is not installed.
     """
     try:
         return importlib.import_module("dlib")
@@ -229,17 +228,17 @@ def import_dlib() -> Any:
 
 
 def read_model(file: pathlib.Path, *, points: int = POINTS) -> tuple[ShapeModel, str]:
-    """Reads a model, without dlib.
+    """Reads a dlib model without dlib.
 
     Args:
-      file: as `find_model` gives it.
-      points: how many it must place.
+      file: the model's file, as from `find_model`.
+      points: number of landmarks that it must have.
 
     Returns:
-      The model, and the file's sha256.
+      (model, SHA-256 of the file).
 
     Raises:
-      InputError: it is damaged, or has another number of points.
+      InputError: the file is damaged, or has another number of points.
     """
     model, sha256 = model_file.load_with_hash(file)
     if model.points != points:
@@ -251,15 +250,15 @@ def read_model(file: pathlib.Path, *, points: int = POINTS) -> tuple[ShapeModel,
 
 
 def find_model(path: str | None, *, points: int = POINTS) -> pathlib.Path:
-    """Returns the file of a model.
+    """Returns the path of a landmark model.
 
     Args:
-      path: of a model; by default that of the installed package
+      path: a dlib model; None for the one of the installed package
         `face_recognition_models` (research use only).
-      points: how many the package's model places, 68 or 5.
+      points: number of landmarks of the package's model, 68 or 5.
 
     Raises:
-      InputError: there is none.
+      InputError: there is no such model.
     """
     if path:
         if not os.path.isfile(path):
@@ -276,8 +275,8 @@ def find_model(path: str | None, *, points: int = POINTS) -> pathlib.Path:
 
 
 def packaged_model(name: str) -> pathlib.Path | None:
-    """Returns a model file of the package `face_recognition_models`, if it is there."""
-    # The package cannot be imported without pkg_resources; only its files are wanted.
+    """Returns a model file of the package `face_recognition_models`, or None."""
+    # The package cannot be imported without pkg_resources, so only its files are used.
     spec = importlib.util.find_spec(_MODEL_PACKAGE)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         file = pathlib.Path(folder) / "models" / name

@@ -1,9 +1,9 @@
-"""dlib's face embedding: 128 numbers that tell people apart.
+"""dlib's face embedding: 128 numbers that identify a person.
 
-Two pictures of one person lie less than about 0.6 apart (King 2017, dlib's ResNet of 29
-layers). The network wants the face at one place in a square of 150 pixels, the chip.
-dlib finds that place from landmarks; the faces here are aligned, so it is the same for
-all of them, and an image needs no face that a detector would find.
+The embeddings of two pictures of one person lie less than about 0.6 apart (King 2017,
+dlib's ResNet of 29 layers). The network's input is the chip, a square of 150 pixels
+with the face at a fixed place. dlib cuts it by landmarks; the faces here are aligned,
+so the place is the same for all of them, and no detector has to find the face.
 """
 
 import concurrent.futures
@@ -30,11 +30,11 @@ class Network:
     """The embedding network in this process.
 
     Attributes:
-      path: its file.
+      path: the network's file.
     """
 
     def __init__(self) -> None:
-        """Loads the model of the installed package `face_recognition_models`.
+        """Loads the network of the installed package `face_recognition_models`.
 
         Raises:
           InputError: dlib or the model is missing or damaged.
@@ -51,14 +51,14 @@ class Network:
     def embed(
         self, images: UInt8[np.ndarray, "batch size size 3"], *, crop: int
     ) -> Float32[np.ndarray, "batch 128"]:
-        """Embeds faces one after the other.
+        """Computes the embeddings of faces, one after the other.
 
         Args:
           images: RGB bytes of aligned faces.
           crop: side of the images in CelebA pixels, see `framing.frame`.
 
         Returns:
-          One row an image; the same image always gives the same numbers.
+          One row for each image; equal images have equal rows.
         """
         rows = [
             self._model.compute_face_descriptor(chip(image, crop=crop))
@@ -74,17 +74,19 @@ def embed(
     jobs: int | None = None,
     block: int = 32,
 ) -> Float32[np.ndarray, "batch 128"]:
-    """Embeds many faces in several processes: dlib holds the interpreter's lock.
+    """Computes the embeddings of many faces in several processes.
+
+    Threads would not help, because dlib holds the interpreter lock.
 
     Args:
       images: RGB bytes of aligned faces.
       crop: side of the images in CelebA pixels, see `framing.frame`.
-      jobs: number of processes; by default one for each available core. With 1, or for
-        a single block of images, all is done in this process.
-      block: how many images a process takes at a time.
+      jobs: number of processes; None for one for each available core. With 1, or for
+        few images, this process does all the work.
+      block: number of images that a process takes at a time.
 
     Returns:
-      What `Network.embed` returns.
+      One row for each image, as from `Network.embed`.
 
     Raises:
       InputError: dlib or the model is missing or damaged.
@@ -111,8 +113,8 @@ def chip(
       crop: side of the image in CelebA pixels.
 
     Returns:
-      The chip, black where it reaches beyond the image (its lower end does for crops
-      below 158), as dlib leaves it.
+      The chip. As in dlib, it is black beyond the image (at its lower end for crops
+      below 158).
     """
     edges = framing.aligned_chip(crop=crop, size=image.shape[0])
     cut = Image.fromarray(np.ascontiguousarray(image)).transform(
@@ -125,10 +127,10 @@ def chip(
 
 
 def find_model() -> pathlib.Path:
-    """Returns the file of the embedding network.
+    """Returns the path of the embedding network's file.
 
     Raises:
-      InputError: it is not installed.
+      InputError: the file is not installed.
     """
     file = dlib_host.packaged_model(_MODEL_FILE)
     if file is not None:

@@ -1,4 +1,4 @@
-"""Faces whose landmarks are known, read from outside: what a cascade is trained on."""
+"""Data sets of faces with known landmarks, on which a cascade is trained."""
 
 import dataclasses
 import os
@@ -30,14 +30,14 @@ _ARRAYS: dict[str, tuple[Any, str]] = {
 
 @dataclasses.dataclass(frozen=True)
 class LabelledFaces:
-    """Pictures, and the faces in them with their landmarks.
+    """Pictures with the boxes and landmarks of the faces in them.
 
     Attributes:
       images: RGB bytes, `[H, W, 3]` each, of any sizes.
-      image_index: `[faces]`, the picture that a face is in; several may be in one.
+      image_index: `[faces]`, index of each face's picture; a picture may hold several.
       boxes: `[faces, 4]`, (left, top, right, bottom), inclusive, in pixels.
       landmarks: `[faces, points, 2]`, (x, y) in pixels of the picture.
-      names: one for each face, as errors quote it.
+      names: one for each face, for error messages.
     """
 
     images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
@@ -47,10 +47,10 @@ class LabelledFaces:
     names: Sequence[str]
 
     def __post_init__(self) -> None:
-        """Refuses what dlib would learn from without a word.
+        """Checks boxes and landmarks, which dlib would not do.
 
         Raises:
-          InputError: there is no face, or a box or its landmarks make no sense.
+          InputError: there is no face, or a box or its landmarks are impossible.
         """
         if not len(self.names):
             raise InputError("there is no labelled face; give at least one.")
@@ -69,7 +69,7 @@ def mask_faces(
     """Damages the pictures, so that a cascade can be trained on faces with holes.
 
     Args:
-      faces: of any number of pictures.
+      faces: undamaged faces.
       masks: `[H, W, 1]` for each picture, 1 = known.
 
     Returns:
@@ -84,7 +84,7 @@ def mask_faces(
 
 
 def join(*parts: LabelledFaces) -> LabelledFaces:
-    """Puts several sets of faces into one."""
+    """Joins several data sets into one."""
     before = np.cumsum([0, *(len(part.images) for part in parts)])
     return LabelledFaces(
         images=[image for part in parts for image in part.images],
@@ -98,15 +98,15 @@ def join(*parts: LabelledFaces) -> LabelledFaces:
 
 
 def read_arrays(path: str | os.PathLike[str]) -> LabelledFaces:
-    """Reads faces from an `.npz`, one in each picture.
+    """Reads faces from an `.npz` file, one face in each picture.
 
     Args:
-      path: holds `images`, uint8 `[faces, H, W, 3]`, `boxes`, int `[faces, 4]`, and
+      path: file with `images`, uint8 `[faces, H, W, 3]`, `boxes`, int `[faces, 4]`, and
         `landmarks`, float `[faces, points, 2]`, as in `LabelledFaces`.
 
     Raises:
-      InputError: an array is missing or of another kind, or a face cannot be learnt
-        from.
+      InputError: an array is missing or of another type or shape, or a box or its
+        landmarks are impossible.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -138,15 +138,15 @@ def read_xml(path: str | os.PathLike[str]) -> LabelledFaces:
     """Reads faces from the XML of imglab, dlib's labelling tool.
 
     An `<image file= >` holds a `<box top= left= width= height= >` for each face, and
-    that a `<part name= x= y= />` for each landmark, named by its number from 0. Boxes
-    with `ignore` are left out.
+    each box holds a `<part name= x= y= />` for each landmark, named by its number from
+    0. Boxes with `ignore` are left out.
 
     Args:
-      path: the XML, at most 64 MiB; the files of its images are named from its folder.
+      path: the XML file, at most 64 MiB; image paths are relative to its folder.
 
     Raises:
-      InputError: it is no such XML, a picture cannot be read, or a face cannot be
-        learnt from.
+      InputError: the file is no such XML, a picture cannot be read, or a box or its
+        landmarks are impossible.
     """
     path = pathlib.Path(path)
     images, faces = [], []
@@ -200,7 +200,7 @@ def _check_landmarks(name: str, points: Float[np.ndarray, "points 2"]) -> None:
 
 class _WithoutDoctype(ElementTree.TreeBuilder):
     def doctype(self, name: str, pubid: str | None, system: str | None) -> NoReturn:
-        # Entities, which can expand without end, are declared nowhere else.
+        # Only a DOCTYPE can declare entities, which can expand without end.
         raise ElementTree.ParseError("a DOCTYPE is not allowed")
 
 
@@ -216,7 +216,7 @@ def _parse(path: pathlib.Path) -> ElementTree.Element:
             f"{path}: cannot be read ({error.strerror}); {expected}."
         ) from error
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        # The last two are of encodings that Python does not know.
+        # Encodings that Python does not know raise the last two.
         raise InputError(f"{path}: cannot be read ({error}); {expected}.") from error
 
 
@@ -240,7 +240,8 @@ def _picture(
     height, width = picture.shape[:2]
     size = image.get("width", str(width)), image.get("height", str(height))
     if size != (str(width), str(height)):
-        # Boxes and parts would be off: scaled since, or turned by its EXIF data.
+        # Boxes and parts would not fit: the picture was scaled later, or is rotated by
+        # its EXIF data.
         raise InputError(
             f"{path}: {image.get('file')} is {width} x {height} pixels, not "
             f"{' x '.join(size)}; label the picture as it is now."

@@ -1,4 +1,4 @@
-"""dlib's points on undamaged faces, as labels to learn from."""
+"""Labels undamaged faces with dlib's landmarks, for training and evaluation."""
 
 import concurrent.futures
 import threading
@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float, Int, UInt8
 from inpaint_jax import runtime, types
 from inpaint_jax.landmarks import dlib_host
 
-# dlib answers in whole pixels, and its answer depends on how the box happens to lie.
-# The mean over boxes that lie a pixel off, or are a pixel larger or smaller, is free of
-# both: (moved right, moved down, grown).
+# dlib returns whole pixels, and they depend on the exact place of the box. The mean
+# over boxes that are shifted by a pixel, or a pixel larger or smaller, reduces both
+# effects: (shift to the right, shift down, growth).
 _NUDGES = (
     (0, 0, 0),
     (1, 0, 0),
@@ -25,13 +25,13 @@ _NUDGES = (
 
 
 class Labels(NamedTuple):
-    """Points of faces, and where they come from.
+    """Landmarks of faces, and the boxes in which dlib predicted them.
 
     Attributes:
       landmarks: `[count, 68, 2]`, (x, y) in pixels; NaN where dlib failed.
-      box: `[count, 4]`, that they were placed in.
-      detected: `[count]`, whether dlib found exactly one face; if not, the box is that
-        of the aligned set.
+      box: `[count, 4]`, (left, top, right, bottom) in pixels, the box of each face.
+      detected: `[count]`, whether dlib detected exactly one face; otherwise the box is
+        the usual one of aligned CelebA pictures.
     """
 
     landmarks: Float[np.ndarray, "count 68 2"]
@@ -47,18 +47,18 @@ def label(
     nudged: bool,
     watch: types.Watch = types.unwatched,
 ) -> Labels:
-    """Finds and labels the face in each image.
+    """Detects the face in each image and predicts its landmarks with dlib.
 
     Args:
       predictor: dlib's model.
       images: RGB bytes, undamaged.
       crop: side of the crop in CelebA pixels, see `framing.aligned_box`.
-      nudged: average over seven boxes a pixel apart, to learn from; otherwise dlib's
-        own points in one box, whole pixels, to be measured by.
-      watch: sees the images pass.
+      nudged: True averages over seven boxes a pixel apart, for training; False gives
+        dlib's own points in one box, whole pixels, for evaluation.
+      watch: reports progress.
 
     Returns:
-      A label for every image.
+      The landmarks of all images.
     """
     box, detected = _boxes(images, crop, watch)
     nudges = _NUDGES if nudged else _NUDGES[:1]
@@ -72,7 +72,7 @@ def label(
 def _boxes(
     images: UInt8[np.ndarray, "count height width 3"], crop: int, watch: types.Watch
 ) -> tuple[Int[np.ndarray, "count 4"], Bool[np.ndarray, " count"]]:
-    # dlib's detector lets other threads run, but each needs one of its own.
+    # dlib's detector lets other threads run, but each thread needs its own detector.
     own = threading.local()
 
     def find(

@@ -1,9 +1,9 @@
-"""A parsing of the face, made from its 68 landmarks.
+"""Parsing of a face: labels each pixel with a part of the face, by the 68 landmarks.
 
-Li et al. (2017) learn from pictures whose every pixel was labelled by hand. Where there
-are only landmarks, they outline the parts: lips, eyes and jaw with brows are polygons,
-the nose is the one from its bridge around its base, a brow is what is near its line.
-There is no hair, and no forehead: the points end at the brows.
+Li et al. (2017) train on pictures in which each pixel was labelled by hand. Here the
+landmarks outline the parts: mouth, eyes, and the face from jaw to brows are polygons,
+the nose is the polygon from its bridge around its base, and a brow is a band around its
+line. Hair and forehead have no label, because no landmark lies above the brows.
 """
 
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from inpaint_jax.landmarks import annotation
 
 CLASSES = ("background", "face", "brows", "nose", "eyes", "mouth")
 
-# Half the thickness of a brow, over the distance between the eyes.
+# Half the thickness of a brow, as a fraction of the distance between the eyes.
 _BROW = 0.08
 
 Parsing = Int[Array, "batch height width"]
@@ -23,15 +23,15 @@ _Places = Bool[Array, "batch height width"]
 
 
 def parse(landmarks: annotation.Landmarks, *, size: int) -> Parsing:
-    """Says of each pixel which part of the face it belongs to.
+    """Labels each pixel with the part of the face that it belongs to.
 
     Args:
       landmarks: `[batch, 68, 2]`, (x, y) in pixels.
       size: height and width of the image.
 
     Returns:
-      `[batch, size, size]`, int32 indices into `CLASSES`; of parts that overlap the one
-      that is listed last.
+      `[batch, size, size]`, int32 indices into `CLASSES`; where parts overlap, the
+      largest index.
     """
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
     pixel = jnp.stack([columns, rows], axis=-1)
@@ -73,10 +73,10 @@ def _inside(pixel: _Pixels, corners: Float[Array, "batch corners 2"]) -> _Places
 def _distance(
     pixel: _Pixels, line: Float[Array, "batch corners 2"]
 ) -> Float[Array, "batch height width"]:
-    # From the nearest of the segments between neighbouring corners.
+    # The distance to the nearest segment between neighbouring corners.
     begin, end = (x[:, None, None] for x in (line[:, :-1], line[:, 1:]))
     along, offset = end - begin, pixel[None, :, :, None] - begin
     length = jnp.maximum(jnp.sum(along**2, axis=-1), 1e-6)
-    share = jnp.clip(jnp.sum(offset * along, axis=-1) / length, 0.0, 1.0)
-    distance = jnp.linalg.norm(offset - share[..., None] * along, axis=-1)
+    fraction = jnp.clip(jnp.sum(offset * along, axis=-1) / length, 0.0, 1.0)
+    distance = jnp.linalg.norm(offset - fraction[..., None] * along, axis=-1)
     return jnp.min(distance, axis=-1)

@@ -1,4 +1,4 @@
-"""Losses, each `[batch]`: of the GAN, of images, of landmarks."""
+"""Losses of the GAN, of images and of landmarks; each returns one number per image."""
 
 from inpaint_jax.losses import adversarial, image, landmark
 

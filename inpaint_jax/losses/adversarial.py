@@ -1,4 +1,4 @@
-"""Losses of the game between G and D: logits or codes in, one number per example out.
+"""Losses of G, D and the encoder: logits or codes in, one number per example out.
 
 Nothing is averaged over the batch here; the one reduction is the caller's. Terms with
 log D are computed from logits, with log D = -softplus(-logit) and
@@ -70,7 +70,7 @@ def relativistic(logits: types.Logits, others: types.Logits) -> types.PerExample
 def gradient_penalty(
     discriminate: Callable[[types.Image], types.Logits], image: types.Image
 ) -> types.PerExample:
-    """Computes the squared slope of D at each image (R1, Mescheder et al. 2018).
+    """Computes the squared gradient of D by each image (R1, Mescheder et al. 2018).
 
     Args:
       discriminate: images to logits `[batch]`; rows must be independent, so D must not
@@ -80,17 +80,17 @@ def gradient_penalty(
     Returns:
       `[batch]`: the squared norm of the gradient of each logit by its image.
     """
-    slope = jax.grad(lambda x: jnp.sum(discriminate(x)))(image)
-    return jnp.sum(slope**2, axis=(1, 2, 3))
+    gradient = jax.grad(lambda x: jnp.sum(discriminate(x)))(image)
+    return jnp.sum(gradient**2, axis=(1, 2, 3))
 
 
-def latent_match(
+def sliced_wasserstein(
     key: types.PRNGKey, code: types.Latent, z: types.Latent
 ) -> types.PerExample:
-    """Computes how far encoded images lie from the distribution of z.
+    """Computes the sliced Wasserstein distance of codes from z (Kolouri et al. 2019).
 
-    The sliced Wasserstein distance (Kolouri et al. 2019): along an axis or a random
-    direction, the n-th lowest code is to lie where the n-th lowest z does.
+    Codes and z are projected on each axis and on random directions. There the distance
+    is squared between the n-th smallest code and the n-th smallest z.
 
     Args:
       key: of the directions, as many as z is long.
@@ -98,8 +98,8 @@ def latent_match(
       z: drawn from the prior, same shape; no gradient flows to it.
 
     Returns:
-      `[batch]`: mean squared distance to travel, whose mean is 0 for the same points
-      in any order.
+      `[batch]`: mean squared distance over the directions. Its mean is 0 if code and z
+      are the same points in any order.
     """
     directions = jax.random.normal(key, (z.shape[1], z.shape[1]))
     directions = directions / jnp.linalg.norm(directions, axis=0, keepdims=True)

@@ -1,4 +1,4 @@
-"""Losses of a search without landmarks: context (eqs. 15, 16) and prior (eq. 19)."""
+"""The losses of a search on images: context (eqs. 15 and 16) and prior (eq. 19)."""
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +10,11 @@ from inpaint_jax.losses import adversarial
 
 
 def context_weights(mask: types.Mask, *, window: int = 7) -> types.ContextWeights:
-    """Weighs each known pixel by how much of its neighbourhood is hole (eq. 15).
+    """Computes for each known pixel how much of its window is hole (eq. 15).
 
-    The weight is the share of unknown pixels among the neighbours N(i), the pixel
+    The weight is the fraction of unknown pixels among the neighbours N(i), the pixel
     itself included, that lie inside the image. Eq. 15 of the thesis prints the
-    condition for M_j; meant is M_i, as in eq. 3 of Yeh et al. 2017.
+    condition for M_j where it means M_i, as in eq. 3 of Yeh et al. 2017.
 
     Args:
       mask: `[batch, H, W, 1]`, 1 = known.
@@ -45,11 +45,12 @@ def context(
 
     Args:
       generated: G(z), `[batch, H, W, 3]`.
-      image: the damaged image; where the weight is 0 it may hold anything, even NaN.
+      image: the damaged images, same shape; any value with weight 0 is ignored, also
+        NaN.
       weights: `context_weights` (eq. 15), `[batch, H, W, 1]`.
       normalised: divide by the sum of the weights over pixels and channels. The plain
-        sum grows with the number of pixels that a mask makes count, twelvefold between
-        the usual masks, and with it the balance to the other terms.
+        sum grows with the number of weighted pixels, twelvefold between the usual
+        masks, which changes the balance with the other terms.
 
     Returns:
       `[batch]`: the L1 norm of weights * (generated - image).
@@ -68,8 +69,8 @@ def prior(fake_logits: types.Logits, *, saturating: bool = False) -> types.PerEx
 
     Args:
       fake_logits: `[batch]`, D's logits of the generated images.
-      saturating: log(1 - D(G(z))), as the paper prints it; otherwise -log D(G(z)), as
-        the authors' code has it. They have the same minimiser.
+      saturating: use log(1 - D(G(z))), as in the paper, in place of -log D(G(z)), as in
+        the authors' code. Both have the same minimiser.
 
     Returns:
       `[batch]`.
@@ -83,7 +84,7 @@ def _window_sum(x: types.Mask, window: int, *, axis: int) -> types.Mask:
 
 
 def _in_window(length: int, window: int) -> Float[np.ndarray, " length"]:
-    # How many of the pixels around each place of a line lie on the line.
+    # The number of pixels of a window around each place that lie inside the line.
     place, reach = np.arange(length), window // 2
     count = np.minimum(place + reach, length - 1) - np.maximum(place - reach, 0) + 1
     return count.astype(np.float32)

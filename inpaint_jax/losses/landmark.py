@@ -1,9 +1,9 @@
-"""Losses of landmarks: how far the points of a face are from where they should be.
+"""Landmark losses: how far the landmarks of a face are from their targets.
 
-Landmarks are `[batch, points, 2]`, (x, y) in pixels; the result is `[batch]`. A NaN
-coordinate is how a face without landmarks is written: its loss is NaN. Weights are
-`[batch, points]`, at least 0, and only their ratios matter; if all are 0, so is the
-loss. Every loss but `step` has a gradient that can move z, finite at all finite points.
+Landmarks are `[batch, points, 2]`, (x, y) in pixels; the result is `[batch]`. A face
+without landmarks has NaN coordinates, and its loss is NaN. Weights are `[batch,
+points]`, at least 0, and only their ratios matter; if all are 0, so is the loss. Every
+loss but `step` has a useful gradient, finite at all finite points.
 """
 
 import jax
@@ -17,9 +17,9 @@ Points = Float[Array, "batch points 2"]
 PerPoint = Float[Array, "batch points"]
 Weights = PerPoint
 Pixels = float | Float[Array, ""] | types.PerExample
-"""One for all faces, or one for each."""
+"""A length in pixels: one for all faces, or one for each."""
 
-# Mean squared distance, in square pixels, below which points count as one.
+# Mean squared distance, in square pixels, below which points count as one point.
 _ONE_POINT = 1e-6
 _PARTS = (
     annotation.RIGHT_EYE,
@@ -32,14 +32,14 @@ _PARTS = (
 def step(
     landmarks: Points, target: Points, *, threshold: Pixels = 3.0
 ) -> types.PerExample:
-    """Counts the coordinates that are too far off, 0.5 for each (eqs. 17 and 18).
+    """Counts 0.5 for each coordinate that is too far off (eqs. 17 and 18).
 
     This is a step function: its gradient is zero wherever it exists. It can rank
-    candidates; it moves z only through `estimators`.
+    candidates; `search.estimators` estimates a gradient for it.
 
     Args:
       landmarks: (x, y) in pixels, `[batch, points, 2]`.
-      target: where they should be, same shape.
+      target: their target places, same shape.
       threshold: in pixels; a coordinate counts when it is off by more than this.
 
     Returns:
@@ -55,14 +55,14 @@ def step(
 def hinge(
     landmarks: Points, target: Points, weights: Weights, *, threshold: Pixels
 ) -> types.PerExample:
-    """Computes how far the points lie beyond a threshold: eqs. 17 and 18 with a slope.
+    """Computes how far the points lie beyond a threshold: `step` made differentiable.
 
     Args:
       landmarks: (x, y) in pixels, `[batch, points, 2]`.
-      target: where they should be, same shape.
+      target: their target places, same shape.
       weights: of the points, `[batch, points]`.
-      threshold: in pixels, at least 0; a point at this Euclidean distance or nearer
-        costs nothing.
+      threshold: in pixels, at least 0; a point within this Euclidean distance costs
+        nothing.
 
     Returns:
       `[batch]`, in pixels: the weighted mean of max(distance - threshold, 0).
@@ -78,17 +78,17 @@ def huber(
     threshold: Pixels,
     delta: Pixels,
 ) -> types.PerExample:
-    """Computes the hinge loss with its kink rounded off (Huber 1964).
+    """Computes the hinge loss with a smooth start (Huber 1964).
 
     With e = max(distance - threshold, 0), a point costs e^2 / (2 delta) up to
     e = delta, and e - delta / 2 from there on, where the slope is 1 as in `hinge`.
 
     Args:
       landmarks: (x, y) in pixels, `[batch, points, 2]`.
-      target: where they should be, same shape.
+      target: their target places, same shape.
       weights: of the points, `[batch, points]`.
       threshold: in pixels, at least 0, as in `hinge`.
-      delta: in pixels, above 0.
+      delta: e in pixels, above 0, from which the cost is linear.
 
     Returns:
       `[batch]`, in pixels: the weighted mean of these costs.
@@ -105,44 +105,44 @@ def huber(
 
 
 def fraction_of_eye_distance(
-    target: annotation.Landmarks, share: float
+    target: annotation.Landmarks, fraction: float
 ) -> types.PerExample:
-    """Turns a share of the distance between the eyes into pixels.
+    """Converts a fraction of the distance between the eyes into pixels.
 
-    A threshold of pixels says little when faces differ in size; this is one that does
-    not depend on it.
+    A threshold in this unit does not depend on the size of the face.
 
     Args:
-      target: the face to measure on, `[batch, 68, 2]`.
-      share: of the distance between the centres of its eyes.
+      target: landmarks of the faces, `[batch, 68, 2]`, (x, y) in pixels.
+      fraction: of the distance between the centres of the eyes.
 
     Returns:
-      `[batch]`, in pixels: a threshold for `hinge` and `huber`.
+      `[batch]`, in pixels: a threshold for the losses.
     """
-    return share * annotation.eye_distance(target)
+    return fraction * annotation.eye_distance(target)
 
 
-def shape(
+def procrustes(
     landmarks: annotation.Landmarks, target: annotation.Landmarks, weights: Weights
 ) -> types.PerExample:
-    """Computes what no shift, turn or scaling of the face explains (Gower 1975).
+    """Computes the distance of two shapes after the best shift, rotation and scaling.
 
-    The landmarks are laid onto the target by the best similarity, w -> a w + b on
-    points as complex numbers: with both faces centred, a is the weighted inner product
-    of the two over the weighted square of the landmarks.
+    This is Procrustes analysis (Gower 1975): the best similarity w -> a w + b, on
+    points as complex numbers, maps the landmarks to the target. With both faces
+    centred, a is their weighted inner product over the weighted square of the
+    landmarks.
 
     Args:
       landmarks: (x, y) in pixels, `[batch, 68, 2]`.
-      target: the shape they should have, same shape.
+      target: landmarks of the target shape, same shape.
       weights: of the points, `[batch, 68]`, in the fit and in the loss.
 
     Returns:
-      `[batch]`: the weighted mean squared distance that is left, over the squared
-      distance between the eyes of the target; no unit.
+      `[batch]`: the weighted mean squared distance after the fit, over the squared
+      distance between the target's eyes; no unit.
     """
     x, y = _centred(landmarks, weights)
     u, v = _centred(target, weights)
-    # Below this size a shape is rounding error, and the fit would blow it up.
+    # Below this size a shape is rounding error, which the fit would magnify.
     square = jnp.maximum(_mean(x**2 + y**2, weights), _ONE_POINT)
     real = (_mean(x * u + y * v, weights) / square)[:, None]
     imaginary = (_mean(x * v - y * u, weights) / square)[:, None]
@@ -156,19 +156,19 @@ def proportions(
 ) -> types.PerExample:
     """Compares the sizes of eyes, nose and mouth, each relative to the whole face.
 
-    The thesis finds that its count places the parts of a face but does not know their
+    The thesis finds that its landmark loss places the parts of a face but ignores their
     size "with respect to the size of the whole face" (section 4.6). The size of a part
     is the root mean square distance of its points from their centre. Sizes are compared
-    by their logarithms, so that twice too large costs what twice too small costs, and
+    by their logarithms, so that twice too large and twice too small cost the same, and
     small parts count as much as large ones.
 
     Args:
       landmarks: (x, y) in pixels, `[batch, 68, 2]`.
-      target: the proportions they should have, same shape.
+      target: landmarks with the target proportions, same shape.
 
     Returns:
-      `[batch]`: the sum over both eyes, nose and mouth of (log size / size of the face,
-      less that of the target)^2; no unit.
+      `[batch]`: the sum over both eyes, nose and mouth of the squared difference
+      between landmarks and target in log(size of the part / size of the face); no unit.
     """
     difference = _log_relative_sizes(landmarks) - _log_relative_sizes(target)
     return jnp.sum(difference**2, axis=-1)
@@ -176,7 +176,7 @@ def proportions(
 
 def _excess(landmarks: Points, target: Points, threshold: Pixels) -> PerPoint:
     square = jnp.sum((landmarks - target) ** 2, axis=-1)
-    # The square root has no slope at 0; where a point is at its target, it costs none.
+    # The square root has no derivative at 0; a point at its target gets gradient 0.
     met = square == 0.0
     distance = jnp.where(met, 0.0, jnp.sqrt(jnp.where(met, 1.0, square)))
     return jax.nn.relu(distance - _per_point(threshold, distance))
@@ -187,7 +187,7 @@ def _per_point(pixels: Pixels, like: jax.Array) -> Float[Array, "one_or_batch 1"
 
 
 def _mean(values: PerPoint, weights: Weights) -> types.PerExample:
-    # Over the points; of points without any weight, 0.
+    # The weighted mean over the points; 0 if all weights are 0.
     total = jnp.sum(weights, axis=1, keepdims=True)
     weights = weights / jnp.where(total > 0.0, total, 1.0)
     return jnp.sum(weights * values, axis=1)

@@ -1,1 +1,1 @@
-"""Networks, as flax.linen modules; everywhere else they are functions and dicts."""
+"""Networks as flax.linen modules; other packages use them as functions and dicts."""

@@ -1,7 +1,7 @@
-"""The layers that the networks of the DCGAN's shape are built from.
+"""The layers of the DCGAN and of the networks that share its shape.
 
-A stride-2 convolution, whose kernel may be bounded, BatchNorm and the leaky ReLU, with
-the weights that they start from.
+A stride-2 convolution, optionally with spectral normalisation, BatchNorm and the leaky
+ReLU, with their initial weights.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,11 @@ Initial = Callable[..., jax.Array]
 """(key, shape, dtype) -> initial weights."""
 
 INITIAL = nn.initializers.normal(stddev=0.02)
-# Without BatchNorm, initial weights that keep the size of what they pass on (He et al.
-# 2015).
+# Without BatchNorm, initial weights that keep the variance of activations from layer to
+# layer (He et al. 2015).
 KEEPS_SIZE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 KEEPS_SIZE_UP = nn.initializers.variance_scaling(8.0, "fan_in", "normal")
-# A third as large as would keep the size: fresh images lie where tanh is not flat.
+# A third of that standard deviation: the first images lie where tanh is not flat.
 INSIDE_TANH = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 BATCH_NORM_EPSILON = 1e-5
 _LEAK = 0.2
@@ -38,7 +38,7 @@ class Conv(nn.Module):
     kernel_size: int
     up: bool
     compute_dtype: DType = jnp.float32
-    bounded: bool = False
+    spectral_norm: bool = False
     initial: Initial = INITIAL
 
     @nn.compact
@@ -49,34 +49,34 @@ class Conv(nn.Module):
         k = self.kernel_size
         kernel = self.param("kernel", self.initial, (k, k, x.shape[-1], self.channels))
         bias = self.param("bias", nn.initializers.zeros, (self.channels,))
-        if self.bounded:
-            kernel = self._divided_by_its_norm(kernel, train)
+        if self.spectral_norm:
+            kernel = self._normalised(kernel, train)
         convolve = strided.conv_transpose if self.up else strided.conv
         y = convolve(x.astype(self.compute_dtype), kernel.astype(self.compute_dtype))
         return y.astype(jnp.float32) + bias[None, None, None]
 
-    def _divided_by_its_norm(
+    def _normalised(
         self, kernel: Float[Array, "*inputs channels"], train: bool
     ) -> Float[Array, "*inputs channels"]:
         initial = jnp.full(kernel.shape[-1:], kernel.shape[-1] ** -0.5)
         stored = self.variable("batch_stats", "right", lambda: initial)
-        kernel, right = divided_by_its_norm(kernel, stored.value)
+        kernel, right = spectral_normalise(kernel, stored.value)
         if train:
             stored.value = right
         return kernel
 
 
-def divided_by_its_norm(
+def spectral_normalise(
     kernel: Float[Array, "*inputs channels"], right: Float[Array, " channels"]
 ) -> tuple[Float[Array, "*inputs channels"], Float[Array, " channels"]]:
     """Divides a kernel by its largest singular value (Miyato et al. 2018).
 
     Args:
       kernel: seen as the matrix `[inputs, channels]`.
-      right: guess at that value's right singular vector.
+      right: estimate of the right singular vector of that value.
 
     Returns:
-      The kernel, and a better guess from one step of power iteration.
+      The divided kernel, and the estimate after one step of power iteration.
     """
     matrix = kernel.reshape(-1, kernel.shape[-1])
     left = _unit(jax.lax.stop_gradient(matrix) @ right)
@@ -85,7 +85,7 @@ def divided_by_its_norm(
 
 
 def batch_norm(train: bool) -> nn.BatchNorm:
-    """The DCGAN's BatchNorm; `train`: by the batch's own statistics."""
+    """Returns the DCGAN's BatchNorm; with `train` it uses the batch's statistics."""
     return nn.BatchNorm(
         use_running_average=not train,
         momentum=0.9,
@@ -95,7 +95,7 @@ def batch_norm(train: bool) -> nn.BatchNorm:
 
 
 def leaky_relu(x: jax.Array) -> jax.Array:
-    """The activation of D and E: slope 0.2 below zero."""
+    """Applies the activation of D and E: slope 0.2 below zero."""
     return nn.leaky_relu(x, _LEAK)
 
 

@@ -1,10 +1,10 @@
-"""The context encoder (CE) of Pathak et al. (2016): one pass from damaged to whole.
+"""The context encoder (CE) of Pathak et al. (2016): completes an image in one pass.
 
 An encoder halves the image down to 4 x 4, a channel-wise fully connected layer carries
-what is known across the image (each channel by a matrix of its own, then a 1 x 1
-convolution between channels, section 3.1 of the paper), and a decoder doubles it up
-again. The paper's network sees no mask, since its hole never moves; this one sees it,
-as it is to complete any hole. Its output is the whole image, as in the paper's variant
+information across the image (each channel by its own matrix, then a 1 x 1 convolution
+between channels, section 3.1 of the paper), and a decoder doubles it up again. The
+paper's network sees no mask, since its hole never moves; this one sees the mask, so
+that it can complete any hole. Its output is the whole image, as in the paper's variant
 for random regions.
 """
 
@@ -19,11 +19,12 @@ from inpaint_jax.models import blocks, dcgan
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What must be known of the network to build it again.
+    """The hyperparameters from which the network is built.
 
     Attributes:
-      image_size: height and width, 64 or 128 (any 4 * 2^n >= 16).
-      features: channels next to the image, doubled by each layer away from it.
+      image_size: height and width in pixels, 64 or 128 (any 4 * 2^n >= 16).
+      features: channels of the layer next to the image, doubled by each layer away
+        from it.
       kernel_size: side of the square kernels.
     """
 
@@ -32,12 +33,12 @@ class Architecture:
     kernel_size: int = 4
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be built."""
+        """Raises ValueError if no such network can be built."""
         _ = self.body
 
     @property
     def body(self) -> dcgan.Architecture:
-        """The DCGAN whose D and G this network's encoder and decoder are shaped as."""
+        """The DCGAN whose D and G have the shapes of this encoder and decoder."""
         return dcgan.Architecture(
             image_size=self.image_size,
             features=self.features,
@@ -50,7 +51,7 @@ class Architecture:
 
 
 class ContextEncoder(nn.Module):
-    """Maps a damaged image to a whole one."""
+    """Maps a damaged image to a complete one."""
 
     architecture: Architecture
 
@@ -58,15 +59,15 @@ class ContextEncoder(nn.Module):
     def __call__(
         self, image: types.Image, mask: types.Mask, *, train: bool
     ) -> types.Image:
-        """Draws each image anew.
+        """Predicts the complete images.
 
         Args:
-          image: `[batch, H, W, 3]`; what lies in the hole is not looked at.
+          image: `[batch, H, W, 3]` in [-1, 1]; any value in the hole is ignored.
           mask: `[batch, H, W, 1]`, 1 = known.
           train: whether BatchNorm uses the batch's own statistics.
 
         Returns:
-          Images `[batch, H, W, 3]` in [-1, 1], known pixels drawn anew as well.
+          Images `[batch, H, W, 3]` in [-1, 1]; known pixels are predicted as well.
         """
         body = self.architecture.body
         x = dcgan.downsample(body, dcgan.visible(image, mask), train=train)[-1]

@@ -2,14 +2,14 @@
 
 The generator projects z to 4 x 4 pixels and doubles the size with each stride-2
 transposed convolution while halving the channels; the discriminator is its mirror
-image. BatchNorm stands everywhere but on the generator's output and the
-discriminator's input. The discriminator ends in one logit, never a probability. The
-encoder, which neither paper has, is a discriminator that also sees the mask and ends
-in a latent vector.
+image. BatchNorm follows every layer but the generator's last and the discriminator's
+first. The discriminator ends in one logit, never a probability. The encoder, which
+neither paper has, is a discriminator that also sees the mask and ends in a latent
+vector.
 
-`train` has no default: with `train=True` BatchNorm uses the batch's own statistics and
-couples its rows; with `train=False` it uses the stored ones, and every row is on its
-own, as a search needs.
+`train` has no default: with `train=True` BatchNorm uses the batch's own statistics, so
+rows interact; with `train=False` it uses the stored ones, and rows are independent, as
+a search needs.
 """
 
 import dataclasses
@@ -24,12 +24,12 @@ from inpaint_jax import types
 from inpaint_jax.models import blocks
 
 Prior = Literal["uniform", "normal"]
-"""How z is drawn in training: on [-1, 1], or from N(0, 1)."""
+"""The distribution of z in training: uniform on [-1, 1], or N(0, 1)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What must be known of a pair of networks to build them again.
+    """The hyperparameters from which G, D and E are built.
 
     Attributes:
       image_size: height and width of the images, 64 or 128 (any 4 * 2^n >= 16).
@@ -37,12 +37,13 @@ class Architecture:
         layer away from it (64 gives the 512 channels at 4 x 4 of the thesis's fig. 1).
       z_dim: length of the latent vector.
       kernel_size: side of the square kernels (5 in the thesis and in Radford et al.).
-      activation: the generator's, "relu" (Radford et al.) or "leaky_relu" (the
+      activation: of the generator, "relu" (Radford et al.) or "leaky_relu" (the
         thesis's text); the discriminator always has LeakyReLU with slope 0.2.
       spectral_norm: whether D's convolutions are divided by their largest singular
-        value (Miyato et al. 2018), which bounds its slope.
-      generator_norm: "batch" or "none": whether BatchNorm stands in G.
-      discriminator_norm: the same for D; a gradient penalty needs "none".
+        value (Miyato et al. 2018), which bounds D's Lipschitz constant.
+      generator_norm: normalisation in G, "batch" (BatchNorm) or "none".
+      discriminator_norm: normalisation in D, "batch" or "none"; a gradient penalty
+        needs "none".
     """
 
     image_size: int = 64
@@ -55,7 +56,7 @@ class Architecture:
     discriminator_norm: str = "batch"
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be built."""
+        """Raises ValueError if no such networks can be built."""
         if self.image_size < 16 or 4 << self.levels != self.image_size:
             raise ValueError(
                 "image_size must be 4 times a power of two and at least 16, got "
@@ -85,8 +86,8 @@ class Architecture:
         """Returns the generator of this architecture, without weights.
 
         Args:
-          compute_dtype: type in which convolutions multiply; weights, BatchNorm and
-            images are float32 in any case ("mixed precision" with bfloat16).
+          compute_dtype: type of the products in convolutions (bfloat16 is "mixed
+            precision"); weights, BatchNorm and images are always float32.
         """
         return Generator(self, compute_dtype)
 
@@ -129,7 +130,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Maps an image to one logit: large where it looks real."""
+    """Maps an image to one logit: high for real images, low for generated ones."""
 
     architecture: Architecture
     compute_dtype: blocks.DType = jnp.float32
@@ -138,16 +139,16 @@ class Discriminator(nn.Module):
     def __call__(
         self, image: types.Image, *, train: bool, features: bool = False
     ) -> types.Logits | list[jax.Array]:
-        """Judges each image.
+        """Returns the logits, or the activations of the hidden layers.
 
         Args:
           image: `[batch, image_size, image_size, 3]` in [-1, 1].
           train: whether BatchNorm uses the batch's own statistics.
-          features: return what the hidden layers see in place of the verdict.
+          features: whether to return the hidden layers' activations.
 
         Returns:
-          Logits `[batch]`; sigmoid(logit) is the probability of being real. Or the
-          features, `[batch, H', W', channels]` for each layer.
+          Logits `[batch]`; sigmoid(logit) is the probability of being real. With
+          `features`, a list of `[batch, H', W', channels]`, one for each layer.
         """
         a = self.architecture
         layers = downsample(
@@ -155,7 +156,7 @@ class Discriminator(nn.Module):
             image,
             train=train,
             compute_dtype=self.compute_dtype,
-            bounded=a.spectral_norm,
+            spectral_norm=a.spectral_norm,
             norm=a.discriminator_norm,
         )
         if features:
@@ -165,7 +166,7 @@ class Discriminator(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Maps an image, damaged or not, to a latent vector from which G redraws it."""
+    """Maps an image, damaged or not, to a z with G(z) close to that image."""
 
     architecture: Architecture
     compute_dtype: blocks.DType = jnp.float32
@@ -174,11 +175,11 @@ class Encoder(nn.Module):
     def __call__(
         self, image: types.Image, mask: types.Mask, *, train: bool
     ) -> types.Latent:
-        """Guesses where in latent space each image lies.
+        """Predicts the latent vector of each image.
 
         Args:
-          image: `[batch, image_size, image_size, 3]` in [-1, 1]; what lies in the hole
-            is not looked at, and may be NaN.
+          image: `[batch, image_size, image_size, 3]` in [-1, 1]; any value in the hole
+            is ignored, also NaN.
           mask: `[batch, image_size, image_size, 1]`, 1 = known.
           train: whether BatchNorm uses the batch's own statistics.
 
@@ -195,7 +196,12 @@ class Encoder(nn.Module):
 def visible(
     image: types.Image, mask: types.Mask
 ) -> Float[Array, "batch height width 4"]:
-    """Returns what may be seen of a damaged image: the known pixels, and the mask."""
+    """Returns a network's view of damaged images: known pixels, 0 elsewhere, and mask.
+
+    Args:
+      image: `[batch, H, W, 3]`; any value in the hole is ignored, also NaN.
+      mask: `[batch, H, W, 1]`, 1 = known.
+    """
     return jnp.concatenate([jnp.where(mask > 0, image, 0.0), mask], axis=-1)
 
 
@@ -205,13 +211,13 @@ def downsample(
     *,
     train: bool,
     compute_dtype: blocks.DType = jnp.float32,
-    bounded: bool = False,
+    spectral_norm: bool = False,
     norm: str = "batch",
 ) -> list[jax.Array]:
-    """Halves the image down to 4 x 4: the body of D and of E, within a module.
+    """Halves the image down to 4 x 4: the convolutions of D and E, within a module.
 
     Returns:
-      What each layer puts out; of the last, `[batch, 4, 4, deepest]`.
+      The output of each layer, the last one `[batch, 4, 4, deepest]`.
     """
     initial = blocks.INITIAL if norm == "batch" else blocks.KEEPS_SIZE
     layers = []
@@ -221,7 +227,7 @@ def downsample(
             kernel_size=architecture.kernel_size,
             up=False,
             compute_dtype=compute_dtype,
-            bounded=bounded,
+            spectral_norm=spectral_norm,
             initial=initial,
         )
         x = conv(x, train=train)
@@ -241,13 +247,13 @@ def upsample(
     channels_out: int = 3,
     norm: str = "batch",
 ) -> Float[Array, "batch height width channels_out"]:
-    """Doubles 4 x 4 pixels up to the image: the body of G, within a module."""
+    """Doubles 4 x 4 pixels up to the image: G's convolutions, within a module."""
     activate = nn.relu if architecture.activation == "relu" else blocks.leaky_relu
 
     def normalised(x: jax.Array) -> jax.Array:
         return activate(blocks.batch_norm(train)(x) if norm == "batch" else x)
 
-    # A pixel of the output meets a quarter of the taps only.
+    # A pixel of the output uses only a quarter of the kernel's taps.
     initial = blocks.INITIAL if norm == "batch" else blocks.KEEPS_SIZE_UP
     options: Any = {
         "kernel_size": architecture.kernel_size,

@@ -1,11 +1,11 @@
 """Generative face completion (GFC) of Li et al. (2017): the completer and its parser.
 
 The completer is an encoder and a decoder around a fully connected layer. The parser
-says of each pixel which part of a face it belongs to; frozen, it makes the completer
-draw parts where the true face has them ("semantic regularisation", section 3.3 of the
-paper). The paper's networks are a VGG-19 and a pretrained parser of eleven classes,
-for 128 pixels; these are of the DCGAN's shape, and the parser's classes are those of
-`landmarks.parsing`.
+classifies each pixel by the part of the face that it belongs to; with fixed weights, it
+makes the completer draw the parts where the true face has them ("semantic
+regularisation", section 3.3 of the paper). The paper's networks are a VGG-19 and a
+pretrained parser of eleven classes, for 128 pixels; these have the DCGAN's shape, and
+the parser's classes are those of `landmarks.parsing`.
 """
 
 import dataclasses
@@ -22,11 +22,12 @@ ClassLogits = Float[Array, "batch height width classes"]
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What must be known of the completer to build it again.
+    """The hyperparameters from which the completer is built.
 
     Attributes:
-      image_size: height and width, 64 or 128 (any 4 * 2^n >= 16).
-      features: channels next to the image, doubled by each layer away from it.
+      image_size: height and width in pixels, 64 or 128 (any 4 * 2^n >= 16).
+      features: channels of the layer next to the image, doubled by each layer away
+        from it.
       kernel_size: side of the square kernels.
       bottleneck: width of the fully connected layer.
     """
@@ -37,12 +38,12 @@ class Architecture:
     bottleneck: int = 256
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be built."""
+        """Raises ValueError if no such network can be built."""
         _ = self.body
 
     @property
     def body(self) -> dcgan.Architecture:
-        """The DCGAN whose D and G this network's encoder and decoder are shaped as."""
+        """The DCGAN whose D and G have the shapes of this encoder and decoder."""
         return dcgan.Architecture(
             image_size=self.image_size,
             features=self.features,
@@ -56,7 +57,7 @@ class Architecture:
 
 
 class Completer(nn.Module):
-    """Maps a damaged face to a whole one."""
+    """Maps a damaged face to a complete one."""
 
     architecture: Architecture
 
@@ -64,15 +65,15 @@ class Completer(nn.Module):
     def __call__(
         self, image: types.Image, mask: types.Mask, *, train: bool
     ) -> types.Image:
-        """Draws each face anew.
+        """Predicts the complete faces.
 
         Args:
-          image: `[batch, H, W, 3]`; what lies in the hole is not looked at.
+          image: `[batch, H, W, 3]` in [-1, 1]; any value in the hole is ignored.
           mask: `[batch, H, W, 1]`, 1 = known.
           train: whether BatchNorm uses the batch's own statistics.
 
         Returns:
-          Images `[batch, H, W, 3]` in [-1, 1], known pixels drawn anew as well.
+          Images `[batch, H, W, 3]` in [-1, 1]; known pixels are predicted as well.
         """
         body = self.architecture.body
         x = dcgan.downsample(body, dcgan.visible(image, mask), train=train)[-1]
@@ -86,12 +87,13 @@ class Completer(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class ParserArchitecture:
-    """What must be known of a parser to build it again.
+    """The hyperparameters from which the parser is built.
 
     Attributes:
-      image_size: height and width, as the completer's.
-      features: channels next to the image, doubled by each layer away from it.
-      classes: of `landmarks.parsing`, the background included.
+      image_size: height and width in pixels, as the completer's.
+      features: channels of the layer next to the image, doubled by each layer away
+        from it.
+      classes: number of classes of `landmarks.parsing`, the background included.
     """
 
     image_size: int = 64
@@ -99,12 +101,12 @@ class ParserArchitecture:
     classes: int = 6
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be built."""
+        """Raises ValueError if no such network can be built."""
         _ = self.body
 
     @property
     def body(self) -> dcgan.Architecture:
-        """The DCGAN whose D and G this network's encoder and decoder are shaped as."""
+        """The DCGAN whose D and G have the shapes of this encoder and decoder."""
         return dcgan.Architecture(
             image_size=self.image_size, features=self.features, kernel_size=4
         )
@@ -115,13 +117,13 @@ class ParserArchitecture:
 
 
 class Parser(nn.Module):
-    """Maps a whole face to the part that each pixel belongs to."""
+    """Maps an undamaged face to logits of the part that each pixel belongs to."""
 
     architecture: ParserArchitecture
 
     @nn.compact
     def __call__(self, image: types.Image, *, train: bool) -> ClassLogits:
-        """Parses each face.
+        """Classifies each pixel of each face.
 
         Args:
           image: `[batch, H, W, 3]` in [-1, 1].

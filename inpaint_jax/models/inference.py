@@ -1,8 +1,8 @@
-"""The DCGAN as a search runs it: weights fixed, all that can be done once done before.
+"""The DCGAN for inference: weights are fixed and BatchNorm is fused into them.
 
-With stored statistics BatchNorm is a scale and a shift for each channel. Both go into
-the weights and the bias of the layer before it, and the kernels into the form in which
-`ops.strided` is fastest. What is left is a chain of layers. The results are those of
+With stored statistics BatchNorm is a scale and a shift for each channel. Both are fused
+into the weights and the bias of the layer before, and kernels are put into the form in
+which `ops.strided` is fastest. A chain of layers remains. The results are those of
 `dcgan` with `train=False`, up to rounding.
 """
 
@@ -22,7 +22,7 @@ from inpaint_jax.ops import strided
 
 
 class Layer(NamedTuple):
-    """A dense layer or a convolution, its normalisation included.
+    """The weights of a dense layer or a convolution, its BatchNorm included.
 
     Attributes:
       kernel: `[inputs, outputs]`, or from `ops.strided`.
@@ -40,12 +40,12 @@ class Layer(NamedTuple):
 )
 @dataclasses.dataclass(frozen=True)
 class Generator:
-    """G with its weights; a pytree, so that these are no constants of a program.
+    """G with its weights; a pytree, so that a program takes the weights as arguments.
 
     Attributes:
       layers: from z to the image.
       activation: as in `dcgan.Architecture`.
-      compute_dtype: in which type convolutions multiply; they add in float32.
+      compute_dtype: type of the products in convolutions; outputs are float32.
     """
 
     layers: list[Layer]
@@ -72,7 +72,7 @@ class Generator:
 )
 @dataclasses.dataclass(frozen=True)
 class Discriminator:
-    """D with its weights; a pytree, as `Generator`.
+    """D with its weights; a pytree, as `Generator` is.
 
     Attributes:
       layers: from the image to the logit.
@@ -83,7 +83,7 @@ class Discriminator:
     compute_dtype: blocks.DType
 
     def __call__(self, image: types.Image) -> types.Logits:
-        """Judges each image."""
+        """Returns the logit of each image."""
         x = image
         *hidden, last = self.layers
         for layer in hidden:
@@ -98,12 +98,12 @@ def generator(
     batch: int,
     compute_dtype: blocks.DType = jnp.float32,
 ) -> Generator:
-    """Folds a generator.
+    """Fuses a generator's weights and BatchNorm for inference.
 
     Args:
       architecture: of the network.
       variables: {"params", "batch_stats"}.
-      batch: about how many faces there will be at once.
+      batch: expected number of images in a batch.
       compute_dtype: see `Generator`.
     """
 
@@ -127,7 +127,7 @@ def discriminator(
     batch: int,
     compute_dtype: blocks.DType = jnp.float32,
 ) -> Discriminator:
-    """Folds a discriminator; arguments as for `generator`."""
+    """Fuses a discriminator for inference; arguments as in `generator`."""
 
     def layers(variables: types.Variables) -> list[Layer]:
         prepare = functools.partial(strided.prepare_conv, batch=batch)
@@ -152,17 +152,17 @@ def _convolve(
 
 
 def _folded(variables: types.Variables, layer: str, norm: str | None = None) -> Layer:
-    """A layer with the BatchNorm after it, if there is one."""
+    """Returns a layer's weights, fused with the BatchNorm after it if there is one."""
     kernel, bias = (variables["params"][layer][name] for name in ("kernel", "bias"))
     statistics = variables.get("batch_stats", {})
     if "right" in statistics.get(layer, {}):
-        kernel, _ = blocks.divided_by_its_norm(kernel, statistics[layer]["right"])
+        kernel, _ = blocks.spectral_normalise(kernel, statistics[layer]["right"])
     if norm not in variables["params"]:
         return Layer(kernel, bias)
     learnt, seen = variables["params"][norm], statistics[norm]
     scale = learnt["scale"] / jnp.sqrt(seen["var"] + blocks.BATCH_NORM_EPSILON)
     shift = learnt["bias"] - scale * seen["mean"]
-    # What a dense layer puts out are pixels of as many channels.
+    # The output of the dense layer is several pixels with as many channels as the norm.
     pixels = bias.shape[0] // scale.shape[0]
     scale, shift = jnp.tile(scale, pixels), jnp.tile(shift, pixels)
     broadcast = scale.reshape((1,) * (kernel.ndim - 1) + (-1,))
@@ -181,5 +181,5 @@ def _prepared(
 def _once(
     function: Callable[[types.Variables], list[Layer]],
 ) -> Callable[[types.Variables], list[Layer]]:
-    """Compiles what runs once: optimising it would take longer than it runs."""
+    """Compiles a function that runs once without optimising it, which takes longer."""
     return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})

@@ -1,9 +1,9 @@
-"""Landmarks of a damaged face, each with its uncertainty, from what is visible.
+"""The landmark net: predicts the landmarks of a damaged face with their uncertainty.
 
-A small residual network sees the known pixels and the mask. For each point it returns
-a place and a lower triangular matrix A that whitens the error there: u = A (truth -
-place) has a circular distribution, so the ellipse of radius s has the axes of A^-1.
-Where the face is hidden A is small and the ellipse is wide.
+A small residual network sees the known pixels and the mask. For each landmark it
+predicts a place and a lower triangular matrix A that whitens the error there: u = A
+(truth - place) has a circular distribution, so the ellipse of radius s has the axes of
+A^-1. Where the face is hidden A is small and the ellipse is wide.
 """
 
 import dataclasses
@@ -15,8 +15,8 @@ from jaxtyping import Array, Float
 from inpaint_jax import types
 from inpaint_jax.ops import dense, strided
 
-# Residual blocks at a half, a quarter and an eighth of the size. At half size one would
-# cost as much as all the others.
+# Number of residual blocks at a half, a quarter and an eighth of the size. One block at
+# half size would cost as much as all the others.
 _BLOCKS = (0, 1, 2)
 
 LAPLACE_DEVIATION = 3.0**0.5
@@ -27,12 +27,12 @@ Whitening = Float[Array, "batch points 2 2"]
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What must be known of the network to build it again.
+    """The hyperparameters from which the network is built.
 
     Attributes:
       image_size: height and width of the images, a multiple of 16.
       features: channels at half size; doubled at a quarter and at an eighth.
-      hidden: width of the layer before the points.
+      hidden: width of the last hidden layer.
       points: number of landmarks.
     """
 
@@ -42,7 +42,7 @@ class Architecture:
     points: int = 68
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be built."""
+        """Raises ValueError if no such network can be built."""
         if self.image_size < 16 or self.image_size % 16:
             raise ValueError(
                 f"image_size must be a multiple of 16, got {self.image_size}"
@@ -54,7 +54,7 @@ class Architecture:
 
 
 class LandmarkNet(nn.Module):
-    """Maps a damaged face to its landmarks and how sure each of them is."""
+    """Maps a damaged face to its landmarks and the uncertainty of each."""
 
     architecture: Architecture
 
@@ -67,16 +67,17 @@ class LandmarkNet(nn.Module):
         train: bool,
         features: bool = False,
     ) -> tuple[Landmarks, Whitening] | Float[Array, "batch hidden"]:
-        """Places the landmarks.
+        """Predicts the landmarks, or returns the last hidden layer.
 
         Args:
-          image: `[batch, H, W, 3]`; what lies in the hole is not looked at.
+          image: `[batch, H, W, 3]`; any value in the hole is ignored.
           mask: `[batch, H, W, 1]`, 1 = known.
           train: whether BatchNorm uses the batch's own statistics.
-          features: return the last hidden layer in place of what follows from it.
+          features: whether to return the activations of the last hidden layer.
 
         Returns:
-          Points (x, y) in pixels, and the matrices A in 1 / pixels.
+          (points (x, y) in pixels, matrices A in 1 / pixels); with `features`, `[batch,
+          hidden]`.
         """
         a = self.architecture
         known = jnp.where(mask > 0, image, 0.0)
@@ -97,7 +98,7 @@ class LandmarkNet(nn.Module):
 
 
 class _Down(nn.Module):
-    """Halves the image."""
+    """A stride-2 convolution, which halves the image, with BatchNorm and ReLU."""
 
     channels: int
 
@@ -110,7 +111,7 @@ class _Down(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Two 3 x 3 convolutions around which the input passes (He et al. 2016)."""
+    """A residual block of two 3 x 3 convolutions (He et al. 2016)."""
 
     @nn.compact
     def __call__(
@@ -135,7 +136,7 @@ def _norm(train: bool) -> nn.BatchNorm:
 
 
 def _triangular(numbers: Float[Array, "batch points 3"]) -> Whitening:
-    # Bounded, so that no single point can take over a likelihood.
+    # Bounded, so that no single point can dominate a likelihood.
     diagonal = jnp.exp(jnp.clip(numbers[..., :2], -4.0, 4.0))
     zero = jnp.zeros_like(diagonal[..., 0])
     rows = [diagonal[..., 0], zero, numbers[..., 2], diagonal[..., 1]]
@@ -143,12 +144,12 @@ def _triangular(numbers: Float[Array, "batch points 3"]) -> Whitening:
 
 
 def whiten(error: Landmarks, whitening: Whitening) -> Landmarks:
-    """Returns A times the error of each point, `[batch, points, 2]`."""
+    """Returns the whitened errors: A times each point's error, `[batch, points, 2]`."""
     return jnp.einsum("bpij,bpj->bpi", whitening, error)
 
 
 def covariance(whitening: Whitening) -> Float[Array, "batch points 2 2"]:
-    """Returns (A^T A)^-1, in square pixels: the ellipse of radius 1 as a matrix."""
+    """Returns the matrix (A^T A)^-1 of each ellipse of radius 1, in square pixels."""
     a, c, b = whitening[..., 0, 0], whitening[..., 1, 0], whitening[..., 1, 1]
     zero = jnp.zeros_like(a)
     inverse = jnp.stack([1 / a, zero, -c / (a * b), 1 / b], axis=-1)
@@ -159,21 +160,22 @@ def covariance(whitening: Whitening) -> Float[Array, "batch points 2 2"]:
 def negative_log_likelihood(
     landmarks: Landmarks, whitening: Whitening, truth: Landmarks
 ) -> Float[Array, "batch points"]:
-    """Computes -log of a circular Laplace density of the whitened errors.
+    """Computes the negative log-likelihood of the true points under the prediction.
 
-    The density is exp(-|u|) / (2 pi), its tails long enough for labels that are now and
-    then wrong. E|u|^2 = 6, hence `LAPLACE_DEVIATION` along each axis.
+    The whitened errors u have the circular Laplace density exp(-|u|) / (2 pi), whose
+    tails are long enough for labels that are sometimes wrong. E|u|^2 = 6, hence
+    `LAPLACE_DEVIATION` along each axis.
 
     Args:
-      landmarks: predicted, `[batch, points, 2]`.
-      whitening: the matrices A.
-      truth: `[batch, points, 2]`.
+      landmarks: predicted, `[batch, points, 2]` in pixels.
+      whitening: the matrices A, `[batch, points, 2, 2]` in 1 / pixels.
+      truth: `[batch, points, 2]` in pixels.
 
     Returns:
       `[batch, points]`.
     """
     u = whiten(truth - landmarks, whitening)
-    # Inside the root a little is added: the norm has no gradient at 0.
+    # A small number is added inside the root: the norm has no gradient at 0.
     length = jnp.sqrt(jnp.sum(u**2, axis=-1) + 1e-6)
     determinant = whitening[..., 0, 0] * whitening[..., 1, 1]
     return length - jnp.log(determinant) + jnp.log(2 * jnp.pi)

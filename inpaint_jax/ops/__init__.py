@@ -1,1 +1,1 @@
-"""Convolutions in the forms that XLA runs well, each equal to a plain form."""
+"""Convolutions in the forms that XLA runs fast, each equal to XLA's plain form."""

@@ -1,9 +1,9 @@
-"""A stride-1 convolution whose three products are each run in their fast form.
+"""A stride-1 convolution whose output and two gradients each take their fastest form.
 
 XLA's CPU back end handles one shape of convolution well: few channels in, many out.
 With fewer channels out than in it is up to ten times faster to multiply first, one
-matrix product for each tap of the kernel, and to shift and add the small results. Its
-kernel gradient is a convolution with an image-sized window, which it runs forty times
+matrix product for each tap of the kernel, and to shift and add the small results. XLA
+computes the kernel's gradient as a convolution with an image-sized window, forty times
 slower than the same sum written as matrix products. Other platforms keep XLA's own
 form. experiments/benchmarks/RESULTS.md has the measurements.
 """
@@ -61,8 +61,8 @@ def _kernel_gradient_xla(x: Batch, kernel: Kernel, dy: Convolved) -> Kernel:
 
 
 def _kernel_gradient_products(x: Batch, kernel: Kernel, dy: Convolved) -> Kernel:
-    # Each tap's gradient is one product of x with dy, displaced by the tap. Whichever
-    # of the two has fewer channels is the one that is moved in memory.
+    # Each tap's gradient is one product of x with dy, displaced by the tap. The array
+    # with fewer channels is the one that is moved in memory.
     height, width = dy.shape[1:3]
     n = kernel.shape[0]
 

@@ -1,4 +1,4 @@
-"""A bilinear function with two forms: which runs is known when it is compiled."""
+"""Chooses between two forms of a bilinear function, by platform, at compile time."""
 
 import functools
 from collections.abc import Callable
@@ -9,25 +9,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-Bilinear = Callable[[jax.Array, jax.Array], jax.Array]
+BilinearMap = Callable[[jax.Array, jax.Array], jax.Array]
 """(a, b) -> c, linear in a and in b, as a convolution is."""
 
 Like = tuple[tuple[Any, ...], np.dtype]
-"""Shape and dtype of an array; of an exported program a size may be a symbol."""
+"""Shape and dtype of an array; in an exported program a size may be a symbol."""
 
 
-def choose(*, cpu: Bilinear, default: Bilinear) -> Bilinear:
-    """Returns a function that runs one form on CPU and another elsewhere.
+def choose(*, cpu: BilinearMap, default: BilinearMap) -> BilinearMap:
+    """Returns a function that runs one implementation on CPU and another elsewhere.
 
-    It is differentiated by rule, any number of times in reverse mode, and every
-    derivative is one of three functions again: the product itself, what it pulls back
-    to a, and what it pulls back to b. JAX's own derivative of such a derivative would
-    be the same numbers in a form that no library runs well: of a strided convolution,
-    one with an image for its kernel.
+    Custom rules differentiate it any number of times in reverse mode: every derivative
+    is again the product itself or its vector-Jacobian product with respect to a or b.
+    JAX's own second derivative has the same values in a form that no library runs well:
+    for a strided convolution, one with an image as its kernel.
 
     Args:
       cpu: the form for CPU.
-      default: the form for all other platforms; must compute the same.
+      default: the form for all other platforms; must compute the same values.
     """
 
     @jax.custom_vjp
@@ -69,9 +68,9 @@ def _like(x: jax.Array) -> Like:
     return x.shape, x.dtype
 
 
-def _to_first(form: Bilinear, like: Like, c: jax.Array, b: jax.Array) -> jax.Array:
+def _to_first(form: BilinearMap, like: Like, c: jax.Array, b: jax.Array) -> jax.Array:
     return jax.vjp(lambda a: form(a, b), jnp.zeros(*like))[1](c)[0]
 
 
-def _to_second(form: Bilinear, like: Like, a: jax.Array, c: jax.Array) -> jax.Array:
+def _to_second(form: BilinearMap, like: Like, a: jax.Array, c: jax.Array) -> jax.Array:
     return jax.vjp(lambda b: form(a, b), jnp.zeros(*like))[1](c)[0]

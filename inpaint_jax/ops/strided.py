@@ -1,17 +1,17 @@
-"""Stride-2 convolutions, both directions, in the form that the platform runs fast.
+"""Stride-2 convolutions, plain and transposed, in the form that the platform runs fast.
 
 A stride-2 convolution reads each 2 x 2 cell of its input at one alignment only, so
 moving the cell's four pixels into channels ("space to depth") turns it into a stride-1
-convolution over cells. The transposed convolution is the same thing backwards: the four
-output pixels of a cell are four groups of channels of one dense convolution ("sub-pixel
-phases", Shi et al. 2016). On CPU that is how both are computed: between many channels
-as 3 x 3 convolutions over cells with Winograd's products; where those do not pay,
-directly and with as few taps as will do. Elsewhere XLA has the strided forms.
+convolution over cells. The transposed convolution is the reverse: the four output
+pixels of a cell are four groups of channels of one dense convolution ("sub-pixel
+phases", Shi et al. 2016). On CPU both are computed like this: with many channels as
+3 x 3 convolutions over cells with Winograd's products; where those are not faster,
+directly, with as few taps as possible. Other platforms use XLA's strided forms.
 
 Kernels keep the plain layout `[k, k, channels_in, channels_out]` and both functions
 equal XLA's own `SAME` forms with stride 2, so weights can be exchanged with any other
-implementation. A kernel that is used again and again can be put into its fast form
-once, with `prepare_conv` and `prepare_conv_transpose`.
+implementation. `prepare_conv` and `prepare_conv_transpose` put a kernel that is used
+many times into its fast form once.
 """
 
 from collections.abc import Callable
@@ -29,15 +29,15 @@ Batch = Float[Array, "batch height width channels_in"]
 Kernel = Float[Array, "k k channels_in channels_out"]
 Prepared = Kernel | winograd.AtPoints
 Halved = Float[Array, "batch height//2 width//2 channels_out"]
-Doubled = Float[Array, "batch height*2 width*2 channels_out"]
+Upsampled = Float[Array, "batch height*2 width*2 channels_out"]
 Cells = Float[Array, "n 2 n 2 channels_in channels_out"]
-"""A kernel cut into 2 x 2 cells of taps: (cell, tap in it) down, then across."""
+"""A kernel cut into 2 x 2 cells of taps: (cell, tap in the cell) down, then across."""
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-_LARGEST = 6  # taps a side that three cells hold, whatever the alignment
-# Fewer channels than this on either side, and the transforms cost more than they save.
+_LARGEST = 6  # the side of the largest kernel that fits 3 x 3 cells
+# With fewer channels in or out, Winograd's transforms cost more than they save.
 _WIDE = 16
-# With fewer images neither pays: of kernels up to 4 x 4, of larger ones.
+# The smallest batch for which they save time: kernels up to 4 x 4, larger kernels.
 _BATCH = (32, 8)
 
 
@@ -59,7 +59,7 @@ def conv(x: Batch, kernel: Prepared) -> Halved:
     return _CONV(x, kernel)
 
 
-def conv_transpose(x: Batch, kernel: Prepared) -> Doubled:
+def conv_transpose(x: Batch, kernel: Prepared) -> Upsampled:
     """Doubles the image: `lax.conv_transpose` with stride 2 and `SAME` padding.
 
     Args:
@@ -77,17 +77,17 @@ def conv_transpose(x: Batch, kernel: Prepared) -> Doubled:
 
 
 def prepare_conv(kernel: Kernel, *, batch: int) -> Prepared:
-    """Returns what `conv` computes fastest with on this process's default platform.
+    """Puts a kernel into the form with which `conv` is fastest on the default platform.
 
     Args:
       kernel: `[k, k, channels_in, channels_out]`, k >= 2.
-      batch: about how many images there will be.
+      batch: expected number of images in a batch.
     """
     return _prepare(kernel, batch, _aligned_cell_kernel)
 
 
 def prepare_conv_transpose(kernel: Kernel, *, batch: int) -> Prepared:
-    """Does the same as `prepare_conv` for `conv_transpose`."""
+    """Puts a kernel into the form with which `conv_transpose` is fastest."""
     return _prepare(kernel, batch, _aligned_phase_kernel)
 
 
@@ -106,7 +106,7 @@ def plain_conv(x: Batch, kernel: Kernel) -> Halved:
     )
 
 
-def plain_conv_transpose(x: Batch, kernel: Kernel) -> Doubled:
+def plain_conv_transpose(x: Batch, kernel: Kernel) -> Upsampled:
     """Computes what `conv_transpose` does in XLA's own form."""
     return lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_LAYOUT)
 
@@ -124,13 +124,13 @@ def _conv_cells(x: Batch, kernel: Kernel) -> Halved:
     return dense.conv(cells, _cell_kernel(_cells(kernel, (k + 1) // 2)))
 
 
-def _conv_transpose_cells(x: Batch, kernel: Kernel) -> Doubled:
+def _conv_transpose_cells(x: Batch, kernel: Kernel) -> Upsampled:
     if _saves_products(kernel, x.shape[0]):
         points = winograd.at_points(_aligned_phase_kernel(kernel))
         return depth_to_space(winograd.conv(x, points))
     k = kernel.shape[0]
-    # SAME pads the dilated input by ceil(k/2) in front. Where that is even, cells of
-    # output straddle its edge: one cell more is computed and half a one cut off.
+    # SAME pads the dilated input by ceil(k/2) in front. If that is even, output cells
+    # straddle its edge: one more cell is computed and half a cell is cut off each end.
     front = (k + 1) // 2
     margin = (front + 1) % 2
     taps = (k + 1) // 2
@@ -194,7 +194,7 @@ def _phase_kernel(cells: Cells) -> Float[Array, "n n channels_in 4*channels_out"
 def _aligned_cell_kernel(
     kernel: Kernel,
 ) -> Float[Array, "3 3 4*channels_in channels_out"]:
-    # For cells that begin at an even pixel, for which the first tap may come too early.
+    # Zeros before the first tap align the kernel with cells that begin at even pixels.
     first = (kernel.shape[0] - 2) // 2
     return _cell_kernel(_cells(kernel, 3, 2 - first))
 
@@ -207,10 +207,9 @@ def _aligned_phase_kernel(
 
 
 def _saves_products(kernel: Kernel, batch: Any) -> bool:
-    """Whether Winograd's form is the faster one on CPU; measured.
+    """Returns whether Winograd's form is the faster one on CPU; measured.
 
-    The batch is an int or a symbol: one whose size is not known, as in a program for
-    any size, may be one image.
+    The batch is an int, or a symbol in a program for any batch size, which counts as 1.
     """
     k, narrow = kernel.shape[0], min(kernel.shape[2:]) < _WIDE
     known = 1 if jax.export.is_symbolic_dim(batch) else batch

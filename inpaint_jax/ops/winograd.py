@@ -8,9 +8,9 @@ products of tiles by channels. They stay apart, as a tuple: XLA runs 36 separate
 products near the processor's limit on CPU, and one batched product at half of it.
 
 The points are 0, a, -a, -1/a, 1/a and infinity with a^2 = 1/2. That keeps rounding
-errors below 1e-5 of the result. And to turn the kernel by half a circle is to put 1/p
-for p, which reverses this order: so the gradient by the input, a convolution with the
-turned kernel, uses the kernel's values at the points as they are.
+errors below 1e-5 of the result. Rotating the kernel by 180 degrees replaces p by 1/p,
+which reverses this order: so the gradient with respect to the input, a convolution with
+the rotated kernel, uses the kernel's values at the same points.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ AtPoints = tuple[Float[Array, "_ _"], ...]
 """Values of a kernel at the 36 pairs of points, each `[channels_in, channels_out]`."""
 Convolved = Float[Array, "batch height width channels_out"]
 Tiles = Float[Array, "tiles channels"]
-"""One number of each tile and channel: there are 36 such arrays, one for each point."""
+"""One number for each tile and channel: one of 36 such arrays, one for each point."""
 
 _TILE, _POINTS = 4, 6
 
@@ -35,9 +35,9 @@ _TILE, _POINTS = 4, 6
 def _transforms() -> tuple[
     Float[np.ndarray, "6 6"], Float[np.ndarray, "6 3"], Float[np.ndarray, "4 6"]
 ]:
-    """What evaluates a tile and a kernel, and interpolates.
+    """Returns the matrices that evaluate a tile, evaluate a kernel, and interpolate.
 
-    The rows of the kernel's are (1/p, 1, p), so that 1/p for p turns them round.
+    The rows of the kernel's matrix are (1/p, 1, p): replacing p by 1/p reverses them.
     """
     root = 0.5**0.5
     p = np.array([root, -root, -1 / root, 1 / root])
@@ -57,7 +57,7 @@ _OF_TILE, _OF_KERNEL, _TO_OUTPUT = _transforms()
 
 @jax.custom_vjp
 def at_points(kernel: Kernel) -> AtPoints:
-    """Evaluates a kernel at the points, once for all convolutions with it.
+    """Evaluates a kernel at the 36 points, once for all convolutions with it.
 
     Args:
       kernel: `[3, 3, channels_in, channels_out]`.
@@ -67,7 +67,7 @@ def at_points(kernel: Kernel) -> AtPoints:
 
 
 def _at_points_backward(_: None, cotangents: AtPoints) -> tuple[Kernel]:
-    # Left to itself JAX would pad each of the nine summands to the whole kernel.
+    # JAX's own gradient would pad each of the nine summands to the whole kernel.
     lines = [cotangents[i : i + _POINTS] for i in range(0, _POINTS**2, _POINTS)]
     taps = _evaluate(_OF_KERNEL.T, lines)
     return (jnp.stack(taps).reshape(3, 3, *taps[0].shape),)
@@ -78,7 +78,7 @@ at_points.defvjp(lambda kernel: (at_points(kernel), None), _at_points_backward)
 
 @jax.custom_vjp
 def conv(x: Batch, kernel: AtPoints) -> Convolved:
-    """Correlates each image with a 3 x 3 kernel; zeros around the image.
+    """Correlates each image, padded with zeros, with a 3 x 3 kernel.
 
     Args:
       x: `[batch, H, W, channels_in]`.
@@ -109,7 +109,7 @@ conv.defvjp(_forward, _backward)
 
 
 def _tiles(x: Batch) -> list[Tiles]:
-    """The overlapping 6 x 6 tiles at the 36 points."""
+    """Evaluates the overlapping 6 x 6 tiles of each image at the 36 points."""
     rows, columns = _tile_counts(*x.shape[1:3])
     after = (rows * _TILE - x.shape[1] + 1, columns * _TILE - x.shape[2] + 1)
     x = jnp.pad(x, ((0, 0), (1, after[0]), (1, after[1]), (0, 0)))
@@ -125,7 +125,7 @@ def _tiles(x: Batch) -> list[Tiles]:
 def _interpolate(
     products: Sequence[Tiles], batch: SupportsInt, height: int, width: int
 ) -> Convolved:
-    """Undoes the evaluation."""
+    """Turns the products at the 36 points into output images."""
     rows, columns = _tile_counts(height, width)
     products = [p.reshape(batch, rows, columns, -1) for p in products]
     lines = [
@@ -140,7 +140,7 @@ def _interpolate(
 
 
 def _outputs_at_points(dy: Convolved) -> list[Tiles]:
-    """The transpose of `_interpolate`."""
+    """Applies the transpose of `_interpolate` to the gradient of the output."""
     batch, height, width, channels = dy.shape
     rows, columns = _tile_counts(height, width)
     after = ((0, 0), (0, rows * _TILE - height), (0, columns * _TILE - width), (0, 0))
@@ -163,7 +163,7 @@ def _evaluate(
 
 
 def _combine(row: np.ndarray, arrays: Sequence[jax.Array]) -> jax.Array:
-    """Sums arrays with weights, leaving out those with weight zero."""
+    """Returns the weighted sum of arrays, leaving out those with weight zero."""
     terms = [
         array if weight == 1.0 else array * weight.astype(array.dtype)
         for weight, array in zip(row, arrays, strict=True)
@@ -173,7 +173,7 @@ def _combine(row: np.ndarray, arrays: Sequence[jax.Array]) -> jax.Array:
 
 
 def _every(x: jax.Array, axis: int, first: int, count: int) -> jax.Array:
-    """Lines first, first + 4, ... of an axis."""
+    """Takes `count` lines of an axis: first, first + 4, first + 8, ..."""
     return jax.lax.slice_in_dim(x, first, first + _TILE * (count - 1) + 1, _TILE, axis)
 
 

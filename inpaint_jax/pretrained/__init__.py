@@ -1,1 +1,1 @@
-"""Trained networks, from releases and training runs, and as other formats."""
+"""Reads and writes trained networks: releases, training runs and other formats."""

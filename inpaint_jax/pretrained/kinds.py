@@ -1,7 +1,8 @@
-"""What all trained models share, on disk and as functions; `Kind` says what differs.
+"""Reads and writes every kind of trained model; `Kind` holds what differs.
 
 A model is an architecture, the crop that it was trained on, and networks with their
-weights. `networks` has the kinds of one network, `weights` that of a search's three.
+weights. `networks` has the kinds with one network, `weights` the kind with the three
+networks of a search.
 """
 
 import dataclasses
@@ -20,15 +21,15 @@ Input = Literal["z", "image", "mask"]
 
 
 class Kind(NamedTuple):
-    """What tells one kind of model from the others.
+    """One kind of model, and how it is stored on disk.
 
     Attributes:
-      name: of the kind, and of the release that comes with the package.
-      application: application that makes such models.
-      architecture: class of what a description calls so.
+      name: name of the kind, and of the release that comes with the package.
+      application: application that trains such models.
+      architecture: class of the architecture in a description (`model.json`).
       templates: (architecture, **extras) -> {file: shapes of a network's variables}.
-      extras: {further field of the model: what reads it from a description}.
-      named: whether a description says of which kind it is.
+      extras: {further field of the model: function that reads it from a description}.
+      named: whether a description holds the name of its kind.
     """
 
     name: str
@@ -46,14 +47,14 @@ def load(
 
     Args:
       path: the folder, or "release" for the weights that come with the package.
-      kind: what it must be.
+      kind: the kind that the model must be of.
 
     Returns:
-      The model's fields apart from weights and source, and the networks.
+      (the model's fields without weights and source, networks).
 
     Raises:
-      InputError: nothing usable is there, it is something else, it does not fit its own
-        description, or it holds NaN or infinite weights.
+      InputError: the folder holds no model, or one of another kind, weights do not fit
+        their description, or weights are NaN or infinite.
     """
 
     def templates(description: Mapping[str, Any]) -> dict[str, types.Variables]:
@@ -77,8 +78,8 @@ def export(
 
     Args:
       directory: folder to write to; created if need be.
-      model: has a kind, networks ({file: variables}), an architecture, a crop, and
-        what its kind's `extras` names.
+      model: has `kind`, `networks` ({file: variables}), `architecture`, `crop`, and
+        the fields that its kind's `extras` names.
       provenance: JSON values: data, command, commit, scores.
 
     Raises:
@@ -118,14 +119,14 @@ def template(network: nn.Module, *inputs: Input) -> types.Variables:
 def function(network: nn.Module, variables: types.Variables) -> jax.tree_util.Partial:
     """Returns a network as a function of its inputs; rows are independent.
 
-    It is a pytree, so that a program may take its weights as arguments.
+    It is a pytree, so that a program takes its weights as arguments.
     """
     return jax.tree_util.Partial(_Apply(network), variables)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Apply:
-    # Two of the same network are equal: a program is compiled once for both.
+    # Two instances of one network are equal, so a program is compiled once for both.
     network: nn.Module
 
     def __call__(self, variables: types.Variables, *inputs: jax.Array) -> Any:
@@ -134,7 +135,7 @@ class _Apply:
 
 def _understood(description: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
     if kind.named and description["model"] != kind.name:
-        raise ValueError(f"it is a {description['model']}, asked for is a {kind.name}")
+        raise ValueError(f"it is a {description['model']}, not a {kind.name}")
     architecture = kind.architecture(**description["architecture"])
     crop = int(description["crop"])
     if crop < 1:

@@ -1,4 +1,4 @@
-"""What a trained landmark net tells: where points are and how surely, what it sees."""
+"""Functions of a trained landmark net: its predictions, and its features."""
 
 import dataclasses
 from typing import Any
@@ -14,15 +14,15 @@ from inpaint_jax.pretrained import networks
 
 
 def predict(net: networks.Pretrained) -> jax.tree_util.Partial:
-    """Returns what places the landmarks of each face; rows are independent.
+    """Returns a function that predicts the landmarks of faces; rows are independent.
 
     Args:
       net: a landmark net.
 
     Returns:
-      (image `[batch, H, W, 3]`, of whose hole nothing is looked at; mask `[batch, H, W,
-      1]`, 1 = known) to points (x, y) in pixels and the matrices that whiten their
-      errors to unit variance along each axis. It is a pytree, see `kinds.function`.
+      A pytree (see `kinds.function`) that maps (image `[batch, H, W, 3]`, mask `[batch,
+      H, W, 1]`, 1 = known) to (points (x, y) in pixels, matrices that whiten their
+      errors to unit variance along each axis). It ignores the pixels in the hole.
     """
     apply = _Predict(net.architecture.network(), net.spread)
     return jax.tree_util.Partial(apply, net.variables)
@@ -31,7 +31,7 @@ def predict(net: networks.Pretrained) -> jax.tree_util.Partial:
 def features(
     net: networks.Pretrained, image: types.Image
 ) -> Float[Array, "batch hidden"]:
-    """Returns what the net's last hidden layer sees in undamaged faces."""
+    """Returns the activations of the net's last hidden layer for undamaged faces."""
     options: Any = {"train": False, "features": True}
     everything = jnp.ones_like(image[..., :1])
     network = net.architecture.network()

@@ -1,4 +1,4 @@
-"""Trained models of one network: CE, GFC and its parser, and the landmark net."""
+"""Trained models with one network: CE, GFC, GFC's parser, and the landmark net."""
 
 import dataclasses
 import os
@@ -24,12 +24,11 @@ class Pretrained:
     """A network with its weights.
 
     Attributes:
-      architecture: an `Architecture`, which also says what the network is.
+      architecture: an `Architecture`; its class determines the network.
       crop: side of the training crops in CelebA pixels, see `framing.frame`.
       variables: {"params", "batch_stats"}.
-      source: what to call it in a report: where it came from, step, hashes.
-      spread: of a landmark net: factor on all ellipses, fitted on faces that training
-        did not see.
+      source: JSON values for reports: path, step, hashes.
+      spread: only for a landmark net: factor on all ellipses, fitted on held-out faces.
     """
 
     architecture: Any
@@ -40,26 +39,26 @@ class Pretrained:
 
     @property
     def model(self) -> str:
-        """Its name in `KINDS`."""
+        """The model's name in `KINDS`."""
         return _name(self.architecture)
 
     @property
     def kind(self) -> kinds.Kind:
-        """What it is on disk."""
+        """The model's entry of `KINDS`."""
         return KINDS[self.model]
 
     @property
     def networks(self) -> dict[str, types.Variables]:
-        """Its variables by the name of their file."""
+        """{file name: variables} of the one network."""
         (file,) = self.kind.templates(self.architecture)
         return {file: self.variables}
 
     @property
     def apply(self) -> jax.tree_util.Partial:
-        """The network as a function of its images, and a pytree; rows are independent.
+        """The network as a function, which is a pytree; rows are independent.
 
-        CE and GFC map (image, mask) to images, the parser an image to logits; for the
-        landmark net see `landmark_predictor.predict`.
+        CE and GFC map (image, mask) to images, the parser maps an image to logits; for
+        the landmark net see `landmark_predictor.predict`.
         """
         return kinds.function(self.architecture.network(), self.variables)
 
@@ -69,11 +68,10 @@ def load(path: str | os.PathLike[str], *, model: str) -> Pretrained:
 
     Args:
       path: the folder, or "release" for the weights that come with the package.
-      model: what it must be, a key of `KINDS`.
+      model: the kind that it must be of, a key of `KINDS`.
 
     Raises:
-      InputError: nothing usable is there, it is something else, it does not fit its own
-        description, or it holds NaN or infinite weights.
+      InputError: as in `kinds.load`.
     """
     fields, loaded = kinds.load(path, kind=KINDS[model])
     (variables,) = loaded.networks.values()
@@ -133,4 +131,4 @@ KINDS: dict[str, kinds.Kind] = {
         extras={"spread": _spread},
     ),
 }
-"""What each of them is on disk."""
+"""The kinds of models with one network, by name."""

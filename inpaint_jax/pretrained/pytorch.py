@@ -1,16 +1,17 @@
-"""DCGANs that were trained with PyTorch, from state dicts in safetensors files.
+"""Reads DCGANs that were trained with PyTorch, from state dicts in safetensors files.
 
-Understood is the network of PyTorch's DCGAN example and tutorial. The generator is a
-ConvTranspose2d(z_dim, c, 4, 1, 0) and as many ConvTranspose2d(c, c / 2, 4, 2, 1) as it
-takes to three channels, BatchNorm2d after all but the last. The discriminator is its
-mirror image, BatchNorm2d after all but the first and the last. A state dict does not
-show the activations, which must be ReLU and tanh in G, LeakyReLU(0.2) in D. Layers may
-be called anything that sorts into their order (2 before 10).
+The network must be that of PyTorch's DCGAN example and tutorial. The generator is a
+ConvTranspose2d(z_dim, c, 4, 1, 0), followed by layers ConvTranspose2d(c, c / 2, 4, 2,
+1) down to three channels, with BatchNorm2d after all but the last. The discriminator is
+its mirror image, with BatchNorm2d after all but the first and the last. A state dict
+does not show the activations, which must be ReLU and tanh in G, LeakyReLU(0.2) in D.
+Layers may have any names that sort into their order (2 before 10).
 
-PyTorch keeps kernels as [in, out, row, column], those of Conv2d as [out, in, row,
-column]. Its padding of 1 is our SAME where the kernel is 4 x 4. ConvTranspose2d spreads
-each input pixel over the kernel where `strided.conv_transpose` gathers, so its kernels
-are turned by 180 degrees. The layer between 1 x 1 and 4 x 4 pixels is our dense layer.
+PyTorch stores the kernels of ConvTranspose2d as [in, out, row, column] and those of
+Conv2d as [out, in, row, column]. Its padding of 1 is our SAME for 4 x 4 kernels.
+ConvTranspose2d spreads each input pixel over the kernel where `strided.conv_transpose`
+gathers, so kernels are rotated by 180 degrees. The layer between 1 x 1 and 4 x 4 pixels
+is our dense layer.
 """
 
 import hashlib
@@ -41,13 +42,13 @@ _Layers = dict[str, _Parts]
 
 
 class _Network(NamedTuple):
-    """A state dict taken apart.
+    """The layers of a state dict.
 
     Attributes:
       path: its file.
       sha256: of the file.
-      convolutions: {layer: {part: float32 array}}, in order.
-      norms: the same of batch norms.
+      convolutions: {layer: {part: float32 array}} of the convolutions, in order.
+      norms: {layer: {part: float32 array}} of the batch norms, in order.
     """
 
     path: pathlib.Path
@@ -65,13 +66,13 @@ def read(
     """Reads the two networks of a DCGAN.
 
     Args:
-      generator: file with the state dict of the generator.
-      discriminator: file with that of the discriminator.
+      generator: file of the generator's state dict.
+      discriminator: file of the discriminator's state dict.
       crop: side of the training crops in CelebA pixels, see `framing.frame`.
 
     Raises:
-      InputError: a file cannot be read, or is not such a network, or the two do not
-        belong together.
+      InputError: a file cannot be read or holds another network, or the two networks
+        do not fit each other.
     """
     g, d = _read_network(generator), _read_network(discriminator)
     architecture = _architecture(g)
@@ -122,7 +123,7 @@ def _natural(name: str) -> list[str | int]:
 def _usable(
     path: pathlib.Path, name: str, tensor: Shaped[np.ndarray, "..."]
 ) -> Float32[np.ndarray, "..."]:
-    # What is too large for float32 becomes infinite, and is refused as such.
+    # Values too large for float32 become infinite, and are refused below.
     with np.errstate(over="ignore"):
         values = np.asarray(tensor, np.float32)
     negative_variance = name.endswith("running_var") and (values < 0).any()

@@ -1,8 +1,8 @@
-"""Trained networks on disk: releases, and the checkpoints of training runs.
+"""Reads networks from releases and from the checkpoints of training runs.
 
-A release is a folder with one `.safetensors` file a network (half precision) and
-`model.json`: architecture, crop, how it was made, scores. What a description means is
-the business of whoever asks for it.
+A release is a folder with one `.safetensors` file for each network (half precision) and
+`model.json`, its description: architecture, crop, provenance, scores. `MODEL_CARD.md`
+says the same to a reader. The caller interprets the description.
 """
 
 import hashlib
@@ -23,17 +23,18 @@ from jaxtyping import Float16
 from inpaint_jax import types
 from inpaint_jax.errors import InputError, reason
 from inpaint_jax.io import checkpoints, files
+from inpaint_jax.pretrained import model_card
 
 _DESCRIPTION = "model.json"
 
 
 class Loaded(NamedTuple):
-    """Networks and what is written about them.
+    """Networks with their description.
 
     Attributes:
       networks: {name: variables}, float32.
-      description: of the release, or `meta` of the checkpoint.
-      source: what to call it in a report: where it came from, step, hashes.
+      description: `model.json` of the release, or `meta` of the checkpoint.
+      source: JSON values for reports: path, step, hashes.
     """
 
     networks: dict[str, types.Variables]
@@ -42,7 +43,7 @@ class Loaded(NamedTuple):
 
 
 Templates = Callable[[dict[str, Any]], dict[str, types.Variables]]
-"""Description -> shapes of each network's variables; may fail on a bad description."""
+"""Description -> {name: shapes of a network's variables}; may raise any error."""
 
 
 def load(
@@ -52,13 +53,13 @@ def load(
 
     Args:
       path: the folder, or "release" for the weights that come with the package.
-      name: folder of those.
-      application: application that makes such runs.
-      templates: what the description promises.
+      name: name of the packaged release.
+      application: application that trains such models, for an error message.
+      templates: returns the shapes of the weights by the description.
 
     Raises:
-      InputError: nothing usable is there, it does not fit its own description, or it
-        holds NaN or infinite weights.
+      InputError: the folder holds no model, weights do not fit their description, or
+        weights are NaN or infinite.
     """
     path = files.ASSETS / name if str(path) == "release" else pathlib.Path(path)
     if checkpoints.is_run(path):
@@ -86,7 +87,7 @@ def export(
     Args:
       directory: folder to write to; created if need be.
       networks: {name: variables}.
-      description: JSON values; the files' hashes are added as "sha256".
+      description: JSON values; the files' SHA-256 hashes are added as "sha256".
 
     Raises:
       InputError: the folder cannot be written, or a weight is NaN, infinite or too
@@ -103,7 +104,11 @@ def export(
         hashes[name] = hashlib.sha256(data).hexdigest()
         with files.replacing(directory / f"{name}.safetensors") as temporary:
             temporary.write_bytes(data)
-    files.write_json(directory / _DESCRIPTION, {**description, "sha256": hashes})
+    described = {**description, "sha256": hashes}
+    files.write_text(
+        directory / model_card.NAME, model_card.text(directory.name, described)
+    )
+    files.write_json(directory / _DESCRIPTION, described)
 
 
 def _from_run(path: pathlib.Path, templates: Templates) -> Loaded:
@@ -139,7 +144,7 @@ def _understood(
     try:
         return templates(description)
     except Exception as error:
-        # Networks that cannot be built fail wherever their shapes first meet.
+        # A network that cannot be built fails where its shapes first disagree.
         raise InputError(
             f"{where}: describes no model that can be built ({reason(error)}); "
             "export it again or give another."
@@ -149,7 +154,7 @@ def _understood(
 def _read_network(
     file: pathlib.Path, template: types.Variables
 ) -> tuple[types.Variables, str]:
-    """A network's variables, and the hash of its file."""
+    """Returns a network's variables, and the hash of its file."""
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -183,7 +188,7 @@ def _read_network(
 def _in_halves(
     variables: types.Variables, what: str
 ) -> dict[str, Float16[np.ndarray, "..."]]:
-    # What is too large becomes infinite, and is refused as what was so before.
+    # Weights too large for half precision become infinite, and are refused below.
     with np.errstate(over="ignore"):
         half = {
             key: np.asarray(leaf).astype(np.float16)
@@ -194,7 +199,7 @@ def _in_halves(
 
 
 def _flat(variables: types.Variables) -> dict[str, Any]:
-    """{path of a leaf: the leaf}, an array or the shape of one."""
+    """Returns {path of a leaf: the leaf}; a leaf is an array or the shape of one."""
     return flax.traverse_util.flatten_dict(variables, sep="/")
 
 

@@ -1,17 +1,16 @@
-"""Networks as single files that need only JAX: a program with its weights inside.
+"""Writes and reads networks as StableHLO files: a program with its weights inside.
 
-The counterpart of the frozen TensorFlow graph (`drgan.pb`) that the thesis's search
+They correspond to the frozen TensorFlow graph (`drgan.pb`) that the thesis's search
 loads. Wherever JAX and flatbuffers are installed,
 
     jax.export.deserialize(bytearray(open("generator.stablehlo", "rb").read())).call
 
-is the generator: any batch size, any of `PLATFORMS`, with its gradient with respect to
-z, as a search needs. BatchNorm uses stored statistics. JAX promises to read such files
-for six months; the weights that last are those of a release.
+is the generator: for any batch size, on any of `PLATFORMS`, with its gradient with
+respect to z, as a search needs. BatchNorm uses stored statistics. JAX promises to read
+such files for six months; to keep weights for longer, use a release.
 
-A file ends with the SHA-256 of what stands before it. JAX reads from the front and sees
-nothing of that, but neither does it check what it parses, and so what is damaged must
-not reach it.
+A file ends with the SHA-256 of its content. JAX ignores these last bytes, but it does
+not check what it parses, so `load` checks the hash first.
 """
 
 import hashlib
@@ -33,10 +32,10 @@ _HASH_BYTES = hashlib.sha256().digest_size
 
 
 def check_available() -> None:
-    """Refuses to go on where these files can be neither written nor read.
+    """Checks that the package flatbuffers, which JAX needs for these files, is there.
 
     Raises:
-      InputError: flatbuffers is missing, which JAX needs for them.
+      InputError: flatbuffers is missing.
     """
     if importlib.util.find_spec("flatbuffers") is None:
         raise InputError(
@@ -50,8 +49,8 @@ def export(
 ) -> list[pathlib.Path]:
     """Writes `NETWORK.stablehlo` for each network that a search needs.
 
-    These are `generator`, `discriminator` and, where the model has one of damaged
-    faces, `encoder`; otherwise one that lies there from another model is deleted.
+    These are `generator`, `discriminator` and, if the model has an encoder of damaged
+    faces, `encoder`; if it has none, an older `encoder.stablehlo` is deleted.
 
     Args:
       directory: folder to write to; created if need be.
@@ -92,12 +91,13 @@ def load(path: str | os.PathLike[str]) -> Callable[..., jax.Array]:
       path: the file.
 
     Returns:
-      z `[batch, z_dim]` to images, images to logits `[batch]`, or (images, masks) to z,
-      as the file's name says; it may be compiled and differentiated once.
+      The network as a function: generator, z `[batch, z_dim]` -> images; discriminator,
+      images -> logits `[batch]`; encoder, (images, masks) -> z. It can be compiled, and
+      differentiated once.
 
     Raises:
-      InputError: flatbuffers is missing, or the file is missing, damaged, something
-        else, or of a JAX that this one does not understand.
+      InputError: flatbuffers is missing, or the file is missing, damaged, no such
+        network, or from a version of JAX that this one cannot read.
     """
     check_available()
     try:
@@ -115,7 +115,7 @@ def load(path: str | os.PathLike[str]) -> Callable[..., jax.Array]:
     try:
         return jax.export.deserialize(bytearray(data)).call
     except Exception as error:
-        # What a reader meets in a format that it does not know has no one type.
+        # A reader of an unknown format raises errors of many types.
         raise InputError(
             f"{path}: JAX {jax.__version__} cannot read it ({reason(error)}); export "
             "the model again."

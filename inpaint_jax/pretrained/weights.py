@@ -1,4 +1,4 @@
-"""The networks of a search, from a release or a training run."""
+"""The networks of a search, G, D and E, read from a release or a training run."""
 
 import dataclasses
 import os
@@ -21,14 +21,14 @@ class Model:
     """A generator, a discriminator and perhaps an encoder with their weights.
 
     Attributes:
-      architecture: of both networks.
+      architecture: of the networks.
       crop: side of the training crops in CelebA pixels, see `framing.frame`.
       generator: variables {"params", "batch_stats"}.
       discriminator: variables {"params", "batch_stats"}.
-      source: what to call it in a report: where it came from, step, hashes.
-      encoder: variables {"params", "batch_stats"}; None without one.
+      source: JSON values for reports: path, step, hashes.
+      encoder: variables {"params", "batch_stats"}; None without an encoder.
       encodes: what the encoder was trained on.
-      prior: how z was drawn in training.
+      prior: distribution of z in training.
     """
 
     architecture: dcgan.Architecture
@@ -42,12 +42,12 @@ class Model:
 
     @property
     def kind(self) -> kinds.Kind:
-        """What it is on disk."""
+        """How such a model is stored on disk."""
         return KIND
 
     @property
     def networks(self) -> dict[str, types.Variables]:
-        """The variables of each network that there is."""
+        """{name: variables} of the networks; "encoder" only if there is one."""
         found = {"generator": self.generator, "discriminator": self.discriminator}
         return found if self.encoder is None else {**found, "encoder": self.encoder}
 
@@ -63,7 +63,7 @@ class Model:
 
     @property
     def encode(self) -> jax.tree_util.Partial:
-        """E, which maps damaged images and masks to the z to start from.
+        """E, which maps (damaged images, masks) to the z where a search starts.
 
         Raises:
           ValueError: there is no encoder.
@@ -75,11 +75,11 @@ class Model:
     def fused(
         self, *, batch: int, compute_dtype: blocks.DType = jnp.float32
     ) -> tuple[inference.Generator, inference.Discriminator]:
-        """Returns G and D in the form in which a search runs them.
+        """Returns G and D for inference, with BatchNorm fused into the weights.
 
         Args:
-          batch: about how many faces there will be at once.
-          compute_dtype: in which type convolutions multiply.
+          batch: expected number of images in a batch.
+          compute_dtype: type of the products in convolutions.
         """
         options: Any = {"batch": batch, "compute_dtype": compute_dtype}
         return (
@@ -108,8 +108,7 @@ def load(path: str | os.PathLike[str]) -> Model:
       path: the folder, or "release" for the weights that come with the package.
 
     Raises:
-      InputError: nothing usable is there, it does not fit its own description, or it
-        holds NaN or infinite weights.
+      InputError: as in `kinds.load`.
     """
     fields, loaded = kinds.load(path, kind=KIND)
     return Model(**{**fields, **loaded.networks}, source=loaded.source)
@@ -142,4 +141,4 @@ KIND = kinds.Kind(
         "prior": _one_of("prior", get_args(dcgan.Prior), "uniform"),
     },
 )
-"""What such a model is on disk."""
+"""How a model of a search is stored on disk."""

@@ -1,1 +1,1 @@
-"""The search: z that fits the visible, looks real and has its landmarks in place."""
+"""Searches for the latent vector of a real-looking face that fits the known pixels."""

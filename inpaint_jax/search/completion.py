@@ -1,14 +1,14 @@
-"""Completing a face: search, rank, blend (thesis 3.2.4; algorithm of Yeh et al. 2017).
+"""Completes a face: search, rank, blend (thesis 3.2.4; algorithm of Yeh et al. 2017).
 
-`complete` does it all for one image; the others are its parts. `program.prepare`
-compiles the pieces once for a model; `driver.search` runs them on one image, all its
-restarts as one batch, and reports after each chunk; `finish` orders the restarts and
-puts the hole in. Each image is searched on its own, so what comes out does not depend
-on which other images are completed beside it. `driver.search_together` runs several
-such searches as one program, which a large processor needs to be kept busy; how sums
-are rounded then depends on their number, and on nothing else.
+`complete` does all of it for one image; the other functions are its parts.
+`program.prepare` compiles the search once for a model; `driver.search` runs it on one
+image, with all restarts as one batch, and reports after each chunk; `finish` ranks the
+restarts and blends the best one into the image. Images are searched independently, so
+a result does not depend on the other images. `driver.search_together` runs several
+searches as one program, which large processors need; the rounding of sums then depends
+on the number of images, and nothing else does.
 
-A face with a hole, by the networks that come with the package:
+Completing a face with the networks that come with the package:
 
 >>> import inpaint_jax, jax
 >>> from inpaint_jax import Settings, files, framing, masks
@@ -20,7 +20,7 @@ A face with a hole, by the networks that come with the package:
 >>> found.picture.shape, found.generated.shape, found.landmarks.shape
 ((64, 64, 3), (2, 64, 64, 3), (68, 2))
 
-With a loss of one's own, here for a dark picture:
+With a loss of your own, here for a dark picture:
 
 >>> def darkness(key, z, generated, problem):
 ...     return 0.1 * generated.mean(axis=(1, 2, 3))
@@ -62,14 +62,14 @@ class Completion(NamedTuple):
     """The restarts of one image, best first.
 
     Attributes:
-      completed: `[1, H, W, 3]`, the best restart's face in the hole of the image.
-      generated: `[restarts, H, W, 3]`, G at the best point of each restart.
-      z: `[restarts, z_dim]`.
-      score: `[restarts]`, by which they are ordered: eq. 20.
-      terms: the terms of eq. 20 without their weights, each `[restarts]`.
-      iterations: steps taken.
-      landmarks: `[68, 2]`, (x, y) in pixels: where the search wanted them; None
-        without the landmark loss.
+      completed: `[1, H, W, 3]`, the image with the best restart's face in the hole.
+      generated: `[restarts, H, W, 3]`, G(z) of each restart's best z.
+      z: `[restarts, z_dim]`, the best z of each restart.
+      score: `[restarts]`, the loss by which they are ranked (eq. 20).
+      terms: {name: term of the loss without its weight, `[restarts]`}.
+      iterations: number of steps taken.
+      landmarks: `[68, 2]`, (x, y) in pixels, the target landmarks; None without the
+        landmark loss.
     """
 
     completed: types.Image
@@ -99,18 +99,19 @@ def complete(
     """Completes one face.
 
     Args:
-      image: `[H, W, 3]` as the model's images are (64 x 64 for the released one, see
-        `framing.frame`): bytes, or numbers in [-1, 1]. Its hole may hold anything.
+      image: `[H, W, 3]` in the model's size (64 x 64 for the released model, see
+        `framing.frame`), bytes or floats in [-1, 1]; any value in the hole is ignored.
       mask: `[H, W]` or `[H, W, 1]`: True or 1 where the pixel is known.
-      model: the networks; by default the released ones.
-      settings: of the search. The landmark loss is that of the released landmark net;
-        `lambda_landmark=0` leaves it out.
-      key: of the starting points; by default the same ones at each call.
-      term: a loss of one's own, see `problem.Term`; defined once, it is compiled once.
-      blend: how the hole is put in.
+      model: the networks; None for the released ones.
+      settings: hyperparameters of the search. The landmark loss uses the released
+        landmark net; `lambda_landmark=0` leaves it out.
+      key: random key of the starting points; None for the same ones at each call.
+      term: a loss of your own, see `problem.Term`; define it once, so that it is
+        compiled once.
+      blend: "poisson" for Poisson blending, or "paste" to copy the hole's pixels.
 
     Returns:
-      The completed face, with all restarts, the best first.
+      The completed face, and all restarts, best first.
 
     Raises:
       InputError: image and mask do not fit each other or the model, or the search
@@ -118,19 +119,19 @@ def complete(
     """
     model = model or _released_model()
     _check(model, key, blend)
-    asked = problem_of(image, mask, size=model.architecture.image_size)
+    problem = problem_of(image, mask, size=model.architecture.image_size)
     landmark = None
     if settings.lambda_landmark > 0:
-        asked, landmark = _guided(asked, model)
+        problem, landmark = _guided(problem, model)
     if term is not None:
-        _check_term(term, asked, model)
+        _check_term(term, problem, model)
     compiled = prepare(model, settings, landmark=landmark, term=term)
     key = jax.random.key(0) if key is None else key
-    *_, last = driver.search(key, asked, compiled=compiled)
-    found = finish(last, asked, compiled=compiled, blend=blend)
+    *_, last = driver.search(key, problem, compiled=compiled)
+    found = finish(last, problem, compiled=compiled, blend=blend)
     if landmark is None:
         return found
-    return found._replace(landmarks=asked.target.landmarks[0])
+    return found._replace(landmarks=problem.target.landmarks[0])
 
 
 def prepare(
@@ -146,11 +147,11 @@ def prepare(
 
     Args:
       model: the networks.
-      settings: of the search.
-      landmark: the landmark loss; None leaves the term out.
-      term: a loss of one's own.
-      images: how many will be searched for together.
-      compute_dtype: the type in which convolutions multiply.
+      settings: hyperparameters of the search.
+      landmark: the landmark loss; None leaves it out.
+      term: a loss of the user; None leaves it out.
+      images: expected number of images in one program.
+      compute_dtype: type of the products in convolutions.
 
     Raises:
       InputError: `settings.init` needs an encoder that the model does not have.
@@ -181,16 +182,16 @@ def prepare(
 def finish(
     last: driver.Progress, problem: Problem, *, compiled: program.Search, blend: str
 ) -> Completion:
-    """Orders the restarts by eq. 20 and blends the best into the image.
+    """Ranks the restarts by their loss (eq. 20) and blends the best into the image.
 
     Args:
-      last: the end of `driver.search`.
-      problem: the image.
+      last: the last progress of `driver.search`.
+      problem: the damaged image.
       compiled: from `program.prepare`.
-      blend: how the hole is put in: "poisson" or "paste".
+      blend: "poisson" or "paste", as in `complete`.
 
     Returns:
-      The restarts, best first; one whose loss is NaN comes last.
+      The restarts, best first; restarts whose loss is NaN come last.
     """
     z = last.state.best_z
     generated, score, terms = jax.tree.map(
@@ -225,7 +226,7 @@ def _check(model: object, key: object, blend: str) -> None:
 
 
 def _check_term(term: Term, problem: Problem, model: weights.Model) -> None:
-    """Refuses a loss that is not one number for each restart."""
+    """Raises InputError if a user's loss does not return one number per restart."""
     z = jax.ShapeDtypeStruct((2, model.architecture.z_dim), jnp.float32)
     drawn = jax.ShapeDtypeStruct((2, *problem.image.shape[1:]), jnp.float32)
     found = jax.eval_shape(term, jax.random.key(0), z, drawn, problem)
@@ -237,7 +238,7 @@ def _check_term(term: Term, problem: Problem, model: weights.Model) -> None:
 
 
 def _guided(problem: Problem, model: weights.Model) -> tuple[Problem, LandmarkLoss]:
-    """Returns the problem with its landmarks, and the loss that pulls there."""
+    """Returns the problem with its target landmarks, and the landmark loss."""
     net = _released_landmark_net()
     known = net.architecture.image_size, net.crop
     if known != (model.architecture.image_size, model.crop):

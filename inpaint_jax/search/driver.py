@@ -1,4 +1,4 @@
-"""The course of a search: stages, chunks, patience, and images that are done early."""
+"""Runs a compiled search: stages, chunks, early stopping, and progress reports."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -14,17 +14,17 @@ from inpaint_jax.search import latent, program
 from inpaint_jax.search.problem import Problem, Settings
 
 _LEAST_FALL = 1e-3
-"""Of a loss, as a share of its size, for a chunk not to count as idle."""
+"""A chunk is idle if no best loss falls by this fraction of its absolute value."""
 
 
 class Progress(NamedTuple):
-    """Where a search stands after a chunk.
+    """The progress of one image's search after a chunk.
 
     Attributes:
-      iteration: steps taken.
+      iteration: number of steps taken.
       loss: `[restarts]`, at the last step.
-      best_loss: `[restarts]`, lowest so far.
-      state: to go on from.
+      best_loss: `[restarts]`, the lowest so far.
+      state: the state from which the search continues.
     """
 
     iteration: int
@@ -34,18 +34,18 @@ class Progress(NamedTuple):
 
     @property
     def best_z(self) -> Float[Array, " z_dim"]:
-        """Where the best restart was; one of them must have had a finite loss."""
+        """The best z of the best restart; at least one must have had a finite loss."""
         return self.state.best_z[int(np.nanargmin(self.best_loss))]
 
 
 def search(
     key: types.PRNGKey, problem: Problem, *, compiled: program.Search
 ) -> Iterator[Progress]:
-    """Searches for one image, all restarts at once, and yields after each chunk.
+    """Searches for one image with all restarts at once, and yields after each chunk.
 
     Args:
-      key: of the starting points and of what the objective draws.
-      problem: the image.
+      key: random key of the starting points and of the objective.
+      problem: the damaged image.
       compiled: from `program.prepare`.
 
     Yields:
@@ -68,20 +68,20 @@ def search_together(
 ) -> Iterator[list[Progress | None]]:
     """Searches for several images in one program, and yields after each chunk.
 
-    Images whose search is over early leave the program when half of its images have.
+    When half of the images have stopped early, they are removed from the program.
 
     Args:
       keys: as in `search`, one for each image.
-      problems: the images, all of one size.
+      problems: the damaged images, all of one size.
       compiled: from `program.prepare`.
 
     Yields:
-      Progress of each image, None where its search was over before; the last that is
-      not None is the result. See `check`.
+      Progress of each image, None if its search stopped before; an image's last
+      progress is its result. See `check`.
     """
     settings = compiled.settings
     group = _begin(keys, problems, compiled)
-    idle = dict.fromkeys(group.images, 0)  # chunks, of each image that goes on
+    idle = dict.fromkeys(group.images, 0)  # {running image: idle chunks in a row}
     done = 0
     for restarts, count in _calls(settings):
         group = _compact(_narrow(group, restarts, compiled), idle)
@@ -99,7 +99,7 @@ def search_together(
 
 
 def check(progress: Progress) -> None:
-    """Refuses a search that no restart survived.
+    """Checks that at least one restart of a search had a finite loss.
 
     Raises:
       InputError: no restart ever had a finite loss.
@@ -111,12 +111,12 @@ def check(progress: Progress) -> None:
 
 
 class _Group(NamedTuple):
-    """The images inside the program, a row each.
+    """The images inside the program, one row for each.
 
     Attributes:
-      images: which image each row is.
-      problems: what the search knows of them.
-      states: where their searches are.
+      images: number of the image in each row.
+      problems: the problems of these images.
+      states: the states of their searches.
       best: lowest loss of each restart so far.
     """
 
@@ -142,7 +142,7 @@ def _begin(
 
 
 def _calls(settings: Settings) -> Iterator[tuple[int, int]]:
-    """Yields (restarts, steps) of each call of the compiled program."""
+    """Yields (restarts, steps) for each call of the compiled program."""
     for restarts, iterations in settings.stages:
         whole, rest = divmod(iterations, settings.chunk)
         for count in [settings.chunk] * whole + [rest] * (rest > 0):
@@ -150,7 +150,7 @@ def _calls(settings: Settings) -> Iterator[tuple[int, int]]:
 
 
 def _narrow(group: _Group, restarts: int, compiled: program.Search) -> _Group:
-    """Keeps the best restarts of each image."""
+    """Reduces each image to its best restarts."""
     if restarts >= group.best.shape[1]:
         return group
     return group._replace(
@@ -160,7 +160,7 @@ def _narrow(group: _Group, restarts: int, compiled: program.Search) -> _Group:
 
 
 def _compact(group: _Group, going_on: dict[int, int]) -> _Group:
-    """Keeps half of the rows, and half of these, while all that go on fit."""
+    """Halves the number of rows as long as all running images fit."""
     size = len(group.images)
     if 2 * len(going_on) > size:
         return group
@@ -176,7 +176,7 @@ def _compact(group: _Group, going_on: dict[int, int]) -> _Group:
 def _advance(
     group: _Group, count: int, compiled: program.Search
 ) -> tuple[_Group, Float[np.ndarray, "rows restarts"]]:
-    """Takes some steps; returns the loss at the last one too."""
+    """Takes some steps; returns the group, and the loss at the last step."""
     states, info = compiled.advance(group.states, group.problems, iterations=count)
     loss, best = (np.asarray(x[:, -1]) for x in (info.loss, info.best_loss))
     return group._replace(states=states, best=best), loss
@@ -195,13 +195,14 @@ def _still_idle(
     before: Float[np.ndarray, "rows restarts"],
     settings: Settings,
 ) -> dict[int, int]:
-    """Returns the chunks without progress of each image that goes on."""
+    """Returns {image: idle chunks in a row} of the images that continue."""
     after = {}
     for row, image in enumerate(group.images):
         best = group.best[row]
         if image not in idle or not np.isfinite(best).any():
             continue
-        # Losses can be negative (log(1 - D)), so a fall is measured against their size.
+        # Losses can be negative (log(1 - D)), so a fall is relative to the absolute
+        # value.
         fell = before[row] > best + _LEAST_FALL * np.abs(best)
         chunks = 0 if fell.any() else idle[image] + 1
         if settings.patience == 0 or chunks < settings.patience:

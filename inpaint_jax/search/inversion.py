@@ -1,4 +1,4 @@
-"""The z of an undamaged face: how well G can draw it, the ceiling of a completion."""
+"""GAN inversion: finds the z of an undamaged face, the best that G can generate."""
 
 import jax.numpy as jnp
 import optax
@@ -19,15 +19,15 @@ def invert(
     """Searches for the z whose G(z) has the least squared error to each image.
 
     Args:
-      key: of the search; nothing is drawn from it here.
+      key: random key of the search; not used here.
       image: `[batch, H, W, 3]` in [-1, 1].
-      z: where each search starts, `[batch, z_dim]`.
+      z: initial z of each image, `[batch, z_dim]`.
       generate: G with its weights.
-      iterations: steps of Adam, whose rate falls to nothing along half a cosine.
+      iterations: steps of Adam; its learning rate falls to 0 along half a cosine.
       learning_rate: at the start.
 
     Returns:
-      The best z of each image, and its mean squared error, `[batch]`.
+      (best z of each image, `[batch, z_dim]`; its mean squared error, `[batch]`).
     """
     rate = optax.cosine_decay_schedule(learning_rate, iterations)
     optimizer = optax.adam(rate)

@@ -1,11 +1,11 @@
-"""The landmark loss of a search: three choices, kept apart (thesis 3.2.2, eqs. 17, 18).
+"""The landmark loss of a search (thesis 3.2.2, eqs. 17 and 18), with three choices.
 
-What is measured: G(z) under the mask, as the thesis does, or G(z) in the hole of the
-image. How it pulls: the thesis's count of coordinates that are off, which ranks
-restarts and moves z only through an estimated gradient; a smooth loss of the soft
-cascade; or the same of the landmark net. Towards what: dlib's points on the damaged
-image, as the thesis does; the landmark net's, those that it is unsure of pulling less;
-or the true points, which only an evaluation knows.
+The image on which landmarks are predicted: G(z) under the mask, as in the thesis, or
+G(z) in the hole of the image. The loss: the thesis's count of coordinates that are too
+far off, which ranks restarts and needs an estimated gradient to move z; or a smooth
+loss, of the landmarks of the soft cascade or of the landmark net. The target: dlib's
+landmarks on the damaged image, as in the thesis; the landmark net's, in which uncertain
+points have less weight; or the true landmarks, which only an evaluation knows.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from inpaint_jax.models import landmark_net
 from inpaint_jax.search import estimators
 from inpaint_jax.search.problem import Problem
 
-# Below this a point's uncertainty, in pixels, says nothing about its worth.
+# Below this uncertainty, in pixels, the weight of a point no longer grows.
 _LEAST_DEVIATION = 0.25
 _HUBER_DELTA = 1.0
 _Points = Float[Array, "restarts points 2"]
@@ -34,19 +34,23 @@ _ESTIMATORS = {"spsa": estimators.spsa, "es": estimators.evolution_strategies}
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How the landmark loss is built.
+    """Options of the landmark loss.
 
     Attributes:
-      term: "step" is the thesis's count, by the exact cascade; "soft" a smooth loss of
-        the soft cascade's points; "net" the same of the landmark net's.
-      gradient: for "step", how z is moved: "none", "spsa" or "es", see `estimators`.
-      input: what is measured, "masked" or "composite".
-      loss: of "soft" and "net", see `losses.landmark`.
-      threshold: a point (for "step", a coordinate) may be off by as much.
-      threshold_unit: "pixels", or "eyes": share of the distance between the eyes.
-      temperature: of the soft cascade, in grey levels.
-      pairs: of the estimators.
-      radius: of the estimators.
+      term: "step" counts wrong coordinates by dlib's exact cascade, as in the thesis;
+        "soft" is a smooth loss by the soft cascade, "net" one by the landmark net.
+      gradient: estimator of the gradient of "step": "spsa" (simultaneous perturbation),
+        "es" (evolution strategies), or "none", which only ranks restarts.
+      input: image on which landmarks are predicted: "masked", the generated face under
+        the mask, or "composite", the generated face in the hole of the image.
+      loss: smooth loss of "soft" and "net": distances beyond the threshold ("hinge", or
+        "huber" with a smooth start), the face's "shape", or its "proportions".
+      threshold: distance by which a point (for "step", a coordinate) may be off.
+      threshold_unit: unit of the threshold: "pixels", or "eyes" for the distance
+        between the eyes.
+      temperature: temperature of the soft cascade's splits, in grey levels.
+      pairs: number of pairs of points that "spsa" and "es" evaluate.
+      radius: size of the random steps from z to these points, for "spsa" and "es".
     """
 
     term: Literal["step", "soft", "net"] = "soft"
@@ -61,18 +65,19 @@ class Settings:
 
     @property
     def has_gradient(self) -> bool:
-        """Whether the loss has a gradient."""
+        """Whether the loss has a gradient, exact or estimated."""
         return self.term != "step" or self.gradient != "none"
 
 
 class Target(NamedTuple):
-    """Where the points of one face should be.
+    """The target landmarks of one face.
 
     Attributes:
       landmarks: `[1, 68, 2]`, (x, y) in pixels.
       deviation: `[1, 68]`, standard deviation of each point along an axis, in pixels;
-        all equal where nothing is known about it.
-      box: `[1, 4]`, in which the cascade places the points of all candidates.
+        all equal if unknown.
+      box: `[1, 4]`, bounding box in which the cascade predicts the landmarks of all
+        candidates.
     """
 
     landmarks: annotation.Landmarks
@@ -81,21 +86,21 @@ class Target(NamedTuple):
 
 
 Predict = Callable[..., tuple[landmark_net.Landmarks, landmark_net.Whitening]]
-"""(image, mask) -> (points, whitening): the landmark net with its weights."""
+"""The landmark net with its weights: (image, mask) -> (points, whitening)."""
 
 
 def target_of_cascade(
     model: ShapeModel, image: types.Image, box: Int[Array, "1 4"]
 ) -> Target:
-    """Takes dlib's whole-pixel points on an image for the truth.
+    """Returns dlib's whole-pixel landmarks on an image as the target.
 
     Args:
       model: dlib's cascade.
-      image: `[1, H, W, 3]`: damaged, as in the thesis, or for an evaluation undamaged.
-      box: of its face.
+      image: `[1, H, W, 3]`: damaged, as in the thesis, or undamaged in an evaluation.
+      box: bounding box of its face, `[1, 4]`.
 
     Returns:
-      The target; NaN where the cascade fails.
+      The target; NaN if the cascade fails.
     """
     landmarks = prediction.round_as_dlib(prediction.predict(model, image, box))
     return Target(landmarks, jnp.ones(landmarks.shape[:2]), box)
@@ -106,15 +111,15 @@ def target_of_net(
     whitening: landmark_net.Whitening,
     model: ShapeModel | None,
 ) -> Target:
-    """Takes what the landmark net predicts for the truth.
+    """Returns the landmark net's prediction as the target.
 
     Args:
-      landmarks: `[1, 68, 2]`.
-      whitening: of their errors, to unit variance.
-      model: the cascade that is to place the candidates' points, if one is.
+      landmarks: predicted, `[1, 68, 2]`, (x, y) in pixels.
+      whitening: matrices that whiten their errors to unit variance, `[1, 68, 2, 2]`.
+      model: the cascade that predicts the candidates' landmarks; None if the net does.
 
     Returns:
-      The target; NaN where its points are no face that a box could hold.
+      The target; NaN if no box fits the cascade's mean shape to the landmarks.
     """
     variance = landmark_net.covariance(whitening)
     mean_variance = 0.5 * (variance[..., 0, 0] + variance[..., 1, 1])
@@ -128,14 +133,14 @@ def target_of_net(
 
 
 def box_around(model: ShapeModel, landmarks: annotation.Landmarks) -> Int[Array, "1 4"]:
-    """Returns the box in which a cascade's mean shape lies best on given points.
+    """Returns the bounding box in which a cascade's mean shape fits landmarks best.
 
-    The cascade starts from its mean shape, and the box says where that is. Least
+    The cascade starts from its mean shape, scaled to the box. The fit is by least
     squares over scale and place.
 
     Args:
       model: the cascade.
-      landmarks: `[1, 68, 2]` in pixels.
+      landmarks: `[1, 68, 2]`, (x, y) in pixels.
     """
     mean, place = jnp.mean(model.initial, axis=0), jnp.mean(landmarks[0], axis=0)
     shape = model.initial - mean[None]
@@ -152,12 +157,12 @@ def box_around(model: ShapeModel, landmarks: annotation.Landmarks) -> Int[Array,
 )
 @dataclasses.dataclass(frozen=True)
 class LandmarkTerm:
-    """The landmark loss with its models; a pytree, so that these are no constants.
+    """The landmark loss with its models; a pytree, so that weights are arguments.
 
     Attributes:
-      settings: see `Settings`.
+      settings: options of the loss.
       model: the cascade, for "step" and "soft".
-      predict: see `Predict`, a pytree; for "net".
+      predict: the landmark net as a pytree, see `Predict`; for "net".
     """
 
     settings: Settings
@@ -172,14 +177,14 @@ class LandmarkTerm:
         problem: Problem,
         generate: types.Generate,
     ) -> types.PerExample:
-        """Returns the loss of each restart.
+        """Returns the loss of each restart, `[restarts]`.
 
         Args:
-          key: of the estimators.
+          key: random key of the estimators.
           z: `[restarts, z_dim]`.
-          generated: G(z).
-          problem: with the image, the mask, and a `Target`.
-          generate: G, which the estimators ask for faces around z.
+          generated: G(z), `[restarts, H, W, 3]`.
+          problem: the damaged image with its `Target`.
+          generate: G, with which the estimators generate faces around z.
         """
         if self.settings.gradient == "none":
             return self._loss(generated, problem)
@@ -197,7 +202,7 @@ class LandmarkTerm:
         )
 
     def _measure(self, generated: types.Image, problem: Problem) -> _Points:
-        """Points of the candidates, [restarts, 68, 2]."""
+        """Predicts the candidates' landmarks, [restarts, 68, 2]."""
         settings, target = self.settings, problem.target
         mask = problem.mask.repeat(len(generated), axis=0)
         if settings.input == "composite":
@@ -225,7 +230,7 @@ def _compare(settings: Settings, points: _Points, target: Target) -> types.PerEx
     if settings.term == "step":
         return losses.landmark.step(points, wanted, threshold=threshold)
     if settings.loss == "shape":
-        return losses.landmark.shape(points, wanted, weights)
+        return losses.landmark.procrustes(points, wanted, weights)
     if settings.loss == "proportions":
         return losses.landmark.proportions(points, wanted)
     if settings.loss == "huber":

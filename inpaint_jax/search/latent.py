@@ -1,11 +1,11 @@
-"""Search in latent space: first-order descent in a box, the best point kept.
+"""Gradient descent on latent vectors in [-1, 1], which keeps the best vector found.
 
 The solver knows only an objective, `(key, z [batch, z_dim]) -> (loss [batch], terms)`,
-with a fresh key at each step for those that draw. Rows are independent searches:
-restarts of one image, images, or both flattened together.
-Long searches run in chunks, `solve` called again on the state it returned, so that
-progress, traces and early stopping live outside the compiled program. Every array of a
-state but its key has a row for each search, so that some can be taken out of it.
+which gets a fresh random key at each step. Rows are independent searches: restarts of
+one image, images, or both flattened together. Long searches run in chunks: `solve` is
+called again on the state that it returned, so progress, traces and early stopping are
+outside the compiled program. Every array of a state but its key has a row for each
+search, so that `take` can select some of them.
 """
 
 from collections.abc import Callable
@@ -19,18 +19,18 @@ from jaxtyping import Array, Float, Int
 from inpaint_jax import types
 
 Objective = Callable[[types.PRNGKey, types.Latent], tuple[types.PerExample, Any]]
-"""(key, z [batch, z_dim]) -> (loss [batch], terms: tree of [batch]); rows apart."""
+"""(key, z [batch, z_dim]) -> (loss [batch], tree of [batch]); rows do not interact."""
 
 
 class LatentState(NamedTuple):
-    """Exactly what the next step needs.
+    """The state that a step takes and returns.
 
     Attributes:
-      key: of what the objective draws from now on.
-      z: `[batch, z_dim]`, where the next step starts, inside the box.
+      key: random key for the objective in the next steps.
+      z: `[batch, z_dim]` in [-1, 1], where the next step starts.
       opt_state: state of the optimizer.
-      best_z: `[batch, z_dim]`, the point with the lowest loss so far.
-      best_loss: `[batch]`; infinite until a finite loss was seen.
+      best_z: `[batch, z_dim]`, the z with the lowest loss so far.
+      best_loss: `[batch]`, the lowest loss so far; infinite before a finite one.
     """
 
     key: types.PRNGKey
@@ -41,11 +41,11 @@ class LatentState(NamedTuple):
 
 
 class LatentInfo(NamedTuple):
-    """What a step tells about itself; never fed back.
+    """Diagnostics of a step.
 
     Attributes:
-      loss: `[batch]`, at the point where the step started.
-      best_loss: `[batch]`, the lowest so far.
+      loss: `[batch]`, at the z where the step started.
+      best_loss: `[batch]`, the lowest loss so far.
     """
 
     loss: types.PerExample
@@ -71,16 +71,16 @@ def step(
     objective: Objective,
     optimizer: optax.GradientTransformation,
 ) -> tuple[LatentState, LatentInfo]:
-    """Takes one step downhill and back into the box.
+    """Takes one optimizer step and clips z to [-1, 1].
 
     Args:
-      state: where the searches are.
+      state: the state of the searches.
       objective: see `Objective`.
-      optimizer: of one search; it sees one row of z at a time.
+      optimizer: is mapped over the rows of z, one search each.
 
     Returns:
-      The next state with z clipped to [-1, 1], and the loss before the step. A row
-      whose loss is not finite keeps its best point.
+      (next state, losses before the step). A row whose loss is not finite keeps its
+      best z.
     """
     key, key_step = jax.random.split(state.key)
 
@@ -120,7 +120,7 @@ def solve(
       iterations: number of steps.
 
     Returns:
-      The last state, and the info of all steps, `[iterations, batch]`.
+      (last state, info of all steps, `[iterations, batch]`).
     """
     return jax.lax.scan(
         lambda carry, _: step(carry, objective=objective, optimizer=optimizer),
@@ -130,7 +130,7 @@ def solve(
 
 
 def take(state: LatentState, rows: Int[Array, " kept"]) -> LatentState:
-    """Returns the state of some of the searches, which go on as if alone."""
+    """Returns the state of the selected searches only."""
     searches = state._replace(key=None)
     kept = jax.tree.map(lambda array: array[rows], searches)
     return kept._replace(key=state.key)
@@ -139,5 +139,5 @@ def take(state: LatentState, rows: Int[Array, " kept"]) -> LatentState:
 def rank(
     score: Float[Array, "images restarts"],
 ) -> Int[Array, "images restarts"]:
-    """Orders the restarts of each image, best (lowest score) first, NaN last."""
+    """Returns the order of each image's restarts: lowest score first, NaN last."""
     return jnp.argsort(score, axis=1, stable=True)

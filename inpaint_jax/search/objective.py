@@ -1,4 +1,4 @@
-"""What a completion minimises over z: eq. 20 of the thesis, networks meeting losses."""
+"""The loss that a search minimises over z (eq. 20 of the thesis)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,13 +11,13 @@ Term = Callable[[types.PRNGKey, types.Latent, types.Image], types.PerExample]
 
 
 class LossTerms(NamedTuple):
-    """The terms of eq. 20 before they are weighted, each `[batch]`.
+    """The unweighted terms of the loss (eq. 20), each `[batch]`.
 
     Attributes:
-      context: eq. 16.
-      prior: eq. 19, without its lambda.
-      landmark: eqs. 17 and 18 or what stands for them; None without it.
-      term: a loss of one's own, which eq. 20 does not have; None without it.
+      context: context loss (eq. 16).
+      prior: prior loss without its lambda (eq. 19).
+      landmark: landmark loss (eqs. 17 and 18, or a smooth one); None if not used.
+      term: a loss of the user, not part of eq. 20; None if not used.
     """
 
     context: types.PerExample
@@ -28,7 +28,7 @@ class LossTerms(NamedTuple):
     def weighted(
         self, context: float, prior: float, landmark: float
     ) -> types.PerExample:
-        """Returns eq. 20: their sum by these weights, one's own loss as it is."""
+        """Returns the weighted sum of the terms (eq. 20); the user's has weight 1."""
         loss = context * self.context + prior * self.prior
         if self.landmark is not None:
             loss = loss + landmark * self.landmark
@@ -51,12 +51,12 @@ def make(
     landmark: Term | None = None,
     term: Term | None = None,
 ) -> latent.Objective:
-    """Returns eq. 20.
+    """Returns the loss of z (eq. 20) as an objective for `latent`.
 
     Args:
       generate: G.
       discriminate: D.
-      image: `[batch, H, W, 3]`; only pixels with a weight matter.
+      image: `[batch, H, W, 3]`; pixels with weight 0 are ignored.
       weights: `losses.image.context_weights`, `[batch, H, W, 1]`.
       lambda_context: weight of the context loss.
       lambda_prior: weight of the prior loss.
@@ -64,7 +64,7 @@ def make(
       normalised: as in `losses.image.context`.
       saturating: as in `losses.image.prior`.
       landmark: the landmark loss, see `landmark_term`; None leaves it out.
-      term: a loss of one's own, added as it is.
+      term: a loss of the user, added with weight 1; None leaves it out.
 
     Returns:
       (key, z `[batch, z_dim]`) -> (loss `[batch]`, LossTerms).

@@ -1,4 +1,4 @@
-"""What a search is asked: its settings, one damaged image, and eq. 20 for the two."""
+"""The problem of a search: its settings, one damaged image, and their loss (eq. 20)."""
 
 import dataclasses
 import itertools
@@ -33,32 +33,36 @@ Known = (
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How a search runs; the defaults are those of `landmark.flags`.
+    """Hyperparameters of a search; the defaults are those of `landmark.flags`.
 
     Attributes:
       restarts: number of starting points for each image.
-      iterations: steps of each.
-      restart_schedule: in place of these two, pairs of them: search from so many points
-        for so many steps, then go on with the best of them only, and so forth.
-      learning_rate: of the optimizer of z.
-      decay: whether that rate falls to nothing along half a cosine, which ends nearer
+      iterations: number of optimizer steps of each restart.
+      restart_schedule: pairs (restarts, iterations) of successive stages, in place of
+        the two options before; each stage continues only the best restarts.
+      learning_rate: learning rate of the optimizer of z.
+      decay: whether the learning rate falls to 0 along half a cosine, which ends nearer
         to a minimum after the same number of steps.
-      optimizer: "adam", "nesterov" (momentum 0.9, as the code of Yeh et al.), or
-        "lbfgs", whose steps are the inverse Hessian's times the rate.
-      z_prior: how random points are drawn: "uniform" on [-1, 1], as the generator was
-        trained, or "normal", clipped.
-      init: where the restarts begin: at "random" points; at the "encoder"'s guess, the
-        first exactly, the others around it; or "mixed", one half each.
-      init_std: standard deviation of the restarts around the guess.
-      window: of the context weights, eq. 15.
-      lambda_context: weight of eq. 16.
-      lambda_prior: weight of eq. 19.
-      lambda_landmark: weight of the landmark loss.
-      normalised: divide eq. 16 by its weights, so that masks can be compared.
-      saturating: eq. 19 as printed, log(1 - D(G(z))), in place of -log D(G(z)).
-      chunk: steps in one compiled call; between chunks there is a report.
-      patience: stop after this many chunks in which no restart's best loss fell by
-        0.1 %; 0 never stops early.
+      optimizer: optimizer of z: "adam", "nesterov" (momentum 0.9, as in the code of Yeh
+        et al.), or "lbfgs" (L-BFGS, whose steps are multiplied by the learning rate).
+      z_prior: distribution of random starting points: "uniform" on [-1, 1], as in the
+        training of the generator, or "normal", clipped.
+      init: where the restarts begin: "random"; "encoder", the first at the encoder's
+        prediction, the others around it; or "mixed", one half each.
+      init_std: standard deviation of starting points around the encoder's prediction.
+      window: side in pixels, odd, of the neighbourhood that weights a known pixel by
+        the fraction of it that is hole (eq. 15).
+      lambda_context: weight of the context loss on known pixels (eq. 16).
+      lambda_prior: weight of the prior loss, by which the discriminator finds the face
+        real (eq. 19).
+      lambda_landmark: weight of the landmark loss (eqs. 17 and 18).
+      normalised: divide the context loss by the sum of its weights, so that it can be
+        compared between masks.
+      saturating: use the prior loss log(1 - D(G(z))), as in the paper (eq. 19), in
+        place of -log D(G(z)).
+      chunk: number of steps in one compiled call; progress is reported after each.
+      patience: early stopping: stop after this many chunks in which no restart's best
+        loss fell by 0.1 %; 0 never stops early.
     """
 
     restarts: int = 16
@@ -83,7 +87,7 @@ class Settings:
         """Checks the settings.
 
         Raises:
-          InputError: a value is none that a search can have.
+          InputError: a value is out of its range or no allowed word.
         """
         for field in dataclasses.fields(self):
             _check_value(field, getattr(self, field.name))
@@ -99,23 +103,23 @@ class Settings:
 
     @property
     def stages(self) -> tuple[tuple[int, int], ...]:
-        """How many restarts take how many steps, one stage after the other."""
+        """(restarts, iterations) of each stage."""
         return self.restart_schedule or ((self.restarts, self.iterations),)
 
     @property
     def all_iterations(self) -> int:
-        """Steps of a restart that stays to the end."""
+        """Number of steps of a restart that is kept in all stages."""
         return sum(iterations for _, iterations in self.stages)
 
 
 class Problem(NamedTuple):
-    """All that a search knows of one image; arrays, so that images share a program.
+    """One damaged image, as arrays, so that images share a compiled program.
 
     Attributes:
-      image: `[1, H, W, 3]`; its hole does not matter.
+      image: `[1, H, W, 3]` in [-1, 1]; pixels in the hole are ignored.
       mask: `[1, H, W, 1]`, 1 = known.
-      target: where its landmarks should be, see `landmark_term.Target`; None without
-        the landmark loss.
+      target: the target landmarks, see `landmark_term.Target`; None without the
+        landmark loss.
     """
 
     image: types.Image
@@ -124,9 +128,9 @@ class Problem(NamedTuple):
 
 
 Term = Callable[[types.PRNGKey, types.Latent, types.Image, Problem], types.PerExample]
-"""A loss of one's own: (key, z, G(z), problem) -> `[restarts]`, rows apart.
+"""A loss of the user: (key, z, G(z), problem) -> `[restarts]`; rows do not interact.
 
-It is added to eq. 20 as it is, with a fresh key at each step.
+It is added to eq. 20 with weight 1, and gets a fresh random key at each step.
 """
 
 
@@ -135,8 +139,8 @@ class LandmarkLoss(NamedTuple):
 
     Attributes:
       fn: (key, z, G(z), problem, G) -> `[restarts]`.
-      has_gradient: otherwise it only ranks the restarts, and is left
-        out until the search is over.
+      has_gradient: whether it has a gradient; if not, it only ranks the restarts after
+        the search.
     """
 
     fn: Callable[..., types.PerExample]
@@ -144,14 +148,14 @@ class LandmarkLoss(NamedTuple):
 
 
 class Networks(NamedTuple):
-    """What a search asks, as pytrees, so that weights are no constants of a program.
+    """The functions of a search, as pytrees: a program takes weights as arguments.
 
     Attributes:
       generate: G with its weights.
       discriminate: D with its weights.
-      encode: E with its weights; None without it.
-      landmark: `LandmarkLoss.fn`; None without it.
-      term: a loss of one's own; None without it.
+      encode: E with its weights; None if not used.
+      landmark: `LandmarkLoss.fn`; None if not used.
+      term: a loss of the user; None if not used.
     """
 
     generate: Any
@@ -162,16 +166,16 @@ class Networks(NamedTuple):
 
 
 def problem_of(image: Picture, mask: Known, *, size: int) -> Problem:
-    """Returns what the search for one image knows, its hole grey.
+    """Returns the problem of one image; the hole is grey in it.
 
     Args:
-      image: see `completion.complete`.
-      mask: see `completion.complete`.
+      image: as in `completion.complete`.
+      mask: as in `completion.complete`.
       size: height and width of the model's images.
 
     Raises:
       InputError: image and mask do not fit each other or the model, a known pixel lies
-        outside [-1, 1], or nothing is known or nothing hidden.
+        outside [-1, 1], or no pixel is known or none hidden.
     """
     if image.shape != (size, size, 3):
         raise InputError(
@@ -205,7 +209,7 @@ def problem_of(image: Picture, mask: Known, *, size: int) -> Problem:
 
 
 def image_key(key: types.PRNGKey, name: str) -> types.PRNGKey:
-    """Derives the key of one image from its name, whatever else is being completed."""
+    """Derives the random key of one image from its name, whatever the other images."""
     return jax.random.fold_in(key, zlib.crc32(name.encode("utf-8")))
 
 
@@ -217,14 +221,14 @@ def loss(
     restarts: int,
     with_landmark: bool,
 ) -> latent.Objective:
-    """Returns eq. 20 for the restarts of one image.
+    """Returns the loss (eq. 20) of the restarts of one image.
 
     Args:
-      networks: what it asks.
-      problem: the image.
-      settings: with the weights of the terms.
-      restarts: how many rows z will have.
-      with_landmark: whether the landmark loss counts, if there is one.
+      networks: the networks.
+      problem: the damaged image.
+      settings: hyperparameters, with the weights of the terms.
+      restarts: number of rows of z.
+      with_landmark: whether to include the landmark loss, if there is one.
     """
     weights = losses.image.context_weights(problem.mask, window=settings.window)
 
@@ -255,7 +259,7 @@ def loss(
 
 
 def _check_value(field: dataclasses.Field[Any], value: Any) -> None:
-    """Refuses a word that a field does not have, and a number below its least one."""
+    """Raises InputError for a word that is not allowed or a number out of range."""
     words, least = get_args(field.type), 0 if field.name == "patience" else 1
     if type(field.default) is str and value not in words:
         raise InputError(f"{field.name}={value!r}: must be one of {', '.join(words)}.")

@@ -1,7 +1,7 @@
-"""The compiled search: its steps for several images that share the networks.
+"""The compiled search: the functions of `steps` for several images at once.
 
-Weights are arguments and no constants of the programs, and searches of the same
-settings share their programs.
+Weights are arguments of the programs, not constants, so searches with the same settings
+share their programs.
 """
 
 import functools
@@ -33,12 +33,12 @@ class Pieces(NamedTuple):
 
 
 class Search(NamedTuple):
-    """A search that is ready to run: its pieces for several images, see `prepare`.
+    """A compiled search for several images, see `prepare`.
 
     Attributes:
-      settings: stages, chunks and patience.
-      networks: what the pieces ask.
-      pieces: the compiled pieces, each of which takes the networks first.
+      settings: hyperparameters of the search.
+      networks: the networks.
+      pieces: the compiled functions, whose first argument is the networks.
     """
 
     settings: Settings
@@ -52,35 +52,36 @@ class Search(NamedTuple):
     def start(
         self, keys: Key[Array, " images"], problems: Problem
     ) -> latent.LatentState:
-        """As `steps.start`, a row each."""
+        """Runs `steps.start` for each image; arrays have one row for each image."""
         return self.pieces.start(self.networks, keys, problems)
 
     def advance(
         self, states: latent.LatentState, problems: Problem, *, iterations: int
     ) -> tuple[latent.LatentState, latent.LatentInfo]:
-        """As `steps.advance`, a row each; takes the memory of the states."""
+        """Runs `steps.advance` for each image; the memory of `states` is reused."""
         return self.pieces.advance(
             self.networks, states, problems, iterations=iterations
         )
 
     def keep(self, states: latent.LatentState, *, restarts: int) -> latent.LatentState:
-        """As `steps.keep`, a row each."""
+        """Runs `steps.keep` for each image."""
         return self.pieces.keep(states, restarts=restarts)
 
     def evaluate(
         self, z: Float[Array, "images restarts z_dim"], problems: Problem
     ) -> tuple[Any, Any, Any]:
-        """As `steps.evaluate`, a row each."""
+        """Runs `steps.evaluate` for each image."""
         return self.pieces.evaluate(self.networks, z, problems)
 
     def memory(self, key: types.PRNGKey, problem: Problem) -> int:
-        """Returns how many bytes the search for one image takes, without searching.
+        """Returns the memory in bytes that the search for one image needs.
 
-        Those of several images at once take as many times as much, or a little less.
+        Nothing is searched. Several images at once need this many times as much, or a
+        little less.
 
         Args:
-          key: of the search.
-          problem: the image.
+          key: random key of the search.
+          problem: the damaged image.
         """
         together = stacked([problem])
         states = jax.eval_shape(self.start, key[None], together)
@@ -101,16 +102,16 @@ def prepare(
     encode: types.Encode | None = None,
     term: Term | None = None,
 ) -> Search:
-    """Prepares a search: compiled for the first image, used again for all others.
+    """Prepares a search, which is compiled at its first image and reused for others.
 
     Args:
       generate: G with its weights.
       discriminate: D with its weights.
       z_dim: length of z.
-      settings: of the search.
-      landmark: the landmark loss; None leaves the term out.
+      settings: hyperparameters of the search.
+      landmark: the landmark loss; None leaves it out.
       encode: E with its weights; needed unless `settings.init` is "random".
-      term: a loss of one's own, added to eq. 20.
+      term: a loss of the user, added to eq. 20.
 
     Raises:
       ValueError: `settings.init` needs an encoder and there is none.
@@ -127,25 +128,25 @@ def prepare(
 
 @functools.cache
 def _pieces(settings: Settings, *, z_dim: int, with_landmark: bool) -> Pieces:
-    """Two searches of the same settings share their programs."""
+    """Returns the compiled functions; searches with the same settings share them."""
 
-    def begin(networks: Networks, key: Any, problem: Problem) -> latent.LatentState:
+    def start(networks: Networks, key: Any, problem: Problem) -> latent.LatentState:
         return steps.start(key, networks, problem, z_dim=z_dim, settings=settings)
 
-    go_on = functools.partial(
+    advance = functools.partial(
         steps.advance, settings=settings, with_landmark=with_landmark
     )
-    weigh = functools.partial(steps.evaluate, settings=settings)
+    evaluate = functools.partial(steps.evaluate, settings=settings)
     return Pieces(
-        start=_for_images(begin, shared=1),
-        advance=_for_images(go_on, "iterations", shared=1, donated=1),
+        start=_for_images(start, shared=1),
+        advance=_for_images(advance, "iterations", shared=1, donated=1),
         keep=_for_images(steps.keep, "restarts"),
-        evaluate=_for_images(weigh, shared=1),
+        evaluate=_for_images(evaluate, shared=1),
     )
 
 
 def stacked(problems: Any) -> Any:
-    """Returns one tree for several images, a row each."""
+    """Stacks the problems of several images into one, with a row for each image."""
     return jax.tree.map(lambda *arrays: jnp.stack(arrays), *problems)
 
 
@@ -155,7 +156,7 @@ def _for_images(
     shared: int = 0,
     donated: int | tuple[int, ...] = (),
 ) -> Any:
-    """Compiles a function of one image for several, which share the first arguments."""
+    """Maps a function of one image over several, which share the first arguments."""
 
     @functools.partial(jax.jit, static_argnames=static, donate_argnums=donated)
     def of_several(*arguments: Any, **options: Any) -> Any:
@@ -166,7 +167,7 @@ def _for_images(
 
 
 def _as_tree(network: Any) -> Any:
-    """Makes a pytree of a plain function; what holds weights is a pytree already."""
+    """Makes a pytree of a plain function; a network with weights already is one."""
     leaf = jax.tree_util.all_leaves([network])
     return jax.tree_util.Partial(network) if leaf else network
 

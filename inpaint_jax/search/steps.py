@@ -1,6 +1,6 @@
-"""What a search does to one image: start, advance, keep the best restarts, evaluate.
+"""The steps of a search for one image: start, advance, keep the best, evaluate.
 
-As pure functions they can be mapped and differentiated like any other, here over faces:
+They are pure functions, which can be mapped and differentiated, here over faces:
 
 >>> import inpaint_jax, jax, jax.numpy as jnp
 >>> from inpaint_jax import Problem, Settings, masks
@@ -9,10 +9,10 @@ As pure functions they can be mapped and differentiated like any other, here ove
 >>> networks = problem.Networks(model.generate, model.discriminate)
 >>> few = Settings(restarts=2, init="random")
 >>> def search(key, image, mask):
-...     asked = Problem(image[None], mask[None])
-...     state = steps.start(key, networks, asked, z_dim=128, settings=few)
+...     damaged = Problem(image[None], mask[None])
+...     state = steps.start(key, networks, damaged, z_dim=128, settings=few)
 ...     state, info = steps.advance(
-...         networks, state, asked, iterations=2, settings=few
+...         networks, state, damaged, iterations=2, settings=few
 ...     )
 ...     return state.best_z, info.loss
 >>> keys = jax.random.split(jax.random.key(0), 3)
@@ -34,7 +34,7 @@ from inpaint_jax.search import latent
 from inpaint_jax.search import problem as problems
 from inpaint_jax.search.problem import Networks, Problem, Settings
 
-_LBFGS_MEMORY = 10  # steps that L-BFGS remembers
+_LBFGS_MEMORY = 10  # number of past steps from which L-BFGS estimates the Hessian
 
 
 def start(
@@ -45,14 +45,15 @@ def start(
     z_dim: int,
     settings: Settings,
 ) -> latent.LatentState:
-    """Returns the state in which the search for one image begins.
+    """Returns the initial state of the search for one image.
 
     Args:
-      key: of the starting points and of what the objective draws.
-      networks: the encoder, if `settings.init` wants its guess.
-      problem: the image.
+      key: random key of the starting points and of the objective.
+      networks: the networks; only the encoder is used, unless `settings.init` is
+        "random".
+      problem: the damaged image.
       z_dim: length of z.
-      settings: of the search.
+      settings: hyperparameters of the search.
     """
     guess = None
     if networks.encode is not None and settings.init != "random":
@@ -70,18 +71,18 @@ def advance(
     settings: Settings,
     with_landmark: bool = True,
 ) -> tuple[latent.LatentState, latent.LatentInfo]:
-    """Takes a number of steps, all restarts of one image at once.
+    """Takes a number of steps with all restarts of one image.
 
     Args:
-      networks: what eq. 20 asks.
+      networks: the networks.
       state: from `start` or from an earlier `advance`.
-      problem: the image.
+      problem: the damaged image.
       iterations: number of steps.
-      settings: of the search.
-      with_landmark: whether the landmark loss counts, if there is one.
+      settings: hyperparameters of the search.
+      with_landmark: whether to include the landmark loss, if there is one.
 
     Returns:
-      The next state, and the info of all steps, `[iterations, restarts]`.
+      (next state, info of all steps, `[iterations, restarts]`).
     """
     return latent.solve(
         state,
@@ -98,20 +99,20 @@ def advance(
 
 
 def keep(state: latent.LatentState, *, restarts: int) -> latent.LatentState:
-    """Returns the state of the best restarts of one image."""
+    """Returns the state with only the best restarts of one image."""
     return latent.take(state, latent.rank(state.best_loss[None])[0, :restarts])
 
 
 def evaluate(
     networks: Networks, z: types.Latent, problem: Problem, *, settings: Settings
 ) -> tuple[types.Image, types.PerExample, Any]:
-    """Returns G(z), eq. 20 with all its terms, and the terms, for one image.
+    """Returns (G(z), loss with all terms of eq. 20, the terms) for one image.
 
     Args:
-      networks: what eq. 20 asks.
+      networks: the networks.
       z: `[restarts, z_dim]`.
-      problem: the image.
-      settings: of the search.
+      problem: the damaged image.
+      settings: hyperparameters of the search.
     """
     objective = problems.loss(
         networks, problem, settings, restarts=len(z), with_landmark=True
@@ -127,13 +128,13 @@ def starting_points(
     z_dim: int,
     settings: Settings,
 ) -> Float[Array, "restarts z_dim"]:
-    """Returns where each restart of one image begins, `[restarts, z_dim]`.
+    """Returns the initial z of each restart of one image, `[restarts, z_dim]`.
 
     Args:
-      key: of the points.
-      guess: the encoder's, `[1, z_dim]`; None to begin at random points only.
+      key: random key of the points.
+      guess: the encoder's prediction, `[1, z_dim]`; None for random points only.
       z_dim: length of z.
-      settings: of the search.
+      settings: hyperparameters of the search.
     """
     restarts, _ = settings.stages[0]
     shape = (restarts, z_dim)
@@ -153,7 +154,7 @@ def starting_points(
 
 
 def _optimizer(settings: Settings) -> optax.GradientTransformation:
-    """Returns the optimizer of one z."""
+    """Returns the optimizer that `settings` describe, for one z."""
     rate: Any = settings.learning_rate
     if settings.decay:
         rate = optax.cosine_decay_schedule(rate, settings.all_iterations)

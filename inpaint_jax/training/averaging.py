@@ -1,22 +1,31 @@
-"""Moving averages that do not remember where they started."""
+"""Moving averages of numbers and of weights that soon forget their first value."""
 
-import jax
+from typing import Any
+
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float, Int
 
 from inpaint_jax import types
 
-# An average is never longer than this share of what was seen (Karras et al. 2020).
-_AVERAGE_SHARE = 0.05
+# The half-life of an average is at most this fraction of the images seen so far (Karras
+# et al. 2020).
+_HALF_LIFE_FRACTION = 0.05
 _NUMBER_DECAY = 0.99
 
 
 def number(
     average: Float[Array, ""], new: Float[Array, ""], *, step: Int[Array, ""]
 ) -> Float[Array, ""]:
-    """Moves the average of a number; the first steps count alike."""
-    share = jnp.maximum(1.0 - _NUMBER_DECAY, 1.0 / (step + 1.0))
-    return average + share * (new - average)
+    """Updates the average of a number: the plain mean at first, then exponential.
+
+    Args:
+      average: of the numbers before.
+      new: the next number.
+      step: how many numbers came before.
+    """
+    step_size = jnp.maximum(1.0 - _NUMBER_DECAY, 1.0 / (step + 1.0))
+    return average + step_size * (new - average)
 
 
 def weights(
@@ -27,20 +36,17 @@ def weights(
     batch: int,
     half_life: float,
 ) -> types.Variables:
-    """Moves the average of a network's weights.
+    """Updates the exponential moving average of a network's weights.
 
     Args:
       average: a tree of arrays.
-      new: the weights of the moment.
+      new: the weights after this step, the same tree.
       step: number of steps taken before this one.
       batch: images in each of them.
-      half_life: of the average, in images; shorter where few were seen.
+      half_life: of the average, in images; it is shorter while few were seen.
     """
     seen = batch * (step + 1.0)
-    half = jnp.minimum(half_life, _AVERAGE_SHARE * seen)
+    half = jnp.minimum(half_life, _HALF_LIFE_FRACTION * seen)
     decay = 0.5 ** (batch / jnp.maximum(half, 1e-3))
-
-    def moved(old: jax.Array, now: jax.Array) -> jax.Array:
-        return decay * old + (1.0 - decay) * now
-
-    return jax.tree.map(moved, average, new)
+    updated: Any = optax.incremental_update(new, average, 1.0 - decay)
+    return updated

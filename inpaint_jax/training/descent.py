@@ -1,7 +1,7 @@
-"""How weights are moved: an optimizer's step, its rate falling as the training goes on.
+"""Steps of optimizers, and the schedules of their learning rates.
 
-How much of a training is over is given as `progress`, from 0 to 1, and not as a number
-of steps: a training may as well be given minutes.
+A schedule is a function of `progress`, the fraction of the training that is over, and
+not of a number of steps, because a training may also end by the clock.
 """
 
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ Progress = Float[Array, ""] | float
 
 
 def cosine(progress: Progress, *, final: float = 0.0) -> Float[Array, ""]:
-    """Returns what falls from 1 to `final` by half a cosine (Loshchilov 2017)."""
+    """Returns a factor that falls from 1 to `final` as a cosine (Loshchilov 2017)."""
     return final + (1.0 - final) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
 
 
 def warm_cosine(progress: Progress, *, warm: float) -> Float[Array, ""]:
-    """Returns what rises evenly from 0 to 1 and then falls to 0 by half a cosine.
+    """Returns a factor that rises linearly from 0 to 1, then falls to 0 as a cosine.
 
     Args:
       progress: from 0 to 1.
-      warm: the share of the training in which it rises.
+      warm: fraction of the training in which the factor rises.
     """
     falling = cosine(jnp.maximum(progress - warm, 0.0) / (1.0 - warm))
     return jnp.where(progress < warm, progress / warm, falling)
@@ -39,19 +39,19 @@ def update(
     gradient: Any,
     opt_state: Any,
     *,
-    rate: Progress = 1.0,
+    rate: Float[Array, ""] | float = 1.0,
 ) -> tuple[Any, Any]:
-    """Moves parameters once.
+    """Applies one optimizer update, scaled by `rate`; returns params and state.
 
     Args:
-      optimizer: with its own highest rate.
+      optimizer: with its highest learning rate.
       params: a tree of arrays.
       gradient: of the loss by them.
       opt_state: the optimizer's state.
-      rate: what the step is multiplied by.
+      rate: factor of the step.
 
     Returns:
-      The moved parameters, and the optimizer's next state.
+      The parameters after the step, and the optimizer's next state.
     """
     changes, opt_state = optimizer.update(gradient, opt_state, params)
     changes = jax.tree.map(lambda change: rate * change, changes)
@@ -60,32 +60,32 @@ def update(
 
 def update_all(
     optimizers: Mapping[str, optax.GradientTransformation | None],
-    networks: Mapping[str, types.Variables],
+    variables: Mapping[str, types.Variables],
     gradients: Mapping[str, Any],
     opt_state: Mapping[str, Any],
     *,
     updated: Mapping[str, Mapping[str, Any]],
-    rates: Mapping[str, Progress],
+    rates: Mapping[str, Float[Array, ""] | float],
 ) -> tuple[dict[str, types.Variables], dict[str, Any]]:
-    """Moves several networks once, from the same point.
+    """Applies one update to each of several networks, all at their old parameters.
 
     Args:
-      optimizers: {name: of this network}; None for one that stays where it is.
-      networks: {name: variables}.
-      gradients: {name: by the network's params}.
+      optimizers: {name: of the network's params}; None for one that is not trained.
+      variables: {name: of the network}.
+      gradients: {name: of the network's loss by its params}.
       opt_state: {name: state of the optimizer}.
-      updated: {name: the other collections, as the batch leaves them}.
-      rates: {name: what the step is multiplied by}.
+      updated: {name: the network's other collections after this batch}.
+      rates: {name: factor of the step}.
 
     Returns:
       {name: variables} and {name: state of the optimizer}, after the step.
     """
-    moved, next_opt_state = {}, {}
+    next_variables, next_opt_state = {}, {}
     for name, optimizer in optimizers.items():
-        params, next_opt_state[name] = networks[name]["params"], opt_state[name]
+        params, next_opt_state[name] = variables[name]["params"], opt_state[name]
         if optimizer is not None:
             params, next_opt_state[name] = update(
                 optimizer, params, gradients[name], opt_state[name], rate=rates[name]
             )
-        moved[name] = {"params": params, **updated[name]}
-    return moved, next_opt_state
+        next_variables[name] = {"params": params, **updated[name]}
+    return next_variables, next_opt_state

@@ -1,7 +1,8 @@
-"""The networks that a search takes from a training of the DCGAN.
+"""The networks of a trained DCGAN in the form in which a search uses them.
 
-They are not those of the moment: G is an average, whose BatchNorm statistics must be
-measured, and D is given a zero.
+They differ from those that training updates. G has averaged weights, for which the
+statistics of BatchNorm must be measured. D has another bias, if its loss is
+relativistic.
 """
 
 from collections.abc import Mapping
@@ -15,15 +16,19 @@ from inpaint_jax.training import train_gan
 
 
 def fixed_discriminator(
-    state: train_gan.GANState, *, rules: train_gan.Rules
+    state: train_gan.GANState, *, config: train_gan.TrainConfig
 ) -> types.Variables:
-    """Returns D as a search uses it.
+    """Returns D with logits that are comparable with zero.
 
-    A relativistic D's logits have no zero of their own. They get one here, in the bias
-    of the last layer: real images have logit 0 on average. Eq. 19 then asks for faces
-    that look as real as the average real one.
+    The relativistic loss does not fix the mean of D's logits. Here the bias of the last
+    layer is changed so that the mean logit of real images is 0. Eq. 19 then asks for
+    faces that look as real as the average real one.
+
+    Args:
+      state: of the training.
+      config: of the training.
     """
-    if rules.game.loss != "relativistic":
+    if config.adversarial.loss != "relativistic":
         return state.discriminator
     params = state.discriminator["params"]
     last = params["to_logit"]
@@ -40,18 +45,18 @@ def averaged_generator(
     batches: int = 50,
     batch_size: int = 64,
 ) -> types.Variables:
-    """Returns the averaged weights with BatchNorm statistics that fit them.
+    """Returns G's averaged weights with BatchNorm statistics that belong to them.
 
-    The statistics that training stored belong to the weights of the moment; applied to
-    the averaged weights they shift every layer. They are measured again here.
+    The statistics that training stored belong to the latest weights, and would shift
+    every layer of the averaged ones. So they are measured again here.
 
     Args:
       key: of the z that the statistics are measured on.
-      state: training state.
+      state: of the training.
       generator: the network.
       prior: of z.
-      batches: how many batches to run; the running mean remembers about the last 20.
-      batch_size: of these.
+      batches: number of batches; the running mean is that of about the last 20.
+      batch_size: of each.
 
     Returns:
       {"params", "batch_stats"} for use with `train=False`; {"params"} without
@@ -61,7 +66,7 @@ def averaged_generator(
         return {"params": state.average}
     z_dim = generator.architecture.z_dim
 
-    def settle(
+    def measure(
         stats: Mapping[str, Any], key: types.PRNGKey
     ) -> tuple[Mapping[str, Any], None]:
         z = train_gan.sample_z(key, batch_size, z_dim, prior=prior)
@@ -70,6 +75,6 @@ def averaged_generator(
         return updated["batch_stats"], None
 
     stats, _ = jax.lax.scan(
-        settle, state.generator["batch_stats"], jax.random.split(key, batches)
+        measure, state.generator["batch_stats"], jax.random.split(key, batches)
     )
     return {"params": state.average, "batch_stats": stats}

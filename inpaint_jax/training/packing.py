@@ -34,7 +34,7 @@ class Packed(NamedTuple):
 
     Attributes:
       faces: how many.
-      bytes_per_face: size of the archive, shared out over them.
+      bytes_per_face: size of the archive divided by the number of faces.
       quality: of WebP, 0 to 95.
       psnr: of each packed face against the original, in dB; infinite where they agree.
     """
@@ -45,7 +45,7 @@ class Packed(NamedTuple):
     psnr: Float[np.ndarray, " faces"]
 
     def __str__(self) -> str:
-        """Says it in one line."""
+        """Describes the archive in one line."""
         return (
             f"{self.faces} faces, {self.bytes_per_face:.0f} bytes each, WebP quality "
             f"{self.quality}, PSNR {np.median(self.psnr):.1f} dB (median), "
@@ -60,10 +60,11 @@ def pack(
     bytes_per_face: int = 1500,
     sample: int = 400,
 ) -> Packed:
-    """Writes faces as an archive, whole or not at all, as well as its size allows.
+    """Writes faces to an archive, with the best quality that its size allows.
 
-    Members are named by their number, so that sorting keeps the order. The archive's
-    comment is a JSON object with count, size, format and quality.
+    No file is left if this fails. Members are named by their number, so that sorting
+    keeps the order. The archive's comment is a JSON object with count, size, format and
+    quality.
 
     Args:
       path: the .zip to write; its folder must exist.
@@ -77,7 +78,7 @@ def pack(
       What was written.
 
     Raises:
-      InputError: the lowest quality takes more, or the file cannot be written.
+      InputError: even the lowest quality is larger, or the file cannot be written.
     """
     quality = _highest_quality(images[:: -(-len(images) // sample)], bytes_per_face)
     while True:

@@ -1,4 +1,4 @@
-"""Training of one network that is told what is right: its state, and one step of it."""
+"""Supervised training of one network: its state, and one step."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from inpaint_jax.training import descent
 Objective = Callable[
     [types.Variables], tuple[Float[Array, ""], tuple[Any, Mapping[str, Any]]]
 ]
-"""Variables -> (mean loss, (info, {"batch_stats": as the batch leaves them}))."""
+"""Variables -> (mean loss, (metrics, {"batch_stats": after this batch}))."""
 
 
 class State(NamedTuple):
@@ -34,7 +34,12 @@ class State(NamedTuple):
 def init(
     variables: types.Variables, *, optimizer: optax.GradientTransformation
 ) -> State:
-    """Returns the state that starts from a network's variables."""
+    """Returns the state of a training before its first step.
+
+    Args:
+      variables: of the network.
+      optimizer: of its weights.
+    """
     opt_state = optimizer.init(variables["params"])
     return State(jnp.zeros((), jnp.int32), variables, opt_state)
 
@@ -46,16 +51,16 @@ def step(
     optimizer: optax.GradientTransformation,
     rate: descent.Progress,
 ) -> tuple[State, Any]:
-    """Moves the network once.
+    """Takes one step of the optimizer.
 
     Args:
-      state: where training is.
-      objective: what is minimised, on one batch.
+      state: of the training.
+      objective: the loss on one batch.
       optimizer: of the weights.
-      rate: what its step is multiplied by.
+      rate: factor of its step.
 
     Returns:
-      The next state, and the info of the objective.
+      The next state, and the metrics that the objective returned.
     """
 
     def of_params(

@@ -1,32 +1,33 @@
-"""Training of networks that complete a face in one pass: CE and GFC.
+"""Training of the networks that complete a face in one pass: CE and GFC.
 
-Both redraw a damaged face and are told how far they are off; critics tell them how real
-the result looks. The context encoder (Pathak et al. 2016) has a critic of the whole
-image. Face completion (Li et al. 2017) has one more for the content of the hole, and a
-parser that is fixed. Who has a weight of 0 does not take part.
+Both are trained to reconstruct a damaged face, and to make it look real to critics,
+which are discriminators trained beside them. The context encoder (Pathak et al. 2016)
+has a critic of the whole image. Face completion (Li et al. 2017) has a second one of
+the hole's content, and a fixed parser. A critic or parser whose weight is 0 is left
+out.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from inpaint_jax import types
 from inpaint_jax.images import augmentation, masks, pixels
 from inpaint_jax.models import context_encoder, dcgan, face_completion
-from inpaint_jax.training import descent, filling, judging
+from inpaint_jax.training import completion_loss, descent, gan_losses
 
-# Of both critics; one-sided label smoothing (Salimans et al. 2016).
-_CRITIC = judging.Rules(real_label=0.9)
+# Of all critics; one-sided label smoothing (Salimans et al. 2016).
+_ADVERSARIAL = gan_losses.LossConfig(real_label=0.9)
 
 
 @dataclasses.dataclass(frozen=True)
-class Rules:
-    """What a completer minimises.
+class TrainConfig:
+    """What a completion network minimises.
 
     Attributes:
       families: of the masks in training, see `masks.sample`.
@@ -46,19 +47,19 @@ class Rules:
 
     @property
     def critics(self) -> dict[str, float]:
-        """Name and weight of each critic that takes part."""
+        """{name: weight} of each critic with a weight."""
         weights = {"global": self.lambda_global, "local": self.lambda_local}
         return {name: weight for name, weight in weights.items() if weight > 0.0}
 
 
-class Players(NamedTuple):
-    """The networks and how they are moved; static, no weights.
+class Networks(NamedTuple):
+    """The networks and their optimizers; static, without weights.
 
     Attributes:
       completer: CE or GFC.
       critic: architecture of the critics.
-      completer_optimizer: moves the completer.
-      critic_optimizer: moves the critics.
+      completer_optimizer: of the completer's weights.
+      critic_optimizer: of each critic's weights.
     """
 
     completer: context_encoder.ContextEncoder | face_completion.Completer
@@ -84,44 +85,46 @@ class CompleterState(NamedTuple):
 
 
 class CompleterInfo(NamedTuple):
-    """What a step tells about itself; never fed back.
+    """Metrics of a step; no step depends on them.
 
     Attributes:
       error: mean squared error in the hole, `[batch]`.
-      fooled: what the critics' losses add, `[batch]`.
+      adversarial_loss: weighted sum over the critics, `[batch]`.
       parsing: cross entropy of the parser in the hole, `[batch]`; 0 without it.
-      critic_loss: sum over the critics, `[batch]`.
+      critic_loss: what the critics minimise, sum over them, `[batch]`.
     """
 
     error: types.PerExample
-    fooled: types.PerExample
+    adversarial_loss: types.PerExample
     parsing: types.PerExample
     critic_loss: types.PerExample
 
 
-def init(key: types.PRNGKey, *, players: Players, rules: Rules) -> CompleterState:
-    """Returns fresh networks and optimizers.
+def init(
+    key: types.PRNGKey, *, networks: Networks, config: TrainConfig
+) -> CompleterState:
+    """Returns new weights and new states of the optimizers.
 
     Args:
       key: of the initial weights.
-      players: networks and optimizers.
-      rules: which critics there are.
+      networks: the networks and their optimizers.
+      config: says which critics there are.
     """
-    size = players.completer.architecture.image_size
+    size = networks.completer.architecture.image_size
     image = jnp.zeros((1, size, size, 3))
     key_completer, key_critics = jax.random.split(key)
-    completer = players.completer.init(
+    completer = networks.completer.init(
         key_completer, image, image[..., :1], train=False
     )
     critics: dict[str, types.Variables] = {
-        name: players.critic.init(
+        name: networks.critic.init(
             jax.random.fold_in(key_critics, i), image, train=False
         )
-        for i, name in enumerate(rules.critics)
+        for i, name in enumerate(config.critics)
     }
-    opt_state = {"completer": players.completer_optimizer.init(completer["params"])}
+    opt_state = {"completer": networks.completer_optimizer.init(completer["params"])}
     for name, critic in critics.items():
-        opt_state[name] = players.critic_optimizer.init(critic["params"])
+        opt_state[name] = networks.critic_optimizer.init(critic["params"])
     return CompleterState(jnp.zeros((), jnp.int32), completer, critics, opt_state)
 
 
@@ -131,132 +134,138 @@ def train_step(
     images: types.ImageBytes,
     progress: descent.Progress = 0.0,
     *,
-    players: Players,
-    rules: Rules,
+    networks: Networks,
+    config: TrainConfig,
     parser: jax.tree_util.Partial | None = None,
 ) -> tuple[CompleterState, CompleterInfo]:
-    """Moves completer and critics once, from the same point, on one batch.
+    """Updates the completer and its critics at once, from the same point, on one batch.
 
     Args:
       key: of the flips and the masks.
-      state: where they are.
+      state: of the training.
       images: whole faces, uint8 `[batch, H, W, 3]`.
-      progress: how much of the training is over; the completer's rate falls to 0.
-      players: networks and optimizers.
-      rules: what they minimise.
+      progress: fraction of the training that is over; the completer's learning rate
+        falls to 0 with it.
+      networks: the networks and their optimizers.
+      config: what is minimised.
       parser: image -> logits of its parts; None if it has no weight.
 
     Returns:
-      The next state, and what happened.
+      The next state, and metrics of this step.
     """
     key_flip, key_mask = jax.random.split(key)
     image = augmentation.random_flip(key_flip, pixels.from_bytes(images))
     batch, height, width, _ = image.shape
-    mask = masks.sample(key_mask, batch, (height, width), families=rules.families)
-    drawn, pullback, updated = _draw(image, mask, state, players=players)
-    criticism = _criticise(image, drawn, mask, state, players=players, rules=rules)
-    toward_true, filled = filling.gradient(
-        drawn,
+    mask = masks.sample(key_mask, batch, (height, width), families=config.families)
+    of_completer, completed = jax.grad(_completer_loss, has_aux=True)(
+        state.completer["params"],
+        state,
+        image,
+        mask,
+        networks=networks,
+        config=config,
+        parser=parser,
+    )
+    gradients, updated = {"completer": of_completer}, {"completer": completed.updated}
+    critic_loss = jnp.zeros(batch)
+    for name in state.critics:
+        seen = _seen(name, image, completed.image, mask)
+        gradients[name], info = _critic_gradient(state.critics[name], *seen, networks)
+        updated[name], critic_loss = info.updated, critic_loss + info.loss
+    parts = completed.parts
+    return _updated(state, gradients, updated, progress, networks), CompleterInfo(
+        parts.error, completed.adversarial_loss, parts.parsing, critic_loss
+    )
+
+
+class _Completed(NamedTuple):
+    """What is known once the completer's loss is computed."""
+
+    image: types.Image
+    updated: types.Variables
+    adversarial_loss: types.PerExample
+    parts: completion_loss.Losses
+
+
+def _completer_loss(
+    params: gan_losses.Params,
+    state: CompleterState,
+    image: types.Image,
+    mask: types.Mask,
+    *,
+    networks: Networks,
+    config: TrainConfig,
+    parser: jax.tree_util.Partial | None,
+) -> tuple[Float[Array, ""], _Completed]:
+    """What the completer minimises, as a function of its params."""
+    output, updated = networks.completer.apply(
+        {**state.completer, "params": params},
+        image,
+        mask,
+        train=True,
+        mutable=["batch_stats"],
+    )
+    # The critics see the completed image, as the user will.
+    completed = jnp.where(mask > 0, image, output)
+    adversarial = jnp.zeros(image.shape[0])
+    for name, weight in config.critics.items():
+        adversarial += weight * gan_losses.generator_loss(
+            state.critics[name],
+            *_seen(name, image, completed, mask),
+            discriminator=networks.critic,
+            config=_ADVERSARIAL,
+        )
+    parts = completion_loss.compute(
+        output,
         image,
         mask,
         parser=parser,
-        overlap=rules.overlap,
-        lambda_parsing=rules.lambda_parsing,
+        overlap=config.overlap,
+        lambda_parsing=config.lambda_parsing,
     )
-    toward = toward_true + (1.0 - mask) * criticism.toward_fooled
-    moved = _moved(
-        state,
-        criticism.judged,
-        pullback(toward)[0],
-        updated,
-        progress,
-        players=players,
+    info = _Completed(completed, updated, adversarial, parts)
+    return jnp.mean(parts.total + adversarial), info
+
+
+def _critic_gradient(
+    critic: types.Variables, real: types.Image, fake: types.Image, networks: Networks
+) -> tuple[gan_losses.Params, gan_losses.DiscriminatorInfo]:
+    return jax.grad(gan_losses.discriminator_loss, has_aux=True)(
+        critic["params"],
+        critic,
+        real,
+        fake,
+        discriminator=networks.critic,
+        config=_ADVERSARIAL,
     )
-    return moved, CompleterInfo(
-        filled.error, criticism.fooled, filled.parsing, criticism.critic_loss
-    )
 
 
-_Pullback = Callable[[types.Image], tuple[types.Variables]]
+def _seen(
+    critic: str, image: types.Image, completed: types.Image, mask: types.Mask
+) -> tuple[types.Image, types.Image]:
+    """What a critic sees of the true and of the completed images."""
+    seen = (1.0 - mask) if critic == "local" else jnp.ones_like(mask)
+    return seen * image, seen * completed
 
 
-def _draw(
-    image: types.Image, mask: types.Mask, state: CompleterState, *, players: Players
-) -> tuple[types.Image, _Pullback, types.Variables]:
-    """Draws; with what pulls gradients back to the params, and new statistics."""
-
-    def draw(params: types.Variables) -> tuple[types.Image, types.Variables]:
-        variables = {**state.completer, "params": params}
-        return players.completer.apply(
-            variables, image, mask, train=True, mutable=["batch_stats"]
-        )
-
-    return jax.vjp(draw, state.completer["params"], has_aux=True)
-
-
-class _Criticism(NamedTuple):
-    """What the critics say, each, and together by their weights."""
-
-    judged: dict[str, judging.Judged]
-    toward_fooled: types.Image
-    fooled: types.PerExample
-    critic_loss: types.PerExample
-
-
-def _moved(
+def _updated(
     state: CompleterState,
-    judged: Mapping[str, judging.Judged],
-    gradient: types.Variables,
-    updated: types.Variables,
+    gradients: Mapping[str, gan_losses.Params],
+    updated: Mapping[str, types.Variables],
     progress: descent.Progress,
-    *,
-    players: Players,
+    networks: Networks,
 ) -> CompleterState:
-    """The state after the completer went by its gradient, and critics by theirs."""
-    critics = {name: each.gradient for name, each in judged.items()}
-    of_critics = {name: each.updated for name, each in judged.items()}
-    networks, opt_state = descent.update_all(
+    critics = state.critics
+    variables, opt_state = descent.update_all(
         {
-            "completer": players.completer_optimizer,
-            **dict.fromkeys(judged, players.critic_optimizer),
+            "completer": networks.completer_optimizer,
+            **dict.fromkeys(critics, networks.critic_optimizer),
         },
-        {"completer": state.completer, **state.critics},
-        {"completer": gradient, **critics},
+        {"completer": state.completer, **critics},
+        gradients,
         state.opt_state,
-        updated={"completer": updated, **of_critics},
-        rates={"completer": descent.cosine(progress), **dict.fromkeys(judged, 1.0)},
+        updated=updated,
+        rates={"completer": descent.cosine(progress), **dict.fromkeys(critics, 1.0)},
     )
-    completer = networks.pop("completer")
-    return CompleterState(state.step + 1, completer, networks, opt_state)
-
-
-def _criticise(
-    image: types.Image,
-    drawn: types.Image,
-    mask: types.Mask,
-    state: CompleterState,
-    *,
-    players: Players,
-    rules: Rules,
-) -> _Criticism:
-    # Seen by the critics as the user will see it.
-    whole = jnp.where(mask > 0, image, drawn)
-    judged = {}
-    for name in rules.critics:
-        seen = (1.0 - mask) if name == "local" else jnp.ones_like(mask)
-        each = judging.judge_seen(
-            state.critics[name],
-            seen * image,
-            seen * whole,
-            network=players.critic,
-            rules=_CRITIC,
-        )
-        judged[name] = each._replace(toward_fooled=seen * each.toward_fooled)
-    weighted = [(weight, judged[name]) for name, weight in rules.critics.items()]
-    nothing = jnp.zeros(image.shape[0])
-    return _Criticism(
-        judged,
-        sum((w * each.toward_fooled for w, each in weighted), jnp.zeros_like(whole)),
-        sum((w * each.generator_loss for w, each in weighted), nothing),
-        sum((each.discriminator_loss for each in judged.values()), nothing),
-    )
+    completer = variables.pop("completer")
+    return CompleterState(state.step + 1, completer, variables, opt_state)

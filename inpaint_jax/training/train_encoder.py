@@ -1,7 +1,7 @@
-"""Training of the encoder for damaged faces: where in latent space to start a search.
+"""Training of the encoder that maps a damaged face to the z where its search starts.
 
-G is fixed. From a face under a random mask, the encoder guesses a z whose G(z) is like
-the whole face and, where the search will look hardest, like what is around the hole.
+G is fixed. The encoder sees a face under a random mask. Its loss compares G(z) with the
+whole face, and once more with the pixels around the hole, as the search does.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from inpaint_jax.training import descent, supervised
 
 
 class EncoderInfo(NamedTuple):
-    """What a step tells about itself; never fed back.
+    """Metrics of a step; no step depends on them.
 
     Attributes:
       error: mean absolute error of G(E(damaged)) over the whole face, `[batch]`.
@@ -30,7 +30,7 @@ class EncoderInfo(NamedTuple):
 
 
 def fresh(key: types.PRNGKey, *, encoder: dcgan.Encoder) -> types.Variables:
-    """Returns an encoder that has learnt nothing, weights N(0, 0.02)."""
+    """Returns an encoder's initial weights, drawn from N(0, 0.02)."""
     size = encoder.architecture.image_size
     image, mask = jnp.zeros((1, size, size, 3)), jnp.zeros((1, size, size, 1))
     return encoder.init(key, image, mask, train=False)
@@ -47,20 +47,21 @@ def train_step(
     optimizer: optax.GradientTransformation,
     window: int = 21,
 ) -> tuple[supervised.State, EncoderInfo]:
-    """Moves the encoder once.
+    """Takes one step of the encoder.
 
     Args:
       key: of the flips and the masks.
-      state: where training is.
+      state: of the training.
       images: undamaged faces, uint8 `[batch, H, W, 3]`.
-      progress: how much of the training is over; the rate falls to 0 with it.
+      progress: fraction of the training that is over; the learning rate falls to 0
+        with it.
       encoder: the network.
       generate: G with its weights, as the search uses it.
       optimizer: of the encoder.
       window: of the context weights, eq. 15, as in the search.
 
     Returns:
-      The next state, and what happened.
+      The next state, and metrics of this step.
     """
     key_flip, key_mask = jax.random.split(key)
     image = augmentation.random_flip(key_flip, pixels.from_bytes(images))

@@ -1,7 +1,8 @@
 """Adversarial training of the DCGAN (eq. 13 of the thesis; Goodfellow et al. 2014).
 
-The players of `game` all move at once, from the same point, and with them what the
-training keeps up to date: G's average, the augmentation, what D says of real images.
+A step updates G, D and perhaps an encoder at the same time, from the same point. It
+also updates the average of G's weights, the probability of the augmentation and the
+average of D's logits of real images.
 """
 
 import dataclasses
@@ -15,30 +16,37 @@ from jaxtyping import Array, Float, Int
 from inpaint_jax import types
 from inpaint_jax.images import augmentation, pixels
 from inpaint_jax.models import dcgan
-from inpaint_jax.training import averaging, descent, game, judging, redrawing
+from inpaint_jax.training import (
+    averaging,
+    descent,
+    gan_gradients,
+    gan_losses,
+    reconstruction_loss,
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class Rules:
-    """What the players minimise, and how a training goes on.
+class TrainConfig:
+    """What is minimised, and how it changes in the course of a training.
 
     Attributes:
-      game: of D and whoever wants to fool it.
-      redraw: of E and G together.
+      adversarial: loss of G and D.
+      reconstruction: loss of E and G.
       prior: of z.
       flip: whether real images are mirrored half of the time.
-      augment_probability: of each change of the augmentation; where it adapts, the
-        largest.
-      augment_target: share of real images that D should tell from generated ones, as a
-        mean sign in (0, 1): above it D is learning its images by heart, and the
-        augmentation's probability rises (ADA, Karras et al. 2020). 0: it stays.
+      augment_probability: of each change of the augmentation; the largest one if the
+        probability adapts.
+      augment_target: mean sign of D's verdict on real images, in (0, 1). Above it D
+        memorises its images, and the augmentation's probability rises; below it the
+        probability falls (ADA, Karras et al. 2020). 0: the probability is constant.
       average_images: half-life of the moving average of G's weights, in real images.
-      final_rate: what the rates have fallen to at the end, as a share; by a cosine.
-      final_penalty: the same of the penalties.
+      final_rate: the learning rates at the end, as a fraction of those at the start; a
+        cosine lies between.
+      final_penalty: the same for the penalties of D.
     """
 
-    game: judging.Rules = judging.Rules()
-    redraw: redrawing.Rules = redrawing.Rules()
+    adversarial: gan_losses.LossConfig = gan_losses.LossConfig()
+    reconstruction: reconstruction_loss.LossConfig = reconstruction_loss.LossConfig()
     prior: dcgan.Prior = "uniform"
     flip: bool = True
     augment_probability: float = 1.0
@@ -77,8 +85,8 @@ class GANState(NamedTuple):
     real_logit: Float[Array, ""]
 
     @property
-    def networks(self) -> dict[str, types.Variables]:
-        """The variables of each player."""
+    def variables(self) -> dict[str, types.Variables]:
+        """{name of the network: its variables}."""
         return {
             "generator": self.generator,
             "discriminator": self.discriminator,
@@ -87,29 +95,29 @@ class GANState(NamedTuple):
 
 
 class GANInfo(NamedTuple):
-    """What a step tells about itself; never fed back.
+    """Metrics of a step; no step depends on them.
 
     Attributes:
       generator_loss: `[batch]`.
       discriminator_loss: `[batch]`.
-      real_share: share of real images that D tells from generated ones.
-      fake_share: share of generated images that D takes for real.
-      slope: mean squared slope of D, where it is penalised.
+      real_accuracy: fraction of real images that D recognises as real.
+      fooling_rate: fraction of generated images that D takes for real.
+      gradient_penalty: mean squared gradient of D by the images that are penalised.
       augment_probability: of each change of the augmentation.
       reconstruction: error of the pixels of G(E(image)), `[batch]`; 0 without E.
-      features: error of D's features of the same; 0 without weight.
-      latent_match: `[batch]`; 0 without E.
+      feature_matching: error of D's features of the same, `[batch]`; 0 without weight.
+      sliced_wasserstein: distance of E's codes from the prior, `[batch]`; 0 without E.
     """
 
     generator_loss: types.PerExample
     discriminator_loss: types.PerExample
-    real_share: Float[Array, ""]
-    fake_share: Float[Array, ""]
-    slope: Float[Array, ""]
+    real_accuracy: Float[Array, ""]
+    fooling_rate: Float[Array, ""]
+    gradient_penalty: Float[Array, ""]
     augment_probability: Float[Array, ""]
     reconstruction: types.PerExample
-    features: types.PerExample
-    latent_match: types.PerExample
+    feature_matching: types.PerExample
+    sliced_wasserstein: types.PerExample
 
 
 def sample_z(
@@ -122,33 +130,36 @@ def sample_z(
 
 
 def init(
-    key: types.PRNGKey, *, players: game.Players, rules: Rules | None = None
+    key: types.PRNGKey,
+    *,
+    networks: gan_gradients.Networks,
+    config: TrainConfig | None = None,
 ) -> GANState:
-    """Returns fresh networks and optimizers.
+    """Returns new weights and new states of the optimizers.
 
     Args:
       key: of the initial weights.
-      players: networks and optimizers.
-      rules: where the augmentation's probability begins.
+      networks: the networks and their optimizers.
+      config: gives the augmentation's first probability.
     """
-    rules = rules or Rules()
+    config = config or TrainConfig()
     key_generator, key_discriminator, key_encoder = jax.random.split(key, 3)
-    architecture = players.generator.architecture
+    architecture = networks.generator.architecture
     z = jnp.zeros((1, architecture.z_dim))
     image = jnp.zeros((1, architecture.image_size, architecture.image_size, 3))
-    generator = players.generator.init(key_generator, z, train=False)
-    discriminator = players.discriminator.init(key_discriminator, image, train=False)
+    generator = networks.generator.init(key_generator, z, train=False)
+    discriminator = networks.discriminator.init(key_discriminator, image, train=False)
     opt_state = {
-        "generator": players.generator_optimizer.init(generator["params"]),
-        "discriminator": players.discriminator_optimizer.init(discriminator["params"]),
+        "generator": networks.generator_optimizer.init(generator["params"]),
+        "discriminator": networks.discriminator_optimizer.init(discriminator["params"]),
         "encoder": (),
     }
     encoder: types.Variables = {"params": {}}
-    if players.encoder is not None and players.encoder_optimizer is not None:
+    if networks.encoder is not None and networks.encoder_optimizer is not None:
         mask = image[..., :1]
-        encoder = players.encoder.init(key_encoder, image, mask, train=False)
-        opt_state["encoder"] = players.encoder_optimizer.init(encoder["params"])
-    adapts = rules.augment_target > 0.0
+        encoder = networks.encoder.init(key_encoder, image, mask, train=False)
+        opt_state["encoder"] = networks.encoder_optimizer.init(encoder["params"])
+    adapts = config.augment_target > 0.0
     return GANState(
         step=jnp.zeros((), jnp.int32),
         generator=generator,
@@ -157,7 +168,7 @@ def init(
         average=generator["params"],
         opt_state=opt_state,
         augment_probability=jnp.array(
-            0.0 if adapts else rules.augment_probability, jnp.float32
+            0.0 if adapts else config.augment_probability, jnp.float32
         ),
         real_logit=jnp.zeros(()),
     )
@@ -169,109 +180,117 @@ def train_step(
     images: types.ImageBytes,
     progress: descent.Progress = 0.0,
     *,
-    players: game.Players,
-    rules: Rules,
+    networks: gan_gradients.Networks,
+    config: TrainConfig,
 ) -> tuple[GANState, GANInfo]:
-    """Moves all players once, from the same point, on one batch; see `game.play`.
+    """Updates G, D and the encoder at once, by gradients at their old parameters.
 
     Args:
-      key: of z, the flips, the augmentation and the directions of `latent_match`.
-      state: where the players are.
+      key: of z, the flips, the augmentation and the directions in latent space.
+      state: of the training.
       images: real images, uint8 `[batch, H, W, 3]`.
-      progress: how much of the training is over, from 0 to 1.
-      players: networks and optimizers.
-      rules: what they minimise.
+      progress: fraction of the training that is over, from 0 to 1.
+      networks: the networks and their optimizers.
+      config: what is minimised.
 
     Returns:
-      The next state, and what happened.
+      The next state, and metrics of this step.
     """
-    key_z, key_flip, key_views, key_match = jax.random.split(key, 4)
+    key_z, key_flip, key_views, key_directions = jax.random.split(key, 4)
     real = pixels.from_bytes(images)
-    if rules.flip:
+    if config.flip:
         real = augmentation.random_flip(key_flip, real)
-    z_dim = players.generator.architecture.z_dim
-    z = sample_z(key_z, real.shape[0], z_dim, prior=rules.prior)
-    every = rules.game.penalty_every
-    judge = functools.partial(
-        judging.judge,
-        rules=rules.game,
-        probability=state.augment_probability,
-        penalty=descent.cosine(progress, final=rules.final_penalty),
-        penalised=every == 1 or state.step % every == 0,
-    )
-    played = game.play(
-        key_views,
-        key_match,
+    z_dim = networks.generator.architecture.z_dim
+    z = sample_z(key_z, real.shape[0], z_dim, prior=config.prior)
+    gradients = gan_gradients.compute(
+        key_directions,
         z,
         real,
-        state.networks,
-        players=players,
-        judge=judge,
-        redraw=rules.redraw,
+        state.variables,
+        networks=networks,
+        objective=_objective(key_views, state, progress, config),
     )
-    shares = judging.shares(played.judged, rules=rules.game)
-    rate = descent.cosine(progress, final=rules.final_rate)
-    moved = _moved(state, played, shares, rate, players=players, rules=rules)
-    return moved, _told(state, played, shares)
+    info = _metrics(state, gradients, config)
+    return _updated(state, gradients, info, progress, networks, config), info
 
 
-def _moved(
+def _objective(
+    key: types.PRNGKey, state: GANState, progress: descent.Progress, config: TrainConfig
+) -> gan_gradients.Objective:
+    adversarial, probability = config.adversarial, state.augment_probability
+    every = adversarial.penalty_every
+    return gan_gradients.Objective(
+        adversarial,
+        config.reconstruction,
+        view=functools.partial(
+            gan_losses.augmented, key, config=adversarial, probability=probability
+        ),
+        penalty_scale=descent.cosine(progress, final=config.final_penalty),
+        penalised=every == 1 or state.step % every == 0,
+    )
+
+
+def _metrics(
+    state: GANState, gradients: gan_gradients.Gradients, config: TrainConfig
+) -> GANInfo:
+    of_discriminator, parts = gradients.discriminator, gradients.reconstruction
+    logits: Any = {"logits": of_discriminator.logits, "config": config.adversarial}
+    return GANInfo(
+        generator_loss=gradients.generator_loss,
+        discriminator_loss=of_discriminator.loss,
+        real_accuracy=gan_losses.real_accuracy(**logits),
+        fooling_rate=gan_losses.fooling_rate(**logits),
+        gradient_penalty=of_discriminator.gradient_penalty,
+        augment_probability=state.augment_probability,
+        reconstruction=parts.pixels,
+        feature_matching=parts.feature_matching,
+        sliced_wasserstein=parts.sliced_wasserstein,
+    )
+
+
+def _updated(
     state: GANState,
-    played: game.Round,
-    shares: judging.Shares,
-    rate: descent.Progress,
-    *,
-    players: game.Players,
-    rules: Rules,
+    gradients: gan_gradients.Gradients,
+    info: GANInfo,
+    progress: descent.Progress,
+    networks: gan_gradients.Networks,
+    config: TrainConfig,
 ) -> GANState:
-    """The state after a round."""
-    networks, opt_state = descent.update_all(
-        players.optimizers,
-        state.networks,
-        played.gradients,
+    rate = descent.cosine(progress, final=config.final_rate)
+    variables, opt_state = descent.update_all(
+        networks.optimizers,
+        state.variables,
+        gradients.by_params,
         state.opt_state,
-        updated=played.updated,
-        rates=dict.fromkeys(state.networks, rate),
+        updated=gradients.updated,
+        rates=dict.fromkeys(state.variables, rate),
     )
-    batch = played.judged.real_logits.shape[0]
+    real_logits = gradients.discriminator.logits.real
+    batch = real_logits.shape[0]
     average = averaging.weights(
         state.average,
-        networks["generator"]["params"],
+        variables["generator"]["params"],
         step=state.step,
         batch=batch,
-        half_life=rules.average_images,
+        half_life=config.average_images,
     )
-    real_logit = jnp.mean(played.judged.real_logits)
     return GANState(
         step=state.step + 1,
-        **networks,
+        **variables,
         average=average,
         opt_state=opt_state,
-        augment_probability=_next_probability(state, shares.told, batch, rules),
-        real_logit=averaging.number(state.real_logit, real_logit, step=state.step),
+        augment_probability=_next_probability(state, info, batch, config),
+        real_logit=averaging.number(
+            state.real_logit, jnp.mean(real_logits), step=state.step
+        ),
     )
 
 
 def _next_probability(
-    state: GANState, told: Float[Array, ""], batch: int, rules: Rules
+    state: GANState, info: GANInfo, batch: int, config: TrainConfig
 ) -> Float[Array, ""]:
-    if rules.augment_target <= 0.0:
+    if config.augment_target <= 0.0:
         return state.augment_probability
-    step = jnp.sign(2.0 * told - 1.0 - rules.augment_target)
-    probability = state.augment_probability + step * batch / _ADAPTATION_IMAGES
-    return jnp.clip(probability, 0.0, rules.augment_probability)
-
-
-def _told(state: GANState, played: game.Round, shares: judging.Shares) -> GANInfo:
-    judged, redrawn = played.judged, played.redrawn
-    return GANInfo(
-        generator_loss=judged.generator_loss,
-        discriminator_loss=judged.discriminator_loss,
-        real_share=shares.told,
-        fake_share=shares.fooled,
-        slope=judged.slope,
-        augment_probability=state.augment_probability,
-        reconstruction=redrawn.error,
-        features=redrawn.features,
-        latent_match=redrawn.latent_match,
-    )
+    mean_sign = 2.0 * info.real_accuracy - 1.0
+    step = jnp.sign(mean_sign - config.augment_target) * batch / _ADAPTATION_IMAGES
+    return jnp.clip(state.augment_probability + step, 0.0, config.augment_probability)

@@ -1,4 +1,4 @@
-"""Training of the landmark net: faces with known points, damaged in every way."""
+"""Training of the landmark net on labelled faces under random masks."""
 
 from typing import NamedTuple
 
@@ -14,12 +14,12 @@ from inpaint_jax.models import landmark_net
 from inpaint_jax.training import descent, supervised
 
 _MAX_SHIFT = 1
-_WARM = 0.025  # share of the training in which the rate rises
+_WARM = 0.025  # fraction of the training in which the learning rate rises
 _MAX_CONTRAST, _MAX_BRIGHTNESS = 0.1, 0.1
 
 
 class FitInfo(NamedTuple):
-    """What a step tells about itself; never fed back.
+    """Metrics of a step; no step depends on them.
 
     Attributes:
       negative_log_likelihood: of the points, mean over each face, `[batch]`.
@@ -37,7 +37,7 @@ def init(
     architecture: landmark_net.Architecture,
     optimizer: optax.GradientTransformation,
 ) -> supervised.State:
-    """Returns a net that places the mean shape in every face.
+    """Returns the state of a training whose net predicts the mean shape at first.
 
     Args:
       key: of the initial weights.
@@ -48,8 +48,8 @@ def init(
     size = architecture.image_size
     image, mask = jnp.zeros((1, size, size, 3)), jnp.zeros((1, size, size, 1))
     variables = architecture.network().init(key, image, mask, train=False)
-    place = {**variables["params"]["to_points"], "bias": mean.reshape(-1) / size}
-    params = {**variables["params"], "to_points": place}
+    last = {**variables["params"]["to_points"], "bias": mean.reshape(-1) / size}
+    params = {**variables["params"], "to_points": last}
     variables = {"params": params, "batch_stats": variables["batch_stats"]}
     return supervised.init(variables, optimizer=optimizer)
 
@@ -64,22 +64,23 @@ def train_step(
     architecture: landmark_net.Architecture,
     optimizer: optax.GradientTransformation,
 ) -> tuple[supervised.State, FitInfo]:
-    """Moves the weights once.
+    """Takes one step of the net.
 
-    The loss is the negative log-likelihood, which teaches the net how sure to be, and
-    the plain distance, without which it would neglect the points that are hard to see.
+    The loss is the negative log-likelihood, from which the net learns its uncertainty,
+    plus the distance, without which it would neglect the points that are hard to see.
 
     Args:
       key: of the views and the masks.
-      state: where training is.
+      state: of the training.
       images: undamaged faces, uint8 `[batch, H, W, 3]`.
       landmarks: their points in pixels.
-      progress: how much of the training is over; the rate rises, then falls to 0.
+      progress: fraction of the training that is over; the learning rate rises with
+        it, then falls to 0.
       architecture: of the net.
       optimizer: of its weights.
 
     Returns:
-      The next state, and what happened.
+      The next state, and metrics of this step.
     """
     key_view, key_mask = jax.random.split(key)
     image, truth = random_view(key_view, pixels.from_bytes(images), landmarks)

@@ -1,4 +1,4 @@
-"""Training of the parser that face completion (Li et al. 2017) is judged by."""
+"""Training of the parser that is part of the loss of GFC (Li et al. 2017)."""
 
 from typing import NamedTuple
 
@@ -14,11 +14,11 @@ from inpaint_jax.training import descent, supervised
 
 
 class ParserInfo(NamedTuple):
-    """What a step tells about itself; never fed back.
+    """Metrics of a step; no step depends on them.
 
     Attributes:
-      cross_entropy: cross entropy, mean over the pixels, `[batch]`.
-      error_rate: share of pixels given to another part, `[batch]`.
+      cross_entropy: mean over the pixels, `[batch]`.
+      error_rate: fraction of pixels assigned to a wrong part, `[batch]`.
     """
 
     cross_entropy: types.PerExample
@@ -31,7 +31,7 @@ def init(
     parser: face_completion.Parser,
     optimizer: optax.GradientTransformation,
 ) -> supervised.State:
-    """Returns a parser that has learnt nothing.
+    """Returns the state of a training before its first step.
 
     Args:
       key: of the initial weights.
@@ -53,19 +53,20 @@ def train_step(
     parser: face_completion.Parser,
     optimizer: optax.GradientTransformation,
 ) -> tuple[supervised.State, ParserInfo]:
-    """Moves the parser once.
+    """Takes one step of the parser.
 
     Args:
-      key: of the flips; no part has a side, so the parsing is flipped as it is.
-      state: where training is.
+      key: of the flips; a flipped part stays the same part.
+      state: of the training.
       images: whole faces, uint8 `[batch, H, W, 3]`.
       parsing: their parts, see `landmarks.parsing`.
-      progress: how much of the training is over; the rate falls to 0 with it.
+      progress: fraction of the training that is over; the learning rate falls to 0
+        with it.
       parser: the network.
       optimizer: of its weights.
 
     Returns:
-      The next state, and what happened.
+      The next state, and metrics of this step.
     """
     mirror = jax.random.bernoulli(key, shape=(images.shape[0], 1, 1))
     image = pixels.from_bytes(images)

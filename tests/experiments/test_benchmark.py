@@ -6,11 +6,9 @@ import pathlib
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from experiments.benchmarks import search_speed, training_speed
-from experiments.search import quality_curves
 from inpaint_jax.models import dcgan
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -54,20 +52,3 @@ def test_the_file_is_flat_and_names_the_machine(tmp_path):
     assert found["peak_gflops"] > 0 and found["peak_gbytes"] > 0
     for name in ("blend_paste", "blend_poisson"):
         assert found[name]["ms"] > 0 and found[name]["spread"] >= 0
-
-
-def test_quality_is_what_each_search_had_reached_by_then():
-    first = [quality_curves.Point(1.0, 5.0, 10.0), quality_curves.Point(3.0, 1.0, 20.0)]
-    second = [quality_curves.Point(2.0, 3.0, 30.0)]
-    assert quality_curves.mean_at([first, second], 1.5) is None
-    mean = quality_curves.mean_at([first, second], 2.5)
-    assert mean == {"loss": 4.0, "psnr_hole": 20.0, "seconds": 1.5}
-    assert quality_curves.mean_at([first, second], 9.0)["loss"] == 2.0
-
-
-def test_what_is_drawn_shows_both_values():
-    point = [quality_curves.Point(t, 1.0 / t, t) for t in (0.5, 1.0, 4.0)]
-    page = quality_curves.drawn({"one": [point]}, longest=4.0)
-    assert page.shape == (520, 760, 3)
-    for half in np.split(page, 2):
-        assert (half != 255).any()

@@ -74,7 +74,7 @@ def test_the_help_is_the_applications_own(name, launched):
 @pytest.mark.parametrize(
     ("name", "given", "new"),
     [
-        ("inpaint", "--compute_dtype=float32", "precision"),
+        ("inpaint", "--products=float32", "precision"),
         ("inpaint", "--start=normal", "z_prior"),
         ("evaluate", "--spread=1", "init_std"),
         ("train", "--start_from=runs/old", "pretrained"),

@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 
 import pytest
 
@@ -110,3 +111,20 @@ def test_an_import_from_above_is_seen(layer, source):
 )
 def test_what_is_no_application_is_seen(source):
     assert not is_application(source)
+
+
+def test_the_documents_stay_short():
+    root = FOLDER.parent
+    for name, most in (("README.md", 8_000), ("BUILD_NOTES.md", 25_000)):
+        assert (root / name).stat().st_size <= most, name
+
+
+def test_links_of_the_documents_lead_somewhere():
+    root = FOLDER.parent
+    documents = [root / "README.md", root / "BUILD_NOTES.md", *FOLDER.rglob("*.md")]
+    for path in documents:
+        for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
+            assert target.startswith("https:") or (path.parent / target).exists(), (
+                path,
+                target,
+            )

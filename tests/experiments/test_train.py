@@ -20,7 +20,7 @@ import pytest
 from inpaint_jax.io import checkpoints, files
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
-from inpaint_jax.training import game, train_gan
+from inpaint_jax.training import gan_gradients, train_gan
 from tests.experiments import launcher
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -92,9 +92,11 @@ def steps_of(run_dir):
 def last_state(run_dir, *, encodes=True):
     rate = optax.adam(1e-4)
     encoder = (TINY.encoder(), rate) if encodes else ()
-    players = game.Players(TINY.generator(), TINY.discriminator(), rate, rate, *encoder)
+    trained = gan_gradients.Networks(
+        TINY.generator(), TINY.discriminator(), rate, rate, *encoder
+    )
     template = jax.eval_shape(
-        lambda: train_gan.init(jax.random.key(0), players=players)
+        lambda: train_gan.init(jax.random.key(0), networks=trained)
     )
     with checkpoints.opened(run_dir) as store:
         step, state, _ = store.latest(template)
@@ -125,7 +127,7 @@ def test_a_run_leaves_logs_samples_and_checkpoints(undisturbed):
     for line in lines_of(run_dir):
         assert {"seconds", "generator_loss", "discriminator_loss"} <= line.keys()
         assert np.isfinite(line["generator_loss"])
-        assert 0.0 <= line["real_share"] <= 1.0
+        assert 0.0 <= line["real_accuracy"] <= 1.0
     samples = sorted(path.name for path in (run_dir / "samples").iterdir())
     assert samples == ["step_0000020.png", "step_0000040.png"]
     sheet = files.read_picture(run_dir / "samples" / samples[0])

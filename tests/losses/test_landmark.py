@@ -13,7 +13,7 @@ from inpaint_jax import losses
 step = jax.jit(losses.landmark.step)
 hinge = jax.jit(losses.landmark.hinge)
 huber = jax.jit(losses.landmark.huber, static_argnames="delta")
-shape = jax.jit(losses.landmark.shape)
+shape = jax.jit(losses.landmark.procrustes)
 proportions = jax.jit(losses.landmark.proportions)
 # (landmarks, target, weights) -> [batch]; those with a slope.
 SMOOTH = {

@@ -231,25 +231,25 @@ def clouds():
     return floats(code), floats(z)
 
 
-def test_latent_match_sorts_along_each_direction(key, clouds):
-    got = losses.adversarial.latent_match(key, *clouds)
+def test_sliced_wasserstein_sorts_along_each_direction(key, clouds):
+    got = losses.adversarial.sliced_wasserstein(key, *clouds)
     expected = by_sorting(key, *map(np.asarray, clouds))
     np.testing.assert_allclose(got, expected, rtol=1e-4)
 
 
-def test_latent_match_ignores_the_order_of_z(key, clouds):
+def test_sliced_wasserstein_ignores_the_order_of_z(key, clouds):
     code, z = clouds
     np.testing.assert_allclose(
-        losses.adversarial.latent_match(key, z[::-1], z), 0.0, atol=1e-12
+        losses.adversarial.sliced_wasserstein(key, z[::-1], z), 0.0, atol=1e-12
     )
     np.testing.assert_allclose(
-        losses.adversarial.latent_match(key, code, z[::-1]),
-        losses.adversarial.latent_match(key, code, z),
+        losses.adversarial.sliced_wasserstein(key, code, z[::-1]),
+        losses.adversarial.sliced_wasserstein(key, code, z),
     )
 
 
-def test_latent_match_pulls_the_code_and_not_z(key, clouds):
-    total = lambda code, z: jnp.sum(losses.adversarial.latent_match(key, code, z))
+def test_sliced_wasserstein_pulls_the_code_and_not_z(key, clouds):
+    total = lambda code, z: jnp.sum(losses.adversarial.sliced_wasserstein(key, code, z))
     toward_code, toward_z = jax.grad(total, argnums=(0, 1))(*clouds)
     np.testing.assert_array_equal(toward_z, np.zeros_like(toward_z))
     code, z = clouds

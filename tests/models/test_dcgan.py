@@ -494,7 +494,7 @@ def test_the_encoder_sees_where_the_hole_is_and_rows_are_alone(encoded):
 
 
 def test_spectral_norm_makes_the_largest_singular_value_one():
-    conv = blocks.Conv(8, 4, up=False, bounded=True)
+    conv = blocks.Conv(8, 4, up=False, spectral_norm=True)
     kernel = np.random.default_rng(0).normal(size=(4, 4, 3, 8)).astype(np.float32)
     params = {"kernel": jnp.asarray(kernel), "bias": jnp.zeros(8)}
     x = jnp.asarray(np.random.default_rng(1).normal(size=(2, 8, 8, 3)), jnp.float32)

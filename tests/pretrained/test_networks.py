@@ -38,7 +38,7 @@ def test_a_release_is_read_as_it_was_written(tmp_path, model):
 
 def test_another_model_is_refused(tmp_path):
     networks.export(tmp_path, network("ce"), provenance={})
-    with pytest.raises(InputError, match="it is a ce, asked for is a gfc"):
+    with pytest.raises(InputError, match="it is a ce, not a gfc"):
         networks.load(tmp_path, model="gfc")
 
 

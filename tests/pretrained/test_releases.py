@@ -86,7 +86,12 @@ def test_a_release_gives_back_halves_in_single_precision(release):
 
 def test_a_release_is_one_file_of_halves_a_network(release):
     names = sorted(path.name for path in release.iterdir())
-    assert names == ["large.safetensors", "model.json", "small.safetensors"]
+    assert names == [
+        "MODEL_CARD.md",
+        "large.safetensors",
+        "model.json",
+        "small.safetensors",
+    ]
     tensors = safetensors.numpy.load_file(release / "large.safetensors")
     assert set(tensors) == {"params/layer/kernel", "batch_stats/mean"}
     assert all(tensor.dtype == np.float16 for tensor in tensors.values())

@@ -15,7 +15,7 @@ from inpaint_jax.images import framing, masks, pixels
 from inpaint_jax.io import checkpoints, files
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
-from inpaint_jax.training import game, train_gan
+from inpaint_jax.training import gan_gradients, train_gan
 from tests import drawn
 
 TINY = dcgan.Architecture(image_size=16, features=2, z_dim=4, kernel_size=4)
@@ -62,8 +62,8 @@ def refusal(path):
 
 def test_templates_are_the_shapes_of_fresh_networks(key):
     rate = optax.adam(1e-4)
-    players = game.Players(TINY.generator(), TINY.discriminator(), rate, rate)
-    state = jax.eval_shape(lambda: train_gan.init(key, players=players))
+    trained = gan_gradients.Networks(TINY.generator(), TINY.discriminator(), rate, rate)
+    state = jax.eval_shape(lambda: train_gan.init(key, networks=trained))
     fresh = {"generator": state.generator, "discriminator": state.discriminator}
     templates = weights.templates(TINY)
     assert jax.tree.structure(templates) == jax.tree.structure(fresh)
@@ -429,6 +429,7 @@ def test_an_encoder_is_released_with_what_it_was_trained_on(tmp_path):
     model = model_with_encoder()
     weights.export(tmp_path, model, provenance={})
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "MODEL_CARD.md",
         "discriminator.safetensors",
         "encoder.safetensors",
         "generator.safetensors",

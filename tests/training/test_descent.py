@@ -1,4 +1,4 @@
-"""Rates fall as they are told to, and scale what an optimizer does."""
+"""Learning rates follow their schedules, and scale what an optimizer does."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def test_cosine_falls_from_one_to_its_end(final):
     assert (np.diff(found) < 0.0).all() or final == 1.0
 
 
-def test_cosine_goes_to_zero_unless_told_otherwise():
+def test_cosine_goes_to_zero_by_default():
     np.testing.assert_array_equal(
         rates(descent.cosine), rates(lambda p: descent.cosine(p, final=0.0))
     )

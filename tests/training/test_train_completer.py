@@ -1,4 +1,4 @@
-"""Completers are moved by redrawing, critics and parser together, from one point."""
+"""A completer follows its loss, and critics theirs, from the same point."""
 
 import functools
 
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.usefixtures("standard_promotion")
 SMALL = face_completion.Architecture(image_size=16, features=4, bottleneck=6)
 CRITIC = dcgan.Architecture(image_size=16, features=4, kernel_size=4)
 BATCH, SIZE = 6, 16
-RULES = train_completer.Rules(
+CONFIG = train_completer.TrainConfig(
     families=("centre", "left"),
     overlap=0,
     lambda_global=0.5,
     lambda_local=0.3,
     lambda_parsing=0.2,
 )
-PLAYERS = train_completer.Players(
+NETWORKS = train_completer.Networks(
     SMALL.network(), CRITIC.discriminator(), optax.sgd(1.0), optax.sgd(1.0)
 )
 COLOURS = np.random.default_rng(3).normal(size=(3, 4)).astype(np.float32)
@@ -45,14 +45,16 @@ def images():
 @pytest.fixture(scope="module")
 def start():
     with jax.numpy_dtype_promotion("standard"):
-        init = functools.partial(train_completer.init, players=PLAYERS, rules=RULES)
+        init = functools.partial(train_completer.init, networks=NETWORKS, config=CONFIG)
         return jax.jit(init)(jax.random.key(1))
 
 
 @pytest.fixture(scope="module")
 def advance(start, images):
     """The state and info after a step, by how much of the training is over."""
-    step = functools.partial(train_completer.train_step, players=PLAYERS, rules=RULES)
+    step = functools.partial(
+        train_completer.train_step, networks=NETWORKS, config=CONFIG
+    )
     parser = jax.tree_util.Partial(parse, jnp.asarray(COLOURS))
     return functools.partial(jax.jit(step), KEY, start, images, parser=parser)
 
@@ -70,7 +72,7 @@ def by_the_book(start, images):
     image = augmentation.random_flip(
         key_flip, jnp.asarray(images, jnp.float32) / 127.5 - 1.0
     )
-    mask = masks.sample(key_mask, BATCH, (SIZE, SIZE), families=RULES.families)
+    mask = masks.sample(key_mask, BATCH, (SIZE, SIZE), families=CONFIG.families)
     hole = 1.0 - mask
 
     def apply(network, variables, params, *inputs):
@@ -84,12 +86,12 @@ def by_the_book(start, images):
     def critics(params, whole):
         for name, seen in {"global": jnp.ones_like(mask), "local": hole}.items():
             judge = functools.partial(
-                apply, PLAYERS.critic, start.critics[name], params[name]
+                apply, NETWORKS.critic, start.critics[name], params[name]
             )
             yield name, judge(seen * image), judge(seen * whole)
 
     def completed(params):
-        drawn = apply(PLAYERS.completer, start.completer, params, image, mask)
+        drawn = apply(NETWORKS.completer, start.completer, params, image, mask)
         return drawn, mask * image + hole * drawn
 
     def completer_loss(params):
@@ -177,7 +179,7 @@ def test_a_step_tells_about_each_image(stepped):
 
 
 def test_who_has_no_weight_does_not_take_part():
-    alone = train_completer.Rules(lambda_global=0.0)
-    init = functools.partial(train_completer.init, players=PLAYERS, rules=alone)
+    alone = train_completer.TrainConfig(lambda_global=0.0)
+    init = functools.partial(train_completer.init, networks=NETWORKS, config=alone)
     state = jax.eval_shape(init, jax.random.key(0))
     assert state.critics == {} and set(state.opt_state) == {"completer"}

@@ -12,7 +12,13 @@ import pytest
 from inpaint_jax import losses
 from inpaint_jax.images import augmentation
 from inpaint_jax.models import dcgan
-from inpaint_jax.training import game, gan_networks, judging, redrawing, train_gan
+from inpaint_jax.training import (
+    gan_gradients,
+    gan_losses,
+    gan_networks,
+    reconstruction_loss,
+    train_gan,
+)
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -21,21 +27,26 @@ BATCH = 5
 # So large that rounding of the moved parameters does not hide the gradient.
 RATE = 100.0
 VIEWS = ("brightness", "translation")
-GAMES = {
-    "usual": judging.Rules(),
-    "saturating": judging.Rules(loss="saturating"),
-    "real_label": judging.Rules(real_label=0.7),
-    "augment": judging.Rules(loss="saturating", real_label=0.9, augment=VIEWS),
-    "relativistic": judging.Rules(loss="relativistic"),
+ADVERSARIAL = {
+    "usual": gan_losses.LossConfig(),
+    "saturating": gan_losses.LossConfig(loss="saturating"),
+    "real_label": gan_losses.LossConfig(real_label=0.7),
+    "augment": gan_losses.LossConfig(loss="saturating", real_label=0.9, augment=VIEWS),
+    "relativistic": gan_losses.LossConfig(loss="relativistic"),
 }
-RULES = {name: train_gan.Rules(game=game) for name, game in GAMES.items()}
-RULES["normal"] = train_gan.Rules(prior="normal")
+CONFIGS = {
+    name: train_gan.TrainConfig(adversarial=adversarial)
+    for name, adversarial in ADVERSARIAL.items()
+}
+CONFIGS["normal"] = train_gan.TrainConfig(prior="normal")
 TARGET = 0.6
-RULES["adaptive"] = train_gan.Rules(augment_target=TARGET, augment_probability=0.8)
+CONFIGS["adaptive"] = train_gan.TrainConfig(
+    augment_target=TARGET, augment_probability=0.8
+)
 
 
-def players(generator_optimizer, discriminator_optimizer):
-    return game.Players(
+def networks(generator_optimizer, discriminator_optimizer):
+    return gan_gradients.Networks(
         SMALL.generator(),
         SMALL.discriminator(),
         generator_optimizer,
@@ -43,7 +54,7 @@ def players(generator_optimizer, discriminator_optimizer):
     )
 
 
-PLAYERS = players(optax.sgd(RATE), optax.sgd(RATE))
+NETWORKS = networks(optax.sgd(RATE), optax.sgd(RATE))
 
 
 def leaves_equal(one, other):
@@ -73,13 +84,13 @@ def images():
 @pytest.fixture(scope="module")
 def fresh():
     with jax.numpy_dtype_promotion("standard"):
-        init = functools.partial(train_gan.init, players=PLAYERS)
+        init = functools.partial(train_gan.init, networks=NETWORKS)
         return jax.jit(init)(jax.random.key(1))
 
 
 @pytest.fixture(scope="module")
 def state(fresh):
-    """Weights five times as large as fresh ones, so that both players do something."""
+    """Weights five times as large as fresh ones, so that both networks matter."""
 
     def enlarge(variables):
         larger = jax.tree.map(lambda leaf: 5.0 * leaf, variables["params"])
@@ -92,10 +103,10 @@ def state(fresh):
 
 @jax.jit
 def step_with_each(key, state, images):
-    """One step for each of RULES; in one program, as that compiles faster."""
+    """One step for each of CONFIGS; in one program, as that compiles faster."""
     return {
-        name: train_gan.train_step(key, state, images, players=PLAYERS, rules=rules)
-        for name, rules in RULES.items()
+        name: train_gan.train_step(key, state, images, networks=NETWORKS, config=config)
+        for name, config in CONFIGS.items()
     }
 
 
@@ -105,7 +116,7 @@ def steps(state, images):
         return step_with_each(jax.random.key(2), state, images)
 
 
-def two_pass(key, state, images, game):
+def two_pass(key, state, images, adversarial):
     """Gradients, statistics and losses by the book: one pass of G and D per player."""
     key_z, key_flip, key_views, _ = jax.random.split(key, 4)
     key_real, key_fake = jax.random.split(key_views)
@@ -118,7 +129,7 @@ def two_pass(key, state, images, game):
         return SMALL.generator().apply(variables, z, train=True, mutable="batch_stats")
 
     def judge(params, image, key):
-        if game.augment:
+        if adversarial.augment:
             image = augmentation.random_view(key, image)
         variables = {**state.discriminator, "params": params}
         return SMALL.discriminator().apply(
@@ -129,10 +140,10 @@ def two_pass(key, state, images, game):
         fake, updated = generate(params)
         logits, _ = judge(state.discriminator["params"], fake, key_fake)
         probability = jax.nn.sigmoid(logits)
-        if game.loss == "relativistic":
+        if adversarial.loss == "relativistic":
             others, _ = judge(state.discriminator["params"], real, key_real)
             each = -jnp.log(jax.nn.sigmoid(logits - others))
-        elif game.loss == "saturating":
+        elif adversarial.loss == "saturating":
             each = jnp.log(jax.nn.sigmoid(-logits))  # log(1 - probability), exactly
         else:
             each = -jnp.log(probability)
@@ -143,12 +154,12 @@ def two_pass(key, state, images, game):
         real_logits, real_updated = judge(params, real, key_real)
         fake_logits, fake_updated = judge(params, fake, key_fake)
         real_probability = jax.nn.sigmoid(real_logits)
-        if game.loss == "relativistic":
+        if adversarial.loss == "relativistic":
             each = -jnp.log(jax.nn.sigmoid(real_logits - fake_logits))
         else:
             each = (
-                -game.real_label * jnp.log(real_probability)
-                - (1.0 - game.real_label) * jnp.log(jax.nn.sigmoid(-real_logits))
+                -adversarial.real_label * jnp.log(real_probability)
+                - (1.0 - adversarial.real_label) * jnp.log(jax.nn.sigmoid(-real_logits))
                 - jnp.log(jax.nn.sigmoid(-fake_logits))
             )
         more = (each, real_updated, fake_updated, real_logits, fake_logits)
@@ -165,7 +176,7 @@ def plain(state, images):
     @jax.jit
     def both(key, state, images):
         return {
-            name: two_pass(key, state, images, GAMES[name])
+            name: two_pass(key, state, images, ADVERSARIAL[name])
             for name in ("usual", "augment", "relativistic")
         }
 
@@ -195,13 +206,13 @@ def test_info_holds_the_losses_and_shares_of_the_batch(name, steps, plain):
     np.testing.assert_allclose(info.generator_loss, generator_loss, rtol=1e-4)
     np.testing.assert_allclose(info.discriminator_loss, discriminator_loss, rtol=1e-4)
     real, fake = np.asarray(real), np.asarray(fake)
-    # A relativistic D tells each real image from one generated image.
-    told, looks_real = real > 0, fake > 0
+    # A relativistic D compares each real image with one generated image.
+    recognised, looks_real = real > 0, fake > 0
     if name == "relativistic":
-        told, looks_real = real > fake, fake > real.mean()
-    np.testing.assert_allclose(info.real_share, np.mean(told))
-    np.testing.assert_allclose(info.fake_share, np.mean(looks_real))
-    assert info.slope == 0.0
+        recognised, looks_real = real > fake, fake > real.mean()
+    np.testing.assert_allclose(info.real_accuracy, np.mean(recognised))
+    np.testing.assert_allclose(info.fooling_rate, np.mean(looks_real))
+    assert info.gradient_penalty == 0.0
 
 
 def test_statistics_move_to_those_of_the_batch(state, steps, plain):
@@ -380,17 +391,17 @@ def test_averaged_generator_has_the_statistics_of_a_large_batch(state):
     np.testing.assert_allclose(stored, own, atol=0.2 * np.std(own))
 
 
-def test_each_player_can_be_trained_against_the_other(fresh):
+def test_each_network_can_be_trained_against_the_other(fresh):
     # Real images are bright with a dark stripe. First only D learns, then only G.
     images = np.full((8, 16, 16, 3), 230, np.uint8)
     images[:, 6:10] = 30
 
     @jax.jit
     def train(state, keys, generator_rate, discriminator_rate):
-        each = players(optax.adam(generator_rate), optax.adam(discriminator_rate))
+        each = networks(optax.adam(generator_rate), optax.adam(discriminator_rate))
         return jax.lax.scan(
             lambda state, key: train_gan.train_step(
-                key, state, images, players=each, rules=train_gan.Rules()
+                key, state, images, networks=each, config=train_gan.TrainConfig()
             ),
             state,
             keys,
@@ -405,36 +416,42 @@ def test_each_player_can_be_trained_against_the_other(fresh):
             "encoder": (),
         }
     )
-    judged, info = train(start, keys, 0.0, 0.01)
+    better, info = train(start, keys, 0.0, 0.01)
     # An undecided D has a loss of 2 log 2.
     np.testing.assert_allclose(info.discriminator_loss[0].mean(), 1.386, atol=0.05)
     assert info.discriminator_loss[-1].mean() < 0.4
-    assert leaves_equal(judged.generator["params"], fresh.generator["params"])
-    fooled, info = train(judged, keys, 0.01, 0.0)
+    assert leaves_equal(better.generator["params"], fresh.generator["params"])
+    fooling, info = train(better, keys, 0.01, 0.0)
     assert info.generator_loss[-1].mean() < 0.5 * info.generator_loss[0].mean()
-    assert leaves_equal(fooled.discriminator["params"], judged.discriminator["params"])
+    assert leaves_equal(fooling.discriminator["params"], better.discriminator["params"])
 
 
 # With an encoder beside the two.
 
-REDRAW = redrawing.Rules(weight=3.0, features=0.4, latent_weight=0.7)
+RECONSTRUCTION = reconstruction_loss.LossConfig(
+    weight=3.0, feature_weight=0.4, latent_weight=0.7
+)
 
 
 @pytest.fixture(scope="module")
 def three(images):
     """A step with an encoder: before, after, info; after one without features."""
     rate = optax.sgd(RATE)
-    each = PLAYERS._replace(encoder=SMALL.encoder(), encoder_optimizer=rate)
-    weights = REDRAW.features, 0.0
-    each_redraw = [dataclasses.replace(REDRAW, features=weight) for weight in weights]
-    rules, without_features = (train_gan.Rules(redraw=r) for r in each_redraw)
+    each = NETWORKS._replace(encoder=SMALL.encoder(), encoder_optimizer=rate)
+    weights = RECONSTRUCTION.feature_weight, 0.0
+    each_config = [
+        dataclasses.replace(RECONSTRUCTION, feature_weight=weight) for weight in weights
+    ]
+    config, without_features = (
+        train_gan.TrainConfig(reconstruction=r) for r in each_config
+    )
 
     @jax.jit
     def both(key, images):
-        state = train_gan.init(jax.random.key(1), players=each)
-        step = functools.partial(train_gan.train_step, players=each)
-        moved = step(key, state, images, rules=rules)
-        other, _ = step(key, state, images, rules=without_features)
+        state = train_gan.init(jax.random.key(1), networks=each)
+        step = functools.partial(train_gan.train_step, networks=each)
+        moved = step(key, state, images, config=config)
+        other, _ = step(key, state, images, config=without_features)
         return state, *moved, other
 
     with jax.numpy_dtype_promotion("standard"):
@@ -442,7 +459,7 @@ def three(images):
 
 
 @pytest.fixture(scope="module")
-def redrawn(three, images):
+def by_the_book(three, images):
     """Gradients of one sum of losses, G and E drawn by the book."""
     state, *_ = three
 
@@ -485,7 +502,7 @@ def redrawn(three, images):
                 for found, wanted in pairs
             )
             features /= SMALL.levels
-            match = losses.adversarial.latent_match(key_match, code, z)
+            match = losses.adversarial.sliced_wasserstein(key_match, code, z)
             fooled = -jnp.log(jax.nn.sigmoid(logits))
             each = fooled + 3.0 * (error + 0.4 * features) + 0.7 * match
             return jnp.mean(each), (error, features, match)
@@ -498,9 +515,9 @@ def redrawn(three, images):
         return gradients(jax.random.key(2), images)
 
 
-def test_generator_and_encoder_follow_the_sum_of_their_losses(three, redrawn):
+def test_generator_and_encoder_follow_the_sum_of_their_losses(three, by_the_book):
     state, moved, *_ = three
-    gradients, _ = redrawn
+    gradients, _ = by_the_book
     for name, gradient in zip(("generator", "encoder"), gradients, strict=True):
         before, after = getattr(state, name), getattr(moved, name)
         assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(gradient)) > 1e-3
@@ -511,14 +528,14 @@ def test_generator_and_encoder_follow_the_sum_of_their_losses(three, redrawn):
         assert not leaves_equal(before["batch_stats"], after["batch_stats"])
 
 
-def test_info_tells_how_well_real_images_are_redrawn(three, redrawn):
+def test_info_has_the_parts_of_the_reconstruction_loss(three, by_the_book):
     _, _, info, _ = three
-    _, (error, features, match) = redrawn
+    _, (error, features, match) = by_the_book
     np.testing.assert_allclose(info.reconstruction, error, rtol=1e-4)
     # The library divides by a little more than the size of the features, which is small
     # in a fresh D.
-    np.testing.assert_allclose(info.features, features, rtol=1e-3)
-    np.testing.assert_allclose(info.latent_match, match, rtol=1e-4)
+    np.testing.assert_allclose(info.feature_matching, features, rtol=1e-3)
+    np.testing.assert_allclose(info.sliced_wasserstein, match, rtol=1e-4)
 
 
 def test_the_discriminator_does_not_learn_from_its_features(three):
@@ -528,17 +545,17 @@ def test_the_discriminator_does_not_learn_from_its_features(three):
     assert not leaves_equal(moved.generator["params"], without.generator["params"])
 
 
-def test_without_an_encoder_there_is_nothing_to_redraw(steps):
+def test_without_an_encoder_the_reconstruction_loss_is_zero(steps):
     moved, info = steps["usual"]
     assert jax.tree.leaves(moved.encoder) == []
     np.testing.assert_array_equal(info.reconstruction, np.zeros(BATCH))
-    np.testing.assert_array_equal(info.features, np.zeros(BATCH))
-    np.testing.assert_array_equal(info.latent_match, np.zeros(BATCH))
+    np.testing.assert_array_equal(info.feature_matching, np.zeros(BATCH))
+    np.testing.assert_array_equal(info.sliced_wasserstein, np.zeros(BATCH))
 
 
-def test_generator_learns_to_redraw_what_the_encoder_sees(images):
+def test_generator_learns_to_reconstruct_what_the_encoder_sees(images):
     rate = optax.adam(0.01)
-    each = game.Players(
+    each = gan_gradients.Networks(
         SMALL.generator(),
         SMALL.discriminator(),
         rate,
@@ -546,14 +563,16 @@ def test_generator_learns_to_redraw_what_the_encoder_sees(images):
         SMALL.encoder(),
         rate,
     )
-    rules = train_gan.Rules(redraw=redrawing.Rules(weight=100.0))
+    config = train_gan.TrainConfig(
+        reconstruction=reconstruction_loss.LossConfig(weight=100.0)
+    )
 
     @jax.jit
     def train(key):
-        state = train_gan.init(key, players=each)
+        state = train_gan.init(key, networks=each)
         return jax.lax.scan(
             lambda state, key: train_gan.train_step(
-                key, state, images, players=each, rules=rules
+                key, state, images, networks=each, config=config
             ),
             state,
             jax.random.split(key, 150),
@@ -578,7 +597,7 @@ def with_bias(state, bias):
 
 @pytest.mark.parametrize(
     ("bias", "before", "after"),
-    # All real images are told from generated ones, or none; 100 000 from 0 to 1.
+    # All real images are recognised, or none; 100 000 from 0 to 1.
     [
         (1e4, 0.3, 0.3 + BATCH / 100_000),
         (-1e4, 0.3, 0.3 - BATCH / 100_000),
@@ -594,20 +613,20 @@ def test_augmentation_follows_what_discriminator_has_learnt_by_heart(
     begin = with_bias(state, bias)._replace(augment_probability=probability)
     steps = step_with_each(jax.random.key(2), begin, images)
     moved, info = steps["adaptive"]
-    assert info.real_share == (bias > 0)
+    assert info.real_accuracy == (bias > 0)
     assert info.augment_probability == np.float32(before)
     np.testing.assert_allclose(moved.augment_probability, after, atol=1e-7)
     # Without a target it stays.
     assert steps["usual"][0].augment_probability == np.float32(before)
 
 
-def test_augmentation_begins_where_the_rules_say():
+def test_augmentation_begins_where_the_config_says():
     for target, expected in ((0.0, 0.7), (TARGET, 0.0)):
-        rules = train_gan.Rules(augment_target=target, augment_probability=0.7)
+        config = train_gan.TrainConfig(augment_target=target, augment_probability=0.7)
         begin = jax.jit(
-            lambda rules=rules: (
+            lambda config=config: (
                 train_gan.init(
-                    jax.random.key(0), players=PLAYERS, rules=rules
+                    jax.random.key(0), networks=NETWORKS, config=config
                 ).augment_probability
             )
         )()
@@ -631,26 +650,26 @@ def test_a_search_sees_the_average_real_image_at_logit_zero(state, images):
     logits = judge(state.discriminator, real)
     known = state._replace(real_logit=jnp.mean(logits))
     assert abs(known.real_logit) > 0.01
-    fixed = gan_networks.fixed_discriminator(known, rules=RULES["relativistic"])
+    fixed = gan_networks.fixed_discriminator(known, config=CONFIGS["relativistic"])
     found = np.asarray(judge(fixed, real))
     assert abs(found.mean()) < 1e-5
     np.testing.assert_allclose(found - found[0], logits - logits[0], atol=1e-5)
     # The logits of a D that learns by cross entropy have a zero of their own.
     for name in ("usual", "saturating"):
-        same = gan_networks.fixed_discriminator(known, rules=RULES[name])
+        same = gan_networks.fixed_discriminator(known, config=CONFIGS[name])
         assert leaves_equal(same, state.discriminator)
 
 
 # Without BatchNorm, with penalties, as a training goes on.
 
 SMOOTH = dataclasses.replace(SMALL, generator_norm="none", discriminator_norm="none")
-SMOOTH_PLAYERS = PLAYERS._replace(
+SMOOTH_NETWORKS = NETWORKS._replace(
     generator=SMOOTH.generator(), discriminator=SMOOTH.discriminator()
 )
-PENALISED = judging.Rules(real_penalty=0.4, fake_penalty=0.2, penalty_every=3)
-SMOOTH_RULES = {
-    "plain": train_gan.Rules(final_rate=0.1),
-    "penalised": train_gan.Rules(game=PENALISED, final_penalty=0.25),
+PENALISED = gan_losses.LossConfig(real_penalty=0.4, fake_penalty=0.2, penalty_every=3)
+SMOOTH_CONFIGS = {
+    "plain": train_gan.TrainConfig(final_rate=0.1),
+    "penalised": train_gan.TrainConfig(adversarial=PENALISED, final_penalty=0.25),
 }
 
 
@@ -667,13 +686,13 @@ def smooth(images):
                 start,
                 images,
                 progress,
-                players=SMOOTH_PLAYERS,
-                rules=rules,
+                networks=SMOOTH_NETWORKS,
+                config=config,
             )
-            for name, rules in SMOOTH_RULES.items()
+            for name, config in SMOOTH_CONFIGS.items()
         }
 
-    init = functools.partial(train_gan.init, players=SMOOTH_PLAYERS)
+    init = functools.partial(train_gan.init, networks=SMOOTH_NETWORKS)
     with jax.numpy_dtype_promotion("standard"):
         start = jax.jit(init)(jax.random.key(1))
 
@@ -725,12 +744,12 @@ def test_penalties_count_in_every_third_step(smooth):
     for step in range(1, 6):
         found, info = penalty_of(smooth, step, 0.0), run(step, 0.0)["penalised"][1]
         if step % 3:
-            assert info.slope == 0.0
+            assert info.gradient_penalty == 0.0
             assert all(
                 (np.asarray(leaf) == 0.0).all() for leaf in jax.tree.leaves(found)
             )
         else:
-            assert info.slope > 0.0
+            assert info.gradient_penalty > 0.0
             assert leaves_equal(found, first)
 
 

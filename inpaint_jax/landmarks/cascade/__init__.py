@@ -1,1 +1,1 @@
-"""dlib's cascade of regression trees, read from its file and run inside the graph."""
+"""dlib's cascade of regression trees in JAX: file format, prediction and gradient."""

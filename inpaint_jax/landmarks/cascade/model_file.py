@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from inpaint_jax.errors import InputError
-from inpaint_jax.landmarks.cascade import dlib_codec, model_cache
+from inpaint_jax.landmarks.cascade import dlib_codec
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 
 _VERSION = 1
@@ -28,7 +28,7 @@ def load(path: str | os.PathLike[str]) -> ShapeModel:
 
 
 def load_with_hash(path: str | os.PathLike[str]) -> tuple[ShapeModel, str]:
-    """Reads a model from a file, or from the user's cache if it was read before.
+    """Reads a model from a file; the 68-point model takes about a second and a half.
 
     Args:
       path: a `.dat` file of dlib's `shape_predictor`.
@@ -48,18 +48,12 @@ def load_with_hash(path: str | os.PathLike[str]) -> tuple[ShapeModel, str]:
             f"--landmark_model={path}: cannot be read ({error.strerror}); give a dlib "
             "shape predictor."
         ) from error
-    digest = hashlib.sha256(data).hexdigest()
-    model = model_cache.fetch(digest)
-    if model is None:
-        try:
-            model = parse(data)
-        except ValueError as error:
-            raise InputError(
-                f"--landmark_model={path}: {error}; give an intact dlib shape "
-                "predictor."
-            ) from error
-        model_cache.store(digest, model)
-    return model, digest
+    try:
+        return parse(data), hashlib.sha256(data).hexdigest()
+    except ValueError as error:
+        raise InputError(
+            f"--landmark_model={path}: {error}; give an intact dlib shape predictor."
+        ) from error
 
 
 def parse(data: bytes) -> ShapeModel:

@@ -1,10 +1,10 @@
-"""dlib's landmark cascade inside the graph (Kazemi and Sullivan 2014; thesis 2.4).
+"""dlib's landmark cascade in JAX (Kazemi and Sullivan 2014; thesis section 2.4).
 
 Each level of the cascade reads the image at a few hundred places that move with the
-current shape, lets its trees compare pairs of them, and adds what the reached leaves
-say to the shape (eq. 1). `predict` gives dlib's own points, and no gradient: the places
-are rounded and the comparisons are steps. `predict_soft` reads between pixels and goes
-both ways at every split.
+current shape, its trees compare pairs of these values, and the values of the leaves
+that are reached are added to the shape (eq. 1). `predict` gives dlib's own points and
+no gradient: places are rounded and comparisons are steps. `predict_soft` interpolates
+between pixels and takes both branches of every split, with weights.
 """
 
 from collections.abc import Callable
@@ -28,20 +28,19 @@ _MAX_EXTENT = 4095
 
 
 def predict(model: ShapeModel, image: types.Image, box: Boxes) -> Landmarks:
-    """Places the landmarks where dlib places them; has no gradient.
+    """Predicts the same landmarks as dlib; has no gradient.
 
-    One thing is left to chance: where a pixel or point lies on a half to the last bit,
-    dlib's float64 errors decide how it is rounded. Here halves go up.
+    There is one exception: for a pixel or point at a half to the last bit, dlib's
+    float64 errors decide how it is rounded. Here halves are rounded up.
 
     Args:
       model: the cascade.
-      image: `[batch, H, W, 3]`; seen by dlib as bytes.
-      box: of each face, (left, top, right, bottom), inclusive, in pixels.
+      image: `[batch, H, W, 3]` in [-1, 1]; converted to bytes first, as for dlib.
+      box: of each face, (left, top, right, bottom), inclusive, in pixels, `[batch, 4]`.
 
     Returns:
-      Points (x, y) in pixels, before `round_as_dlib`; NaN for an image that is not
-      finite and for a box that does not touch the image or is not from 2 to 4096
-      pixels wide and high.
+      Points (x, y) in pixels, before `round_as_dlib`; NaN if the image is not finite,
+      or the box does not touch the image or is not 2 to 4096 pixels wide and high.
     """
     model = jax.tree.map(jnp.asarray, model)
     grey = pixels.grey_as_bytes(jax.lax.stop_gradient(image))
@@ -61,7 +60,7 @@ def predict(model: ShapeModel, image: types.Image, box: Boxes) -> Landmarks:
         ), None
 
     scaled = df.product(_run(advance, model, len(box)), extent)
-    # Rounded down to float32: to nearest, a point just below a half could reach it.
+    # Rounded down to float32: rounding to the nearest could lift a point to a half.
     point = df.rounded_down(df.add(scaled, df.pair(corner)))
     return _landmarks(point, _is_valid(image, box))
 
@@ -69,23 +68,23 @@ def predict(model: ShapeModel, image: types.Image, box: Boxes) -> Landmarks:
 def predict_soft(
     model: ShapeModel, image: types.Image, box: Boxes, *, temperature: float
 ) -> Landmarks:
-    """Places the landmarks by a smooth cascade, which has a gradient in reverse mode.
+    """Predicts landmarks with a smooth cascade, which has a gradient in reverse mode.
 
-    Feature pixels are read where they lie, between whole pixels, and a split sends a
-    face both ways, left with weight sigmoid(difference / temperature).
+    Feature pixels are interpolated between whole pixels, and a split takes both
+    branches, the left one with weight sigmoid(difference / temperature).
 
     Args:
       model: the cascade.
-      image: `[batch, H, W, 3]`.
+      image: `[batch, H, W, 3]` in [-1, 1].
       box: as in `predict`.
       temperature: in grey levels, above 0; towards 0 the splits become steps.
 
     Returns:
-      As `predict`.
+      Points as from `predict`.
     """
     model = jax.tree.map(jnp.asarray, model)
     valid = _is_valid(image, box)
-    # What is not finite is replaced before it is read: its gradient would be NaN.
+    # An image that is not finite is replaced first: its gradient would be NaN.
     grey = pixels.grey(jnp.where(valid[:, None, None, None], image, 0.0))
     corners = sampling.corners(jax.lax.stop_gradient(grey))
     soft = jnp.float32(temperature)
@@ -112,7 +111,7 @@ def _run(
     model: ShapeModel,
     batch: int,
 ) -> _BatchLast:
-    """Takes the shapes through all levels; they are in the unit square of the box."""
+    """Runs all levels, from the mean shape; shapes are in the box's unit square."""
     levels = jnp.arange(model.first.shape[0], dtype=jnp.int32)
     start = jnp.broadcast_to(model.initial.reshape(1, -1), (batch, 2 * model.points))
     shape, _ = jax.lax.scan(advance, start, levels)
@@ -143,9 +142,9 @@ def _tables(model: ShapeModel, level: _Level) -> trees.Tables:
 
 
 def _feature_places(
-    model: ShapeModel, level: _Level, shape: trees.Shapes, fitted: similarity.Fitted
+    model: ShapeModel, level: _Level, shape: trees.Shapes, fitted: similarity.Similarity
 ) -> sampling.Places:
-    """Where the feature pixels lie in the unit square of the box."""
+    """Returns the places of the feature pixels in the unit square of the box."""
     a, b = fitted
     x, y = model.offset[level, :, :1], model.offset[level, :, 1:]
     turned = jnp.stack(

@@ -1,6 +1,6 @@
-"""Grey levels of an image at given places: at whole pixels as dlib, or between them.
+"""Reads grey levels of images at given places: at whole pixels, or interpolated.
 
-Places are [features, 2, batch], (x, y); outside the image there is 0.
+Places are [features, 2, batch], (x, y) in pixels; outside the image the value is 0.
 """
 
 import jax
@@ -12,12 +12,12 @@ Places = Float[Array, "features 2 batch"]
 Values = Float[Array, "features batch"]
 Corners = Float[Array, "cells 4"]
 _Cells = Float[Array, "features batch 4"]
-# The image; of each place its row in the corners, where it lies in that cell, the cell.
+# (image, row of each place in `corners`, its x and y in that cell, the cell's values).
 _Residuals = tuple[Grey, Int[Array, "features batch"], Values, Values, _Cells]
 
 
 def at_pixels(grey: Grey, place: Places) -> Values:
-    """Reads whole pixels; places are whole numbers."""
+    """Reads grey levels at whole pixels, as dlib does; places are whole numbers."""
     batch, height, width = grey.shape
     x, y = place[:, 0], place[:, 1]
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
@@ -30,14 +30,14 @@ def at_pixels(grey: Grey, place: Places) -> Values:
 
 
 def corners(grey: Grey) -> Corners:
-    """Lays the four corners of each cell of pixels side by side, for `between_pixels`.
+    """Gathers the four corner pixels of each cell into one row, for `between_pixels`.
 
     Args:
-      grey: in which two zeros are put around each image: it ends in a slope, and
-        further out all is flat.
+      grey: the images, `[batch, H, W]`. They are padded with zeros, so that values
+        fall to 0 within a pixel of the border and are constant further out.
 
     Returns:
-      One row for each cell: its own pixel, the one on the right, the two below.
+      One row for each cell: its own pixel, the pixel on the right, the two below.
     """
     padded = jnp.pad(grey, ((0, 0), (2, 3), (2, 3)))
     height, width = grey.shape[1] + 4, grey.shape[2] + 4
@@ -47,14 +47,14 @@ def corners(grey: Grey) -> Corners:
 
 @jax.custom_vjp
 def between_pixels(grey: Grey, corners: Corners, place: Places) -> Values:
-    """Reads between pixels, bilinearly; beyond the last pixel the image fades to 0.
+    """Interpolates grey levels between pixels, bilinearly.
 
-    Has a gradient, in reverse mode, in the image and in the places.
+    Its gradient, in reverse mode, is with respect to the image and the places.
 
     Args:
-      grey: the image.
-      corners: of the same image, laid out once for many readings.
-      place: where to read.
+      grey: the images, `[batch, H, W]`.
+      corners: `corners(grey)`, computed once for many calls.
+      place: where to read, `[features, 2, batch]`.
     """
     return _between(grey, corners, place)[0]
 
@@ -69,8 +69,8 @@ def _between(grey: Grey, corners: Corners, place: Places) -> tuple[Values, _Resi
     index = (image * height + row) * width + column
     cell = corners.at[index.reshape(-1)].get(mode="promise_in_bounds")
     cell = cell.reshape(*index.shape, 4)
-    # As a sum over an axis: what is only added up is computed anew for each pair of
-    # features that looks at it.
+    # A sum over an axis: the compiler would compute plain additions again for each pair
+    # of features that uses them.
     return jnp.sum(cell * _shares(x, y), axis=-1), (grey, index, x, y, cell)
 
 
@@ -84,8 +84,8 @@ def _between_backward(
     grey, index, x, y, cell = residuals
     a, b, c, d = (cell[..., i] for i in range(4))
     batch, height, width = grey.shape
-    # All four corners of a place in one row: the image of rows is then shifted and
-    # added, which takes a fourth of the scattered writes.
+    # All four corners of a place are added in one row, and the rows are then shifted
+    # and added, which takes a fourth of the scattered writes.
     rows = jnp.zeros((batch * (height + 4) * (width + 4), 4))
     share = (toward[..., None] * _shares(x, y)).reshape(-1, 4)
     rows = rows.at[index.reshape(-1)].add(share, mode="promise_in_bounds")

@@ -1,14 +1,14 @@
-"""The cascade of regression trees that places landmarks (Kazemi and Sullivan 2014)."""
+"""The arrays of a landmark cascade of regression trees (Kazemi and Sullivan 2014)."""
 
 from typing import Any, NamedTuple
 
 from jaxtyping import Float, Int
 
-Numbers = Any  # an array of numpy's or JAX's
+Numbers = Any  # a NumPy or JAX array
 
 
 class ShapeModel(NamedTuple):
-    """A trained cascade as stacked arrays, numpy's or JAX's.
+    """A trained cascade as stacked NumPy or JAX arrays.
 
     Every level has `trees` trees of one depth with `splits` = 2^depth - 1 inner nodes
     in heap order (children of i: 2i + 1 left, 2i + 2 right) and `splits` + 1 leaves.
@@ -17,14 +17,14 @@ class ShapeModel(NamedTuple):
     Attributes:
       initial: `[points, 2]`, float32, the mean shape, where the cascade starts.
       first: `[levels, trees, splits]`, int32, index of a split's first feature pixel.
-      second: `[levels, trees, splits]`, int32, index of its second.
+      second: `[levels, trees, splits]`, int32, index of its second feature pixel.
       threshold: `[levels, trees, splits]`, float32, in grey levels; a split goes left
         where first - second exceeds it.
-      leaves: `[levels, trees, splits + 1, points, 2]`, float32, what a leaf adds to the
-        shape.
+      leaves: `[levels, trees, splits + 1, points, 2]`, float32, the step that a leaf
+        adds to the shape.
       anchor: `[levels, features]`, int32, the landmark that a feature pixel moves with.
-      offset: `[levels, features, 2]`, float32, from the anchor to the feature pixel, as
-        it lies on the mean shape.
+      offset: `[levels, features, 2]`, float32, from the anchor to the feature pixel on
+        the mean shape.
     """
 
     initial: Float[Numbers, "points 2"]

@@ -1,9 +1,9 @@
-"""The similarity between two shapes (eq. 7 of the thesis), to the last bit of float32.
+"""Fits the similarity between two shapes (eq. 7 of the thesis), as exactly as dlib.
 
-The cascade turns its feature pixels with the shape and rounds where they land. A wrong
-last bit of the rotation moves a pixel now and then, a tree then chooses another leaf,
-and the points come out elsewhere than dlib's, which fits in float64. (Where all points
-lie on one line, dlib's errors now and then mirror the shape; here it is only turned.)
+The cascade rotates its feature pixels with the shape and rounds their places. An error
+in the last bit of the rotation sometimes moves a pixel, a tree then reaches another
+leaf, and the points differ from dlib's, which fits in float64. (If all points lie on
+one line, dlib's errors sometimes mirror the shape; here it is only rotated.)
 """
 
 import jax.numpy as jnp
@@ -13,19 +13,19 @@ from inpaint_jax.landmarks.cascade import double_float as df
 
 Points = Float[Array, "points 2"]
 Targets = Float[Array, "batch points 2"]
-Fitted = tuple[Float[Array, " batch"], Float[Array, " batch"]]
-"""(a, b) of the matrix [[a, -b], [b, a]] that scales and turns, one for each target."""
+Similarity = tuple[Float[Array, " batch"], Float[Array, " batch"]]
+"""(a, b) of the matrix [[a, -b], [b, a]], scale and rotation, for each target."""
 
 
-def fit(source: Points, target: Targets) -> Fitted:
-    """Fits the scale and rotation that take one shape to others, by least squares.
+def fit(source: Points, target: Targets) -> Similarity:
+    """Fits scale and rotation of one shape to each target shape, by least squares.
 
     Args:
-      source: the shape.
-      target: the others.
+      source: the shape, `[points, 2]`.
+      target: the target shapes, `[batch, points, 2]`.
 
     Returns:
-      See `Fitted`; the identity where the source is a single point.
+      See `Similarity`; the identity if the source is a single point.
     """
     if source.shape[0] == 1:
         ones = jnp.ones(target.shape[0])
@@ -38,15 +38,15 @@ def fit(source: Points, target: Targets) -> Fitted:
     return a, b
 
 
-def fit_exactly(source: Points, target: Targets) -> Fitted:
-    """Fits as `fit`, and rounds once at the end, as dlib does; has no gradient."""
+def fit_exactly(source: Points, target: Targets) -> Similarity:
+    """Fits as `fit` does, correctly rounded as dlib is; is not differentiable."""
     batch, count = target.shape[:2]
     if count == 1:
         return jnp.ones(batch), jnp.zeros(batch)
     source = jnp.broadcast_to(source[None], target.shape)
     (u, v), (x, y) = (jnp.moveaxis(s, (2, 1), (0, 1)) for s in (source, target))
-    # The means are taken out of the sums, not of the points, so that nothing is rounded
-    # early: n sum(p q) - sum(p) sum(q). Arrays are [points, 6, batch].
+    # The means are subtracted from the sums, not from the points, so that nothing is
+    # rounded early: n sum(p q) - sum(p) sum(q). Arrays are [points, 6, batch].
     p, q = jnp.stack([u, v, u, v, u, -v], 1), jnp.stack([u, v, x, y, y, x], 1)
     mixed = df.total(df.product(p, q))
     sum_p, sum_q = df.total(df.pair(-p)), df.total(df.pair(q))

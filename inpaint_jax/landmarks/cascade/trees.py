@@ -1,8 +1,8 @@
-"""The trees of one level of a cascade, all at once: one leaf each, or all in part.
+"""Evaluates all trees of one level of a cascade, with hard or soft splits.
 
 Trees have one depth; node i has the children 2i + 1 (left) and 2i + 2 (right), and the
-leaves follow the inner nodes. The batch is the last axis of what faces differ in: all
-faces look the same pairs of features up, so each lookup moves a whole row.
+leaves follow the inner nodes. The batch is the last axis: all faces use the same pairs
+of features, so each lookup reads a whole row.
 """
 
 import jax
@@ -13,7 +13,7 @@ Values = Float[Array, "features batch"]
 Table = Int[Array, "trees splits"]
 Thresholds = Float[Array, "trees splits"]
 Tables = tuple[Table, Table, Thresholds]
-"""First, second and threshold, as in `reached`."""
+"""(first, second, threshold), as in `reached`."""
 Leaves = Float[Array, "leaves coordinates"]
 LevelLeaves = Float[Array, "levels leaves coordinates"]
 Shapes = Float[Array, "batch coordinates"]
@@ -28,18 +28,18 @@ def reached(
     """Finds the leaf that each face reaches in each tree.
 
     Args:
-      value: of the feature pixels, in grey levels.
-      first: index of the first feature of each split.
-      second: of the second.
-      threshold: a split goes left where first - second exceeds it.
+      value: grey levels of the feature pixels, `[features, batch]`.
+      first: index of the first feature of each split, `[trees, splits]`.
+      second: index of the second feature of each split, `[trees, splits]`.
+      threshold: a split goes left where first - second exceeds it, in grey levels.
 
     Returns:
-      Leaf, counted from the left.
+      Number of the leaf, counted from the left, `[trees, batch]`.
     """
     splits = first.shape[1]
 
     def leaf_under(node: int) -> Int[Array, ""] | Int[Array, "trees batch"]:
-        # All splits are looked at: whole rows cost less than each face's own way.
+        # All splits are evaluated: whole rows cost less than each face's own path.
         if node >= splits:
             return jnp.int32(node - splits)
         difference = value[first[:, node]] - value[second[:, node]]
@@ -52,12 +52,12 @@ def reached(
 def add_leaves(
     shape: Shapes, leaves: Leaves, chosen: Int[Array, "trees batch"]
 ) -> Shapes:
-    """Adds one leaf of each tree, in dlib's order: float32 sums depend on it.
+    """Adds one leaf of each tree to the shapes, in dlib's order of summation.
 
     Args:
-      shape: to add to.
-      leaves: of many trees.
-      chosen: row of `leaves` for each tree and face.
+      shape: the shapes, `[batch, coordinates]`.
+      leaves: the leaves of all trees, one per row.
+      chosen: row of `leaves` for each tree and face, `[trees, batch]`.
 
     Returns:
       The new shapes.
@@ -82,25 +82,26 @@ def soft_sum(
     level: Int[Array, ""],
     temperature: Float[Array, ""],
 ) -> Shapes:
-    """Adds all leaves of all trees of a level, each as far as it is reached.
+    """Returns the weighted sum of all leaves of all trees of a level.
 
-    A split sends a face left with weight sigmoid((first - second - threshold) /
-    temperature); a leaf counts with the product of the weights on the way to it.
+    A split gives its left branch the weight sigmoid((first - second - threshold) /
+    temperature); the weight of a leaf is the product of the weights on the path to it.
 
     Args:
-      value: of the feature pixels, in grey levels; the only argument with a gradient.
-      tables: of the level.
-      leaves: of all levels.
-      level: whose trees these are.
+      value: grey levels of the feature pixels, `[features, batch]`; the only argument
+        with a gradient.
+      tables: the level's splits, see `Tables`.
+      leaves: of all levels, `[levels, leaves, coordinates]`.
+      level: number of the level.
       temperature: in grey levels, above 0.
 
     Returns:
-      The sum for each face.
+      The sum for each face, `[batch, coordinates]`.
     """
     left = _left(value, tables, temperature)
-    share = jnp.stack(_reached(left)[left.shape[1] :], axis=1)
-    share = share.reshape(leaves.shape[1], -1)
-    return jnp.einsum("kb,kc->bc", share, leaves[level])
+    weight = jnp.stack(_reached(left)[left.shape[1] :], axis=1)
+    weight = weight.reshape(leaves.shape[1], -1)
+    return jnp.einsum("kb,kc->bc", weight, leaves[level])
 
 
 def _soft_sum_forward(
@@ -117,8 +118,8 @@ def _soft_sum_forward(
 def _soft_sum_backward(
     arguments: _Arguments, toward: Shapes
 ) -> tuple[Values, None, None, None, None]:
-    # A split matters as far as it is reached, times what left is worth over right. What
-    # a node is worth is found from the leaves up, how far it is reached from the root.
+    # The gradient of a split is its weight times the difference in value between left
+    # and right. A node's value follows from the leaves, its weight from the root.
     value, tables, leaves, level, temperature = arguments
     left = _left(value, tables, temperature)
     splits = left.shape[1]
@@ -131,9 +132,9 @@ def _soft_sum_backward(
         advantage[node] = on_left - on_right
         worth[node] = on_right + left[:, node] * advantage[node]
     advantage = jnp.stack([advantage[node] for node in range(splits)], axis=1)
-    share = jnp.stack(_reached(left)[:splits], axis=1)
+    weight = jnp.stack(_reached(left)[:splits], axis=1)
     slope = left * (1.0 - left) / temperature
-    toward_difference = advantage * share * slope
+    toward_difference = advantage * weight * slope
     toward_difference = toward_difference.reshape(-1, left.shape[2])
     first, second, _ = (table.reshape(-1) for table in tables)
     toward_value = (
@@ -160,9 +161,9 @@ def _left(
 def _reached(
     left: Float[Array, "trees splits batch"],
 ) -> list[Float[Array, "trees batch"]]:
-    """How far each node is reached, inner ones and then leaves."""
-    share = [jnp.ones_like(left[:, 0])]
+    """Returns the weight of each node, inner nodes first, then leaves."""
+    weight = [jnp.ones_like(left[:, 0])]
     for node in range(left.shape[1]):
-        share.append(share[node] * left[:, node])
-        share.append(share[node] * (1.0 - left[:, node]))
-    return share
+        weight.append(weight[node] * left[:, node])
+        weight.append(weight[node] * (1.0 - left[:, node]))
+    return weight

@@ -11,7 +11,7 @@ NO_FILE = ("experiments.starts", "--baseline=nowhere", "--other=nowhere")
 def test_it_says_what_it_does_and_where_it_runs(launched):
     done = launched(*NO_FILE)
     what, device = done.stdout.splitlines()
-    assert what.startswith("experiments.starts: how soon one search reaches")
+    assert what.startswith("experiments.starts: measures how soon one search reaches")
     assert device.startswith("on the CPU (") and "JAX" in device
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.common import curves
+from experiments.common import reporting
 from experiments.training import health, health_page, health_scores, reconstruction
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import framing, pixels
@@ -52,7 +52,7 @@ def checked(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("health")
     log = run_dir / "metrics.jsonl"
     lines = [
-        {"step": s, "generator_loss": 1 / s, "real_share": None} for s in (1, 2, 3)
+        {"step": s, "generator_loss": 1 / s, "real_accuracy": None} for s in (1, 2, 3)
     ]
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
     pairs = np.zeros((1, 2, SIDE, SIDE, 3), np.uint8)
@@ -214,30 +214,14 @@ def test_hundreds_of_faces_are_needed(count, known, enough):
 
 @pytest.mark.parametrize("sentence", ["FAILED: a.", "not judged: a: b.", "passed, but"])
 def test_what_is_not_plainly_passed_stands_out_on_the_page(sentence):
-    assert health_page._colour(sentence) not in (curves.INK, health_page._PASSED)
-    assert health_page._colour("passed: a (1 to 2).") == curves.INK
+    assert health_page._colour(sentence) not in (reporting.INK, health_page._PASSED)
+    assert health_page._colour("passed: a (1 to 2).") == reporting.INK
 
 
 def test_a_path_between_two_samples_is_straight():
     path = health._paths(jax.random.key(0), 5).reshape(4, 8, 5)
     np.testing.assert_allclose(np.diff(path, 2, axis=1), 0.0, atol=1e-6)
     assert np.abs(path).max() <= 1.0 and np.ptp(path, axis=1).min(axis=1).all()
-
-
-def test_a_rising_curve_rises_on_the_chart():
-    chart = curves.chart({"share": [(0, 0.0), (10, 1.0)]}, width=300, height=120)
-    blue = np.asarray(chart).astype(int)
-    line = (blue[..., 2] > blue[..., 0] + 80)[30:]
-    left, right = (np.nonzero(line[:, x])[0].mean() for x in (80, 280))
-    assert right < left - 40
-
-
-@pytest.mark.parametrize("text", ['{"step": 1', '{"share": 1.0}', "[1]"])
-def test_a_damaged_log_is_refused(tmp_path, text):
-    log = tmp_path / "metrics.jsonl"
-    log.write_text(text)
-    with pytest.raises(InputError, match=r"metrics\.jsonl: not the log"):
-        curves.read(log, names=["share"])
 
 
 @pytest.fixture(scope="module")

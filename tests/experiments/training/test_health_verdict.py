@@ -96,7 +96,7 @@ def test_what_cannot_be_computed_is_not_passed(rule):
         (1, figure(5.2, 4.1, 6.5), "FAILED: "),
         (4, figure(22.5, 21.5, 23.5), "passed, but the interval reaches 21.5 dB: "),
         (5, figure(0.049, 0.04, 0.06), "passed, but the interval reaches 0.060: "),
-        (0, figure(0.9, math.nan, math.nan), "passed, but nobody knows how surely: "),
+        (0, figure(0.9, math.nan, math.nan), "passed, but its interval is unknown: "),
     ],
 )
 def test_an_interval_beyond_the_bound_is_told(rule, value, words):

@@ -1,4 +1,4 @@
-"""What D and whoever fools it are told is what the book says, penalties included."""
+"""Losses and gradients of G and D are those written out, penalties included."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from jax import lax
 
 from inpaint_jax.images import augmentation
 from inpaint_jax.models import dcgan
-from inpaint_jax.training import judging
+from inpaint_jax.training import gan_losses
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -17,10 +17,10 @@ A = dcgan.Architecture(
 )
 BATCH = 5
 VIEWS = ("colour", "translation")
-RULES = {
-    "plain": judging.Rules(loss="relativistic", augment=VIEWS),
-    "real": judging.Rules(loss="relativistic", augment=VIEWS, real_penalty=0.7),
-    "often": judging.Rules(
+CONFIGS = {
+    "plain": gan_losses.LossConfig(loss="relativistic", augment=VIEWS),
+    "real": gan_losses.LossConfig(loss="relativistic", augment=VIEWS, real_penalty=0.7),
+    "often": gan_losses.LossConfig(
         loss="relativistic",
         augment=VIEWS,
         real_penalty=0.7,
@@ -63,25 +63,37 @@ def inputs():
 
 
 @pytest.fixture(scope="module")
-def judged(inputs):
-    """{name: what `judge` says}: "often" in a step with penalties, "seldom" without."""
+def found(inputs):
+    """{name: losses and gradients}: "often" in a step with penalties, "seldom" not."""
 
     @jax.jit
-    def run(variables, real, fake, penalty, penalised):
-        def judge(name, **options):
-            return judging.judge(
-                KEY,
-                variables,
-                real,
-                fake,
-                network=A.discriminator(),
-                rules=RULES[name],
-                probability=PROBABILITY,
-                **options,
-            )
+    def run(variables, real, fake, penalty_scale, penalised):
+        def compute(name, **options):
+            config = CONFIGS[name]
+            shared = {"discriminator": A.discriminator(), "config": config}
 
-        often = judge("often", penalty=penalty, penalised=penalised)
-        return {"plain": judge("plain"), "real": judge("real"), "often": often}
+            def view(fake):
+                return gan_losses.augmented(
+                    KEY, real, fake, config=config, probability=PROBABILITY
+                )
+
+            def generator_loss(fake):
+                each = gan_losses.generator_loss(variables, *view(fake), **shared)
+                return each.mean(), each
+
+            gradient, info = jax.grad(gan_losses.discriminator_loss, has_aux=True)(
+                variables["params"], variables, *view(fake), **shared, **options
+            )
+            of_generator = jax.grad(generator_loss, has_aux=True)(fake)
+            return {
+                "discriminator_gradient": gradient,
+                "generator_gradient": of_generator[0],
+                "generator_loss": of_generator[1],
+                **info._asdict(),
+            }
+
+        often = compute("often", penalty_scale=penalty_scale, penalised=penalised)
+        return {"plain": compute("plain"), "real": compute("real"), "often": often}
 
     with jax.numpy_dtype_promotion("standard"):
         return {
@@ -166,18 +178,18 @@ def assert_trees_close(found, expected, tolerance=1e-4):
         ("seldom", 0.0, 0.0),
     ],
 )
-def test_gradient_is_that_of_the_loss_and_of_half_the_squared_slopes(
-    name, real_weight, fake_weight, judged, book
+def test_gradient_is_that_of_the_loss_and_of_half_the_squared_gradients(
+    name, real_weight, fake_weight, found, book
 ):
     (loss, _), _, (_, real), (_, fake), _ = book
     expected = combined((1.0, loss), (real_weight, real), (fake_weight, fake))
-    assert_trees_close(judged[name].gradient, expected)
+    assert_trees_close(found[name]["discriminator_gradient"], expected)
     # Each of the three says something.
     for tree in (loss, real, fake):
         assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(tree)) > 0.01
 
 
-def test_slope_is_the_mean_where_it_is_penalised(judged, book):
+def test_gradient_penalty_is_the_mean_of_those_with_a_weight(found, book):
     _, _, (real, _), (fake, _), _ = book
     both = real + fake  # twice the mean of the two halves
     for name, expected in {
@@ -187,31 +199,30 @@ def test_slope_is_the_mean_where_it_is_penalised(judged, book):
         "often": both,
         "seldom": 0.0,
     }.items():
-        np.testing.assert_allclose(judged[name].slope, expected, rtol=1e-4)
+        np.testing.assert_allclose(found[name]["gradient_penalty"], expected, rtol=1e-4)
 
 
-def test_penalties_change_nothing_but_the_gradient_and_the_slope(judged):
-    for name, verdict in judged.items():
-        for field in set(verdict._fields) - {"gradient", "slope", "updated"}:
+def test_penalties_change_the_gradient_of_the_discriminator_alone(found):
+    for name, values in found.items():
+        assert values["updated"] == {}
+        for field in ("loss", "logits", "generator_loss", "generator_gradient"):
             np.testing.assert_array_equal(
-                getattr(verdict, field), getattr(judged["plain"], field), err_msg=name
+                values[field], found["plain"][field], err_msg=f"{name} {field}"
             )
-        assert verdict.updated == {}
 
 
-def test_the_way_to_fool_leads_through_the_views(judged, book):
-    _, (toward_fooled, _), *_ = book
-    verdict = judged["often"]
-    assert np.abs(toward_fooled).max() > 1e-3
-    assert_trees_close(verdict.toward_fooled, toward_fooled)
+def test_the_generators_gradient_goes_through_the_augmentation(found, book):
+    _, (gradient, _), *_ = book
+    assert np.abs(gradient).max() > 1e-3
+    assert_trees_close(found["often"]["generator_gradient"], gradient)
 
 
-def test_losses_and_logits_are_those_of_each_pair(judged, book):
+def test_losses_and_logits_are_those_of_each_pair(found, book):
     (_, of_discriminator), (_, of_generator), _, _, (real, fake) = book
-    verdict = judged["often"]
+    values = found["often"]
     close = {"rtol": 1e-4, "atol": 1e-5}
-    np.testing.assert_allclose(verdict.discriminator_loss, of_discriminator, **close)
-    np.testing.assert_allclose(verdict.generator_loss, of_generator, **close)
-    np.testing.assert_allclose(verdict.real_logits, real, **close)
-    np.testing.assert_allclose(verdict.fake_logits, fake, **close)
+    np.testing.assert_allclose(values["loss"], of_discriminator, **close)
+    np.testing.assert_allclose(values["generator_loss"], of_generator, **close)
+    np.testing.assert_allclose(values["logits"].real, real, **close)
+    np.testing.assert_allclose(values["logits"].fake, fake, **close)
     assert np.std(np.asarray(real)) > 0.05
