@@ -52,6 +52,15 @@ def key():
     return jax.random.key(0)
 
 
+@pytest.fixture(scope="module")
+def optimised():
+    """For modules whose programs take longer to run than to optimise."""
+    usual = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", usual)
+
+
 @pytest.fixture
 def standard_promotion():
     """For tests that go through optax or flax, which mix dtypes."""

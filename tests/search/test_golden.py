@@ -21,22 +21,13 @@ from inpaint_jax.ops import strided
 from inpaint_jax.pretrained import weights
 from inpaint_jax.search import driver, latent, objective, problem, program, steps
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")
+pytestmark = pytest.mark.usefixtures("standard_promotion", "optimised")
 
 RESTARTS, ITERATIONS = 2, 50
 SETTINGS = problem.Settings(
     restarts=RESTARTS, iterations=ITERATIONS, decay=True, chunk=25
 )
 PORTRAIT = files.ASSETS / "portrait.png"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def optimised():
-    """As users run: elsewhere in the tests programs are not optimised."""
-    usual = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", usual)
 
 
 @functools.cache
@@ -53,7 +44,7 @@ def portrait():
 
 
 @pytest.fixture(scope="module")
-def plain():
+def plain(optimised):
     """Best loss of each restart and the completed picture."""
     networks, (key, image, scene) = model(), portrait()
     with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("standard"):
@@ -91,7 +82,7 @@ def plain():
 def test_a_golden_run_stays_where_it_was(plain):
     loss, completed = plain
     networks, (key, image, scene) = model(), portrait()
-    generate, discriminate = networks.folded(batch=64)  # Winograd's form
+    generate, discriminate = networks.fused(batch=64)  # Winograd's form
     compiled = program.prepare(
         generate,
         discriminate,

@@ -18,6 +18,8 @@ from inpaint_jax.io import data, files
 from tests import drawn
 from tests.experiments import launcher
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 SIDE = 16
 PORTRAIT = files.ASSETS / "portrait.png"
 MAGENTA = np.array([255, 0, 255], np.uint8)  # of all faces that are real
@@ -48,7 +50,7 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def checked(tmp_path_factory):
+def checked(tmp_path_factory, optimised):
     run_dir = tmp_path_factory.mktemp("health")
     log = run_dir / "metrics.jsonl"
     lines = [
