@@ -1,6 +1,23 @@
 """Stricter than users run: shapes checked, no silent promotion, warnings are errors."""
 
+import atexit
+import os
 import pathlib
+import shutil
+import tempfile
+
+# What one process has compiled no other process of the same run compiles again: none of
+# pytest's workers and no application that a test starts. JAX reads this when imported.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _PROGRAMS = tempfile.mkdtemp(prefix="programs")
+    atexit.register(shutil.rmtree, _PROGRAMS, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+# Most programs run for a moment: optimising their machine code would take longer. With
+# 0 in the environment all tests run optimised programs.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
 import pytest

@@ -39,8 +39,6 @@ COLUMNS = (
 )
 """See `metrics`; faces_found is the number of faces that dlib detects."""
 
-_BLOCK = 50  # faces in one call of the compiled program
-
 Pictures = UInt8[np.ndarray, "faces size size 3"]
 Mask = Float32[np.ndarray, "faces size size 1"]
 Columns = dict[str, Real[np.ndarray, " faces"]]
@@ -134,6 +132,8 @@ def score(
     truth: Truth,
     mask: Float[np.ndarray, "faces size size 1"]
     | Float[jax.Array, "faces size size 1"],
+    *,
+    block: int = 50,
 ) -> Columns:
     """Scores completions, in bytes as they are written to files.
 
@@ -141,6 +141,7 @@ def score(
       completed: one completion of each original, in bytes.
       truth: the originals, from `truth`.
       mask: mask of each image, 1 = known.
+      block: number of faces in one call of the compiled program.
 
     Returns:
       {name in `COLUMNS`: `[faces]`}. PSNR is infinite for equal images; landmark errors
@@ -159,7 +160,7 @@ def score(
     detectors = truth.detectors
     seen = _look(detectors, completed, truth.boxes, truth.crop)
     known = _Seen(truth.images, truth.landmarks68, truth.landmarks5, truth.embeddings)
-    columns = _in_blocks(seen, known, np.asarray(mask, np.float32))
+    columns = _in_blocks(seen, known, np.asarray(mask, np.float32), block)
     columns["faces_found"] = np.array(
         [len(detectors.faces.boxes(image)) for image in completed]
     )
@@ -208,15 +209,15 @@ def _look(
     )
 
 
-def _in_blocks(found: _Seen, known: _Seen, mask: Mask) -> Columns:
+def _in_blocks(found: _Seen, known: _Seen, mask: Mask, size: int) -> Columns:
     """Compares in blocks of one size, so that one compiled program is enough."""
     count = len(mask)
 
     def block(start: int) -> dict[str, types.PerExample]:
-        rows = np.arange(start, start + _BLOCK) % count
+        rows = np.arange(start, start + size) % count
         return _compare(*jax.tree.map(lambda x: x[rows], (found, known, mask)))
 
-    parts = [block(start) for start in range(0, count, _BLOCK)]
+    parts = [block(start) for start in range(0, count, size)]
     return jax.tree.map(lambda *columns: np.concatenate(columns)[:count], *parts)
 
 

@@ -16,7 +16,6 @@ from experiments.training import keeping, run_log, stepping
 from inpaint_jax import runtime
 from inpaint_jax.io import checkpoints, data, files
 
-_SECONDS_A_CALL = 5.0
 _REPEATED_SHOWN = 3
 
 
@@ -33,6 +32,7 @@ class Schedule:
         no limit.
       save_seconds: seconds between checkpoints, with a call of `show` at each, in place
         of `save_every` and `show_every`; None to count steps.
+      call_seconds: upper limit of the seconds that one call of the steps should take.
     """
 
     steps: int
@@ -41,6 +41,7 @@ class Schedule:
     show_every: int
     seconds: float | None = None
     save_seconds: float | None = None
+    call_seconds: float = 5.0
 
     def progress(self, steps: int, seconds: float) -> float:
         """Returns the fraction of the training that is done, in [0, 1]."""
@@ -276,7 +277,7 @@ def _steps_of_a_call(step: int, schedule: Schedule, rate: float) -> int:
     if schedule.save_seconds is None:
         every += [schedule.save_every, schedule.show_every]
     nearest = min([schedule.steps - step, *(n - step % n for n in every)])
-    return max(1, min(nearest, int(_SECONDS_A_CALL * rate)))
+    return max(1, min(nearest, int(schedule.call_seconds * rate)))
 
 
 def write_samples(

@@ -16,7 +16,6 @@ from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import pixels
 
 _PAIRS_AT_ONCE = 64
-_CANDIDATES_AT_ONCE = 1000
 
 
 def frechet(
@@ -113,14 +112,14 @@ def dissimilarity(
 
 
 def nearest(
-    images: types.ImageBytes, candidates: types.ImageBytes
+    images: types.ImageBytes, candidates: types.ImageBytes, *, at_once: int = 1000
 ) -> tuple[Int[Array, " batch"], Float[Array, " batch"]]:
     """Finds the nearest candidate of each image, by the squared error of its pixels.
 
     Args:
       images: RGB bytes, `[batch, H, W, 3]`.
-      candidates: RGB bytes, `[count, H, W, 3]`, at least 1; only some of them are held
-        as floats at a time.
+      candidates: RGB bytes, `[count, H, W, 3]`, at least 1.
+      at_once: how many candidates are held as floats at a time.
 
     Returns:
       (index of the candidate, the first if several are equally near; its distance: the
@@ -129,8 +128,8 @@ def nearest(
     rows = _as_rows(images)
     index = jnp.zeros(len(rows), jnp.int32)
     least = jnp.full(len(rows), jnp.inf)
-    for start in range(0, len(candidates), _CANDIDATES_AT_ONCE):
-        others = _as_rows(candidates[start : start + _CANDIDATES_AT_ONCE])
+    for start in range(0, len(candidates), at_once):
+        others = _as_rows(candidates[start : start + at_once])
         product = jnp.matmul(rows, others.T, precision=jax.lax.Precision.HIGHEST)
         # |x - y|^2 without |x|^2, which is the same for all candidates y.
         score = jnp.sum(others**2, axis=1)[None] - 2.0 * product

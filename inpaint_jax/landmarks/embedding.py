@@ -24,7 +24,6 @@ from inpaint_jax.landmarks import dlib_host
 DIMENSIONS = 128
 _CHIP_SIDE = 150
 _MODEL_FILE = "dlib_face_recognition_resnet_model_v1.dat"
-_BLOCK = 32
 
 
 class Network:
@@ -73,6 +72,7 @@ def embed(
     *,
     crop: int,
     jobs: int | None = None,
+    block: int = 32,
 ) -> Float32[np.ndarray, "batch 128"]:
     """Computes the embeddings of many faces in several processes.
 
@@ -83,6 +83,7 @@ def embed(
       crop: side of the images in CelebA pixels, see `framing.frame`.
       jobs: number of processes; None for one for each available core. With 1, or for
         few images, this process does all the work.
+      block: number of images that a process takes at a time.
 
     Returns:
       One row for each image, as from `Network.embed`.
@@ -91,7 +92,7 @@ def embed(
       InputError: dlib or the model is missing or damaged.
     """
     network = _network()
-    blocks = np.array_split(images, max(1, math.ceil(len(images) / _BLOCK)))
+    blocks = np.array_split(images, max(1, math.ceil(len(images) / block)))
     jobs = min(jobs or runtime.available_cores(), len(blocks))
     if jobs == 1:
         return network.embed(images, crop=crop)

@@ -23,7 +23,6 @@ from inpaint_jax.images import pixels
 from inpaint_jax.io import files
 
 MAX_QUALITY = 95
-_SAMPLE = 400
 _AT_ONCE = 500
 _SLOWEST = 6  # of WebP's methods, which makes the smallest files
 
@@ -59,6 +58,7 @@ def pack(
     images: _Images,
     *,
     bytes_per_face: int = 1500,
+    sample: int = 400,
 ) -> Packed:
     """Writes faces to an archive, with the best quality that its size allows.
 
@@ -72,6 +72,7 @@ def pack(
       bytes_per_face: what the archive may take for each of them, on average. The
         quality is the highest up to 95 that keeps to it, by a sample of them and then
         by all.
+      sample: at most how many faces are in that sample.
 
     Returns:
       What was written.
@@ -79,7 +80,7 @@ def pack(
     Raises:
       InputError: even the lowest quality is larger, or the file cannot be written.
     """
-    quality = _highest_quality(images[:: -(-len(images) // _SAMPLE)], bytes_per_face)
+    quality = _highest_quality(images[:: -(-len(images) // sample)], bytes_per_face)
     while True:
         pictures = _encode(images, quality)
         archive = _archive(pictures, images.shape[1], quality)

@@ -130,10 +130,9 @@ def test_diversity_of_one_image_is_refused(key):
 
 
 @pytest.mark.parametrize("block", [1, 3, 7, 1000])
-def test_nearest_agrees_with_a_loop(monkeypatch, block):
-    monkeypatch.setattr(distribution, "_CANDIDATES_AT_ONCE", block)
+def test_nearest_agrees_with_a_loop(block):
     images, candidates = pictures(4, seed=0, side=3), pictures(7, seed=1, side=3)
-    index, distance = distribution.nearest(images, candidates)
+    index, distance = distribution.nearest(images, candidates, at_once=block)
     for i, image in enumerate(images):
         gaps = [
             np.sqrt(np.mean(((image.astype(float) - c) / 127.5) ** 2))

@@ -8,14 +8,9 @@ from tests.experiments import launcher
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-    """Each process compiles the same programs; the first one does it for all."""
-    return {
-        **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PLATFORMS": "cpu",
-    }
+def environment():
+    """Of every application that a test starts."""
+    return {**os.environ, "JAX_PLATFORMS": "cpu"}
 
 
 @pytest.fixture(scope="session")

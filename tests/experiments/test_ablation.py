@@ -38,14 +38,6 @@ PLANS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    """Programs that run for a moment: optimising them would take longer."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")

@@ -1,11 +1,14 @@
 """Completion as a user runs it: files, exit codes, and the same bytes again."""
 
 import concurrent.futures
+import contextlib
 import functools
 import hashlib
 import importlib.util
+import io
 import json
 import pathlib
+import subprocess
 from typing import NamedTuple
 
 import jax
@@ -13,8 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
+from absl import flags
+from absl.testing import flagsaver
 from PIL import Image
 
+from experiments import inpaint as application
 from inpaint_jax.images import framing, masks
 from inpaint_jax.io import files
 from inpaint_jax.models import dcgan
@@ -133,6 +139,24 @@ def inpaint(bench, launched, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def inpaint_here(inpaint):
+    """The same in this process: what one run has traced serves all that follow."""
+
+    def start(module, *command):
+        out = io.StringIO()
+        with (
+            flagsaver.flagsaver(),
+            jax.numpy_dtype_promotion("standard"),
+            contextlib.redirect_stdout(out),
+        ):
+            flags.FLAGS([module, *command])
+            code = application.main()
+        return subprocess.CompletedProcess(command, code, out.getvalue(), "")
+
+    return functools.partial(inpaint, start=start)
+
+
+@pytest.fixture(scope="session")
 def both(inpaint):
     """Runs many command lines, two at a time."""
 
@@ -153,19 +177,27 @@ def base(inpaint, bench, environment):
 
 
 @pytest.fixture(scope="session")
-def variants(base, both, bench):
-    """Runs that differ from `base` in one thing each."""
-    one = f"--images={bench}/faces/a.png"
+def processes(base, both, bench):
+    """Runs whose output, exit code or way to compile matters."""
     commands = {
-        "repeated": (f"--flagfile={base.folder}/effective.flags",),
         "mixed": (*QUICK, f"--images={bench}/mixed"),
-        "reseeded": (*QUICK, one, "--seed=1"),
         "together": (
             *QUICK,
             f"--images={bench}/faces",
             "--images_at_once=2",
             f"--compilation_cache_dir={bench}/programs",
         ),
+    }
+    return dict(zip(commands, both(commands.values()), strict=True))
+
+
+@pytest.fixture(scope="session")
+def variants(base, inpaint_here, bench):
+    """Runs that differ from `base` in one thing each."""
+    one = f"--images={bench}/faces/a.png"
+    commands = {
+        "repeated": (f"--flagfile={base.folder}/effective.flags",),
+        "reseeded": (*QUICK, one, "--seed=1"),
         "scheduled": (
             *QUICK,
             one,
@@ -191,7 +223,7 @@ def variants(base, both, bench):
             f"--images={bench}/{name}/large.png",
             f"--mask={bench}/large_hole.png",
         )
-    return dict(zip(commands, both(commands.values()), strict=True))
+    return {name: inpaint_here(*flags) for name, flags in commands.items()}
 
 
 def framed(bench, name):
@@ -275,13 +307,13 @@ def test_effective_flags_repeat_a_run_byte_by_byte(base, variants):
     assert repeated.pictures() == base.pictures()
 
 
-def test_other_images_and_damaged_ones_change_nothing(base, variants):
-    mixed = variants["mixed"]
+def test_other_images_and_damaged_ones_change_nothing(base, processes):
+    mixed = processes["mixed"]
     assert mixed.pictures()["a.png"] == base.pictures()["a.png"]
 
 
-def test_a_damaged_picture_is_skipped_with_exit_code_1(variants):
-    mixed = variants["mixed"]
+def test_a_damaged_picture_is_skipped_with_exit_code_1(processes):
+    mixed = processes["mixed"]
     assert mixed.code == 1
     assert mixed.pictures().keys() == {"a.png", "grid.png"}
     assert "skipped" in mixed.out and "corrupt.png: damaged" in mixed.out
@@ -291,8 +323,8 @@ def test_a_damaged_picture_is_skipped_with_exit_code_1(variants):
     assert "Traceback" not in mixed.err
 
 
-def test_pictures_searched_for_together_come_out_the_same(base, variants, bench):
-    together = variants["together"]
+def test_pictures_searched_for_together_come_out_the_same(base, processes, bench):
+    together = processes["together"]
     assert together.code == 0, together.err
     pictures = zip(together.report()["images"], base.report()["images"], strict=True)
     for entry, alone in pictures:
@@ -329,20 +361,17 @@ def test_known_pixels_are_those_of_the_frame(base, bench, name):
     np.testing.assert_array_equal(same, ~hole)
 
 
-def test_known_pixels_survive_all_masks_and_blends(both, bench):
+def test_known_pixels_survive_all_masks_and_blends(inpaint_here, bench):
     cases = [(mask, "poisson") for mask in masks.MASKS]
     cases += [("left", "paste"), ("random80", "paste")]
-    outcomes = both(
-        (
+    for case in cases:
+        outcome = inpaint_here(
             *QUICK,
             f"--images={bench}/faces/a.png",
-            f"--mask={mask}",
-            f"--blend={blend}",
+            f"--mask={case[0]}",
+            f"--blend={case[1]}",
             "--nooriginal_known",
         )
-        for mask, blend in cases
-    )
-    for case, outcome in zip(cases, outcomes, strict=True):
         assert outcome.code == 0, (case, outcome.err)
         entry = outcome.report()["images"][0]
         same = (written(outcome, "a") == framed(bench, "a")).all(axis=-1)
@@ -403,25 +432,12 @@ def test_flag_files_open_with_what_they_are(path):
     assert all(line.startswith(("#", "--")) for line in lines if line)
 
 
-@pytest.fixture(scope="session")
-def hurried(environment):
-    """Runs whose programs are not worth optimising."""
-    with launcher.started(environment | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}) as run:
-        yield run
-
-
 @pytest.mark.skipif(not HAS_DLIB, reason="needs dlib and its 68-point model")
-def test_every_flag_file_runs(inpaint, hurried, bench):
+def test_every_flag_file_runs(inpaint_here, bench):
     short = ("--iterations=1", "--restarts=1", "--chunk=1")
-    one = f"--images={bench}/faces/a.png"
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        outcomes = list(
-            pool.map(
-                lambda path: inpaint(f"--flagfile={path}", *short, one, start=hurried),
-                SEARCHES,
-            )
-        )
-    for path, outcome in zip(SEARCHES, outcomes, strict=True):
+    for path in SEARCHES:
+        one = f"--images={bench}/faces/a.png"
+        outcome = inpaint_here(f"--flagfile={path}", *short, one)
         assert outcome.code == 0, (path.name, outcome.err)
         report = outcome.report()
         assert report["settings"]["iterations"] == 1

@@ -28,12 +28,6 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def environment(environment):
-    """Nothing here runs for long: to optimise a program would take longer."""
-    return environment | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-
-
-@pytest.fixture(scope="module")
 def material(tmp_path_factory):
     """Flags that name faces of noise, and labels as --labels_only writes them."""
     folder = tmp_path_factory.mktemp("material")
@@ -125,16 +119,10 @@ def test_each_network_can_be_installed_and_read(released, tmp_path):
         assert networks.load(tmp_path / name, model=name).crop == 128
 
 
-def test_started_again_it_trains_nothing(released, environment, material):
+def test_started_again_it_trains_nothing(released, launched, material):
     folder, _ = released
     before = {p.name: p.stat().st_mtime_ns for p in (folder / "out").iterdir()}
-    done = launcher.python_m(
-        environment,
-        "experiments.release",
-        RECIPE,
-        *material,
-        *places(folder),
-    )
+    done = launched("experiments.release", RECIPE, *material, *places(folder))
     assert done.returncode == 0 and "compiling" not in done.stdout
     assert before == {p.name: p.stat().st_mtime_ns for p in (folder / "out").iterdir()}
 
@@ -150,12 +138,8 @@ def test_started_again_it_trains_nothing(released, environment, material):
         (("--install=/nowhere",), ("--install=/nowhere",)),
     ],
 )
-def test_bad_input_is_refused_in_a_sentence(
-    environment, material, tmp_path, flags, words
-):
-    done = launcher.python_m(
-        environment, "experiments.release", *material, *places(tmp_path), *flags
-    )
+def test_bad_input_is_refused_in_a_sentence(launched, material, tmp_path, flags, words):
+    done = launched("experiments.release", *material, *places(tmp_path), *flags)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ") and all(w in done.stderr for w in words)
 

@@ -37,18 +37,6 @@ class Outcome(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def environment(environment):
-    """Nothing here runs for long: to optimise a program would take longer."""
-    return environment | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-
-
-@pytest.fixture(scope="session")
-def launched(environment):
-    with launcher.started(environment) as run:
-        yield run
-
-
-@pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
     path = tmp_path_factory.mktemp("pictures") / "noise.npy"
     np.save(path, np.random.default_rng(0).integers(0, 256, (13, 16, 16, 3), np.uint8))

@@ -8,19 +8,10 @@ import pytest
 from inpaint_jax.io import files
 from inpaint_jax.pretrained import networks
 from tests import drawn
-from tests.experiments import launcher
 
 pytest.importorskip("dlib")
 
 STEPS = 2
-
-
-@pytest.fixture(scope="module")
-def launched(environment):
-    """Nothing here runs for long: to optimise a program would take longer."""
-    quick = environment | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    with launcher.started(quick) as run:
-        yield run
 
 
 @pytest.fixture(scope="module")

@@ -44,13 +44,6 @@ class Outcome(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def environment(environment):
-    """Nothing here runs for long: to optimise a program would take longer."""
-    more = "--xla_backend_optimization_level=0"
-    return {**environment, "XLA_FLAGS": f"{environment.get('XLA_FLAGS', '')} {more}"}
-
-
-@pytest.fixture(scope="session")
 def usual(tmp_path_factory):
     """Flags of a short run on noise that writes a checkpoint every 4 steps."""
     folder = tmp_path_factory.mktemp("faces")
@@ -85,14 +78,12 @@ def command(*flags):
 
 
 @pytest.fixture(scope="session")
-def train(environment):
-    with launcher.started(environment) as start:
+def train(launched):
+    def run(*flags, start=launched):
+        done = start("experiments.train_landmarks", *flags)
+        return Outcome(done.returncode, done.stdout, done.stderr)
 
-        def run(*flags, start=start):
-            done = start("experiments.train_landmarks", *flags)
-            return Outcome(done.returncode, done.stdout, done.stderr)
-
-        yield run
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -80,22 +80,25 @@ def test_predictor_of_no_images(predictor):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, ValueError])
-def test_a_failure_is_a_status_and_nan_in_its_own_row(predictor, monkeypatch, error):
+def test_a_failure_is_a_status_and_nan_in_its_own_row(
+    toy_model, predictor, monkeypatch, error
+):
     images, corners = faces(3), boxes(3)
     whole, _ = predictor.predict(images, corners)
-    model = predictor._predictor
+    model = dlib.shape_predictor(str(toy_model))
 
     def fails_once(image, rectangle):
         if np.array_equal(image, images[1]):
             raise error("Unsupported image type")
         return model(image, rectangle)
 
-    monkeypatch.setattr(predictor, "_predictor", fails_once)
-    points, status = predictor.predict(images, corners)
+    monkeypatch.setattr(dlib, "shape_predictor", lambda path: fails_once)
+    failing = dlib_host.Predictor(str(toy_model))
+    points, status = failing.predict(images, corners)
     np.testing.assert_array_equal(status, [0, 1, 0])
     assert np.isnan(points[1]).all()
     np.testing.assert_array_equal(points[::2], whole[::2])
-    call = jax.jit(lambda x, b: dlib_host.predict_in_graph(predictor, x, b))
+    call = jax.jit(lambda x, b: dlib_host.predict_in_graph(failing, x, b))
     got = call(pixels.from_bytes(images), jnp.asarray(corners))
     np.testing.assert_array_equal(got[0], points)
     np.testing.assert_array_equal(got[1], status)
@@ -162,7 +165,7 @@ def test_a_model_of_68_points_is_no_model_of_five(toy_model):
 
 @pytest.mark.parametrize("points", [68, 5])
 def test_without_the_package_there_is_no_model(monkeypatch, points):
-    monkeypatch.setattr(dlib_host, "_MODEL_PACKAGE", "no_such_package")
+    monkeypatch.setitem(sys.modules, "face_recognition_models", None)
     with pytest.raises(InputError, match=f"no landmark model of {points} points; run"):
         dlib_host.find_model(None, points=points)
 

@@ -259,7 +259,8 @@ def test_no_faces_are_an_input_error():
 def test_masked_faces_are_what_a_masked_image_is_in_bytes(name):
     faces = labelled()
     keys = jax.random.split(jax.random.key(1), 2)
-    known = [masks.MASKS[name](key, (16, 20)) for key in keys]
+    mask = jax.jit(lambda key: masks.MASKS[name](key, (16, 20)))
+    known = [mask(key) for key in keys]
     damaged = labelled_faces.mask_faces(faces, known)
     for image, mask, got in zip(faces.images, known, damaged.images, strict=True):
         expected = pixels.to_bytes(mask * pixels.from_bytes(image))

@@ -91,7 +91,7 @@ def test_weights_are_arguments_of_a_program_not_constants():
 
 def test_products_in_bfloat16_change_little_and_what_leaves_is_float32():
     a, generator, discriminator = trained_a_little(kernel_size=5)
-    options = {"batch": BATCH, "products": jnp.dtype(jnp.bfloat16)}
+    options = {"batch": BATCH, "compute_dtype": jnp.dtype(jnp.bfloat16)}
     g = inference.generator(a, generator, **options)
     d = inference.discriminator(a, discriminator, **options)
     z = latents()

@@ -33,14 +33,10 @@ def tiny_net():
     return networks.Pretrained(TINY, CROP, tiny_variables(), {}, SPREAD)
 
 
-# Programs that run for a moment: optimising them would take longer.
-quickly = functools.partial(
-    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
-)
-apply = quickly(functools.partial(TINY.network().apply, train=False))
+apply = jax.jit(functools.partial(TINY.network().apply, train=False))
 
 
-@functools.partial(quickly, static_argnames="spread")
+@functools.partial(jax.jit, static_argnames="spread")
 def predict(variables, image, mask, spread):
     net = networks.Pretrained(TINY, CROP, variables, {}, spread)
     return landmark_predictor.predict(net)(image, mask)
@@ -229,7 +225,7 @@ def test_the_released_net_is_small_and_as_described():
     size = net.architecture.image_size
     image = np.random.default_rng(0).uniform(-1, 1, (2, size, size, 3))
     hidden = jnp.zeros((2, size, size, 1))
-    points, whitening = quickly(landmark_predictor.predict(net))(
+    points, whitening = jax.jit(landmark_predictor.predict(net))(
         jnp.asarray(image, jnp.float32), hidden
     )
     # With everything hidden all faces are one face, in the picture and unsure.

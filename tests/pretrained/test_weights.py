@@ -22,6 +22,12 @@ TINY = dcgan.Architecture(image_size=16, features=2, z_dim=4, kernel_size=4)
 RELEASE = files.ASSETS / "dcgan"
 
 
+@jax.jit
+def call(network, *inputs):
+    """A network whose weights are arguments: as constants XLA would fold them."""
+    return network(*inputs)
+
+
 def random_variables(architecture, *, seed=0):
     return drawn.variables(weights.templates(architecture), seed=seed)
 
@@ -82,11 +88,11 @@ def test_round_trip_through_half_precision(release):
 def test_loaded_networks_compute_the_same(release, key):
     model, loaded = tiny_model(), weights.load(release)
     z = train_gan.sample_z(key, 3, TINY.z_dim)
-    image = model.generate(z)
+    image = call(model.generate, z)
     assert float(jnp.std(image)) > 0.02
-    np.testing.assert_allclose(loaded.generate(z), image, atol=5e-3)
-    logits = model.discriminate(image)
-    np.testing.assert_allclose(loaded.discriminate(image), logits, atol=2e-2)
+    np.testing.assert_allclose(call(loaded.generate, z), image, atol=5e-3)
+    logits = call(model.discriminate, image)
+    np.testing.assert_allclose(call(loaded.discriminate, image), logits, atol=2e-2)
 
 
 def test_a_loaded_model_can_be_exported_without_loss(release, tmp_path):
@@ -134,7 +140,8 @@ def test_networks_without_batch_norm_make_the_round_trip(tmp_path, key):
     assert loaded.architecture == bare
     assert set(loaded.generator) == set(loaded.discriminator) == {"params"}
     z = train_gan.sample_z(key, 3, TINY.z_dim)
-    np.testing.assert_allclose(loaded.generate(z), model.generate(z), atol=5e-3)
+    expected = call(model.generate, z)
+    np.testing.assert_allclose(call(loaded.generate, z), expected, atol=5e-3)
 
 
 def test_description_holds_the_provenance(release):
@@ -305,13 +312,14 @@ def test_what_is_neither_run_nor_release_is_refused(tmp_path):
 @pytest.mark.skipif(not RELEASE.is_dir(), reason="no released weights in assets/dcgan")
 def test_released_weights_generate_images(key):
     model = weights.load("release")
-    images = model.generate(train_gan.sample_z(key, 4, model.architecture.z_dim))
+    z = train_gan.sample_z(key, 4, model.architecture.z_dim)
+    images = call(model.generate, z)
     size = model.architecture.image_size
     assert images.shape == (4, size, size, 3)
     assert bool(jnp.isfinite(images).all()) and float(jnp.abs(images).max()) <= 1.0
     # Different z, different faces.
     assert float(jnp.abs(images[0] - images[1]).mean()) > 0.02
-    assert bool(jnp.isfinite(model.discriminate(images)).all())
+    assert bool(jnp.isfinite(call(model.discriminate, images)).all())
 
 
 @pytest.mark.skipif(not RELEASE.is_dir(), reason="no released weights in assets/dcgan")
@@ -330,13 +338,16 @@ def test_the_released_encoder_guesses_better_than_chance(key):
     portrait = framing.frame(picture, crop=model.crop, size=size)
     image = pixels.from_bytes(jnp.asarray(portrait)[None])
     mask = masks.centre(key, (size, size))[None]
+    chance = train_gan.sample_z(key, 64, model.architecture.z_dim)
 
     def difference(z):
-        return jnp.mean(mask * jnp.abs(model.generate(z) - image), axis=(1, 2, 3))
+        off = mask * np.abs(np.asarray(call(model.generate, z) - image))
+        return np.mean(off, axis=(1, 2, 3))
 
-    guess = difference(model.encode(image * mask, mask))
-    chance = difference(train_gan.sample_z(key, 64, model.architecture.z_dim))
-    assert float(guess[0]) < 0.7 * float(chance.min())
+    guess = difference(call(model.encode, image * mask, mask))
+    # For a few at once the model compiles soonest.
+    others = [difference(chance[i : i + 4]) for i in range(0, 64, 4)]
+    assert guess[0] < 0.7 * np.min(others)
 
 
 # Training runs.
@@ -428,9 +439,10 @@ def test_an_encoder_is_released_with_what_it_was_trained_on(tmp_path):
     assert loaded.encodes == "damaged faces"
     image = np.random.default_rng(1).uniform(-1, 1, (2, 16, 16, 3))
     image, mask = jnp.asarray(image, jnp.float32), jnp.ones((2, 16, 16, 1))
-    found = loaded.encode(image, mask)
+    found = call(loaded.encode, image, mask)
     assert found.shape == (2, 4)
-    np.testing.assert_allclose(found, model.encode(image, mask), atol=5e-3)
+    expected = call(model.encode, image, mask)
+    np.testing.assert_allclose(found, expected, atol=5e-3)
 
 
 def test_a_model_without_an_encoder_encodes_nothing(release):

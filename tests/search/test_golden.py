@@ -30,6 +30,15 @@ SETTINGS = problem.Settings(
 PORTRAIT = files.ASSETS / "portrait.png"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def optimised():
+    """As users run: elsewhere in the tests programs are not optimised."""
+    usual = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", usual)
+
+
 @functools.cache
 def model():
     return weights.load("release")

@@ -77,11 +77,7 @@ def toy_cascade():
 
 
 NET = np.random.default_rng(1).normal(0, 0.02, (SIZE * SIZE * 4, 136))
-# Programs that run for a moment: optimising them would take longer.
-quickly = functools.partial(
-    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
-)
-soft = quickly(functools.partial(prediction.predict_soft, temperature=8.0))
+soft = jax.jit(functools.partial(prediction.predict_soft, temperature=8.0))
 
 
 def place_by(net, image, mask):
@@ -112,7 +108,7 @@ def compiled(**changes):
         return loss(*arguments, generate)
 
     traces = []
-    compiled = quickly(traced)
+    compiled = jax.jit(traced)
     return lambda *arguments: np.asarray(compiled(*arguments)), traces
 
 
@@ -129,7 +125,7 @@ def differentiated(**changes):
         values = loss(key, z, generate(z), problem, generate)
         return jnp.sum(values), values
 
-    return quickly(jax.value_and_grad(total, has_aux=True))
+    return jax.jit(jax.value_and_grad(total, has_aux=True))
 
 
 def value_and_slope(z, problem, *, key=KEY, **options):
@@ -298,7 +294,7 @@ def pulls(name, deviation):
         loss = landmark_term.LandmarkTerm(chosen, None, place)
         return jnp.sum(loss(KEY, jnp.asarray(Z), generate(Z), here, generate))
 
-    return np.linalg.norm(quickly(jax.grad(total))(floats(net))[0], axis=-1)
+    return np.linalg.norm(jax.jit(jax.grad(total))(floats(net))[0], axis=-1)
 
 
 @pytest.mark.parametrize("name", ["hinge", "huber"])
@@ -406,7 +402,7 @@ def test_an_estimate_is_that_of_its_name(name):
         score = lambda z: term_of(term="net")(KEY, z, generate(z), here, generate)
         return jnp.sum(by_name[name](KEY, z, score=score, **options))
 
-    expected = quickly(jax.grad(total))(jnp.asarray(Z))
+    expected = jax.jit(jax.grad(total))(jnp.asarray(Z))
     options |= {"term": "net", "gradient": name}
     _, slope = value_and_slope(Z, here, **options)
     np.testing.assert_allclose(slope, expected, rtol=1e-3, atol=1e-4)
@@ -433,7 +429,7 @@ def test_only_the_bare_count_does_not_move(term, gradient, moves):
 
 def test_the_cascades_target_is_what_dlib_places(dlibs_points):
     image = floats(np.tanh(smooth_pictures(1, 5)))
-    target_of = quickly(landmark_term.target_of_cascade)
+    target_of = jax.jit(landmark_term.target_of_cascade)
     target = target_of(toy_cascade(), image, jnp.asarray(BOX))
     np.testing.assert_array_equal(target.landmarks, dlibs_points(image))
     assert np.any(np.abs(target.landmarks - mean_face()) > 1)
@@ -441,7 +437,7 @@ def test_the_cascades_target_is_what_dlib_places(dlibs_points):
     assert target.deviation.shape == (1, 68) and np.ptp(target.deviation) == 0
 
 
-target_of_net = quickly(landmark_term.target_of_net)
+target_of_net = jax.jit(landmark_term.target_of_net)
 
 
 def test_the_nets_target_knows_the_deviation_along_an_axis():

@@ -19,8 +19,7 @@ _LONGEST, _WORD = 4, 8
 # A float32 below 2^128 has 24 bits; dlib writes the smallest as 0x80 * 2^-156.
 _MANTISSA_BITS, _MIN_EXPONENT, _MAX_EXPONENT = 24, -156, 127
 _EXPONENT_OF_ZERO = 40
-# Bounds of temporary memory: chains that are followed, numbers that are read.
-_SIDE_BY_SIDE, _AT_ONCE = 1 << 12, 1 << 21
+_SIDE_BY_SIDE = 1 << 12  # chains that are followed; it bounds temporary memory
 
 Starts = Int64[np.ndarray, " chains"]
 
@@ -134,6 +133,7 @@ class Chain:
         *,
         bounds: Sequence[tuple[int, int]],
         floats: int,
+        at_once: int = 1 << 21,
     ) -> tuple[
         Int32[np.ndarray, "chains items integers"],
         Float32[np.ndarray, "chains items floats"],
@@ -145,6 +145,7 @@ class Chain:
           items: records in each chain.
           bounds: lowest and highest value of each integer of a record.
           floats: how many a record has, all finite.
+          at_once: how many numbers are read at once, which bounds temporary memory.
 
         Returns:
           The integers and the floats.
@@ -153,7 +154,7 @@ class Chain:
         head, size = len(low), len(low) + 2 * floats
         integers = np.empty((len(starts), items, head), np.int32)
         values = np.empty((len(starts), items, floats), np.float32)
-        together = max(1, _AT_ONCE // (len(starts) * size))
+        together = max(1, at_once // (len(starts) * size))
         for first in range(0, items, together):
             part = slice(first, min(first + together, items))
             numbers, ends = self._numbers(starts, (part.stop - first) * size)

@@ -1,5 +1,6 @@
 """Columns equal what dlib and NumPy say by hand, whatever the size of a block."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -20,11 +21,7 @@ CROP, SIZE = 128, 64
 PIXELS = ("psnr", "psnr_hole", "ssim", "ssim_hole", "l1_hole", "seam")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_blocks():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "_BLOCK", 4)
-        yield
+score = functools.partial(scoring.score, block=4)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +72,7 @@ def completed(images, mask):
 
 @pytest.fixture(scope="module")
 def columns(completed, truth, mask):
-    return scoring.score(completed, truth, mask)
+    return score(completed, truth, mask)
 
 
 def test_each_column_has_a_number_a_face(columns):
@@ -85,7 +82,7 @@ def test_each_column_has_a_number_a_face(columns):
 
 
 def test_the_originals_themselves_are_faultless(images, truth, mask):
-    columns = scoring.score(images, truth, mask)
+    columns = score(images, truth, mask)
     for name in ("psnr", "psnr_hole"):
         np.testing.assert_array_equal(columns[name], np.inf)
     for name in ("ssim", "ssim_hole"):
@@ -173,8 +170,7 @@ def test_blocks_of_any_size_give_the_same_with_one_program(
     monkeypatch.setattr(
         scoring.metrics, "seam", lambda *x: traced.append(1) or seam(*x)
     )
-    monkeypatch.setattr(scoring, "_BLOCK", 2)
-    in_twos = scoring.score(completed, truth, mask)
+    in_twos = scoring.score(completed, truth, mask, block=2)
     for name, expected in columns.items():
         np.testing.assert_allclose(in_twos[name], expected, rtol=1e-5)
     one = truth._replace(
@@ -184,7 +180,7 @@ def test_blocks_of_any_size_give_the_same_with_one_program(
             if field not in ("crop", "detectors")
         }
     )
-    alone = scoring.score(completed[1:2], one, mask[1:2])
+    alone = scoring.score(completed[1:2], one, mask[1:2], block=2)
     for name in scoring.COLUMNS:
         np.testing.assert_array_equal(alone[name], in_twos[name][1:2])
     assert len(traced) == 1
@@ -192,9 +188,9 @@ def test_blocks_of_any_size_give_the_same_with_one_program(
 
 def test_another_number_of_completions_or_masks_is_refused(completed, truth, mask):
     with pytest.raises(ValueError, match=r"completed is \(2, 64, 64, 3\)"):
-        scoring.score(completed[:2], truth, mask[:2])
+        score(completed[:2], truth, mask[:2])
     with pytest.raises(ValueError, match=r"mask is \(1, 64, 64, 1\)"):
-        scoring.score(completed, truth, mask[:1])
+        score(completed, truth, mask[:1])
 
 
 def test_without_dlib(images, monkeypatch):

@@ -7,6 +7,7 @@ import importlib.util
 import io
 import json
 import pathlib
+import sys
 from typing import NamedTuple
 
 import jax
@@ -35,14 +36,6 @@ GENERATOR = dcgan.Architecture(image_size=SIZE, features=2, z_dim=8, kernel_size
 needs_dlib = pytest.mark.skipif(
     importlib.util.find_spec("dlib") is None, reason="needs dlib"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    """Programs that run for a moment: optimising them would take longer."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def drawn(template, *, seed):
@@ -149,8 +142,8 @@ def loaded(load):
 @pytest.fixture
 def without_dlib(monkeypatch):
     """As if neither dlib nor its model were installed."""
-    monkeypatch.setitem(importlib.import_module("sys").modules, "dlib", None)
-    monkeypatch.setattr(dlib_host, "_MODEL_PACKAGE", "no_such_package")
+    for name in ("dlib", "face_recognition_models"):
+        monkeypatch.setitem(sys.modules, name, None)
 
 
 # What is loaded.

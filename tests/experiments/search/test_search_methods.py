@@ -26,14 +26,6 @@ QUICK += ["--patience=0", "--init=random"]
 LOST = driver.Progress(1, *[np.array([np.nan, np.inf])] * 2, state=None)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    """Programs that run for a moment: optimising them would take longer."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(autouse=True)
 def promoted(standard_promotion):
     """As in applications."""

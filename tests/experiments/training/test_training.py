@@ -119,11 +119,9 @@ def test_each_step_has_its_own_key_batch_and_place(whole):
 
 @pytest.mark.parametrize("rows", [ROWS, ON_DEVICE])
 @pytest.mark.parametrize("longest", [1, 7])
-def test_result_is_the_same_however_steps_are_grouped(
-    whole, tmp_path, monkeypatch, longest, rows
-):
-    monkeypatch.setattr(training, "_SECONDS_A_CALL", 1e-9 if longest == 1 else 1e9)
+def test_result_is_the_same_however_steps_are_grouped(whole, tmp_path, longest, rows):
     every = {"log_every": 7, "save_every": 7, "show_every": 7}
+    every["call_seconds"] = 1e-9 if longest == 1 else 1e9
     state = run(tmp_path, 7, every=every, rows=rows)
     assert bits(state) == bits(whole[1])
     (line,) = logged(tmp_path)
@@ -365,16 +363,12 @@ def test_a_refused_run_is_not_accepted_and_a_run_that_goes_on_is(whole, tmp_path
     assert calls == ["done", "new"]
 
 
-EIGHT = {"log_every": 8, "save_every": 8, "show_every": 8}
+EIGHT = {"log_every": 8, "save_every": 8, "show_every": 8, "call_seconds": 1e9}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 8e13])
 @pytest.mark.parametrize("bad", [1, 2, 6])
-def test_a_metric_that_runs_away_stops_the_run_and_names_its_step(
-    tmp_path, monkeypatch, value, bad
-):
-    monkeypatch.setattr(training, "_SECONDS_A_CALL", 1e9)
-
+def test_a_metric_that_runs_away_stops_the_run_and_names_its_step(tmp_path, value, bad):
     def diverging(key, state, batch, progress):
         state, info = advance(key, state, batch, progress)
         share = jnp.where(state.step == bad, info.share.at[1].set(value), info.share)

@@ -132,9 +132,7 @@ def test_the_largest_float_is_not_refused():
 
 
 @pytest.mark.parametrize("chains", [2, 150])
-def test_records_of_integers_and_floats(chains, monkeypatch):
-    # A few records at a time, so that there are several portions and a last short one.
-    monkeypatch.setattr(dlib_codec, "_AT_ONCE", 3 * 6 * chains)
+def test_records_of_integers_and_floats(chains):
     rng = np.random.default_rng(chains)
     whole = rng.integers(-5, 70_000, (chains, 10, 2))
     values = rng.normal(size=(chains, 10, 2)).astype(np.float32)
@@ -148,8 +146,13 @@ def test_records_of_integers_and_floats(chains, monkeypatch):
     for _ in range(chains):
         chain.expect(7, "sevens")
         starts.append(chain.skip(60))
+    # A few records at a time, so that there are several portions and a last short one.
     found, floats = chain.records(
-        np.array(starts), 10, bounds=[(-5, 69_999)] * 2, floats=2
+        np.array(starts),
+        10,
+        bounds=[(-5, 69_999)] * 2,
+        floats=2,
+        at_once=3 * 6 * chains,
     )
     np.testing.assert_array_equal(found, whole)
     np.testing.assert_array_equal(floats, values)
