@@ -58,7 +58,7 @@ def logged(folder):
 
 def test_the_parser_learns_from_landmarks(parser):
     assert [line["step"] for line in logged(parser)] == [1, 2]
-    assert all(0 < line["wrong"] < 1 for line in logged(parser))
+    assert all(0 < line["error_rate"] < 1 for line in logged(parser))
     with np.load(parser / "labels.npz") as labels:
         assert labels["landmarks"].shape == (9, 68, 2)
     assert networks.load(parser, model="parser").model == "parser"

@@ -141,11 +141,11 @@ def test_a_run_leaves_logs_labels_and_checkpoints(undisturbed):
         assert line.keys() == {
             "step",
             "seconds",
-            "likelihood",
+            "negative_log_likelihood",
             "error",
             "data_wait_fraction",
         }
-        assert np.isfinite(line["likelihood"]) and 0 < line["error"] < 16
+        assert np.isfinite(line["negative_log_likelihood"]) and 0 < line["error"] < 16
     kept = {p.name for p in (run_dir / "checkpoints").iterdir() if p.is_dir()}
     assert kept == {str(step) for step in LAST_CHECKPOINTS}
 
