@@ -38,6 +38,19 @@ _ROOT = pathlib.Path(__file__).parents[1]
 _FACES = [folder / "data" / "celeba_half" for folder in (_ROOT, _ROOT / "../shared")]
 
 
+# These files take 20 s and more. They come first, so that both workers end together.
+_LONG = {
+    *("test_release.py", "test_train.py", "test_inpaint.py", "test_health.py"),
+    *("test_stablehlo.py", "test_evaluate.py", "test_landmark_options.py"),
+    *("test_train_gan.py", "test_train_completers.py", "test_train_landmarks.py"),
+    *("test_completion.py", "test_strided.py", "test_golden.py", "test_examples.py"),
+}
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in _LONG)
+
+
 @pytest.fixture(scope="session")
 def faces_folder() -> pathlib.Path:
     """Folder of real aligned faces; tests that use it carry the marker `faces`."""
