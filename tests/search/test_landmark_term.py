@@ -207,7 +207,8 @@ def by_hand(name, points, here):
     weights = jnp.broadcast_to(1.0 / here.target.deviation, points.shape[:2])
     if name == "proportions":
         return losses.landmark.proportions(points, wanted)
-    options = {} if name == "shape" else {"threshold": 2.5}
+    name = "procrustes" if name == "shape" else name
+    options = {} if name == "procrustes" else {"threshold": 2.5}
     if name == "huber":
         options["delta"] = landmark_term._HUBER_DELTA
     return getattr(losses.landmark, name)(points, wanted, weights, **options)

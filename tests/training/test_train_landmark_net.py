@@ -265,7 +265,7 @@ def test_a_step_updates_the_statistics_and_counts_itself(fresh, steps):
 def test_a_step_tells_likelihood_and_error_of_each_face(steps):
     (_, info), (_, likelihood, error, _) = steps
     assert np.ptp(error) > 0.5
-    np.testing.assert_allclose(info.likelihood, likelihood, rtol=1e-4)
+    np.testing.assert_allclose(info.negative_log_likelihood, likelihood, rtol=1e-4)
     np.testing.assert_allclose(info.error, error, rtol=1e-4)
 
 

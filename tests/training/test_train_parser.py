@@ -43,9 +43,9 @@ def test_it_learns_which_pixel_is_which_part(trained):
     state, infos, _ = trained
     assert int(state.step) == 40
     # A third of the pixels are the square; guessing background leaves these wrong.
-    assert infos[0].entropy.mean() > 1.0
-    assert infos[-1].wrong.mean() < 0.1
-    assert infos[-1].entropy.mean() < 0.4
+    assert infos[0].cross_entropy.mean() > 1.0
+    assert infos[-1].error_rate.mean() < 0.1
+    assert infos[-1].cross_entropy.mean() < 0.4
 
 
 def test_a_step_tells_about_each_image(trained):
