@@ -69,7 +69,7 @@ class Progress:
     def close(self) -> None:
         """Shows the last progress and ends the job."""
         if self._bar is not None:
-            self._bar.close()
+            _close(self._bar)
 
 
 def over(
@@ -86,6 +86,16 @@ def over(
     bar = _bar(what, 0, total, unit, silent=_SECONDS)
     bar.iterable = items
     yield from bar
+    _close(bar)
+
+
+def _close(bar: tqdm.tqdm) -> None:
+    """Shows the last state of a bar, unless its last line shows it."""
+    due = bar.delay <= bar.format_dict["elapsed"]
+    if isinstance(bar.fp, _Lines) and due and bar.last_print_n < bar.n:
+        bar.refresh()
+    bar.leave = not isinstance(bar.fp, _Lines)
+    bar.close()
 
 
 class _Lines(io.TextIOBase):

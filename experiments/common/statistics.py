@@ -41,7 +41,7 @@ def interval(
 
 
 def proportion(hits: Bool[np.ndarray, " images"]) -> dict[str, float]:
-    """Returns the share of hits and its 95 % interval by Wilson's score (1927).
+    """Returns the fraction of hits and its 95 % interval by Wilson's score (1927).
 
     Unlike the bootstrap's it has a width where all images are hits, or none.
 

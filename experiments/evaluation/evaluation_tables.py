@@ -68,9 +68,9 @@ _TITLES = {
     "nme": "Landmark error (68 points), over the distance between the eyes",
     "nme_independent": "The same by a detector that took no part (5 points)",
     "identity": "Distance of dlib's face embeddings",
-    "one_face": "Share of completions in which dlib finds exactly one face",
+    "one_face": "Fraction of completions in which dlib finds exactly one face",
     "seconds": "Seconds for a face",
-    "failed": "Share of images that the method gave up",
+    "failed": "Fraction of images that the method gave up",
 }
 _DIGITS = {"psnr": 1, "psnr_hole": 1, "one_face": 2, "seconds": 2, "failed": 2}
 
