@@ -1,39 +1,59 @@
 """The objective joins networks and losses as eq. 20 says."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from inpaint_jax import losses
 from inpaint_jax.images import masks
 from inpaint_jax.models import dcgan
 from inpaint_jax.search import completion, driver, objective, problem, program
-from inpaint_jax.training import train_gan
 
 SMALL = dcgan.Architecture(image_size=16, features=4, z_dim=6, kernel_size=4)
 
 
-def networks(key):
-    z = jnp.zeros((1, SMALL.z_dim))
-    generator, discriminator = SMALL.generator(), SMALL.discriminator()
-    g = generator.init(key, z, train=False)
-    d = discriminator.init(key, jnp.zeros((1, 16, 16, 3)), train=False)
+@pytest.fixture(scope="module")
+def networks():
+    """G and D as functions, compiled."""
+
+    @jax.jit
+    def init(key):
+        image, z = jnp.zeros((1, 16, 16, 3)), jnp.zeros((1, SMALL.z_dim))
+        return (
+            SMALL.generator().init(key, z, train=False),
+            SMALL.discriminator().init(key, image, train=False),
+        )
+
+    g, d = init(jax.random.key(0))
     return (
-        lambda z: generator.apply(g, z, train=False),
-        lambda x: discriminator.apply(d, x, train=False),
+        jax.jit(functools.partial(SMALL.generator().apply, g, train=False)),
+        jax.jit(functools.partial(SMALL.discriminator().apply, d, train=False)),
     )
 
 
-def test_objective_is_the_weighted_sum_of_its_terms(key):
-    generate, discriminate = networks(key)
-    z = train_gan.sample_z(key, 3, SMALL.z_dim)
-    image = jax.random.uniform(key, (3, 16, 16, 3), minval=-1.0)
-    weights = losses.image.context_weights(
-        masks.centre(key, (16, 16))[None].repeat(3, 0)
-    )
-    loss, terms = objective.make(
+def uniform(*shape):
+    rng = np.random.default_rng(0)
+    return jnp.asarray(rng.uniform(-1.0, 1.0, shape), jnp.float32)
+
+
+def mask_of(count, name="centre"):
+    return masks.MASKS[name](jax.random.key(0), (16, 16))[None].repeat(count, 0)
+
+
+context_weights = jax.jit(losses.image.context_weights)
+
+
+def test_objective_is_the_weighted_sum_of_its_terms(key, networks):
+    generate, discriminate = networks
+    z, image = uniform(3, SMALL.z_dim), uniform(3, 16, 16, 3)
+    weights = context_weights(mask_of(3))
+    evaluate = objective.make(
         generate, discriminate, image, weights, lambda_context=0.5, lambda_prior=2.0
-    )(key, z)
+    )
+    loss, terms = jax.jit(evaluate)(key, z)
     generated = np.asarray(generate(z))
     context = np.abs(np.asarray(weights) * (generated - np.asarray(image)))
     np.testing.assert_allclose(terms.context, context.sum((1, 2, 3)), rtol=1e-5)
@@ -42,12 +62,12 @@ def test_objective_is_the_weighted_sum_of_its_terms(key):
     np.testing.assert_allclose(loss, 0.5 * terms.context + 2 * terms.prior, rtol=1e-6)
 
 
-def test_rows_do_not_interact(key):
-    generate, discriminate = networks(key)
-    z = train_gan.sample_z(key, 5, SMALL.z_dim)
-    image = jax.random.uniform(key, (5, 16, 16, 3), minval=-1.0)
-    weights = losses.image.context_weights(masks.left(key, (16, 16))[None].repeat(5, 0))
+def test_rows_do_not_interact(key, networks):
+    generate, discriminate = networks
+    z, image = uniform(5, SMALL.z_dim), uniform(5, 16, 16, 3)
+    weights = context_weights(mask_of(5, "left"))
 
+    @jax.jit
     def gradient(z, image, weights):
         target = objective.make(
             generate, discriminate, image, weights, lambda_prior=0.1, normalised=True
@@ -58,17 +78,15 @@ def test_rows_do_not_interact(key):
     alone = [
         gradient(z[i : i + 1], image[i : i + 1], weights[i : i + 1]) for i in range(5)
     ]
-    alone = jnp.concatenate(alone)
-    np.testing.assert_allclose(together, alone, atol=1e-6)
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-6)
 
 
-def test_the_hole_of_the_image_is_never_read(key):
-    generate, discriminate = networks(key)
-    z = train_gan.sample_z(key, 2, SMALL.z_dim)
-    image = jax.random.uniform(key, (2, 16, 16, 3), minval=-1.0)
-    mask = masks.centre(key, (16, 16))[None].repeat(2, 0)
-    weights = losses.image.context_weights(mask)
+def test_the_hole_of_the_image_is_never_read(key, networks):
+    generate, discriminate = networks
+    z, image, mask = uniform(2, SMALL.z_dim), uniform(2, 16, 16, 3), mask_of(2)
+    weights = context_weights(mask)
 
+    @jax.jit
     def loss(image):
         return objective.make(generate, discriminate, image, weights, lambda_prior=0.1)(
             key, z
@@ -78,8 +96,8 @@ def test_the_hole_of_the_image_is_never_read(key):
     np.testing.assert_array_equal(loss(image), loss(other))
 
 
-def test_a_search_does_not_retrace_between_images(key, standard_promotion):
-    generate, discriminate = networks(key)
+def test_a_search_does_not_retrace_between_images(key, networks, standard_promotion):
+    generate, discriminate = networks
     settings = problem.Settings(
         restarts=2, iterations=4, chunk=2, patience=0, init="random"
     )
@@ -92,7 +110,7 @@ def test_a_search_does_not_retrace_between_images(key, standard_promotion):
     compiled = program.prepare(
         counted, discriminate, z_dim=SMALL.z_dim, settings=settings
     )
-    mask = masks.centre(key, (16, 16))[None]
+    mask = mask_of(1)
     counts = []
     for number in range(3):
         image = jax.random.uniform(jax.random.key(number), (1, 16, 16, 3), minval=-1.0)
