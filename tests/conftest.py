@@ -67,10 +67,16 @@ def key():
 
 @pytest.fixture(scope="module")
 def optimised():
-    """For modules whose programs take longer to run than to optimise."""
+    """Optimised programs, as users run them.
+
+    For modules whose programs take longer to run than to optimise, and for those that
+    compare bits, which depend on what the compiler makes of a product and its sum.
+    """
     usual = jax.config.values["jax_disable_most_optimizations"]
+    jax.clear_caches()
     jax.config.update("jax_disable_most_optimizations", False)
     yield
+    jax.clear_caches()
     jax.config.update("jax_disable_most_optimizations", usual)
 
 

@@ -14,7 +14,7 @@ from inpaint_jax.images import masks
 from inpaint_jax.search import completion, driver, program, steps
 from inpaint_jax.search.problem import LandmarkLoss, Problem, Settings, image_key
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")
+pytestmark = pytest.mark.usefixtures("standard_promotion", "optimised")
 
 SIZE, Z_DIM, RESTARTS = 8, 4, 3
 MATRIX = (

@@ -10,6 +10,8 @@ import pytest
 
 from inpaint_jax.landmarks.cascade import double_float as df
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 COUNT = 2000
 
 

@@ -14,6 +14,8 @@ from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade import model_file, prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 HEIGHT, WIDTH = 40, 56
 EVERY_WAY = ("points", "depth", "levels", "trees", "features")
 SIZES = [(1, 1, 2, 3, 1), (5, 5, 3, 27, 40), (68, 3, 2, 60, 200)]

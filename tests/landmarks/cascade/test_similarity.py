@@ -7,6 +7,8 @@ import pytest
 
 from inpaint_jax.landmarks.cascade import similarity
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 COUNTS = [2, 5, 68]
 
 
