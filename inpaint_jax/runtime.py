@@ -24,8 +24,8 @@ def allow_callbacks() -> None:
 def keep_programs(directory: str | os.PathLike[str]) -> None:
     """Caches compiled programs in a folder and reuses them in later processes.
 
-    A cached program is used only by the same version of JAX on the same processor. A
-    file is written whole or not at all.
+    A cached program is used only by the same version of JAX on the same processor. One
+    that another process is just writing is compiled again, with a warning.
 
     Args:
       directory: an existing folder.
