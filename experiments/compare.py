@@ -12,9 +12,8 @@ from jaxtyping import Float
 from experiments.common import application, options, statistics
 from experiments.common.options import option
 from experiments.search import finished_runs
+from experiments.search.finished_runs import SCORES
 from inpaint_jax.io import files
-
-SCORES = ("nme", "psnr", "psnr_hole", "ssim")
 
 Entries = dict[str, dict[str, Any]]
 """{image: its entry in the report}"""

@@ -82,8 +82,9 @@ def traces(folder: str) -> dict[str, list[tuple[int, float]]]:
     try:
         for line in path.read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
-            losses = [loss for loss in entry["best_loss"] if loss is not None]
-            found.setdefault(entry["image"], []).append((entry["step"], min(losses)))
+            losses = [float(loss) for loss in entry["best_loss"] if loss is not None]
+            point = int(entry["step"]), min(losses, default=float("inf"))
+            found.setdefault(str(entry["image"]), []).append(point)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: not the trace of a run ({error}); give an --output_dir of "

@@ -60,7 +60,10 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
                 raise
             return _refuse(str(error))
         except KeyboardInterrupt:
-            _refuse("interrupted; every file that is written is complete.")
+            _refuse(
+                "interrupted; every file that is written is complete, and the same "
+                "command goes on with a training or an evaluation."
+            )
             return 130
 
     options.define(Process, heading="Every application")

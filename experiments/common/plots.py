@@ -46,7 +46,7 @@ def check_available() -> None:
     if importlib.util.find_spec("matplotlib") is None:
         raise InputError(
             "matplotlib is not installed, and this application draws a plot; run pip "
-            "install 'inpaint-jax[plots]'."
+            "install -e '.[plots]' in the project's folder."
         )
 
 

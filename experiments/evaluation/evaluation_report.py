@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from experiments.common import records
+from experiments.common import progress, records
 from experiments.evaluation import (
     completion_methods,
     evaluation_figures,
@@ -33,6 +33,7 @@ def write(
     text = evaluation_tables.page(rows, summary)
     files.write_text(plan.output / "table.md", text)
     print(text)
+    progress.say("drawing figures")
     gallery = evaluation_figures.Gallery(plan.output, rows)
     files.make_directory(plan.output / "figures")
     evaluation_figures.write(gallery, crop=plan.crop)

@@ -1,10 +1,13 @@
 """Reads reports of `experiments.inpaint` and checks that runs can be compared."""
 
 import json
+import math
 import pathlib
 from typing import Any, NamedTuple
 
 from inpaint_jax.errors import InputError
+
+SCORES = ("nme", "psnr", "psnr_hole", "ssim")
 
 _LOSS = (
     "lambda_context",
@@ -39,16 +42,45 @@ def read(folder: str) -> FinishedRun:
     path = pathlib.Path(folder) / "report.json"
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        entries = {entry["image"]: entry for entry in report["images"]}
+        entries = _entries(report["images"])
+        # Reports of earlier versions hold no digest of the mask.
+        mask = f"{report.get('mask')}, seed {report.get('seed')}"
+        for entry in entries.values():
+            entry.setdefault("mask_sha256", mask)
         settings = report.get("settings", {})
         loss = {name: settings.get(name) for name in _LOSS}
         loss |= {"landmarks": report.get("landmarks"), "model": report.get("model")}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise InputError(
             f"{path}: not a report of experiments.inpaint ({error}); give its "
             "--output_dir."
         ) from error
     return FinishedRun(folder, entries, loss)
+
+
+def _entries(images: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Returns the entries by image; scores that were not finite are NaN again."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in images:
+        name = entry["image"]
+        if not isinstance(name, str) or name in found:
+            raise ValueError(f"{name!r} is no name, or is there twice")
+        scores = {
+            score: math.nan if entry[score] is None else float(entry[score])
+            for score in SCORES
+            if score in entry
+        }
+        found[name] = {**entry, **scores}
+    if not found:
+        raise ValueError("it has no image")
+    return found
 
 
 def check_same_inputs(run: FinishedRun, other: FinishedRun) -> None:

@@ -93,6 +93,7 @@ class Settings:
             _check_value(field, getattr(self, field.name))
         if self.window % 2 == 0:
             raise InputError(f"window={self.window}: must be odd, as 7.")
+        _check_schedule(self.restart_schedule)
         for before, after in itertools.pairwise(self.restart_schedule):
             if after[0] > before[0]:
                 given = ",".join(f"{a}x{b}" for a, b in self.restart_schedule)
@@ -258,9 +259,36 @@ def loss(
     )
 
 
+# Type of a setting -> types that its value may have, and what a refusal says.
+_KINDS: dict[Any, tuple[Any, str]] = {
+    int: ((int, np.integer), "a whole number"),
+    float: ((int, float, np.integer, np.floating), "a number"),
+    bool: ((bool, np.bool_), "True or False"),
+}
+
+
+def _check_schedule(schedule: Any) -> None:
+    """Raises InputError unless it is a tuple of pairs of positive whole numbers."""
+    pairs = isinstance(schedule, tuple) and all(
+        isinstance(pair, tuple)
+        and len(pair) == 2
+        and all(isinstance(n, int | np.integer) and n >= 1 for n in pair)
+        for pair in schedule
+    )
+    if not pairs:
+        raise InputError(
+            f"restart_schedule={schedule!r}: must hold pairs of restarts and steps, "
+            "as ((64, 10), (8, 40))."
+        )
+
+
 def _check_value(field: dataclasses.Field[Any], value: Any) -> None:
     """Raises InputError for a word that is not allowed or a number out of range."""
     words, least = get_args(field.type), 0 if field.name == "patience" else 1
+    kind, says = _KINDS.get(field.type, (object, ""))
+    boolean = isinstance(value, bool | np.bool_)
+    if says and (not isinstance(value, kind) or boolean != (field.type is bool)):
+        raise InputError(f"{field.name}={value!r}: must be {says}.")
     if type(field.default) is str and value not in words:
         raise InputError(f"{field.name}={value!r}: must be one of {', '.join(words)}.")
     if field.type is int and value < least:

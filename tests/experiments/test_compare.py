@@ -91,3 +91,21 @@ def test_what_is_no_report_is_refused(tmp_path, run, text):
     done, found = run(f"--baseline={folder}")
     assert done.returncode == 2 and found is None
     assert "not a report of experiments.inpaint" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [],
+        [{"image": 3, "nme": 1.0}],
+        [{"image": "a", "nme": "low"}],
+        [{"image": "a", "nme": 1.0}, {"image": "a", "nme": 2.0}],
+    ],
+)
+def test_a_damaged_report_is_refused_in_one_sentence(tmp_path, run, images):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "report.json").write_text(json.dumps({"images": images}))
+    done, found = run(f"--baseline={folder}", f"--others={folder}")
+    assert done.returncode == 2 and found is None
+    assert "not a report" in done.stderr and done.stderr.count("\n") == 1

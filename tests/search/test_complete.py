@@ -143,6 +143,7 @@ def test_a_mask_of_other_values_is_refused(image, mask, words, model):
         *(("restarts", 0), ("iterations", -1), ("chunk", 0), ("patience", -1)),
         *(("window", 4), ("learning_rate", float("nan")), ("lambda_prior", -0.1)),
         ("restart_schedule", ((4, 2), (8, 2))),
+        *(("restarts", True), ("restart_schedule", ((0, 5),))),
     ],
 )
 def test_settings_that_no_search_can_have_are_refused(field, value):

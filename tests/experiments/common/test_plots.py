@@ -71,6 +71,6 @@ def test_an_application_that_would_draw_says_at_once_what_is_missing(
     assert done.returncode == 2
     assert done.stderr == (
         "error: matplotlib is not installed, and this application draws a plot; run "
-        "pip install 'inpaint-jax[plots]'.\n"
+        "pip install -e '.[plots]' in the project's folder.\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
