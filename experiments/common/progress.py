@@ -84,8 +84,9 @@ def over(
       unit: unit of the items, in the plural.
     """
     bar = _bar(what, 0, total, unit, silent=_SECONDS)
-    bar.iterable = items
-    yield from bar
+    for item in items:
+        yield item
+        bar.update()
     _close(bar)
 
 

@@ -102,10 +102,10 @@ def captioned_sheet(
     pen = ImageDraw.Draw(image)
     height, width = (enlarge * (side + 2) for side in rows[0][0].shape[:2])
     for i, heading in enumerate(headings):
-        pen.text((margin + 2 + i * width, 1), heading, "black", font)
+        pen.text((margin + 2 + i * width, 1), heading, INK, font)
     for i, name in enumerate(names):
         middle = _FONT + 6 + (i + 0.5) * height
-        pen.text((4, middle), name, "black", font, anchor="lm")
+        pen.text((4, middle), name, INK, font, anchor="lm")
     return np.asarray(image)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from experiments.common import cases, records, reporting
 from experiments.evaluation import completion_methods, evaluation_tables, scoring
@@ -15,7 +15,7 @@ Picture = cases.Picture
 Sheet = tuple[list[list[Picture]], list[str]]
 """(rows of pictures, titles of the columns)"""
 
-_SHOWN, _WORST, _TITLE = 8, 8, 16
+_SHOWN, _WORST = 8, 8
 _POINT = (255, 60, 40)
 _LOW_IS_WORSE = ("psnr_hole", "ssim_hole")
 _HIGH_IS_WORSE = ("nme", "nme_independent", "identity", "seam")
@@ -183,12 +183,6 @@ def _save(
 ) -> None:
     if not rows:
         return
-    sheet = reporting.sheet(rows, enlarge=2 if rows[0][0].shape[0] <= 64 else 1)
-    height, width = sheet.shape[:2]
-    image = Image.new("RGB", (width, height + _TITLE), "white")
-    image.paste(Image.fromarray(sheet), (0, _TITLE))
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=12)
-    step = width // max(len(row) for row in rows)
-    for i, title in enumerate(titles):
-        draw.text((4 + i * step, 1), title, reporting.INK, font)
-    files.write_picture(gallery.folder / "figures" / name, np.asarray(image))
+    enlarge = 2 if rows[0][0].shape[0] <= 64 else 1
+    sheet = reporting.captioned_sheet(rows, headings=titles, enlarge=enlarge)
+    files.write_picture(gallery.folder / "figures" / name, sheet)

@@ -178,21 +178,17 @@ def search(
       problems: their problems, as from `method.guidance`.
       at_once: number of images that the program holds.
     """
-    last: list[driver.Progress | None] = [None] * len(inputs)
+    last: list[searches.Report | None] = [None] * len(inputs)
     keys = [case.key for case in inputs]
-    seconds = [0.0] * len(inputs)
     for reports in searches.together(
         keys, problems, method.compiled, at_once=at_once, name=method.name
     ):
         last = [
-            report.progress or before
+            report if report.progress else before
             for report, before in zip(reports, last, strict=True)
         ]
-        seconds = [report.seconds for report in reports]
     return [
-        Ended(progress, own)
-        for progress, own in zip(last, seconds, strict=True)
-        if progress is not None
+        Ended(each.progress, each.seconds) for each in last if each and each.progress
     ]
 
 
