@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from experiments.common import cases, options, progress
+from experiments.common import cases, identity, options, progress
 from experiments.common.options import option
 from experiments.evaluation import programs
 from experiments.search import search_methods, searches
@@ -137,7 +137,7 @@ def _search(
         "settings": dataclasses.asdict(method.settings),
         "blend": method.blend,
         "landmarks": method.guidance.describe(),
-        "model": model.source,
+        "model": identity.of_model(model.source),
     }
 
     def complete(inputs: Sequence[cases.Case]) -> Completions:

@@ -60,7 +60,8 @@ def export(
       The files, each written whole or not at all.
 
     Raises:
-      InputError: flatbuffers is missing or the folder cannot be written.
+      InputError: flatbuffers is missing.
+      OutputError: the folder cannot be written.
     """
     check_available()
     directory = files.make_directory(directory)
