@@ -79,7 +79,7 @@ def main() -> int:
     skipped = skipping.Skipped(alone=False)
     faces = cases.Originals(paths, model.crop, model.architecture.image_size)
     faces = faces.usable(images, skipped)
-    at_once = min(wanted.images_at_once, len(faces.paths))
+    at_once = min(wanted.images_at_once, len(paths))
     units = ablation_units.Units(output, holes, wanted.seeds)
     methods = ablation_run.prepare(given, model, usual, at_once=at_once)
     plans = ablation_run.agree(

@@ -167,10 +167,10 @@ def agree(
     measure = functools.partial(
         _measured, methods, faces, units, at_once=at_once, equal=equal
     )
-    shared = {"results": output / ablation_units.FILE}
-    path, about = output / "protocol.json", {"environment": environment}
-    plans = protocols.agree(path, protocol, measure=measure, **about, **shared)
-    protocols.extend(output / "pictures.json", _pictures(faces), **shared)
+    path, results = output / "protocol.json", output / ablation_units.FILE
+    shared: Any = {"environment": environment, "measure": measure, "results": results}
+    plans = protocols.agree(path, protocol, **shared)
+    protocols.extend(output / "pictures.json", _pictures(faces), results=results)
     return plans
 
 
