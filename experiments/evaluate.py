@@ -68,6 +68,7 @@ def main() -> int:
     """Completes and scores what is missing; returns the exit code."""
     wanted, learned = options.read(Evaluation), options.read(completion_methods.Learned)
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
+    _check_names(wanted.methods)
     plan, skipped = _plan(wanted, model)
     progress.say(
         f"{len(plan.inputs)} faces, {len(plan.holes)} masks; preparing "
@@ -77,7 +78,6 @@ def main() -> int:
         completion_methods.named(name, model, learned, at_once=plan.at_once)
         for name in dict.fromkeys(wanted.methods)
     ]
-    _check_names(used)
     evaluation_run.agree(plan, used)
     application.write_effective_flags(
         plan.output, Evaluation, completion_methods.Learned, *search_methods.OPTIONS
@@ -89,9 +89,9 @@ def main() -> int:
     return skipped.exit_code
 
 
-def _check_names(used: Sequence[completion_methods.CompletionMethod]) -> None:
+def _check_names(methods: Sequence[str]) -> None:
     """Checks that no two methods, as two flag files, have the same name."""
-    names = [method.name for method in used]
+    names = [completion_methods.name_of(method) for method in dict.fromkeys(methods)]
     for name in names:
         if names.count(name) > 1:
             raise InputError(

@@ -90,6 +90,11 @@ class CompletionMethod:
     follow: Callable[[cases.Case], dict[int, cases.Picture]] | None = None
 
 
+def name_of(method: str) -> str:
+    """Returns the name of a method in tables; that of a flag file is its stem."""
+    return pathlib.Path(method).stem if method.endswith(".flags") else method
+
+
 def named(
     name: str, model: weights.Model, learned: Learned, *, at_once: int
 ) -> CompletionMethod:
@@ -107,7 +112,7 @@ def named(
     if name in _SEARCHES:
         return _search(name, _FLAG_FILES / f"{_SEARCHES[name]}.flags", model, at_once)
     if name.endswith(".flags") and pathlib.Path(name).is_file():
-        return _search(pathlib.Path(name).stem, pathlib.Path(name), model, at_once)
+        return _search(name_of(name), pathlib.Path(name), model, at_once)
     makers: dict[str, Callable[[], programs.Prepared]] = {
         "mean": programs.mean,
         "tv": programs.tv,

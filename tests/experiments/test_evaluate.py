@@ -35,6 +35,9 @@ def bench(tmp_path_factory):
     portrait = (files.ASSETS / "portrait.png").read_bytes()
     (folder / "faces" / "portrait.png").write_bytes(portrait)
     files.write_picture(folder / "faces" / "noise.png", drawn.noise(64, 64, 3))
+    for name, window in {"x": 3, "y": 5}.items():
+        flag_file = files.make_directory(folder / name) / "mine.flags"
+        flag_file.write_text(f"--landmark_term=none\n--window={window}\n")
     return folder
 
 
@@ -201,9 +204,15 @@ def test_results_of_another_protocol_are_refused(evaluate, resumed):
         (["--methods=nn", "--bank="], ["--bank"]),
         (["--methods=gfc"], ["gfc", "experiments.train --model=gfc"]),
         (["--images=/nowhere"], ["/nowhere"]),
+        (
+            ["--methods={bench}/x/mine.flags,{bench}/y/mine.flags"],
+            ["two are called mine", "rename"],
+        ),
+        (["--output_dir={bench}/faces"], ["faces", "no results"]),
     ],
 )
 def test_wrong_input_gives_a_sentence_and_exit_code_2(evaluate, bench, flags, words):
+    flags = [flag.format(bench=bench) for flag in flags]
     done = evaluate(*flags, output="refused")
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
