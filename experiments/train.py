@@ -160,8 +160,8 @@ def _load_data(run: Run, crop: int, architecture: Any) -> data.Faces:
 def _finish(run: Run, model: weights.Model, settings: Any, faces: data.Faces) -> int:
     if run.export:
         provenance = _provenance(settings, model, faces)
-        weights.export(run.export, model, provenance=provenance)
-        stablehlo.export(run.export, model)
+        programs = stablehlo.programs(model)
+        weights.export(run.export, model, provenance=provenance, programs=programs)
         progress.say(f"wrote {run.export}")
     return 1 if faces.skipped else 0
 

@@ -16,6 +16,7 @@ import safetensors.numpy
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, files
 from inpaint_jax.pretrained import releases
+from tests import rewritten
 
 WIDTHS = {"small": 2, "large": 5}
 
@@ -134,10 +135,56 @@ def test_networks_of_another_description_are_refused(release):
     assert "model.json" in refusal(release)
 
 
-def test_half_a_file_is_refused(release):
+def zeroed(tensors):
+    tensors["batch_stats/mean"][:] = 0
+
+
+def test_other_weights_than_those_described_are_refused(release):
     file = release / "small.safetensors"
-    file.write_bytes(file.read_bytes()[:-1])
-    assert "small.safetensors" in refusal(release)
+    content, description = file.read_bytes(), (release / "model.json").read_text()
+    for damaged in (b"", content[:-1], content[:-1] + b"x"):
+        file.write_bytes(damaged)
+        assert "small.safetensors: its SHA-256" in refusal(release)
+    rewritten.rewrite(file, zeroed)
+    assert not load(release).networks["small"]["batch_stats"]["mean"].any()
+    (release / "model.json").write_text(description)
+    assert "small.safetensors: its SHA-256" in refusal(release)
+
+
+@pytest.mark.parametrize("hashes", [None, [], {}, {"small": 3}, {"large": "x"}])
+def test_weights_without_a_hash_are_refused(release, hashes):
+    described = json.loads((release / "model.json").read_text())
+    (release / "model.json").write_text(json.dumps({**described, "sha256": hashes}))
+    assert "SHA-256" in refusal(release)
+
+
+def test_no_older_network_or_program_stays_beside_a_new_release(release):
+    for name in ("small.stablehlo", "other.safetensors", "notes.txt"):
+        (release / name).write_bytes(b"x")
+    few = {"large": networks()["large"]}
+    programs = {"large.stablehlo": b"program"}
+    releases.export(release, few, description={}, programs=programs)
+    assert sorted(path.name for path in release.iterdir()) == [
+        "MODEL_CARD.md",
+        "large.safetensors",
+        "large.stablehlo",
+        "model.json",
+        "notes.txt",
+        "other.safetensors",
+    ]
+    assert (release / "large.stablehlo").read_bytes() == b"program"
+    assert (release / "MODEL_CARD.md").read_text().startswith("# toy\n")
+
+
+def test_a_release_killed_while_it_takes_its_place_is_the_new_one(release):
+    new = release.with_name("new")
+    releases.export(new, networks(2.0), description={"widths": WIDTHS})
+    (release / ".complete").mkdir()  # as after the rename; one file is moved already
+    for name in ("model.json", "small.safetensors"):
+        (new / name).rename(release / ".complete" / name)
+    (new / "large.safetensors").rename(release / "large.safetensors")
+    doubled = jax.tree.map(lambda x: np.float32(np.float16(2 * x)), networks())
+    assert_equal(load(release).networks, doubled)
 
 
 def test_an_unknown_folder_names_who_makes_such_runs(tmp_path):
