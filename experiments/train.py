@@ -222,6 +222,11 @@ def _start(path: str | None, architecture: dcgan.Architecture) -> weights.Model 
     if not path:
         return None
     start = weights.load(path)
+    if not start.discriminates:
+        raise InputError(
+            f"--pretrained={path}: has no discriminator, which learns as well; give "
+            "another."
+        )
     for name, value in dataclasses.asdict(start.architecture).items():
         asked = getattr(architecture, name)
         if asked != value:

@@ -18,6 +18,7 @@ import importlib.util
 import os
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.export
@@ -75,8 +76,8 @@ def export(
 def programs(model: weights.Model) -> dict[str, bytes]:
     """Returns {file name: content} of the networks that a search needs.
 
-    These are `generator`, `discriminator` and, if the model has an encoder of damaged
-    faces, `encoder`.
+    These are `generator`, if there is one `discriminator`, and, if the model has an
+    encoder of damaged faces, `encoder`.
 
     Raises:
       InputError: flatbuffers is missing.
@@ -84,10 +85,9 @@ def programs(model: weights.Model) -> dict[str, bytes]:
     check_available()
     size = model.architecture.image_size
     z, image, mask = (model.architecture.z_dim,), (size, size, 3), (size, size, 1)
-    networks = {
-        "generator": (model.generate, z),
-        "discriminator": (model.discriminate, image),
-    }
+    networks: dict[str, Any] = {"generator": (model.generate, z)}
+    if model.discriminates:
+        networks["discriminator"] = (model.discriminate, image)
     if model.encodes == "damaged faces":
         networks["encoder"] = (model.encode, image, mask)
     contents = {}
