@@ -80,9 +80,7 @@ def make(
             context=losses.image.context(
                 generated, image, weights, normalised=normalised
             ),
-            prior=jnp.zeros(len(z))
-            if discriminate is None
-            else losses.image.prior(discriminate(generated), saturating=saturating),
+            prior=_prior(discriminate, generated, saturating=saturating),
             landmark=None if landmark is None else landmark(key, z, generated),
             term=None if term is None else term(key, z, generated),
         )
@@ -90,3 +88,11 @@ def make(
         return loss, terms
 
     return objective
+
+
+def _prior(
+    discriminate: types.Discriminate | None, generated: types.Image, *, saturating: bool
+) -> types.PerExample:
+    if discriminate is None:
+        return jnp.zeros(len(generated))
+    return losses.image.prior(discriminate(generated), saturating=saturating)
