@@ -1,14 +1,20 @@
 r"""Converts a DCGAN from PyTorch into a release, the --checkpoint of a search.
 
-python -m experiments.convert --generator=G.safetensors --discriminator=D.safetensors \
+python -m experiments.convert --generator=netG.pth --discriminator=netD.pth \
     --output=models/mine
-python -m experiments.inpaint --checkpoint=models/mine --z_prior=normal
+python -m experiments.inpaint --checkpoint=models/mine --z_prior=normal \
+    --init=random --iterations=200
 
-Both files hold state dicts: safetensors.torch.save_file(netG.state_dict(), file).
-`inpaint_jax.pretrained.pytorch` describes which networks can be converted. PyTorch's
-DCGANs are usually trained with normally distributed z. A search keeps z in [-1, 1],
-where two thirds of the numbers of z were in training; --z_prior=normal draws starting
-points from this distribution and clips them.
+Files hold state dicts: torch.save(netG.state_dict(), "netG.pth"), or the same as
+.safetensors; FILE:NAME is the network NAME in a file of several. No code in them is
+run. `inpaint_jax.pretrained.pytorch` describes which networks can be converted, and
+what a state dict cannot show. Without --discriminator, search with --lambda_prior=0.
+Unless pictures have 64 pixels and --crop is 128, which the released landmark net
+knows, search with --landmark_term=none.
+
+PyTorch's DCGANs are usually trained with normally distributed z. A search keeps z in
+[-1, 1], where two thirds of the numbers of z were in training; --z_prior=normal draws
+starting points from this distribution and clips them.
 """
 
 import dataclasses
@@ -23,10 +29,10 @@ class Conversion:
     """The files that are converted, and the output folder."""
 
     generator: str | None = option(
-        None, "Safetensors file with the generator's state dict."
+        None, "The generator's state dict: a .pth or .safetensors file, or FILE:NAME."
     )
     discriminator: str | None = option(
-        None, "Safetensors file with the discriminator's state dict."
+        None, "The discriminator's state dict; by default the release has none."
     )
     output: str | None = option(None, "Folder to write the release to.")
     crop: int = option(
@@ -46,7 +52,7 @@ def main() -> int:
     output = options.given(wanted, "output")
     model = pytorch.read(
         options.given(wanted, "generator"),
-        options.given(wanted, "discriminator"),
+        wanted.discriminator or None,
         crop=wanted.crop,
     )
     provenance = {
@@ -59,10 +65,22 @@ def main() -> int:
     progress.say(
         f"wrote {output}: {a.image_size} x {a.image_size} pixels, {a.features} "
         f"features, z of {a.z_dim}\n"
-        "if it was trained with normal z, as usual with PyTorch, search with "
-        "--z_prior=normal; z stays in [-1, 1]"
+        f"search with {_flags(model)}; --z_prior=normal if z was normal in training, "
+        "as usual with PyTorch (z stays in [-1, 1])\n"
+        "a state dict does not show activations and BatchNorm's eps: ReLU and tanh in "
+        "G, LeakyReLU(0.2) in D and 1e-5 are assumed"
     )
     return 0
+
+
+def _flags(model: weights.Model) -> str:
+    """Returns the flags of a search that the model needs."""
+    found = ["--init=random", "--iterations=200"]
+    if not model.discriminates:
+        found.append("--lambda_prior=0")
+    if (model.architecture.image_size, model.crop) != (64, 128):
+        found.append("--landmark_term=none")
+    return " ".join(found)
 
 
 if __name__ == "__main__":

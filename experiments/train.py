@@ -160,8 +160,8 @@ def _load_data(run: Run, crop: int, architecture: Any) -> data.Faces:
 def _finish(run: Run, model: weights.Model, settings: Any, faces: data.Faces) -> int:
     if run.export:
         provenance = _provenance(settings, model, faces)
-        weights.export(run.export, model, provenance=provenance)
-        stablehlo.export(run.export, model)
+        programs = stablehlo.programs(model)
+        weights.export(run.export, model, provenance=provenance, programs=programs)
         progress.say(f"wrote {run.export}")
     return 1 if faces.skipped else 0
 
@@ -222,6 +222,11 @@ def _start(path: str | None, architecture: dcgan.Architecture) -> weights.Model 
     if not path:
         return None
     start = weights.load(path)
+    if not start.discriminates:
+        raise InputError(
+            f"--pretrained={path}: has no discriminator, which learns as well; give "
+            "another."
+        )
     for name, value in dataclasses.asdict(start.architecture).items():
         asked = getattr(architecture, name)
         if asked != value:

@@ -56,7 +56,8 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
         try:
             _announce()
             if process.compilation_cache_dir:
-                folder = files.make_directory(process.compilation_cache_dir)
+                # Whoever may write there decides what this process runs.
+                folder = files.make_private_directory(process.compilation_cache_dir)
                 runtime.keep_programs(folder)
             return main()
         except (InputError, OutputError) as error:

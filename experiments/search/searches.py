@@ -88,9 +88,15 @@ def prepare(
       images: expected number of images in one program.
 
     Raises:
-      InputError: the search needs an encoder that the model does not have.
+      InputError: the search needs an encoder or a discriminator that the model does
+        not have.
     """
     _check_encoder(model, asked.settings)
+    if asked.settings.lambda_prior > 0 and not model.discriminates:
+        raise InputError(
+            f"--lambda_prior={asked.settings.lambda_prior}: the model of --checkpoint "
+            "has no discriminator; give --lambda_prior=0."
+        )
     return completion.prepare(
         model,
         asked.settings,

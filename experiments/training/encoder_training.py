@@ -83,7 +83,11 @@ def run(
 def _meta(
     model: weights.Model, settings: Settings, faces: data.Faces, *, steps: int
 ) -> dict[str, Any]:
-    kinds = {"encodes": _ENCODES, "prior": model.prior}
+    kinds = {
+        "encodes": _ENCODES,
+        "prior": model.prior,
+        "discriminates": model.discriminates,
+    }
     return keeping.meta(
         model.architecture, settings, faces, crop=model.crop, steps=steps, **kinds
     )

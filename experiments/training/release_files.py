@@ -4,15 +4,14 @@ The output folder is flat, so that it is easy to download: a `.safetensors` file
 each network, `release.json` with all descriptions, and `logs.zip`.
 """
 
-import contextlib
-import fcntl
+import hashlib
 import json
 import os
 import pathlib
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,9 +20,9 @@ from jaxtyping import Float
 from experiments.common import progress
 from experiments.training import labelling
 from inpaint_jax.errors import InputError, reason
-from inpaint_jax.io import data, files
+from inpaint_jax.io import data, files, folders
 from inpaint_jax.landmarks import dlib_host
-from inpaint_jax.pretrained import model_card
+from inpaint_jax.pretrained import releases
 
 DESCRIPTION = "release.json"
 _LOGS = "logs.zip"
@@ -162,7 +161,7 @@ def add(
             if source.is_file():
                 with files.replacing(output_dir / source.name) as target:
                     shutil.copyfile(source, target)
-    with _alone(output_dir):
+    with folders.alone(output_dir):
         release = read(output_dir)
         release.setdefault("releases", {})[folder] = description
         files.write_json(output_dir / DESCRIPTION, release)
@@ -183,7 +182,7 @@ def describe(
       about: provenance of the network, as JSON values.
       options: options of the release, as JSON values.
     """
-    with _alone(output_dir):
+    with folders.alone(output_dir):
         release = read(output_dir)
         networks = {**release.get("networks", {}), name: about}
         release |= {"networks": networks, "options": options}
@@ -193,7 +192,7 @@ def describe(
 def write_logs(output_dir: pathlib.Path, run_dir: pathlib.Path) -> None:
     """Writes the logs and the last sample sheets of all networks into one archive."""
     with (
-        _alone(output_dir),
+        folders.alone(output_dir),
         files.replacing(output_dir / _LOGS) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
@@ -202,26 +201,6 @@ def write_logs(output_dir: pathlib.Path, run_dir: pathlib.Path) -> None:
             sheets = sorted(log.parent.glob("samples/*.png"))
             for sheet in sheets[-2:]:
                 archive.write(sheet, f"{log.parent.name}/{sheet.name}")
-
-
-@contextlib.contextmanager
-def _alone(output_dir: pathlib.Path) -> Iterator[None]:
-    """Locks the folder against another process, which trains other networks."""
-    folder = os.open(output_dir, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
-
-
-def _as_licensed(before: pathlib.Path, description: dict[str, Any]) -> dict[str, Any]:
-    """Adds the licence and the biases of the networks that are replaced."""
-    if not before.is_file():
-        return description
-    known = json.loads(before.read_text(encoding="utf-8")).get("provenance", {})
-    kept = {name: known[name] for name in ("licence", "known_biases") if name in known}
-    return {**description, "provenance": kept | description.get("provenance", {})}
 
 
 def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str]:
@@ -235,25 +214,50 @@ def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str
       A sentence for each folder that was written.
 
     Raises:
-      InputError: the folder holds no release, or a file is missing.
+      InputError: the folder holds no release, or a file is missing or not the one that
+        the release describes.
     """
     source = pathlib.Path(output_dir)
     found = read(source).get("releases", {})
     if not found:
         raise InputError(f"--install={output_dir}: no finished network is in it.")
+    wanted = {
+        folder: {
+            f"{name}.safetensors": _checked(source / f"{name}.safetensors", sha256)
+            for name, sha256 in description["sha256"].items()
+        }
+        for folder, description in found.items()
+    }
     said = []
-    for folder, description in found.items():
-        names = list(description["sha256"])
-        for name in names:
-            if not (source / f"{name}.safetensors").is_file():
-                raise InputError(f"--install={output_dir}: {name}.safetensors is gone.")
-        target = files.make_directory(assets / folder)
-        for name in names:
-            with files.replacing(target / f"{name}.safetensors") as temporary:
-                shutil.copyfile(source / f"{name}.safetensors", temporary)
-        described = _as_licensed(target / "model.json", description)
-        card = model_card.text(folder, described)
-        files.write_text(target / model_card.NAME, card)
-        files.write_json(target / "model.json", described)
-        said.append(f"wrote {', '.join(names)} into {folder}")
+    for folder, contents in wanted.items():
+        target = assets / folder
+        releases.put(target, contents, _as_licensed(target, found[folder]))
+        said.append(f"wrote {', '.join(found[folder]['sha256'])} into {folder}")
     return said
+
+
+def _checked(path: pathlib.Path, sha256: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"--install={path.parent}: {path.name} cannot be read ({reason(error)}); "
+            "fetch the release again."
+        ) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise InputError(
+            f"--install={path.parent}: {path.name} is not the network that "
+            f"{DESCRIPTION} describes; fetch the release again."
+        )
+    return content
+
+
+def _as_licensed(target: pathlib.Path, description: dict[str, Any]) -> dict[str, Any]:
+    """Adds the licence and the biases of the networks that are replaced."""
+    try:
+        before = json.loads(folders.read(target, "model.json"))
+    except FileNotFoundError:
+        return description
+    known = before.get("provenance", {})
+    kept = {name: known[name] for name in ("licence", "known_biases") if name in known}
+    return {**description, "provenance": kept | description.get("provenance", {})}

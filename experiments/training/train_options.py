@@ -165,6 +165,12 @@ class Networks:
     discriminator_norm: Literal["batch", "none"] = option(
         "batch", "Normalisation in the discriminator: BatchNorm or none."
     )
+    discriminator_features: int | None = option(
+        None,
+        "Channels of the discriminator's layer next to the image; by default as many "
+        "as the generator's.",
+        least=1,
+    )
     spectral_norm: bool = option(
         False,
         "Spectral normalisation: divide the discriminator's convolutions by their "

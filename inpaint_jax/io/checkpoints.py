@@ -1,8 +1,10 @@
 """Writes and reads the checkpoints of training runs with Orbax.
 
 A checkpoint holds `state` (all that is needed to resume training), `model` (the
-networks that a search needs) and `meta` (a JSON dict: architecture, settings). One
-process at a time may write to a folder; its lock ends with the process.
+networks that a search needs) and `meta` (a JSON dict: architecture, settings), with
+the hash of each, which is compared when it is read: Orbax itself would return other
+weights for most flipped bits. One process at a time may write to a folder; its lock
+ends with the process.
 """
 
 import contextlib
@@ -19,12 +21,13 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_manager
 
 from inpaint_jax.errors import InputError, OutputError, reason
-from inpaint_jax.io import files
+from inpaint_jax.io import files, hashes
 
 _FOLDER = "checkpoints"
 _REMOVED = ".removed"
 _UNFINISHED = ".orbax-checkpoint-tmp"  # Orbax's own suffix
 _ITEMS = ("state", "model", "meta")
+_SEAL = "sha256"
 
 
 class Store:
@@ -63,7 +66,7 @@ class Store:
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(state),
                     model=ocp.args.StandardSave(model),
-                    meta=ocp.args.JsonSave(meta),
+                    meta=ocp.args.JsonSave(_sealed(state, model, meta)),
                 ),
                 force=True,
             )
@@ -105,7 +108,7 @@ class Store:
         step = max(self._complete_steps(), default=None)
         if step is None:
             return None
-        return _read(self._manager, step, meta=ocp.args.JsonRestore())["meta"]
+        return _read_meta(self._manager, step)
 
     def _complete_steps(self) -> list[int]:
         return _complete_steps(self._manager, self._directory)
@@ -159,7 +162,7 @@ def read_meta(run_dir: str | os.PathLike[str]) -> tuple[int, dict[str, Any]]:
         with _reading(run_dir) as (manager, directory):
             step = max(_complete_steps(manager, directory), default=None)
             if step is not None:
-                return step, _read(manager, step, meta=ocp.args.JsonRestore())["meta"]
+                return step, _read_meta(manager, step)
     raise InputError(
         f"{run_dir}: no complete checkpoint; train longer or give another."
     )
@@ -204,20 +207,40 @@ def _restore(
             )
     # NumPy targets restore on any devices, whatever devices the run was saved on.
     target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), template)
-    restored = _read(
-        manager,
-        step,
-        **{item: ocp.args.StandardRestore(target)},
-        meta=ocp.args.JsonRestore(),
-    )
-    return restored[item], restored["meta"]
-
-
-def _read(
-    manager: ocp.CheckpointManager, step: int, **items: ocp.args.CheckpointArgs
-) -> Mapping[str, Any]:
+    asked = {item: ocp.args.StandardRestore(target), "meta": ocp.args.JsonRestore()}
     with _damage_reported(manager, step):
-        return manager.restore(step, args=ocp.args.Composite(**items))
+        restored = manager.restore(step, args=ocp.args.Composite(**asked))
+        meta, seal = _unsealed(restored["meta"])
+        _check(item, hashes.of_arrays(restored[item]), seal)
+    return restored[item], meta
+
+
+def _read_meta(manager: ocp.CheckpointManager, step: int) -> dict[str, Any]:
+    asked = ocp.args.Composite(meta=ocp.args.JsonRestore())
+    with _damage_reported(manager, step):
+        return _unsealed(manager.restore(step, args=asked)["meta"])[0]
+
+
+def _sealed(state: Any, model: Any, meta: dict[str, Any]) -> dict[str, Any]:
+    """Returns what is stored as `meta`: the value, and the hashes of all items."""
+    seal = {"state": hashes.of_arrays(state), "model": hashes.of_arrays(model)}
+    return {"meta": meta, _SEAL: {**seal, "meta": hashes.of_json(meta)}}
+
+
+def _unsealed(
+    stored: dict[str, Any],
+) -> tuple[dict[str, Any], Mapping[str, str] | None]:
+    """Returns the checked meta and the hashes; None of checkpoints from before them."""
+    if stored.keys().isdisjoint(("meta", _SEAL)):
+        return stored, None
+    meta, seal = stored["meta"], stored[_SEAL]
+    _check("meta", hashes.of_json(meta), seal)
+    return meta, seal
+
+
+def _check(item: str, found: str, seal: Mapping[str, str] | None) -> None:
+    if seal is not None and found != seal[item]:
+        raise ValueError(f"its {item} is not what was saved")
 
 
 def _stored_shapes(
@@ -236,7 +259,7 @@ def _damage_reported(manager: ocp.CheckpointManager, step: int) -> Iterator[None
         # The type of the error depends on where the file is damaged.
         raise InputError(
             f"{manager.directory}/{step}: damaged ({reason(error)}); remove this "
-            "checkpoint or give another folder."
+            "checkpoint, so that the one before it is used, or give another folder."
         ) from error
 
 

@@ -22,11 +22,12 @@ from jaxtyping import Int, UInt8
 from inpaint_jax import runtime, types
 from inpaint_jax.errors import InputError, reason
 from inpaint_jax.images import framing
-from inpaint_jax.io import files, sources
+from inpaint_jax.io import files, hashes, sources
 
 _Item = TypeVar("_Item")
 
 _HASHED_AT_ONCE = 256
+_CACHE_VERSION = 1  # raise it when pictures are framed in another way
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,11 +84,17 @@ def load(
 
     Raises:
       InputError: a source cannot be understood or holds no usable picture, or the
-        cache is not one of this source, crop and size.
+        cache is not one of this source, crop, size and version, is another user's, or
+        is not what was written.
     """
     if cache is None:
         return _read_all(source, crop, size, data_dir, watch)
-    options = {"source": source, "crop": crop, "size": size}
+    options = {
+        "source": source,
+        "crop": crop,
+        "size": size,
+        "version": _CACHE_VERSION,
+    }
     if not os.path.exists(cache):
         faces = _read_all(source, crop, size, data_dir, watch)
         _write_cache(cache, options, faces)
@@ -248,21 +255,27 @@ def _write_cache(
         "skipped": faces.skipped,
         "repeated": faces.repeated,
     }
+    described["sha256"] = _seal(described, faces)
     files.write_json(_beside(cache), described)
     with files.replacing(cache) as temporary, open(temporary, "wb") as file:
         np.save(file, faces.images)
 
 
+def _seal(described: Mapping[str, Any], faces: Faces) -> str:
+    return hashes.of_json({**described, "sha256": faces.digest})
+
+
 def _open_cache(
     cache: str | os.PathLike[str], options: Mapping[str, str | int]
 ) -> Faces:
+    files.check_own(cache)
     try:
         found = json.loads(_beside(cache).read_text(encoding="utf-8"))
         images = np.lib.format.open_memmap(cache, mode="r")
-        names, skipped = tuple(found["names"]), tuple(found["skipped"])
-        repeated = tuple(found.get("repeated", ()))  # unknown to older caches
-        size = found["size"]
-        sound = images.dtype == np.uint8 and images.shape == (len(names), size, size, 3)
+        lists = (tuple(found[name]) for name in ("names", "skipped", "repeated"))
+        faces, size = Faces(images, *lists), found["size"]
+        count = len(faces.names)
+        sound = images.dtype == np.uint8 and images.shape == (count, size, size, 3)
     except Exception as error:
         # The parsers of the two files fail with EOFError and many others.
         raise InputError(
@@ -275,6 +288,6 @@ def _open_cache(
                 f"--cache={cache}: made with {name} {found.get(name)}, not {value}; "
                 "remove it or give another name."
             )
-    if not sound:
+    if not sound or found.get("sha256") != _seal(found, faces):
         raise InputError(f"--cache={cache}: damaged; remove it.")
-    return Faces(images, names, skipped, repeated)
+    return faces

@@ -44,6 +44,8 @@ class Architecture:
       generator_norm: normalisation in G, "batch" (BatchNorm) or "none".
       discriminator_norm: normalisation in D, "batch" or "none"; a gradient penalty
         needs "none".
+      discriminator_features: `features` of D where it has another width than G and E;
+        None for the same.
     """
 
     image_size: int = 64
@@ -54,6 +56,7 @@ class Architecture:
     spectral_norm: bool = False
     generator_norm: str = "batch"
     discriminator_norm: str = "batch"
+    discriminator_features: int | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError if no such networks can be built."""
@@ -152,7 +155,7 @@ class Discriminator(nn.Module):
         """
         a = self.architecture
         layers = downsample(
-            a,
+            dataclasses.replace(a, features=a.discriminator_features or a.features),
             image,
             train=train,
             compute_dtype=self.compute_dtype,

@@ -73,6 +73,7 @@ def export(
     model: Any,
     *,
     provenance: dict[str, Any],
+    programs: Mapping[str, bytes] | None = None,
 ) -> None:
     """Writes a release, see `releases.export`.
 
@@ -81,9 +82,11 @@ def export(
       model: has `kind`, `networks` ({file: variables}), `architecture`, `crop`, and
         the fields that its kind's `extras` names.
       provenance: JSON values: data, command, commit, scores.
+      programs: {file name: content} of further files, see `stablehlo.programs`.
 
     Raises:
-      InputError: the folder cannot be written, or half precision cannot hold a weight.
+      InputError: half precision cannot hold a weight.
+      OutputError: the folder cannot be written.
     """
     kind: Kind = model.kind
     releases.export(
@@ -96,6 +99,7 @@ def export(
             **{name: getattr(model, name) for name in kind.extras},
             "provenance": provenance,
         },
+        programs=programs,
     )
 
 

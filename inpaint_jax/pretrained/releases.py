@@ -1,15 +1,16 @@
 """Reads networks from releases and from the checkpoints of training runs.
 
 A release is a folder with one `.safetensors` file for each network (half precision) and
-`model.json`, its description: architecture, crop, provenance, scores. `MODEL_CARD.md`
-says the same to a reader. The caller interprets the description.
+`model.json`, its description: architecture, crop, provenance, scores, and the hashes of
+the networks' files, which are compared when they are read. `MODEL_CARD.md` says the
+same to a reader. The caller interprets the description.
 """
 
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.traverse_util
@@ -22,10 +23,11 @@ from jaxtyping import Float16
 
 from inpaint_jax import types
 from inpaint_jax.errors import InputError, reason
-from inpaint_jax.io import checkpoints, files
+from inpaint_jax.io import checkpoints, files, folders, hashes
 from inpaint_jax.pretrained import model_card
 
 _DESCRIPTION = "model.json"
+_WEIGHTS, _PROGRAM = ".safetensors", ".stablehlo"
 
 
 class Loaded(NamedTuple):
@@ -62,11 +64,8 @@ def load(
         weights are NaN or infinite.
     """
     path = files.ASSETS / name if str(path) == "release" else pathlib.Path(path)
-    if checkpoints.is_run(path):
-        loaded = _from_run(path, templates)
-    elif (path / _DESCRIPTION).is_file():
-        loaded = _from_release(path, templates)
-    else:
+    loaded = _from_run(path, templates) or _from_release(path, templates)
+    if loaded is None:
         raise InputError(
             f"{path}: neither a training run (checkpoints/) nor a release "
             f"({_DESCRIPTION}); give the --run_dir of {application}."
@@ -81,61 +80,126 @@ def export(
     networks: dict[str, types.Variables],
     *,
     description: dict[str, Any],
+    programs: Mapping[str, bytes] | None = None,
 ) -> None:
     """Writes a release: weights in half precision and their description.
+
+    It replaces a release in the folder as a whole, see `folders`: at no moment is there
+    a mixture of both, even if the process is killed. Other files stay.
 
     Args:
       directory: folder to write to; created if need be.
       networks: {name: variables}.
       description: JSON values; the files' SHA-256 hashes are added as "sha256".
+      programs: {file name: content} of the networks as programs, see `stablehlo`.
 
     Raises:
-      InputError: the folder cannot be written, or a weight is NaN, infinite or too
-        large for half precision.
+      InputError: a weight is NaN, infinite or too large for half precision.
+      OutputError: the folder cannot be written.
     """
-    directory = files.make_directory(directory)
-    halves = {
-        name: _in_halves(variables, f"{directory}: the {name}")
+    directory = pathlib.Path(directory)
+    contents = {
+        f"{name}{_WEIGHTS}": safetensors.numpy.save(
+            _in_halves(variables, f"{directory}: the {name}")
+        )
         for name, variables in networks.items()
     }
-    hashes = {}
-    for name, half in halves.items():
-        data = safetensors.numpy.save(half)
-        hashes[name] = hashlib.sha256(data).hexdigest()
-        with files.replacing(directory / f"{name}.safetensors") as temporary:
-            temporary.write_bytes(data)
-    described = {**description, "sha256": hashes}
-    files.write_text(
-        directory / model_card.NAME, model_card.text(directory.name, described)
-    )
-    files.write_json(directory / _DESCRIPTION, described)
+    digests = {
+        name: hashlib.sha256(contents[f"{name}{_WEIGHTS}"]).hexdigest()
+        for name in networks
+    }
+    put(directory, {**contents, **(programs or {})}, {**description, "sha256": digests})
 
 
-def _from_run(path: pathlib.Path, templates: Templates) -> Loaded:
+def put(
+    directory: str | os.PathLike[str],
+    contents: Mapping[str, bytes],
+    description: dict[str, Any],
+) -> None:
+    """Replaces the release in a folder by files that are finished, as `export` does.
+
+    Args:
+      directory: folder to write to; created if need be.
+      contents: {name: content} of the files.
+      description: JSON values, with "sha256".
+
+    Raises:
+      OutputError: the folder cannot be written.
+    """
+    title = pathlib.Path(directory).name
+    with folders.replacing(directory) as written:
+        for name in _files_of_a_release(directory) - contents.keys():
+            (written / name).touch()  # an older network does not go with the new ones
+        for name, content in contents.items():
+            (written / name).write_bytes(content)
+        files.write_text(written / model_card.NAME, model_card.text(title, description))
+        files.write_json(written / _DESCRIPTION, description)
+
+
+def _files_of_a_release(directory: str | os.PathLike[str]) -> set[str]:
+    """Returns the names of the files that the release in a folder may have."""
+    try:
+        description = json.loads(folders.read(directory, _DESCRIPTION))
+        names = {pathlib.PurePath(name).name for name in description["sha256"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {f"{name}{suffix}" for name in names for suffix in (_WEIGHTS, _PROGRAM)}
+
+
+def _from_run(path: pathlib.Path, templates: Templates) -> Loaded | None:
+    if not checkpoints.is_run(path):
+        return None
     step, meta = checkpoints.read_meta(path)
     shapes = _understood(templates, meta, f"{path}: step {step}")
     networks = checkpoints.read_model(path, step, shapes)
+    # A run that was trained anew to the same step is another model.
+    digests = {name: hashes.of_arrays(networks[name]) for name in shapes}
     return Loaded(
         networks={name: jax.tree.map(jnp.asarray, networks[name]) for name in shapes},
         description=meta,
-        source={"path": str(path), "step": step},
+        source={"path": str(path), "step": step, "sha256": digests},
     )
 
 
-def _from_release(path: pathlib.Path, templates: Templates) -> Loaded:
+def _from_release(path: pathlib.Path, templates: Templates) -> Loaded | None:
     try:
-        description = json.loads((path / _DESCRIPTION).read_text(encoding="utf-8"))
+        description = json.loads(folders.read(path, _DESCRIPTION))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (ValueError, OSError) as error:
         raise InputError(
             f"{path / _DESCRIPTION}: cannot be read ({error}); export the model again."
         ) from error
-    networks, hashes = {}, {}
+    networks, digests = {}, {}
     shapes = _understood(templates, description, path / _DESCRIPTION)
     for name, template in shapes.items():
-        file = path / f"{name}.safetensors"
-        networks[name], hashes[name] = _read_network(file, template)
-    source = {"path": path.name, "sha256": hashes}
+        data = _checked(path, name, description)
+        file = path / f"{name}{_WEIGHTS}"
+        networks[name] = _network(data, template, file)
+        digests[name] = description["sha256"][name]
+    source = {"path": path.name, "sha256": digests}
     return Loaded(networks, description, source)
+
+
+def _checked(path: pathlib.Path, name: str, description: Mapping[str, Any]) -> bytes:
+    """Returns the content of a network's file if it has the hash of the description."""
+    file = path / f"{name}{_WEIGHTS}"
+    try:
+        data = folders.read(path, file.name)
+    except OSError as error:
+        raise InputError(
+            f"{file}: cannot be read ({error.strerror}); export the model again."
+        ) from error
+    expected = description.get("sha256")
+    expected = expected.get(name) if isinstance(expected, dict) else None
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise InputError(
+            f"{file}: its SHA-256 is {found}, but {_DESCRIPTION} has {expected}; the "
+            "file is damaged, of another model, or was just replaced: try again, or "
+            "export the model again."
+        )
+    return data
 
 
 def _understood(
@@ -151,16 +215,9 @@ def _understood(
         ) from error
 
 
-def _read_network(
-    file: pathlib.Path, template: types.Variables
-) -> tuple[types.Variables, str]:
-    """Returns a network's variables, and the hash of its file."""
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{file}: cannot be read ({error.strerror}); export the model again."
-        ) from error
+def _network(
+    data: bytes, template: types.Variables, file: pathlib.Path
+) -> types.Variables:
     try:
         flat = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
@@ -179,10 +236,7 @@ def _read_network(
             )
     # jnp.array copies: the buffers of the file must not be aliased.
     variables = {key: jnp.array(flat[key], jnp.float32) for key in expected}
-    return (
-        flax.traverse_util.unflatten_dict(variables, sep="/"),
-        hashlib.sha256(data).hexdigest(),
-    )
+    return flax.traverse_util.unflatten_dict(variables, sep="/")
 
 
 def _in_halves(

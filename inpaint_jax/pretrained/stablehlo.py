@@ -18,16 +18,18 @@ import importlib.util
 import os
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.export
 import jax.numpy as jnp
 
 from inpaint_jax.errors import InputError, reason
-from inpaint_jax.io import files
+from inpaint_jax.io import files, folders
 from inpaint_jax.pretrained import weights
 
 PLATFORMS = ("cpu", "cuda", "tpu")
+_NETWORKS = ("generator.stablehlo", "discriminator.stablehlo", "encoder.stablehlo")
 _HASH_BYTES = hashlib.sha256().digest_size
 
 
@@ -49,40 +51,51 @@ def export(
 ) -> list[pathlib.Path]:
     """Writes `NETWORK.stablehlo` for each network that a search needs.
 
-    These are `generator`, `discriminator` and, if the model has an encoder of damaged
-    faces, `encoder`; if it has none, an older `encoder.stablehlo` is deleted.
+    They replace such files of another model all at once, see `folders`.
 
     Args:
       directory: folder to write to; created if need be.
-      model: the networks.
+      model: the networks, see `programs`.
 
     Returns:
-      The files, each written whole or not at all.
+      The files.
 
     Raises:
       InputError: flatbuffers is missing.
       OutputError: the folder cannot be written.
     """
     check_available()
-    directory = files.make_directory(directory)
+    files.make_directory(directory)  # fails now, not after the networks are compiled
+    contents = programs(model)
+    with folders.replacing(directory) as written:
+        for name in _NETWORKS:
+            # An empty file removes the program of another model.
+            (written / name).write_bytes(contents.get(name, b""))
+    return [pathlib.Path(directory) / name for name in contents]
+
+
+def programs(model: weights.Model) -> dict[str, bytes]:
+    """Returns {file name: content} of the networks that a search needs.
+
+    These are `generator`, if there is one `discriminator`, and, if the model has an
+    encoder of damaged faces, `encoder`.
+
+    Raises:
+      InputError: flatbuffers is missing.
+    """
+    check_available()
     size = model.architecture.image_size
     z, image, mask = (model.architecture.z_dim,), (size, size, 3), (size, size, 1)
-    programs = {
-        "generator": (model.generate, z),
-        "discriminator": (model.discriminate, image),
-    }
+    networks: dict[str, Any] = {"generator": (model.generate, z)}
+    if model.discriminates:
+        networks["discriminator"] = (model.discriminate, image)
     if model.encodes == "damaged faces":
-        programs["encoder"] = (model.encode, image, mask)
-    else:
-        files.remove(directory / "encoder.stablehlo")
-    written = []
-    for name, (network, *shapes) in programs.items():
+        networks["encoder"] = (model.encode, image, mask)
+    contents = {}
+    for name, (network, *shapes) in networks.items():
         data = _serialised(network, shapes)
-        path = directory / f"{name}.stablehlo"
-        with files.replacing(path) as temporary:
-            temporary.write_bytes(data + hashlib.sha256(data).digest())
-        written.append(path)
-    return written
+        contents[f"{name}.stablehlo"] = data + hashlib.sha256(data).digest()
+    return contents
 
 
 def load(path: str | os.PathLike[str]) -> Callable[..., jax.Array]:

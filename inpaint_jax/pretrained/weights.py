@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from inpaint_jax import types
+from inpaint_jax.errors import InputError
 from inpaint_jax.models import blocks, dcgan, inference
 from inpaint_jax.pretrained import kinds
 
@@ -18,27 +19,29 @@ Encodes = Literal["nothing", "whole faces", "damaged faces"]
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A generator, a discriminator and perhaps an encoder with their weights.
+    """A generator, mostly a discriminator, and perhaps an encoder, with their weights.
 
     Attributes:
       architecture: of the networks.
       crop: side of the training crops in CelebA pixels, see `framing.frame`.
       generator: variables {"params", "batch_stats"}.
-      discriminator: variables {"params", "batch_stats"}.
+      discriminator: variables {"params", "batch_stats"}; None without a discriminator.
       source: JSON values for reports: path, step, hashes.
       encoder: variables {"params", "batch_stats"}; None without an encoder.
       encodes: what the encoder was trained on.
       prior: distribution of z in training.
+      discriminates: whether there is a discriminator, which the prior loss needs.
     """
 
     architecture: dcgan.Architecture
     crop: int
     generator: types.Variables
-    discriminator: types.Variables
+    discriminator: types.Variables | None
     source: dict[str, Any]
     encoder: types.Variables | None = None
     encodes: Encodes = "nothing"
     prior: dcgan.Prior = "uniform"
+    discriminates: bool = True
 
     @property
     def kind(self) -> kinds.Kind:
@@ -47,9 +50,13 @@ class Model:
 
     @property
     def networks(self) -> dict[str, types.Variables]:
-        """{name: variables} of the networks; "encoder" only if there is one."""
-        found = {"generator": self.generator, "discriminator": self.discriminator}
-        return found if self.encoder is None else {**found, "encoder": self.encoder}
+        """{name: variables} of the networks that there are."""
+        found = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "encoder": self.encoder,
+        }
+        return {name: each for name, each in found.items() if each is not None}
 
     @property
     def generate(self) -> jax.tree_util.Partial:
@@ -58,7 +65,16 @@ class Model:
 
     @property
     def discriminate(self) -> jax.tree_util.Partial:
-        """D, which maps images to logits `[batch]`; see `kinds.function`."""
+        """D, which maps images to logits `[batch]`; see `kinds.function`.
+
+        Raises:
+          InputError: there is no discriminator.
+        """
+        if self.discriminator is None:
+            raise InputError(
+                f"model {self.source.get('path', '')}: has no discriminator, which "
+                "this needs; give another."
+            )
         return kinds.function(self.architecture.discriminator(), self.discriminator)
 
     @property
@@ -74,28 +90,33 @@ class Model:
 
     def fused(
         self, *, batch: int, compute_dtype: blocks.DType = jnp.float32
-    ) -> tuple[inference.Generator, inference.Discriminator]:
+    ) -> tuple[inference.Generator, inference.Discriminator | None]:
         """Returns G and D for inference, with BatchNorm fused into the weights.
+
+        D is None if the model has none.
 
         Args:
           batch: expected number of images in a batch.
           compute_dtype: type of the products in convolutions.
         """
         options: Any = {"batch": batch, "compute_dtype": compute_dtype}
+        a, d = self.architecture, self.discriminator
         return (
-            inference.generator(self.architecture, self.generator, **options),
-            inference.discriminator(self.architecture, self.discriminator, **options),
+            inference.generator(a, self.generator, **options),
+            None if d is None else inference.discriminator(a, d, **options),
         )
 
 
 def templates(
-    architecture: dcgan.Architecture, *, encoder: bool = False
+    architecture: dcgan.Architecture,
+    *,
+    encoder: bool = False,
+    discriminator: bool = True,
 ) -> dict[str, types.Variables]:
     """Returns the shapes of all networks' variables, without computing anything."""
-    found = {
-        "generator": kinds.template(architecture.generator(), "z"),
-        "discriminator": kinds.template(architecture.discriminator(), "image"),
-    }
+    found = {"generator": kinds.template(architecture.generator(), "z")}
+    if discriminator:
+        found["discriminator"] = kinds.template(architecture.discriminator(), "image")
     if encoder:
         found["encoder"] = kinds.template(architecture.encoder(), "image", "mask")
     return found
@@ -111,7 +132,15 @@ def load(path: str | os.PathLike[str]) -> Model:
       InputError: as in `kinds.load`.
     """
     fields, loaded = kinds.load(path, kind=KIND)
-    return Model(**{**fields, **loaded.networks}, source=loaded.source)
+    networks = {"discriminator": None, **loaded.networks}
+    return Model(**{**fields, **networks}, source=loaded.source)
+
+
+def _discriminates(description: Mapping[str, Any]) -> bool:
+    found = description.get("discriminates", True)
+    if not isinstance(found, bool):
+        raise ValueError(f"discriminates must be true or false, got {found!r}")
+    return found
 
 
 def _one_of(
@@ -133,12 +162,13 @@ KIND = kinds.Kind(
     "dcgan",
     "experiments.train",
     dcgan.Architecture,
-    templates=lambda architecture, *, encodes, prior: templates(
-        architecture, encoder=encodes != "nothing"
+    templates=lambda architecture, *, encodes, prior, discriminates: templates(
+        architecture, encoder=encodes != "nothing", discriminator=discriminates
     ),
     extras={
         "encodes": _one_of("encodes", get_args(Encodes), "nothing"),
         "prior": _one_of("prior", get_args(dcgan.Prior), "uniform"),
+        "discriminates": _discriminates,
     },
 )
 """How a model of a search is stored on disk."""

@@ -154,8 +154,14 @@ def prepare(
       compute_dtype: type of the products in convolutions.
 
     Raises:
-      InputError: `settings.init` needs an encoder that the model does not have.
+      InputError: the settings need an encoder or a discriminator that the model does
+        not have.
     """
+    if settings.lambda_prior > 0 and not model.discriminates:
+        raise InputError(
+            f"settings: lambda_prior={settings.lambda_prior} needs a discriminator, "
+            "and this model has none; give lambda_prior=0."
+        )
     encode = None
     if settings.init != "random":
         if model.encodes != "damaged faces":

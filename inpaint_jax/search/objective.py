@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax.numpy as jnp
+
 from inpaint_jax import losses, types
 from inpaint_jax.search import latent
 
@@ -15,7 +17,7 @@ class LossTerms(NamedTuple):
 
     Attributes:
       context: context loss (eq. 16).
-      prior: prior loss without its lambda (eq. 19).
+      prior: prior loss without its lambda (eq. 19); 0 without D.
       landmark: landmark loss (eqs. 17 and 18, or a smooth one); None if not used.
       term: a loss of the user, not part of eq. 20; None if not used.
     """
@@ -39,7 +41,7 @@ class LossTerms(NamedTuple):
 
 def make(
     generate: types.Generate,
-    discriminate: types.Discriminate,
+    discriminate: types.Discriminate | None,
     image: types.Image,
     weights: types.ContextWeights,
     *,
@@ -55,7 +57,7 @@ def make(
 
     Args:
       generate: G.
-      discriminate: D.
+      discriminate: D; None if `lambda_prior` is 0 and there is none.
       image: `[batch, H, W, 3]`; pixels with weight 0 are ignored.
       weights: `losses.image.context_weights`, `[batch, H, W, 1]`.
       lambda_context: weight of the context loss.
@@ -78,7 +80,7 @@ def make(
             context=losses.image.context(
                 generated, image, weights, normalised=normalised
             ),
-            prior=losses.image.prior(discriminate(generated), saturating=saturating),
+            prior=_prior(discriminate, generated, saturating=saturating),
             landmark=None if landmark is None else landmark(key, z, generated),
             term=None if term is None else term(key, z, generated),
         )
@@ -86,3 +88,11 @@ def make(
         return loss, terms
 
     return objective
+
+
+def _prior(
+    discriminate: types.Discriminate | None, generated: types.Image, *, saturating: bool
+) -> types.PerExample:
+    if discriminate is None:
+        return jnp.zeros(len(generated))
+    return losses.image.prior(discriminate(generated), saturating=saturating)

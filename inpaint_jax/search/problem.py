@@ -153,7 +153,7 @@ class Networks(NamedTuple):
 
     Attributes:
       generate: G with its weights.
-      discriminate: D with its weights.
+      discriminate: D with its weights; None if not used.
       encode: E with its weights; None if not used.
       landmark: `LandmarkLoss.fn`; None if not used.
       term: a loss of the user; None if not used.

@@ -94,7 +94,7 @@ class Search(NamedTuple):
 
 def prepare(
     generate: types.Generate,
-    discriminate: types.Discriminate,
+    discriminate: types.Discriminate | None,
     *,
     z_dim: int,
     settings: Settings,
@@ -106,7 +106,7 @@ def prepare(
 
     Args:
       generate: G with its weights.
-      discriminate: D with its weights.
+      discriminate: D with its weights; needed unless `settings.lambda_prior` is 0.
       z_dim: length of z.
       settings: hyperparameters of the search.
       landmark: the landmark loss; None leaves it out.
@@ -114,8 +114,10 @@ def prepare(
       term: a loss of the user, added to eq. 20.
 
     Raises:
-      ValueError: `settings.init` needs an encoder and there is none.
+      ValueError: the settings need an encoder or a discriminator and there is none.
     """
+    if settings.lambda_prior > 0 and discriminate is None:
+        raise ValueError(f"lambda_prior={settings.lambda_prior} needs a discriminator")
     if settings.init != "random" and encode is None:
         raise ValueError(f"init={settings.init!r} needs an encoder")
     has_gradient, fn = (

@@ -99,6 +99,26 @@ def test_a_search_takes_the_release(converted, launched, tmp_path):
     assert (tmp_path / "grid.png").is_file()
 
 
+def test_a_generator_alone_is_searched_without_the_prior_loss(
+    convert, launched, tmp_path
+):
+    done = convert("--discriminator=", f"--output={tmp_path}/release")
+    assert done.returncode == 0 and "--lambda_prior=0 " in done.stdout
+    flags = (
+        f"--checkpoint={tmp_path}/release",
+        f"--output_dir={tmp_path}/out",
+        *("--landmark_term=none", "--blend=paste", "--init=random"),
+        *("--iterations=1", "--restarts=1"),
+    )
+    done = launched("experiments.inpaint", *flags)
+    assert done.returncode == 2 and "--lambda_prior=0.003" in done.stderr
+    assert "no discriminator; give --lambda_prior=0" in done.stderr
+    done = launched("experiments.inpaint", *flags, "--lambda_prior=0")
+    assert done.returncode == 0, done.stderr
+    (entry,) = json.loads((tmp_path / "out" / "report.json").read_text())["images"]
+    assert entry["terms"]["prior"] == 0.0
+
+
 def test_a_search_says_that_the_release_has_no_encoder(converted, launched):
     flags = (f"--checkpoint={converted[1]}", "--landmark_term=none")
     done = launched("experiments.inpaint", *flags)
@@ -108,7 +128,7 @@ def test_a_search_says_that_the_release_has_no_encoder(converted, launched):
 
 # name -> (further flags, words of the sentence)
 REFUSED = {
-    "no discriminator": (["--discriminator="], ["--discriminator: missing"]),
+    "no generator": (["--generator="], ["--generator: missing"]),
     "no output": (["--output="], ["--output: missing"]),
     "no safetensors": (["--generator=README.md"], ["README.md", "save_file"]),
     "output is a file": (["--output=README.md"], ["README.md", "folder"]),

@@ -1,6 +1,7 @@
 """One command trains all networks by the clock, survives kills, and needs no dlib."""
 
 import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ import pytest
 from experiments.training import release_files, release_plan
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import data
-from inpaint_jax.pretrained import networks, weights
+from inpaint_jax.pretrained import networks, releases, weights
 from tests import drawn
 from tests.experiments import launcher
 
@@ -181,6 +182,38 @@ def test_the_time_is_shared_out_and_no_more_than_it(left):
         total += seconds + 6.0
         missing.pop(0)
     assert total == pytest.approx(left)
+
+
+@pytest.fixture
+def downloaded(tmp_path):
+    """The output folder of a release with one network, and a folder of assets."""
+    content, out = b"weights", tmp_path / "out"
+    out.mkdir()
+    (out / "ce.safetensors").write_bytes(content)
+    sha256 = {"ce": hashlib.sha256(content).hexdigest()}
+    described = {"releases": {"ce": {"crop": 128, "sha256": sha256}}}
+    (out / "release.json").write_text(json.dumps(described))
+    before = {"provenance": {"licence": "ask"}, "sha256": {"ce": "0", "older": "1"}}
+    releases.put(tmp_path / "assets" / "ce", {"older.safetensors": b"x"}, before)
+    return out, tmp_path / "assets"
+
+
+def test_an_installed_release_replaces_the_old_one_and_keeps_its_licence(downloaded):
+    out, assets = downloaded
+    assert release_files.install(str(out), assets=assets) == ["wrote ce into ce"]
+    names = {"MODEL_CARD.md", "ce.safetensors", "model.json"}
+    assert {path.name for path in (assets / "ce").iterdir()} == names
+    described = json.loads((assets / "ce" / "model.json").read_text())
+    assert described["crop"] == 128 and described["provenance"] == {"licence": "ask"}
+
+
+@pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_text("x")])
+def test_a_release_with_another_network_is_not_installed(downloaded, damage):
+    out, assets = downloaded
+    damage(out / "ce.safetensors")
+    with pytest.raises(InputError, match=r"ce\.safetensors .* fetch the release again"):
+        release_files.install(str(out), assets=assets)
+    assert (assets / "ce" / "older.safetensors").read_bytes() == b"x"
 
 
 def test_two_processes_may_write_one_release(tmp_path):

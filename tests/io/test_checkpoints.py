@@ -1,5 +1,6 @@
 """Checkpoints come back bit by bit, or are refused with a sentence."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, OutputError
 from inpaint_jax.io import checkpoints
 
 # Orbax leaves reads of the other arrays behind when one of them fails.
@@ -273,6 +274,56 @@ def test_damaged_arrays_are_refused(run_dir, damage):
     assert "\n" not in str(caught.value)
 
 
+def test_no_flipped_bit_gives_other_weights(tmp_path):
+    rng = np.random.default_rng(0)
+    # Large enough for the arrays to be most of the checkpoint.
+    model = {"kernel": rng.normal(size=(64, 64)).astype(np.float32)}
+    with checkpoints.opened(tmp_path) as store:
+        store.save(20, state=model, model=model, meta=META)
+    paths = sorted(path for path in tmp_path.rglob("20/**/*") if path.is_file())
+    contents = {path: path.read_bytes() for path in paths}
+    places = [(path, i) for path, data in contents.items() for i in range(len(data))]
+    refused = 0
+    for place in rng.choice(len(places), 25, replace=False):
+        path, i = places[place]
+        damaged = bytearray(contents[path])
+        damaged[i] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            assert_same_bits(checkpoints.read_model(tmp_path, 20, model), model)
+            with checkpoints.opened(tmp_path) as store:
+                _, state, meta = store.latest(model)
+            assert_same_bits(state, model)
+            assert meta == META
+        except InputError as error:
+            refused += 1
+            assert "checkpoints/20" in str(error) and "\n" not in str(error)
+        path.write_bytes(contents[path])
+    assert refused >= 10  # some bits mean nothing
+
+
+@pytest.mark.parametrize("item", ["state", "model", "meta"])
+def test_items_of_another_checkpoint_are_refused(run_dir, item):
+    folder = run_dir / "checkpoints"
+    with checkpoints.opened(run_dir) as store:
+        store.save(30, state=state_at(30), model=model_at(30), meta={"crop": 108})
+    shutil.rmtree(folder / "30" / item)
+    shutil.copytree(folder / "20" / item, folder / "30" / item)
+    with pytest.raises(InputError, match="checkpoints/30: damaged .* the one before"):
+        with checkpoints.opened(run_dir) as store:
+            store.latest(state_at(0))
+        checkpoints.read_model(run_dir, 30, model_at(0))
+
+
+def test_a_checkpoint_from_before_hashes_is_read(run_dir):
+    (file,) = (run_dir / "checkpoints" / "20" / "meta").glob("metadata")
+    file.write_text(json.dumps(META))
+    assert checkpoints.read_meta(run_dir) == (20, META)
+    assert_same_bits(checkpoints.read_model(run_dir, 20, model_at(0)), model_at(20))
+    with checkpoints.opened(run_dir) as store:
+        assert store.latest(state_at(0))[2] == META
+
+
 @pytest.mark.parametrize("damage", ["empty", "truncated", "missing"])
 @pytest.mark.parametrize("item", ["state", "meta"])
 def test_a_damaged_description_is_refused(run_dir, item, damage):
@@ -304,6 +355,6 @@ def test_read_meta_needs_a_checkpoint(tmp_path):
 
 def test_opened_refuses_a_file(tmp_path):
     (tmp_path / "run").write_text("x")
-    with pytest.raises(InputError, match="run"):
+    with pytest.raises(OutputError, match="run"):
         with checkpoints.opened(tmp_path / "run"):
             pass

@@ -1,6 +1,6 @@
 """The cache of framed pictures: written once and whole, mapped, never mistaken."""
 
-import json
+import os
 import resource
 import shutil
 
@@ -65,15 +65,6 @@ def test_a_cache_of_several_sources_knows_what_was_repeated(source, tmp_path):
     assert f"source {several}, not {source}" in refusal(source, cache)
 
 
-def test_a_cache_from_before_repeated_pictures_were_known_is_read(source, tmp_path):
-    cache, beside = tmp_path / "faces.npy", tmp_path / "faces.npy.json"
-    cached(source, cache)
-    described = json.loads(beside.read_text())
-    del described["repeated"]
-    beside.write_text(json.dumps(described))
-    assert cached(source, cache).repeated == ()
-
-
 def test_a_cache_of_something_else_is_refused(source, tmp_path):
     cache = tmp_path / "faces.npy"
     cached(source, cache)
@@ -110,6 +101,28 @@ def test_a_damaged_description_of_a_cache_is_refused(source, tmp_path):
         refusal(source, cache)
     beside.unlink()
     refusal(source, cache)
+
+
+def test_another_pixel_or_name_in_a_cache_is_refused(source, tmp_path):
+    cache, beside = tmp_path / "faces.npy", tmp_path / "faces.npy.json"
+    cached(source, cache)
+    pixels, text = cache.read_bytes(), beside.read_text()
+    cache.write_bytes(pixels[:-100] + bytes([pixels[-100] ^ 1]) + pixels[-99:])
+    assert "damaged" in refusal(source, cache)
+    cache.write_bytes(pixels)
+    beside.write_text(text.replace('"07"', '"70"'))
+    assert "damaged" in refusal(source, cache)
+    beside.write_text(text.replace('"version": 1', '"version": 0'))
+    assert "version 0, not 1" in refusal(source, cache)
+    beside.write_text(text)
+    assert len(cached(source, cache).images) == 40
+
+
+def test_another_users_cache_is_refused(source, tmp_path, monkeypatch):
+    cached(source, tmp_path / "faces.npy")
+    monkeypatch.setattr(os, "geteuid", lambda: 4321)
+    with pytest.raises(InputError, match="faces.npy: belongs to user"):
+        cached(source, tmp_path / "faces.npy")
 
 
 def left_behind(tmp_path):

@@ -132,6 +132,94 @@ def test_the_discriminator_is_pytorchs(tmp_path, biases):
     np.testing.assert_allclose(found, expected, atol=5e-6)
 
 
+def with_linear_first(state, *, norm):
+    """A generator whose first layer is a Linear one, with its norm or another."""
+    rng = np.random.default_rng(4)
+    first = {
+        "fc.weight": 5**-0.5 * rng.normal(size=(128, 5)),
+        "fc.bias": 0.3 * rng.normal(size=128),
+    }
+    if norm == "1d":
+        first |= {
+            "fc_norm.weight": 1 + 0.3 * rng.normal(size=128),
+            "fc_norm.bias": 0.3 * rng.normal(size=128),
+            "fc_norm.running_mean": 0.3 * rng.normal(size=128),
+            "fc_norm.running_var": rng.uniform(0.5, 2, 128),
+        }
+    gone = ("main.0.",) if norm == "2d" else ("main.0.", "main.1.")
+    rest = {k: v for k, v in state.items() if not k.startswith(gone)}
+    return {**{k: np.asarray(v, np.float32) for k, v in first.items()}, **rest}
+
+
+def normalised(x, state, name):
+    """BatchNorm in eval(), over the second axis."""
+    scale, shift, mean, var = (
+        state[f"{name}.{part}"].reshape(-1, *[1] * (x.ndim - 2))
+        for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    return (x - mean) / np.sqrt(var + 1e-5) * scale + shift
+
+
+@pytest.mark.parametrize("norm", ["2d", "1d", "none"])
+def test_a_generator_may_begin_with_a_linear_layer(tmp_path, norm):
+    state = with_linear_first(official(UP, up=True), norm=norm)
+    x = latent() @ state["fc.weight"].T + state["fc.bias"]
+    x = normalised(x, state, "fc_norm") if norm == "1d" else x
+    x = x.reshape(2, 8, 4, 4)
+    x = np.maximum(normalised(x, state, "main.1") if norm == "2d" else x, 0.0)
+    rest = {
+        k: v for k, v in state.items() if k.startswith("main") and "main.1" not in k
+    }
+    for name in ("main.3", "main.6"):
+        x = transposed_convolution(x, rest[f"{name}.weight"], np.zeros(1), 2, 1)
+        x = np.maximum(normalised(x, state, "main.4"), 0.0) if name == "main.3" else x
+    found = jax.jit(read(tmp_path, g=state).generate)(latent())
+    np.testing.assert_allclose(found, np.tanh(x).transpose(0, 2, 3, 1), atol=3e-6)
+
+
+def test_a_discriminator_may_end_with_a_linear_layer(tmp_path):
+    state = official(DOWN, up=False, biases=True)
+    kernel = state["main.5.weight"]
+    flat = {**state, "main.5.weight": kernel.reshape(1, -1)}
+    assert_same(read(tmp_path, d=flat), read(tmp_path, d=state))
+
+
+def test_the_discriminator_may_have_another_width(tmp_path):
+    state = official([3, 6, 12, 1], up=False)
+    model = read(tmp_path, d=state)
+    assert model.architecture.features == 4
+    assert model.architecture.discriminator_features == 6
+    expected = run(state, pictures().transpose(0, 3, 1, 2), up=False)
+    found = jax.jit(model.discriminate)(pictures())
+    np.testing.assert_allclose(found, expected, atol=5e-6)
+    _, fused = model.fused(batch=2)
+    found = jax.jit(lambda d, x: d(x))(fused, pictures())
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_without_a_discriminator_there_is_a_generator_alone(tmp_path):
+    g = written(tmp_path, official(UP, up=True), "G")
+    model = pytorch.read(g, None, crop=99)
+    weights.export(tmp_path / "release", model, provenance={})
+    loaded = weights.load(tmp_path / "release")
+    assert list(loaded.networks) == ["generator"] and not loaded.discriminates
+    assert loaded.fused(batch=1)[1] is None
+    with pytest.raises(InputError, match="no discriminator"):
+        loaded.discriminate(pictures())
+
+
+def test_one_of_several_networks_in_a_file_is_named(tmp_path):
+    g, d = official(UP, up=True), official(DOWN, up=False)
+    both = {f"netG.{k}": v for k, v in g.items()} | {
+        f"netD.{k}": v for k, v in d.items()
+    }
+    file = written(tmp_path, both, "both")
+    found = pytorch.read(f"{file}:netG", f"{file}:netD", crop=99)
+    assert_same(found, read(tmp_path, g=g, d=d))
+    message = refusal(file, lambda: pytorch.read(file, file, crop=99))
+    assert "several networks (netD, netG)" in message and f"{file}:netG" in message
+
+
 def module(torch, channels, *, up):
     """The networks of PyTorch's DCGAN example, written out of its layers."""
     nn = torch.nn
@@ -284,9 +372,29 @@ nan = G["main.3.weight"].copy()
 nan[1, 2, 3, 0] = np.nan
 # name -> (state dict of G, words of the sentence)
 GENERATORS = {
-    "linear first": (
-        changed(without(G, "main.0.weight"), "l1.0.weight", zeros((128, 5))),
-        ["l1.0.weight [128, 5]", "neither"],
+    "linear first, for other pixels": (
+        changed(without(G, "main.0.weight"), "l1.0.weight", zeros((8 * 49, 5))),
+        ["l1.0.weight [392, 5]", "no Linear layer of 4 x 4"],
+    ),
+    "linear first, of another width": (
+        changed(without(G, "main.0.weight"), "l1.0.weight", zeros((64, 5))),
+        ["l1.0.weight is [5, 4, 4, 4]", "has [5, 8, 4, 4]"],
+    ),
+    "linear in the middle": (
+        changed(G, "main.3.weight", zeros((8, 4))),
+        ["main.3.weight is [8, 4]", "has [8, 4, 4, 4]"],
+    ),
+    "group norm": (
+        {k: v for k, v in G.items() if "main.1.r" not in k},
+        ["main.1.weight [8]", "neither"],
+    ),
+    "another norm": (
+        {**G, **{k.replace("main.4", "main.5"): v for k, v in G.items()}},
+        ["3 convolutions and 3 batch norms", "has 3 and 2"],
+    ),
+    "statistics from before training": (
+        changed(G, "main.1.num_batches_tracked", np.array(0)),
+        ["main.1.num_batches_tracked is 0", "train()"],
     ),
     "kernel 5": (
         changed(G, "main.3.weight", zeros((8, 4, 5, 5))),
@@ -340,8 +448,8 @@ DISCRIMINATORS = {
         ["4 convolutions", "16 x 16 pixels", "has 3"],
     ),
     "other widths": (
-        official([3, 6, 12, 1], up=False),
-        ["main.0.weight is [6, 3, 4, 4]", "4 features", "has [4, 3, 4, 4]"],
+        official([3, 6, 8, 1], up=False),
+        ["main.2.weight is [8, 6, 4, 4]", "6 features", "has [12, 6, 4, 4]"],
     ),
 }
 
@@ -384,4 +492,4 @@ def test_bfloat16_is_refused(tmp_path):
     state = {name: jnp.asarray(v, jnp.bfloat16) for name, v in G.items() if v.ndim}
     g.write_bytes(safetensors.flax.save(state))
     message = refusal(g, lambda: pytorch.read(g, d, crop=128))
-    assert "float32" in message and "BF16" in message
+    assert "net.float()" in message and "BF16" in message

@@ -14,8 +14,9 @@ import pytest
 import safetensors.numpy
 
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import checkpoints, files
+from inpaint_jax.io import checkpoints, files, hashes
 from inpaint_jax.pretrained import releases
+from tests import rewritten
 
 WIDTHS = {"small": 2, "large": 5}
 
@@ -134,10 +135,56 @@ def test_networks_of_another_description_are_refused(release):
     assert "model.json" in refusal(release)
 
 
-def test_half_a_file_is_refused(release):
+def zeroed(tensors):
+    tensors["batch_stats/mean"][:] = 0
+
+
+def test_other_weights_than_those_described_are_refused(release):
     file = release / "small.safetensors"
-    file.write_bytes(file.read_bytes()[:-1])
-    assert "small.safetensors" in refusal(release)
+    content, description = file.read_bytes(), (release / "model.json").read_text()
+    for damaged in (b"", content[:-1], content[:-1] + b"x"):
+        file.write_bytes(damaged)
+        assert "small.safetensors: its SHA-256" in refusal(release)
+    rewritten.rewrite(file, zeroed)
+    assert not load(release).networks["small"]["batch_stats"]["mean"].any()
+    (release / "model.json").write_text(description)
+    assert "small.safetensors: its SHA-256" in refusal(release)
+
+
+@pytest.mark.parametrize("hashes", [None, [], {}, {"small": 3}, {"large": "x"}])
+def test_weights_without_a_hash_are_refused(release, hashes):
+    described = json.loads((release / "model.json").read_text())
+    (release / "model.json").write_text(json.dumps({**described, "sha256": hashes}))
+    assert "SHA-256" in refusal(release)
+
+
+def test_no_older_network_or_program_stays_beside_a_new_release(release):
+    for name in ("small.stablehlo", "other.safetensors", "notes.txt"):
+        (release / name).write_bytes(b"x")
+    few = {"large": networks()["large"]}
+    programs = {"large.stablehlo": b"program"}
+    releases.export(release, few, description={}, programs=programs)
+    assert sorted(path.name for path in release.iterdir()) == [
+        "MODEL_CARD.md",
+        "large.safetensors",
+        "large.stablehlo",
+        "model.json",
+        "notes.txt",
+        "other.safetensors",
+    ]
+    assert (release / "large.stablehlo").read_bytes() == b"program"
+    assert (release / "MODEL_CARD.md").read_text().startswith("# toy\n")
+
+
+def test_a_release_killed_while_it_takes_its_place_is_the_new_one(release):
+    new = release.with_name("new")
+    releases.export(new, networks(2.0), description={"widths": WIDTHS})
+    (release / ".complete").mkdir()  # as after the rename; one file is moved already
+    for name in ("model.json", "small.safetensors"):
+        (new / name).rename(release / ".complete" / name)
+    (new / "large.safetensors").rename(release / "large.safetensors")
+    doubled = jax.tree.map(lambda x: np.float32(np.float16(2 * x)), networks())
+    assert_equal(load(release).networks, doubled)
 
 
 def test_an_unknown_folder_names_who_makes_such_runs(tmp_path):
@@ -152,16 +199,33 @@ def test_release_stands_for_the_folder_of_that_name(monkeypatch, release):
         releases.load("release", name="other", application="", templates=templates)
 
 
-def test_a_run_gives_its_newest_networks_as_they_were(tmp_path):
-    with checkpoints.opened(tmp_path / "run") as store:
-        for step, scale in ((3, 1.0), (5, 2.0)):
+def train(folder, scales):
+    """Writes a checkpoint of networks with each {step: scale}."""
+    with checkpoints.opened(folder) as store:
+        for step, scale in scales.items():
             store.save(
                 step,
                 state={"step": jnp.asarray(step)},
                 model=networks(scale),
                 meta={"widths": WIDTHS},
             )
+
+
+def test_a_run_gives_its_newest_networks_as_they_were(tmp_path):
+    train(tmp_path / "run", {3: 1.0, 5: 2.0})
     found = load(tmp_path / "run")
     assert_equal(found.networks, networks(2.0))
     assert found.description == {"widths": WIDTHS}
-    assert found.source == {"path": str(tmp_path / "run"), "step": 5}
+    digests = {name: hashes.of_arrays(networks(2.0)[name]) for name in WIDTHS}
+    path = str(tmp_path / "run")
+    assert found.source == {"path": path, "step": 5, "sha256": digests}
+
+
+def test_a_run_trained_anew_to_the_same_step_is_another_model(tmp_path):
+    for name, scale in {"first": 1.0, "again": 1.0, "other": 2.0}.items():
+        train(tmp_path / name, {5: scale})
+    first, again, other = (
+        load(tmp_path / name).source["sha256"] for name in ("first", "again", "other")
+    )
+    assert first == again
+    assert not set(first.values()) & set(other.values())
