@@ -8,6 +8,7 @@ the same command resumes the run.
 """
 
 import dataclasses
+import pathlib
 from typing import Literal
 
 from experiments.common import application, cases, options, plots, progress
@@ -20,7 +21,6 @@ from experiments.evaluation import (
 )
 from experiments.search import search_methods, searches
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
 
 
@@ -61,8 +61,13 @@ options.define(Ablation, heading="Comparison")
 def main() -> int:
     """Runs the searches that are missing, and writes tables and the plot."""
     plots.check_available()
-    wanted, usual = options.read(Ablation), options.read(search_methods.Asked)
-    output = files.make_directory(wanted.output_dir)
+    wanted = options.read(Ablation)
+    with application.output_folder(wanted.output_dir) as output:
+        return _ablate(wanted, output)
+
+
+def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
+    usual = options.read(search_methods.Asked)
     given = ablation_run.parse(wanted.method, only=wanted.only)
     holes = _holes(wanted.masks)
     images = options.given(wanted, "images")

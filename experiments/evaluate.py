@@ -56,9 +56,18 @@ options.define(Evaluation, heading="Evaluation")
 
 def main() -> int:
     """Completes and scores what is missing; returns the exit code."""
-    wanted, learned = options.read(Evaluation), options.read(completion_methods.Learned)
+    wanted = options.read(Evaluation)
+    for name in ("methods", "masks"):
+        if not all(getattr(wanted, name)) or not getattr(wanted, name):
+            raise InputError(f"--{name}: holds no name, or an empty one; give names.")
+    with application.output_folder(options.given(wanted, "output_dir")) as output:
+        return _evaluate(wanted, output)
+
+
+def _evaluate(wanted: Evaluation, output: pathlib.Path) -> int:
+    learned = options.read(completion_methods.Learned)
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
-    plan = _plan(wanted, model)
+    plan = _plan(wanted, model, output)
     progress.say(
         f"{len(plan.inputs)} faces, {len(plan.holes)} masks; preparing "
         f"{', '.join(wanted.methods)}"
@@ -78,11 +87,9 @@ def main() -> int:
     return 0
 
 
-def _plan(wanted: Evaluation, model: weights.Model) -> evaluation_run.Plan:
-    for name in ("methods", "masks"):
-        if not all(getattr(wanted, name)) or not getattr(wanted, name):
-            raise InputError(f"--{name}: holds no name, or an empty one; give names.")
-    output = files.make_directory(options.given(wanted, "output_dir"))
+def _plan(
+    wanted: Evaluation, model: weights.Model, output: pathlib.Path
+) -> evaluation_run.Plan:
     inputs = _inputs(options.given(wanted, "images"), output, wanted.limit)
     holes = [cases.read_mask(name, hole_is_white=True) for name in wanted.masks]
     if any(hole.make is None for hole in holes):

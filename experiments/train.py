@@ -203,15 +203,17 @@ def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
             unseen[: check.reconstruct],
             iterations=check.reconstruct_iterations,
         )
-    found = health.check(
-        key,
-        model,
-        faces,
-        known,
-        run_dir=options.given(run, "run_dir"),
-        log=str(log) if log.is_file() else None,
-        reconstruction=reconstructed,
-    )
+    run_dir = options.given(run, "run_dir")
+    with application.output_folder(run_dir, flag="run_dir") as folder:
+        found = health.check(
+            key,
+            model,
+            faces,
+            known,
+            run_dir=folder,
+            log=str(log) if log.is_file() else None,
+            reconstruction=reconstructed,
+        )
     print("\n".join(found["verdict"]))
     print(f"{'fit' if found['fit'] else 'not fit'} for searching")
     return 1 if faces.skipped or (known and known.skipped) else 0

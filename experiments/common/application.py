@@ -1,19 +1,21 @@
 """Runs an application: parses its flags, reports errors, and sets the exit code."""
 
+import contextlib
 import dataclasses
 import logging as standard_logging
 import os
+import pathlib
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags, logging
 
-from experiments.common import options, progress, usage
+from experiments.common import options, progress, stopping, usage
 from experiments.common.options import option
 from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import files
+from inpaint_jax.io import files, locks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +36,7 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
     """Parses the flags, runs an application and exits.
 
     Exit codes: 0 success, 1 some inputs were skipped, 2 an input or a flag was wrong,
-    130 interrupted, 141 the reader of the output closed the pipe.
+    130 interrupted, 143 terminated, 141 the reader of the output closed the pipe.
 
     Args:
       main: the application, called after flags are parsed; returns 0 or 1.
@@ -54,18 +56,20 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
             if process.compilation_cache_dir:
                 folder = files.make_directory(process.compilation_cache_dir)
                 runtime.keep_programs(folder)
-            return main()
+            with stopping.deferred():
+                return main()
         except InputError as error:
             if process.debug:
                 raise
             return _refuse(str(error))
-        except KeyboardInterrupt:
+        except stopping.Stopped as stopped:
             _refuse(
-                "interrupted; every file that is written is complete, and the same "
-                "command goes on with a training or an evaluation."
+                f"{stopped}; every file that is there is whole, and the same command "
+                "goes on with a training, a release, an evaluation or an ablation."
             )
-            return 130
+            return stopped.code
 
+    stopping.watch()
     options.define(Process, heading="Every application")
     try:
         app.run(guarded, flags_parser=_parse)
@@ -73,6 +77,31 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
         # The reader of the output closed the pipe, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+
+
+@contextlib.contextmanager
+def output_folder(
+    path: str | os.PathLike[str], *, flag: str = "output_dir"
+) -> Iterator[pathlib.Path]:
+    """Creates a folder of results if need be, and keeps other processes out of it.
+
+    Args:
+      path: the folder.
+      flag: the flag that names it.
+
+    Yields:
+      The folder.
+
+    Raises:
+      InputError: it cannot be written, or another process writes to it.
+    """
+    folder = files.make_directory(path)
+    busy = (
+        f"--{flag}={path}: another process is writing there; wait for it or give "
+        "another folder."
+    )
+    with locks.held(folder, busy=busy):
+        yield folder
 
 
 def write_effective_flags(directory: str | os.PathLike[str], *kinds: type) -> None:

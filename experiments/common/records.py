@@ -78,13 +78,7 @@ class Table:
           InputError: the row cannot be written.
         """
         self._rows[tuple(values[name] for name in self._keys)] = values
-        try:
-            with open(self._path, "a", encoding="utf-8") as file:
-                file.write(_text([self._cells(values)]))
-        except OSError as error:
-            raise InputError(
-                f"{self._path}: cannot be written ({error.strerror}); free some space."
-            ) from error
+        files.append_text(self._path, _text([self._cells(values)]))
 
     def _lines(self) -> Iterator[Sequence[Any]]:
         yield self._columns

@@ -44,14 +44,8 @@ class JsonLines:
         Raises:
           InputError: the line cannot be written.
         """
-        line = json.dumps(files.finite(values), allow_nan=False) + "\n"
-        try:
-            with open(self._path, "a", encoding="utf-8") as file:
-                file.write(line)
-        except OSError as error:
-            raise InputError(
-                f"{self._path}: cannot be written ({error.strerror}); free some space."
-            ) from error
+        line = json.dumps(files.finite(values), allow_nan=False)
+        files.append_text(self._path, line + "\n")
 
 
 def sheet(

@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common import cases, progress, protocols, records, reporting
+from experiments.common import (
+    cases,
+    progress,
+    protocols,
+    records,
+    reporting,
+    stopping,
+)
 from experiments.evaluation import completion_methods, scoring
 from inpaint_jax.io import files
 
@@ -102,6 +109,7 @@ def run(
     progress.say(f"{missing} completions are missing")
     for block in _blocks(plan, used, table):
         for method in used:
+            stopping.check()
             done += _evaluate(method, block, table, plan)
             if done:
                 job.update(done, done / missing)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common import options, progress
+from experiments.common import options, progress, stopping
 from experiments.common.fields import About
 from experiments.common.options import option
 from inpaint_jax import types
@@ -142,6 +142,7 @@ def together(
         [*problems, *[problems[-1]] * missing],
         compiled=compiled,
     ):
+        stopping.check()
         moved = np.array([one is not None for one in found])
         seconds += moved * (time.perf_counter() - then) / moved.sum()
         _tell(job, [one for one in found if one], compiled.settings.all_iterations)

@@ -5,14 +5,13 @@ each network, `release.json` with all descriptions, and `logs.zip`.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,12 +20,13 @@ from jaxtyping import Float
 from experiments.common import progress
 from experiments.training import labelling
 from inpaint_jax.errors import InputError, reason
-from inpaint_jax.io import data, files
+from inpaint_jax.io import data, files, locks
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.pretrained import model_card
 
 DESCRIPTION = "release.json"
 _LOGS = "logs.zip"
+_LONGEST_WAIT = 120.0  # seconds; writing takes a few
 # {folder of a release in the package: the networks in it}
 RELEASES = {
     "dcgan": ("generator", "discriminator", "encoder"),
@@ -204,15 +204,13 @@ def write_logs(output_dir: pathlib.Path, run_dir: pathlib.Path) -> None:
                 archive.write(sheet, f"{log.parent.name}/{sheet.name}")
 
 
-@contextlib.contextmanager
-def _alone(output_dir: pathlib.Path) -> Iterator[None]:
+def _alone(output_dir: pathlib.Path) -> contextlib.AbstractContextManager[None]:
     """Locks the folder against another process, which trains other networks."""
-    folder = os.open(output_dir, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
+    busy = (
+        f"--output_dir={output_dir}: another process has been writing there for "
+        f"{_LONGEST_WAIT:g} s; end it and give the same command again."
+    )
+    return locks.held(output_dir, busy=busy, seconds=_LONGEST_WAIT)
 
 
 def _as_licensed(before: pathlib.Path, description: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from experiments.common import progress, reporting
+from experiments.common import progress, reporting, stopping
 from experiments.training import keeping, run_log, stepping
 from inpaint_jax import runtime
 from inpaint_jax.io import checkpoints, data, files
@@ -239,7 +239,8 @@ def _followed(
         log.note(call.told, step)
         step, state, waited = call.step, call.state, waited + call.waited
         now, last = time.monotonic(), call.done >= 1.0
-        saves = schedule.saves(step, now - saved, last=last)
+        stopped = bool(stopping.asked) and not last
+        saves = schedule.saves(step, now - saved, last=last) or stopped
         # Also at a checkpoint: a run that resumes there has only the later metrics.
         if saves or step % schedule.log_every == 0:
             fraction = waited / max(now - began - start.spent, 1e-9)
@@ -248,7 +249,12 @@ def _followed(
             task.show(step, state)
         if saves:
             saved = time.monotonic()
-            _save(this, task, log, step, state, seconds=saved - began)
+            # A score at another step than a whole run's might choose another best one.
+            scored = task if not stopped else dataclasses.replace(task, judge=None)
+            _save(this, scored, log, step, state, seconds=saved - began)
+        if stopped:
+            progress.say(f"{task.name}: stopped after step {step}, which is saved")
+            stopping.check()
     log.end(step)
     return state
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -16,11 +17,14 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from inpaint_jax.errors import InputError
+from inpaint_jax.io import locks
 
 ASSETS = pathlib.Path(str(importlib.resources.files("inpaint_jax") / "assets"))
 """The folder of the files that come with the package: networks and a portrait."""
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+# Half-written files, as `tempfile` names them. A living process has its own locked.
+_PARTIAL = re.compile(r"\.[a-z0-9_]{8}\.partial")
 _FORMATS = ("PNG", "JPEG", "WEBP")
 _MAX_PIXELS = 40_000_000
 
@@ -42,13 +46,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
-        os.close(handle)
     except OSError as error:
         raise InputError(
             f"{path.parent}: cannot write here ({error.strerror}); give a folder that "
             "exists and is writable."
         ) from error
     temporary = pathlib.Path(name)
+    with contextlib.suppress(OSError):  # no locks here: such files are never removed
+        locks.take(handle)
     try:
         yield temporary
         umask = os.umask(0)
@@ -62,10 +67,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def make_directory(path: str | os.PathLike[str]) -> pathlib.Path:
     """Creates a folder if need be and checks that it is writable.
+
+    What processes that were killed left half-written there is removed.
 
     Raises:
       InputError: the path is a file, or the folder cannot be created or written to.
@@ -77,6 +85,7 @@ def make_directory(path: str | os.PathLike[str]) -> pathlib.Path:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
+        locks.remove_abandoned(path, _PARTIAL)
     except OSError as error:
         raise InputError(
             f"{path}: cannot write to this output folder ({error.strerror}); give a "
@@ -104,6 +113,22 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes a text file whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def append_text(path: str | os.PathLike[str], text: str) -> None:
+    """Adds text to the end of a regular file.
+
+    Raises:
+      InputError: the file is a link or a pipe, or cannot be written.
+    """
+    try:
+        descriptor = locks.open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        with open(descriptor, "a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); free some space."
+        ) from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
