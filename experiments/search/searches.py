@@ -134,6 +134,7 @@ def together(
     Yields:
       The report of each image after each chunk.
     """
+    stopping.check()  # now, and not after the compilation
     missing = at_once - len(problems)
     job = progress.Progress(name, unit="steps", silent_seconds=15.0)
     seconds, then = np.zeros(at_once), time.perf_counter()

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.common import cases
+from experiments.common import cases, stopping
 from experiments.evaluation import (
     ablation_pairs,
     ablation_report,
@@ -141,6 +142,13 @@ def test_a_killed_run_goes_on_to_the_same_rows(tmp_path, call):
         call(whole)
     assert third == [("none", 2), ("none", 2), ("other", 1), ("other", 1)]
     assert rows(folder) == rows(whole)
+
+
+def test_after_a_signal_a_search_takes_no_further_chunk(tmp_path, call, monkeypatch):
+    monkeypatch.setattr(stopping, "asked", [signal.SIGTERM])
+    with pytest.raises(stopping.Stopped):
+        call(tmp_path)
+    assert not list((tmp_path / "parts").iterdir())
 
 
 def test_a_row_for_each_method_mask_seed_and_face(finished):

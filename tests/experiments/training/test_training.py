@@ -250,15 +250,23 @@ def test_a_run_that_is_killed_and_goes_on_ends_like_a_whole_one(whole, tmp_path)
 def test_a_run_that_is_stopped_saves_its_step_and_goes_on(
     whole, tmp_path, monkeypatch, capsys
 ):
+    class Signalled(stepping.Rows):
+        def batches(self, first):
+            stopping.asked.append(signal.SIGTERM)  # while the first step is taken
+            return super().batches(first)
+
     judged = []
 
     def judge(networks):
         judged.append(float(networks["net"]["sum"]))
         return 0.0
 
-    with monkeypatch.context() as patch, pytest.raises(stopping.Stopped):
-        patch.setattr(stopping, "asked", [signal.SIGTERM])
-        run(tmp_path, 7, judge=judge)
+    with monkeypatch.context() as patch:
+        patch.setattr(stopping, "asked", [])
+        rows = Signalled((VALUES,), 2, 6, on_device=False)
+        for _ in range(2):  # and the second time before any step
+            with pytest.raises(stopping.Stopped):
+                run(tmp_path, 7, judge=judge, rows=rows)
     assert kept(tmp_path) == [1] and not judged
     assert "stopped after step 1, which is saved" in capsys.readouterr().out
     state = run(tmp_path, 7, judge=judge)
