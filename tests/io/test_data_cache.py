@@ -1,6 +1,7 @@
 """The cache of framed pictures: written once and whole, mapped, never mistaken."""
 
 import json
+import os
 import resource
 import shutil
 
@@ -110,6 +111,14 @@ def test_a_damaged_description_of_a_cache_is_refused(source, tmp_path):
         refusal(source, cache)
     beside.unlink()
     refusal(source, cache)
+
+
+@pytest.mark.parametrize("name", ["faces.npy", "faces.npy.json"])
+def test_a_pipe_in_the_place_of_a_cache_is_refused(source, tmp_path, name):
+    cached(source, tmp_path / "faces.npy")
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    assert f"{name} is no regular file" in refusal(source, tmp_path / "faces.npy")
 
 
 def left_behind(tmp_path):

@@ -63,6 +63,19 @@ def test_no_signal_is_lost_and_none_waits_for_ever(kind, number):
         assert out == ("in the buffer\n" if kind == "stuck" else "")
 
 
+@pytest.mark.parametrize("found", ["-m", "-c"])
+def test_an_application_is_watched_while_it_imports_and_a_user_of_its_code_is_not(
+    found,
+):
+    code = f"import sys; sys.argv[0] = '{found}'; import experiments; import signal; "
+    code += (
+        "print(len(signal.pthread_sigmask(signal.SIG_BLOCK, [])), 'jax' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    out = subprocess.check_output(command, cwd=launcher.ROOT, text=True)
+    assert out == ("2 False\n" if found == "-m" else "0 False\n")
+
+
 @pytest.fixture
 def asked(monkeypatch):
     """A signal has come."""
