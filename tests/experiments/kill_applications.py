@@ -6,9 +6,8 @@
 After each signal every file that is there must be whole. Then the same command runs to
 its end, and must leave what a run leaves that nobody disturbed. A release is ruled by
 the clock, so of it only the names of the files are compared. The moments lie between a
-tenth of a second, in which Python itself starts, and the end of an undisturbed run; code
-0 says that the work was done, and only the interpreter had still to end.
-Prints a table in Markdown.
+tenth of a second, in which Python itself starts, and the end of an undisturbed run; a
+code of 0 says that only the interpreter had still to end. Prints a table in Markdown.
 """
 
 import argparse
