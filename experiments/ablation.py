@@ -8,6 +8,7 @@ the same command resumes the run.
 """
 
 import dataclasses
+import pathlib
 from typing import Literal
 
 from experiments.common import (
@@ -68,8 +69,13 @@ options.define(Ablation, heading="Comparison")
 def main() -> int:
     """Runs the searches that are missing, and writes tables and the plot."""
     plots.check_available()
-    wanted, usual = options.read(Ablation), options.read(search_methods.Asked)
-    output = results.claim(wanted.output_dir)
+    wanted = options.read(Ablation)
+    with results.claim(wanted.output_dir) as output:
+        return _ablate(wanted, output)
+
+
+def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
+    usual = options.read(search_methods.Asked)
     given = ablation_run.parse(wanted.method, only=wanted.only)
     holes = _holes(wanted.masks)
     images = options.given(wanted, "images")

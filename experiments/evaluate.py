@@ -66,10 +66,19 @@ options.define(Evaluation, heading="Evaluation")
 
 def main() -> int:
     """Completes and scores what is missing; returns the exit code."""
-    wanted, learned = options.read(Evaluation), options.read(completion_methods.Learned)
+    wanted = options.read(Evaluation)
+    for name in ("methods", "masks"):
+        if not all(getattr(wanted, name)) or not getattr(wanted, name):
+            raise InputError(f"--{name}: holds no name, or an empty one; give names.")
+    with results.claim(options.given(wanted, "output_dir")) as output:
+        return _evaluate(wanted, output)
+
+
+def _evaluate(wanted: Evaluation, output: pathlib.Path) -> int:
+    learned = options.read(completion_methods.Learned)
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
     _check_names(wanted.methods)
-    plan, skipped = _plan(wanted, model)
+    plan, skipped = _plan(wanted, model, output)
     progress.say(
         f"{len(plan.inputs)} faces, {len(plan.holes)} masks; preparing "
         f"{', '.join(wanted.methods)}"
@@ -101,12 +110,8 @@ def _check_names(methods: Sequence[str]) -> None:
 
 
 def _plan(
-    wanted: Evaluation, model: weights.Model
+    wanted: Evaluation, model: weights.Model, output: pathlib.Path
 ) -> tuple[evaluation_run.Plan, skipping.Skipped]:
-    for name in ("methods", "masks"):
-        if not all(getattr(wanted, name)) or not getattr(wanted, name):
-            raise InputError(f"--{name}: holds no name, or an empty one; give names.")
-    output = results.claim(options.given(wanted, "output_dir"))
     holes = [cases.read_mask(name, hole_is_white=True) for name in wanted.masks]
     if any(hole.make is None for hole in holes):
         raise InputError(

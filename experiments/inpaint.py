@@ -78,9 +78,14 @@ options.define(Pictures, heading="Pictures")
 
 def main() -> int:
     """Completes every input; returns 1 if some were skipped."""
-    wanted, asked = options.read(Pictures), options.read(searches.Search)
+    wanted = options.read(Pictures)
+    with results.claim(wanted.output_dir) as output:
+        return _complete(wanted, output)
+
+
+def _complete(wanted: Pictures, output: pathlib.Path) -> int:
+    asked = options.read(searches.Search)
     landmarks = options.read(landmark_options.LandmarkOptions)
-    output = results.claim(wanted.output_dir)
     inputs = cases.list_inputs(
         str(_PORTRAIT) if wanted.images is None else wanted.images,
         mask=wanted.mask,

@@ -4,6 +4,7 @@ python -m experiments.quality --images='faces[8500:8508]' --output_dir=outputs/q
 """
 
 import dataclasses
+import pathlib
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from experiments.common import (
     reporting,
     results,
     skipping,
+    stopping,
 )
 from experiments.common.options import option
 from experiments.search import (
@@ -91,8 +93,13 @@ options.define(Quality, heading="Measurement")
 def main() -> int:
     """Runs the searches, prints a table and plots it."""
     plots.check_available()
-    wanted, asked = options.read(Quality), options.read(search_methods.Asked)
-    output = results.claim(wanted.output_dir)
+    wanted = options.read(Quality)
+    with results.claim(wanted.output_dir) as output:
+        return _measure(wanted, output)
+
+
+def _measure(wanted: Quality, output: pathlib.Path) -> int:
+    asked = options.read(search_methods.Asked)
     images = options.given(wanted, "images")
     paths = cases.list_inputs(images, mask=wanted.mask, output=output)
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
@@ -149,6 +156,7 @@ def _warm_up(face: Face, compiled: program.Search) -> None:
     *before, _ = compiled.settings.stages
     last = sum(iterations for _, iterations in before)
     for now in driver.search(face.key, face.problem, compiled=compiled):
+        stopping.check()
         _psnr(face, _best(now, compiled))
         if now.iteration > last:
             return
@@ -159,6 +167,7 @@ def _follow(
 ) -> Iterator[quality_curves.Point]:
     started, scoring = time.monotonic(), 0.0
     for now in driver.search(face.key, face.problem, compiled=compiled):
+        stopping.check()
         seconds = time.monotonic() - started - scoring
         psnr = _psnr(face, _best(now, compiled))
         yield quality_curves.Point(seconds, float(np.nanmin(now.best_loss)), psnr)

@@ -13,7 +13,14 @@ from typing import Any
 
 import jax
 
-from experiments.common import application, options, plots, progress, reporting
+from experiments.common import (
+    application,
+    options,
+    plots,
+    progress,
+    reporting,
+    results,
+)
 from experiments.training import (
     completer_recipe,
     completer_training,
@@ -203,15 +210,17 @@ def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
             unseen[: check.reconstruct],
             iterations=check.reconstruct_iterations,
         )
-    found = health.check(
-        key,
-        model,
-        faces,
-        known,
-        run_dir=options.given(run, "run_dir"),
-        log=str(log) if log.is_file() else None,
-        reconstruction=reconstructed,
-    )
+    run_dir = options.given(run, "run_dir")
+    with results.hold(run_dir, flag="run_dir") as folder:
+        found = health.check(
+            key,
+            model,
+            faces,
+            known,
+            run_dir=folder,
+            log=str(log) if log.is_file() else None,
+            reconstruction=reconstructed,
+        )
     print("\n".join(found["verdict"]))
     print(f"{'fit' if found['fit'] else 'not fit'} for searching")
     return 1 if faces.skipped or (known and known.skipped) else 0

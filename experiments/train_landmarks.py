@@ -11,7 +11,13 @@ from typing import Literal
 
 import jax
 
-from experiments.common import application, options, progress, reporting
+from experiments.common import (
+    application,
+    options,
+    progress,
+    reporting,
+    results,
+)
 from experiments.common.options import option
 from experiments.training import (
     labelling,
@@ -132,8 +138,13 @@ options.define(Training, heading="Training")
 
 def main() -> int:
     """Trains or evaluates; returns the exit code."""
-    wanted, asked = options.read(Run), options.read(Training)
-    run_dir = files.make_directory(options.given(wanted, "run_dir"))
+    wanted = options.read(Run)
+    given = options.given(wanted, "run_dir")
+    with results.hold(given, flag="run_dir") as run_dir:
+        return _run(wanted, options.read(Training), run_dir)
+
+
+def _run(wanted: Run, asked: Training, run_dir: pathlib.Path) -> int:
     if wanted.check:
         return _check(wanted.check, run_dir, wanted, seed=asked.seed)
     if wanted.model == "cascade":

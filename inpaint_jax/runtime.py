@@ -1,12 +1,18 @@
-"""Settings of JAX's runtime: callbacks, the compilation cache, devices, memory."""
+"""JAX's runtime and the machine: callbacks, compiled programs, devices, threads."""
 
+import concurrent.futures
 import os
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from inpaint_jax import types
 from inpaint_jax.errors import InputError
+
+_Result = TypeVar("_Result")
 
 _ASYNC = "jax_cpu_enable_async_dispatch"
 
@@ -94,3 +100,26 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def in_threads(
+    function: Callable[[Any], _Result],
+    items: Sequence[Any],
+    *,
+    watch: types.Watch = types.unwatched,
+) -> list[_Result]:
+    """Calls a function for each item, in as many threads as there are cores.
+
+    Args:
+      function: it must let other threads run.
+      items: its arguments.
+      watch: reports progress. If it raises, or the function does, no call begins.
+
+    Returns:
+      The results, in the order of the items.
+    """
+    pool = concurrent.futures.ThreadPoolExecutor(available_cores())
+    try:
+        return list(watch(pool.map(function, items), len(items)))
+    finally:
+        pool.shutdown(cancel_futures=True)

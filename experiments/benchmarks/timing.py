@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common import stopping
+
 _SIDE = 3072  # side of the matrices whose product measures the peak of operations
 _COPY = 1 << 26  # numbers whose copy measures the peak of memory traffic
 
@@ -53,10 +55,12 @@ def time_in_turn(runs: Runs, rounds: int) -> Times:
       rounds: number of rounds.
     """
     for run in runs.values():
+        stopping.check()
         jax.block_until_ready(run())
     times: Times = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
+            stopping.check()
             started = time.perf_counter()
             jax.block_until_ready(run())
             times[name].append(time.perf_counter() - started)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
-from experiments.common import flag_files, options, progress, usage
+from experiments.common import flag_files, options, progress, stopping, usage
 from experiments.common.options import option
 from inpaint_jax import runtime
 from inpaint_jax.errors import InputError, OutputError
-from inpaint_jax.io import files
+from inpaint_jax.io import files, ownership
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +37,8 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
     """Parses the flags, runs an application and exits.
 
     Exit codes: 0 success, 1 some inputs were skipped, 2 an input or a flag was wrong,
-    or an output cannot be written, 130 interrupted, 141 the reader of the output closed
-    the pipe.
+    or an output cannot be written, 130 interrupted, 143 terminated, 141 the reader of
+    the output closed the pipe.
 
     Args:
       main: the application, called after flags are parsed; returns 0 or 1.
@@ -57,20 +57,22 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
             _announce()
             if process.compilation_cache_dir:
                 # Whoever may write there decides what this process runs.
-                folder = files.make_private_directory(process.compilation_cache_dir)
+                folder = ownership.make_private(process.compilation_cache_dir)
                 runtime.keep_programs(folder)
-            return main()
+            with stopping.deferred():
+                return main()
         except (InputError, OutputError) as error:
             if process.debug:
                 raise
             return _refuse(str(error))
-        except KeyboardInterrupt:
+        except stopping.Stopped as stopped:
             _refuse(
-                "interrupted; every file that is written is complete, and the same "
-                "command goes on with a training or an evaluation."
+                f"{stopped}; every file that is there is whole, and the same command "
+                "goes on with a training, a release, an evaluation or an ablation."
             )
-            return 130
+            return stopped.code
 
+    stopping.watch()
     options.define(Process, heading="Every application")
     try:
         app.run(guarded, flags_parser=_parse)

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import tqdm
 
+from experiments.common import stopping
+
 _SECONDS = 15.0
 _LINE = (
     "{desc}: {n_fmt} of {total_fmt}{unit} ({percentage:.0f} %), {rate_noinv_fmt}, "
@@ -75,7 +77,7 @@ class Progress:
 def over(
     items: Iterable[_Item], total: int, *, what: str, unit: str
 ) -> Iterator[_Item]:
-    """Yields the items and shows how many have been taken.
+    """Yields the items and shows how many are taken; stops in between if asked to.
 
     Args:
       items: any items.
@@ -85,6 +87,7 @@ def over(
     """
     bar = _bar(what, 0, total, unit, silent=_SECONDS)
     for item in items:
+        stopping.check()
         yield item
         bar.update()
     _close(bar)

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from inpaint_jax.errors import InputError, OutputError
+from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 
 Row = dict[str, Any]
@@ -85,15 +85,7 @@ class Table:
         if not self._whole:
             write(self._path, self._lines())
             self._whole = True
-        try:
-            with open(
-                self._path, "a", encoding="utf-8", errors="surrogateescape"
-            ) as file:
-                file.write(_text([cells]))
-        except OSError as error:
-            raise OutputError(
-                f"{self._path}: cannot be written ({error.strerror}); free some space."
-            ) from error
+        files.append_text(self._path, _text([cells]))
         # The numbers as a later start reads them.
         row = self._row(list(map(str, cells)))
         self._rows[tuple(row[name] for name in self._keys)] = row

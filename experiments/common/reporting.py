@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from inpaint_jax import runtime
-from inpaint_jax.errors import InputError, OutputError
+from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 
 INK = (30, 30, 30)
@@ -47,13 +47,7 @@ class JsonLines:
         if self._kept is not None:
             files.write_text(self._path, "".join(kept + "\n" for kept in self._kept))
             self._kept = None
-        try:
-            with open(self._path, "a", encoding="utf-8") as file:
-                file.write(line)
-        except OSError as error:
-            raise OutputError(
-                f"{self._path}: cannot be written ({error.strerror}); free some space."
-            ) from error
+        files.append_text(self._path, line)
 
 
 def sheet(

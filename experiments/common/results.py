@@ -1,27 +1,61 @@
 """Protects files that are no results of an application from being overwritten."""
 
+import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from experiments.common import application
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import files
+from inpaint_jax.io import files, locks
 
 
-def claim(path: str) -> pathlib.Path:
+@contextlib.contextmanager
+def hold(path: str | os.PathLike[str], *, flag: str) -> Iterator[pathlib.Path]:
+    """Creates a folder if need be, and keeps other processes out of it.
+
+    Args:
+      path: the folder.
+      flag: name of the flag that names it.
+
+    Yields:
+      The folder.
+
+    Raises:
+      InputError: another process writes to it.
+      OutputError: it cannot be created or written to.
+    """
+    folder = files.make_directory(path)
+    busy = (
+        f"--{flag}={path}: another process is writing there; wait for it or give "
+        "another folder."
+    )
+    with locks.held(folder, busy=busy):
+        yield folder
+
+
+@contextlib.contextmanager
+def claim(path: str) -> Iterator[pathlib.Path]:
     """Creates the folder for the results, or takes it from an earlier run.
 
     Args:
       path: value of --output_dir.
 
+    Yields:
+      The folder, from which other processes are kept out.
+
     Raises:
-      InputError: it holds files that no run of this application has written; hidden
-        ones and folders are not looked at.
+      InputError: it holds files that no run of this application has written (hidden
+        ones and folders are not looked at), or another process writes to it.
       OutputError: it cannot be created or written to.
     """
-    folder = files.make_directory(path)
+    with hold(path, flag="output_dir") as folder:
+        _check_ours(folder)
+        yield folder
+
+
+def _check_ours(folder: pathlib.Path) -> None:
     present = sorted(
         entry.name
         for entry in os.scandir(folder)
@@ -29,10 +63,9 @@ def claim(path: str) -> pathlib.Path:
     )
     if present and not _written_by(folder / application.FLAG_FILE, application.name()):
         raise InputError(
-            f"--output_dir={path}: holds files that are no results of "
+            f"--output_dir={folder}: holds files that are no results of "
             f"{application.name()}, as {present[0]}; give a new or an empty folder."
         )
-    return folder
 
 
 def check_replaceable(path: str | None, *, keys: Iterable[str]) -> None:

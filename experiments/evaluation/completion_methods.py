@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from experiments.common import cases, identity, options, progress
+from experiments.common import cases, identity, options, progress, stopping
 from experiments.common.options import option
 from experiments.evaluation import programs
 from experiments.search import search_methods, searches
@@ -195,6 +195,7 @@ def _in_batches(name: str, fill: programs.Fill, at_once: int) -> Complete:
     """Returns a method that runs `fill` on batches of one size, filled with copies."""
 
     def run(inputs: Sequence[cases.Case]) -> Completions:
+        stopping.check()
         filled = [*inputs, *[inputs[-1]] * (at_once - len(inputs))]
         picture = jnp.stack([pixels.from_bytes(case.picture) for case in filled])
         mask = jnp.concatenate([case.mask for case in filled])

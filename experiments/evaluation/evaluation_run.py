@@ -18,6 +18,7 @@ from experiments.common import (
     protocols,
     records,
     reporting,
+    stopping,
 )
 from experiments.evaluation import completion_methods, scoring
 from inpaint_jax.io import files
@@ -117,6 +118,7 @@ def run(
     progress.say(f"{missing} completions are missing")
     for block in _blocks(plan, used, table):
         for method in used:
+            stopping.check()
             done += _evaluate(method, block, table, plan)
             if done:
                 job.update(done, done / missing)

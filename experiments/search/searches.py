@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common import options, progress
+from experiments.common import options, progress, stopping
 from experiments.common.fields import About
 from experiments.common.options import option
 from inpaint_jax import types
@@ -140,6 +140,7 @@ def together(
     Yields:
       The report of each image after each chunk.
     """
+    stopping.check()  # now, and not after the compilation
     missing = at_once - len(problems)
     job = progress.Progress(name, unit="steps", silent_seconds=15.0)
     seconds, then = np.zeros(at_once), time.perf_counter()
@@ -148,6 +149,7 @@ def together(
         [*problems, *[problems[-1]] * missing],
         compiled=compiled,
     ):
+        stopping.check()
         moved = np.array([one is not None for one in found])
         seconds += moved * (time.perf_counter() - then) / moved.sum()
         _tell(job, [one for one in found if one], compiled.settings.all_iterations)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
-from experiments.common import statistics
+from experiments.common import statistics, stopping
 from inpaint_jax.evaluation import distribution
 from inpaint_jax.images import pixels
 from inpaint_jax.landmarks import dlib_host, embedding
@@ -133,8 +133,11 @@ def frechet_ratio(
 
 def batched(function: Any, rows: Any) -> np.ndarray:
     """Calls a function of many rows for some of them at a time."""
-    starts = range(0, len(rows), _BATCH)
-    return np.concatenate([np.asarray(function(rows[i : i + _BATCH])) for i in starts])
+    found = []
+    for first in range(0, len(rows), _BATCH):
+        stopping.check()
+        found.append(np.asarray(function(rows[first : first + _BATCH])))
+    return np.concatenate(found)
 
 
 def _variety(key: jax.Array, samples: _Faces, real: _Faces) -> dict[str, Any]:

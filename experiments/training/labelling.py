@@ -1,5 +1,6 @@
 """Labels a training set with dlib's landmarks, once for each run folder."""
 
+import contextlib
 import functools
 import hashlib
 import pathlib
@@ -42,13 +43,11 @@ def landmarks(
     file = run_dir / "labels.npz"
     pictures = hashlib.sha256(faces.images.tobytes()).hexdigest()
     seen = f"{predictor.sha256} {crop} {pictures}"
-    try:
-        with np.load(file, allow_pickle=False) as stored:
+    # Missing, damaged or no file at all: the faces are labelled again.
+    if file.is_file():
+        with contextlib.suppress(Exception), np.load(file) as stored:
             if str(stored["seen"]) == seen:
                 return stored["landmarks"]
-    except Exception:
-        # Missing or damaged: the faces are labelled again.
-        pass
     found = label(predictor, faces, crop=crop, nudged=True)
     with files.replacing(file) as temporary, open(temporary, "wb") as stream:
         np.savez(stream, seen=seen, landmarks=found.landmarks)

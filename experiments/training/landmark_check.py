@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
+from experiments.common import progress
 from experiments.training import labelling
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import data
@@ -59,8 +60,9 @@ def check(
     true, predict = truth.landmarks, landmark_predictor.predict(predictor)
     model = jax.tree.map(jnp.asarray, dlib_predictor.model)
     images, train_images = (_floats(f.images) for f in (faces, known[0]))
-    found = {"nme": {}, "within": {}}
-    for number, name in enumerate(MASKS):
+    found: dict[str, Any] = {"nme": {}, "within": {}, "faces": len(images)}
+    families = progress.over(MASKS, len(MASKS), what="checking", unit="masks")
+    for number, name in enumerate(families):
         key_test, key_train = jax.random.split(jax.random.fold_in(key, number))
         mask = _masks(key_test, name, images)
         train_mask = _masks(key_train, name, train_images)
@@ -76,7 +78,6 @@ def check(
         found["within"][name] = _within(_radius(points, whitening, true), hidden)
     return {
         **found,
-        "faces": len(images),
         "detected": float(truth.detected.mean()),
         "learned_from": len(train_images),
     }

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from experiments.common import statistics
+from experiments.common import progress, statistics
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
@@ -110,10 +110,12 @@ def _reconstruct(
         best = best.reshape(restarts, len(image), -1)
         return pixels.to_bytes(model.generate(best[chosen, jnp.arange(len(image))]))
 
+    parts = _blocks(images)
+    watched = progress.over(parts, len(parts), what="reconstructing", unit="batches")
     return np.concatenate(
         [
             np.asarray(reconstruct(jax.random.fold_in(key, i), pixels.from_bytes(part)))
-            for i, part in enumerate(_blocks(images))
+            for i, part in enumerate(watched)
         ]
     )
 

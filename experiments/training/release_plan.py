@@ -13,7 +13,7 @@ from typing import Literal
 
 import jax
 
-from experiments.common import options, progress, reporting
+from experiments.common import options, progress, reporting, stopping
 from experiments.training import release_files, release_networks
 from experiments.training.release_job import Job, Wanted
 from inpaint_jax.errors import InputError
@@ -77,6 +77,7 @@ def run(
     job = Job(wanted, faces, validation, landmarks, run_dir, output_dir, about)
     missing = [name for name in SHARES if name in only and name not in finished]
     for place, name in enumerate(missing):
+        stopping.check()
         start = began if place == 0 else now()
         seconds = seconds_of_the_first(missing[place:], ends - now())
         # The time since the start counts, also that of an interrupted network.

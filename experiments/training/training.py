@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from experiments.common import progress, reporting
+from experiments.common import progress, reporting, stopping
 from experiments.training import keeping, run_log, stepping
 from inpaint_jax import runtime
 from inpaint_jax.io import checkpoints, data, files
@@ -175,6 +175,7 @@ def run(key: jax.Array, this: Run, task: Task, state: Any, rows: stepping.Rows) 
     if schedule.progress(start.first, start.spent) >= 1.0:
         log.end(start.first)
         return start.state
+    stopping.check()  # now, and not after the compilation
     log.begin()
     program = stepping.Program(key, task.advance, rows, longest=schedule.log_every)
     calls = _calls(program, rows, schedule, start, began=began)
@@ -239,9 +240,10 @@ def _followed(
         log.note(call.told, step)
         step, state, waited = call.step, call.state, waited + call.waited
         now, last = time.monotonic(), call.done >= 1.0
+        stopped = bool(stopping.asked) and not last
         saves = schedule.saves(step, now - saved, last=last)
         # Also at a checkpoint: a run that resumes there has only the later metrics.
-        if saves or step % schedule.log_every == 0:
+        if saves or stopped or step % schedule.log_every == 0:
             fraction = waited / max(now - began - start.spent, 1e-9)
             log.write(step, call.done, seconds=now - began, data_wait_fraction=fraction)
         if task.show is not None and schedule.shows(step, now - saved, last=last):
@@ -249,6 +251,12 @@ def _followed(
         if saves:
             saved = time.monotonic()
             _save(this, task, log, step, state, seconds=saved - began)
+        if stopped:
+            if not saves:  # nor judged: a run that is left alone has no such checkpoint
+                unjudged = dataclasses.replace(task, judge=None)
+                _save(this, unjudged, log, step, state, seconds=now - began)
+            progress.say(f"{task.name}: stopped after step {step}, which is saved")
+            stopping.check()
     log.end(step)
     return state
 

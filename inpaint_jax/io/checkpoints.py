@@ -8,7 +8,6 @@ ends with the process.
 """
 
 import contextlib
-import fcntl
 import os
 import pathlib
 import shutil
@@ -21,7 +20,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_manager
 
 from inpaint_jax.errors import InputError, OutputError, reason
-from inpaint_jax.io import files, hashes
+from inpaint_jax.io import files, hashes, locks
 
 _FOLDER = "checkpoints"
 _REMOVED = ".removed"
@@ -128,15 +127,13 @@ def opened(run_dir: str | os.PathLike[str], *, keep: int = 2) -> Iterator[Store]
     Raises:
       InputError: the folder cannot be written, or another process writes to it.
     """
-    directory = files.make_directory(pathlib.Path(run_dir).absolute() / _FOLDER)
-    with open(directory / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"--run_dir={run_dir}: another process is training there; wait for it "
-                "or give another folder."
-            ) from error
+    run = files.make_directory(pathlib.Path(run_dir).absolute())
+    directory = files.make_directory(run / _FOLDER)
+    busy = (
+        f"--run_dir={run_dir}: another process is training there; wait for it or give "
+        "another folder."
+    )
+    with locks.held(directory, busy=busy):
         for name in (_REMOVED, _UNFINISHED):
             for leftover in directory.glob(f"*{name}*"):
                 shutil.rmtree(leftover, ignore_errors=True)

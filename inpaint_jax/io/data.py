@@ -5,7 +5,6 @@ cropped around the face, with a side given in CelebA pixels; any other picture i
 cropped to its central square.
 """
 
-import concurrent.futures
 import dataclasses
 import hashlib
 import json
@@ -22,7 +21,7 @@ from jaxtyping import Int, UInt8
 from inpaint_jax import runtime, types
 from inpaint_jax.errors import InputError, reason
 from inpaint_jax.images import framing
-from inpaint_jax.io import files, hashes, sources
+from inpaint_jax.io import files, hashes, ownership, sources
 
 _Item = TypeVar("_Item")
 
@@ -237,8 +236,7 @@ def _framed(
             )
         return framing.frame(picture, crop=crop, size=size)
 
-    with concurrent.futures.ThreadPoolExecutor(runtime.available_cores()) as pool:
-        return list(watch(pool.map(framed, range(len(names))), len(names)))
+    return runtime.in_threads(framed, range(len(names)), watch=watch)
 
 
 def _beside(cache: str | os.PathLike[str]) -> pathlib.Path:
@@ -268,7 +266,13 @@ def _seal(described: Mapping[str, Any], faces: Faces) -> str:
 def _open_cache(
     cache: str | os.PathLike[str], options: Mapping[str, str | int]
 ) -> Faces:
-    files.check_own(cache)
+    for path in (cache, _beside(cache)):
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise InputError(
+                f"--cache={cache}: {path} is no regular file; remove it or give "
+                "another name."
+            )
+    ownership.check(cache)
     try:
         found = json.loads(_beside(cache).read_text(encoding="utf-8"))
         images = np.lib.format.open_memmap(cache, mode="r")

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import pathlib
-import stat
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -17,11 +17,14 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from inpaint_jax.errors import InputError, OutputError
+from inpaint_jax.io import locks
 
 ASSETS = pathlib.Path(str(importlib.resources.files("inpaint_jax") / "assets"))
 """The folder of the files that come with the package: networks and a portrait."""
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+# Half-written files, as `tempfile` names them. A living process has its own locked.
+_PARTIAL = re.compile(r"\.[a-z0-9_]{8}\.partial")
 _FORMATS = ("PNG", "JPEG", "WEBP")
 _MAX_PIXELS = 40_000_000
 
@@ -43,13 +46,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
-        os.close(handle)
     except OSError as error:
         raise OutputError(
             f"{path.parent}: cannot write here ({error.strerror}); give a folder that "
             "exists and is writable."
         ) from error
     temporary = pathlib.Path(name)
+    with contextlib.suppress(OSError):  # no locks here: such files are never removed
+        locks.take(handle)
     try:
         yield temporary
         umask = os.umask(0)
@@ -63,10 +67,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def make_directory(path: str | os.PathLike[str]) -> pathlib.Path:
     """Creates a folder if need be and checks that it is writable.
+
+    What processes that were killed left half-written there is removed.
 
     Raises:
       OutputError: the path is a file, or the folder cannot be created or written to.
@@ -78,50 +85,13 @@ def make_directory(path: str | os.PathLike[str]) -> pathlib.Path:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
+        locks.remove_abandoned(path, _PARTIAL)
     except OSError as error:
         raise OutputError(
             f"{path}: cannot write to this output folder ({error.strerror}); give a "
             "folder that you may create or write to."
         ) from error
     return path
-
-
-def make_private_directory(path: str | os.PathLike[str]) -> pathlib.Path:
-    """Creates a folder if need be and checks that nobody else may write to it.
-
-    Raises:
-      InputError: it is another user's, or others may write to it.
-      OutputError: as in `make_directory`.
-    """
-    with contextlib.suppress(OSError):
-        os.makedirs(path, mode=0o700)
-    path = make_directory(path)
-    check_own(path)
-    if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise InputError(
-            f"{path}: others may write to it, so that what it holds cannot be trusted; "
-            f"chmod go-w {path}, or give another folder."
-        )
-    return path
-
-
-def check_own(path: str | os.PathLike[str]) -> None:
-    """Checks that a file or folder belongs to the user of this process.
-
-    Raises:
-      InputError: it is another user's, or is not there.
-    """
-    try:
-        owner = os.stat(path).st_uid
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); give another."
-        ) from error
-    if owner != os.geteuid():
-        raise InputError(
-            f"{path}: belongs to user {owner}, but you are {os.geteuid()}; it cannot "
-            "be trusted: give one of your own."
-        )
 
 
 def remove(path: str | os.PathLike[str]) -> None:
@@ -144,6 +114,23 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     with replacing(path) as temporary:
         # Names of files that are no UTF-8 are written as they are.
         temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def append_text(path: str | os.PathLike[str], text: str) -> None:
+    """Adds text to the end of a regular file.
+
+    Raises:
+      InputError: the file is a link or a pipe.
+      OutputError: the file cannot be written.
+    """
+    try:
+        descriptor = locks.open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        with open(descriptor, "a", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}); free some space."
+        ) from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -11,17 +11,17 @@ them should hold the hashes of the others.
 """
 
 import contextlib
-import fcntl
 import os
 import pathlib
 import shutil
 from collections.abc import Iterator
 
 from inpaint_jax.errors import InputError, OutputError
-from inpaint_jax.io import files
+from inpaint_jax.io import files, locks
 
 _WRITTEN = ".partial"
 _COUNTING = ".complete"
+_LONGEST_WAIT = 120.0  # seconds; writing takes a few
 
 
 @contextlib.contextmanager
@@ -62,10 +62,20 @@ def replacing(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def alone(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Waits until no other process is in such a block for the same folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Waits until no other process is in such a block for the same folder.
+
+    The folder itself is locked, so that no file is left in it.
+
+    Raises:
+      InputError: another process is in such a block for two minutes.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if not locks.take_in_time(descriptor, _LONGEST_WAIT):
+            raise InputError(
+                f"{folder}: another process has been writing there for "
+                f"{_LONGEST_WAIT:g} s; end it and give the same command again."
+            )
         yield
     finally:
         os.close(descriptor)

@@ -1,6 +1,5 @@
 """Labels undamaged faces with dlib's landmarks, for training and evaluation."""
 
-import concurrent.futures
 import threading
 from typing import NamedTuple
 
@@ -82,7 +81,6 @@ def _boxes(
             own.detector = dlib_host.Detector()
         return dlib_host.face_box(own.detector, image, crop=crop)
 
-    with concurrent.futures.ThreadPoolExecutor(runtime.available_cores()) as pool:
-        found = list(watch(pool.map(find, images), len(images)))
+    found = runtime.in_threads(find, list(images), watch=watch)
     box = np.stack([box for box, _ in found]).astype(np.int32)
     return box, np.array([source == "detected" for _, source in found])

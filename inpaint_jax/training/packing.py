@@ -5,7 +5,6 @@ bytes, with the same version of the WebP encoder.
 """
 
 import bisect
-import concurrent.futures
 import io
 import json
 import os
@@ -115,8 +114,7 @@ def _encode(images: _Images, quality: int) -> list[bytes]:
         picture.save(buffer, format="WEBP", quality=quality, method=_SLOWEST)
         return buffer.getvalue()
 
-    with concurrent.futures.ThreadPoolExecutor(runtime.available_cores()) as pool:
-        return list(pool.map(encoded, images))
+    return runtime.in_threads(encoded, list(images))
 
 
 def _archive(pictures: list[bytes], size: int, quality: int) -> bytes:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.common import cases
+from experiments.common import cases, stopping
 from experiments.evaluation import (
     ablation_pairs,
     ablation_report,
@@ -172,6 +173,13 @@ def test_another_face_of_the_same_name_is_refused(tmp_path, call, bench):
         with pytest.raises(InputError, match=r"another protocol: pictures\.1 was"):
             call(tmp_path)
     (faces / "1.png").write_bytes(before)
+
+
+def test_after_a_signal_a_search_takes_no_further_chunk(tmp_path, call, monkeypatch):
+    monkeypatch.setattr(stopping, "asked", [signal.SIGTERM])
+    with pytest.raises(stopping.Stopped):
+        call(tmp_path)
+    assert not (tmp_path / "ablation.csv").exists()
 
 
 def test_a_row_for_each_method_mask_seed_and_face(finished):

@@ -246,7 +246,8 @@ def test_a_run_writes_what_it_promises(base):
     assert "Traceback" not in base.err
     names = {path.name for path in base.folder.iterdir()}
     pictures = {"a.png", "b.png", "c.png", "grid.png"}
-    assert names == pictures | {"report.json", "trace.jsonl", "effective.flags"}
+    texts = {"report.json", "trace.jsonl", "effective.flags"}
+    assert names == pictures | texts | {".lock"}
     for name in "abc":
         assert written(base, name).shape == (64, 64, 3)
         assert f"{name}.png" in base.out

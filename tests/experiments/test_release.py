@@ -1,6 +1,5 @@
 """One command trains all networks by the clock, survives kills, and needs no dlib."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,7 +14,7 @@ import pytest
 
 from experiments.training import release_files, release_plan
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import data
+from inpaint_jax.io import data, folders
 from inpaint_jax.pretrained import networks, releases, weights
 from tests import drawn
 from tests.experiments import launcher
@@ -94,7 +93,7 @@ def read(folder):
 
 def test_killed_twice_it_ends_with_all_networks_in_eight_files(released):
     folder, done = released
-    assert {path.name for path in (folder / "out").iterdir()} == FILES
+    assert {path.name for path in (folder / "out").glob("[!.]*")} == FILES
     assert list(read(folder)["networks"]) == list(release_plan.SHARES)
     assert "done: " + ", ".join(release_plan.SHARES) in done.stdout
 
@@ -217,17 +216,15 @@ def test_a_release_with_another_network_is_not_installed(downloaded, damage):
 
 
 def test_two_processes_may_write_one_release(tmp_path):
-    folder = os.open(tmp_path, os.O_RDONLY)
-    fcntl.flock(folder, fcntl.LOCK_EX)
-    writer = threading.Thread(
-        target=release_files.describe,
-        args=(tmp_path, "ce", {"seconds": 1.0}),
-        kwargs={"options": {}},
-    )
-    writer.start()
-    writer.join(timeout=0.3)
-    assert writer.is_alive() and not (tmp_path / "release.json").exists()
-    os.close(folder)
+    with folders.alone(tmp_path):
+        writer = threading.Thread(
+            target=release_files.describe,
+            args=(tmp_path, "ce", {"seconds": 1.0}),
+            kwargs={"options": {}},
+        )
+        writer.start()
+        writer.join(timeout=0.3)
+        assert writer.is_alive() and not (tmp_path / "release.json").exists()
     writer.join()
     release_files.describe(tmp_path, "gfc", {"seconds": 2.0}, options={})
     assert list(release_files.read(tmp_path)["networks"]) == ["ce", "gfc"]

@@ -180,8 +180,8 @@ def test_a_finished_run_goes_on_from_its_effective_flags(undisturbed, train, tmp
     assert weights.load(tmp_path / "release").architecture == TINY
 
 
-def kill_after(environment, run_dir, step, flags):
-    """Starts training and kills it once `step` is in the log."""
+def end_after(environment, run_dir, step, flags, number):
+    """Starts training and sends it a signal once `step` is in the log."""
     process = subprocess.Popen(
         command(*flags, f"--run_dir={run_dir}"),
         cwd=ROOT,
@@ -195,12 +195,11 @@ def kill_after(environment, run_dir, step, flags):
         while process.poll() is None and max(steps_of(run_dir), default=0) < step:
             assert time.monotonic() < deadline, "no step in 120 s"
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
+        process.send_signal(number)
         _, err = process.communicate()
-    assert process.returncode == -signal.SIGKILL, err
     steps = steps_of(run_dir)
     assert step <= steps[-1] < STEPS
-    return steps
+    return process.returncode, err, steps[-1]
 
 
 def test_a_killed_run_ends_like_an_undisturbed_one(
@@ -208,14 +207,18 @@ def test_a_killed_run_ends_like_an_undisturbed_one(
 ):
     _, expected, _ = undisturbed
     run_dir = tmp_path / "run"
-    kill_after(environment, run_dir, 2, usual)  # most likely before a checkpoint
-    written = kill_after(environment, run_dir, 13, usual)
+    # Most likely before a checkpoint.
+    code, err, _ = end_after(environment, run_dir, 2, usual, signal.SIGKILL)
+    assert code == -signal.SIGKILL, err
+    code, err, last = end_after(environment, run_dir, 13, usual, signal.SIGTERM)
+    assert code == 143 and "error: terminated; " in err and "Traceback" not in err
+    assert checkpoints.read_meta(run_dir)[0] == last
     # What a process that is killed while it writes may leave.
     with open(run_dir / "metrics.jsonl", "a") as log:
-        log.write('{"step": ' + str(written[-1] + 1))
+        log.write('{"step": ' + str(last + 1))
     outcome = train(*usual, f"--run_dir={run_dir}")
     assert outcome.code == 0, outcome.err
-    assert "resuming after step" in outcome.out
+    assert f"resuming after step {last}" in outcome.out
     assert steps_of(run_dir) == list(range(1, STEPS + 1))
     losses = [
         [line["generator_loss"] for line in lines_of(folder)]

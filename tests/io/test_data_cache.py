@@ -125,6 +125,14 @@ def test_another_users_cache_is_refused(source, tmp_path, monkeypatch):
         cached(source, tmp_path / "faces.npy")
 
 
+@pytest.mark.parametrize("name", ["faces.npy", "faces.npy.json"])
+def test_a_pipe_in_the_place_of_a_cache_is_refused(source, tmp_path, name):
+    cached(source, tmp_path / "faces.npy")
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    assert f"{name} is no regular file" in refusal(source, tmp_path / "faces.npy")
+
+
 def left_behind(tmp_path):
     return {path.name for path in tmp_path.iterdir()} - {"source.npy", "faces.npy.json"}
 

@@ -119,27 +119,6 @@ def test_replacing_does_not_replace_a_folder(tmp_path):
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_a_private_folder_is_closed_to_others(tmp_path):
-    made = files.make_private_directory(tmp_path / "a" / "b")
-    assert made.stat().st_mode & 0o777 == 0o700
-    made.chmod(0o755)
-    assert files.make_private_directory(made) == made
-
-
-@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
-def test_a_private_folder_that_others_may_write_to_is_refused(tmp_path, mode):
-    tmp_path.chmod(mode)
-    message = refusal(files.make_private_directory, tmp_path)
-    assert "chmod go-w" in message
-
-
-def test_what_is_another_users_is_refused(tmp_path, monkeypatch):
-    files.check_own(tmp_path)
-    monkeypatch.setattr(os, "geteuid", lambda: 4321)
-    for check in (files.check_own, files.make_private_directory):
-        assert "you are 4321" in refusal(check, tmp_path)
-
-
 def test_remove_deletes_a_file_or_refuses(tmp_path):
     path = tmp_path / "file"
     path.write_text("x")

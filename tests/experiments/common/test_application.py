@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+import pytest
+
+from experiments.common import results
 from tests.experiments import launcher
 
 NO_FILE = ("experiments.starts", "--baseline=nowhere", "--other=nowhere")
@@ -20,6 +23,18 @@ def test_a_device_that_is_not_there_is_refused_in_one_sentence(environment):
     assert done.returncode == 2
     assert done.stderr.startswith("error: JAX_PLATFORMS=cuda: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["inpaint", "evaluate", "ablation", "quality"])
+def test_a_folder_that_another_process_writes_to_is_refused(name, launched, tmp_path):
+    with results.hold(tmp_path, flag="output_dir") as folder:
+        done = launched(f"experiments.{name}", f"--output_dir={folder}")
+        assert [path.name for path in folder.iterdir()] == [".lock"]
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: --output_dir={folder}: another process is writing there; wait for it "
+        "or give another folder.\n"
+    )
 
 
 def test_a_reader_may_leave_before_the_end(environment):

@@ -9,11 +9,11 @@ from inpaint_jax.errors import InputError, OutputError
 
 
 def test_a_folder_is_created_and_taken_again(tmp_path):
-    folder = results.claim(str(tmp_path / "new" / "folder"))
-    assert folder.is_dir()
-    application.write_effective_flags(folder)
-    (folder / "portrait.png").write_bytes(b"a result")
-    assert results.claim(str(folder)) == folder
+    with results.claim(str(tmp_path / "new" / "folder")) as folder:
+        application.write_effective_flags(folder)
+        (folder / "portrait.png").write_bytes(b"a result")
+    with results.claim(str(folder)) as again:
+        assert again == folder
 
 
 @pytest.mark.parametrize("mark", [None, "# python -m experiments.other --flagfile=x"])
@@ -22,18 +22,21 @@ def test_a_folder_of_other_files_is_refused(tmp_path, mark):
     if mark is not None:
         (tmp_path / application.FLAG_FILE).write_text(mark)
     with pytest.raises(InputError, match="no results of .*; give a new or an empty"):
-        results.claim(str(tmp_path))
+        with results.claim(str(tmp_path)):
+            pass
 
 
 def test_hidden_files_and_folders_are_in_nobodys_way(tmp_path):
     (tmp_path / ".DS_Store").write_bytes(b"")
     (tmp_path / "left").mkdir()
-    assert results.claim(str(tmp_path)) == tmp_path
+    with results.claim(str(tmp_path)) as folder:
+        assert folder == tmp_path
 
 
 def test_no_folder_is_refused():
     with pytest.raises(OutputError, match="empty"):
-        results.claim("")
+        with results.claim(""):
+            pass
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"images": []}', "[" * 100_000])

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import signal
 import time
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.common import stopping
 from experiments.training import stepping, training
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, data, files
@@ -245,6 +247,35 @@ def test_a_run_that_is_killed_and_goes_on_ends_like_a_whole_one(whole, tmp_path)
         for folder in (tmp_path, whole[0])
     )
     assert found == expected
+
+
+def test_a_run_that_is_stopped_saves_its_step_and_goes_on(
+    whole, tmp_path, monkeypatch, capsys
+):
+    class Signalled(stepping.Rows):
+        def batches(self, first):
+            stopping.asked.append(signal.SIGTERM)  # while the first step is taken
+            return super().batches(first)
+
+    judged = []
+
+    def judge(networks):
+        judged.append(float(networks["net"]["sum"]))
+        return 0.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stopping, "asked", [])
+        rows = Signalled((VALUES,), 2, 6, on_device=False)
+        for _ in range(2):  # and the second time before any step
+            with pytest.raises(stopping.Stopped):
+                run(tmp_path, 7, judge=judge, rows=rows)
+    assert kept(tmp_path) == [1] and not judged
+    assert "stopped after step 1, which is saved" in capsys.readouterr().out
+    state = run(tmp_path, 7, judge=judge)
+    assert bits(state) == bits(whole[1]) and len(judged) == 3
+    assert [line["step"] for line in logged(tmp_path) if "loss" in line] == [
+        *(1, 2, 3, 4, 6, 7)
+    ]
 
 
 def test_a_run_in_parts_takes_the_steps_of_a_whole_one(tmp_path):

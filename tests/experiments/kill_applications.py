@@ -1,0 +1,287 @@
+"""Ends applications by signals at random moments, and repeats their commands.
+
+    python -m tests.experiments.kill_applications --moments=20 --seed=0
+    python -m tests.experiments.kill_applications --applications=train --signals=SIGTERM
+
+After each signal every file that is there must be whole. Then the same command runs to
+its end, and must leave what a run leaves that nobody disturbed. A release is ruled by
+the clock, so of it only the names of the files are compared. The moments lie between a
+tenth of a second, in which Python itself starts, and the end of an undisturbed run; a
+code of 0 says that only the interpreter had still to end. Prints a table in Markdown.
+"""
+
+import argparse
+import collections
+import csv
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import safetensors.numpy
+
+from experiments.common import reporting
+from inpaint_jax.io import files
+from inpaint_jax.models import dcgan
+from inpaint_jax.pretrained import weights
+from tests import drawn
+from tests.experiments import kill_training
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGKILL")
+TINY = dcgan.Architecture(image_size=64, features=2, z_dim=8, kernel_size=4)
+SEARCH = ("--landmark_term=none", "--init=random", "--restarts=2", "--patience=0")
+SEARCH += ("--iterations=20", "--chunk=1")
+# What no two runs have in common: times, and a tree that is worked on.
+VARYING = ("seconds", "data_wait_fraction", "commit")
+HEADINGS = ("application", "signal", "moments", "exit codes", "tracebacks")
+HEADINGS += ("damaged files", "unequal ends", "longest end, s")
+
+
+class Application(NamedTuple):
+    """A command, its folder of results, and what two runs of it have in common."""
+
+    name: str
+    flags: list[str]
+    folder: pathlib.Path
+    results: Callable[[pathlib.Path], dict]
+
+    def start(self):
+        module = f"experiments.{self.name}"
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *self.flags],
+            cwd=kill_training.ROOT,
+            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self):
+        """Runs to the end; returns what it leaves, and the seconds that it takes."""
+        began = time.monotonic()
+        with self.start() as process:
+            _, err = process.communicate()
+        assert process.returncode == 0, f"{self.name}: {err}"
+        return self.results(self.folder), time.monotonic() - began
+
+
+class Ended(NamedTuple):
+    """How an application ended after a signal."""
+
+    code: int
+    err: str
+    seconds: float
+    damaged: list[str]
+
+
+def visible(folder):
+    """{name: path} of the files of a run, without hidden ones and checkpoints."""
+    paths = (path for path in folder.rglob("[!.]*") if path.is_file())
+    named = {str(path.relative_to(folder)): path for path in paths}
+    return {name: path for name, path in named.items() if "checkpoints/" not in name}
+
+
+def lasting(value):
+    """A JSON value without what varies."""
+    if isinstance(value, dict):
+        return {k: lasting(v) for k, v in value.items() if k not in VARYING}
+    return [lasting(v) for v in value] if isinstance(value, list) else value
+
+
+def rows(path):
+    """The rows of a table, without what varies."""
+    with path.open(encoding="utf-8") as file:
+        return lasting(list(csv.DictReader(file)))
+
+
+def lines(path):
+    text = path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+
+def names(folder):
+    return {"names": sorted(visible(folder))}
+
+
+def of_inpaint(folder):
+    pictures = {p.name: p.read_bytes() for p in folder.glob("*.png")}
+    report = lasting(json.loads((folder / "report.json").read_text()))
+    trace = lasting(lines(folder / "trace.jsonl"))
+    return {**names(folder), **pictures, "report": report, "trace": trace}
+
+
+def of_evaluate(folder):
+    pictures = sorted(folder.glob("completions/*/*/*.png"))
+    completions = {str(p.relative_to(folder)): p.read_bytes() for p in pictures}
+    scores = sorted(rows(folder / "scores.csv"), key=str)
+    return {**names(folder), **completions, "scores": scores}
+
+
+def of_ablation(folder):
+    return {**names(folder), "rows": rows(folder / "ablation.csv")}
+
+
+def of_train(folder):
+    training = kill_training.Training(folder, (), {})
+    last = training.steps()[-1]
+    arrays = {name: each.tobytes() for name, each in training.read(last).items()}
+    return {**names(folder), **arrays, "last": last, "log": training.logged()}
+
+
+def is_whole(path):
+    """Whether a file can be read to its end; the last line of a log may be cut off."""
+    readers = {
+        ".png": files.read_picture,
+        ".json": lambda path: json.loads(path.read_text()),
+        ".jsonl": lines,
+        ".csv": lambda path: [len(row) for row in rows(path)],
+        ".safetensors": safetensors.numpy.load_file,
+        ".npz": lambda path: dict(np.load(path)),
+        ".zip": lambda path: zipfile.ZipFile(path).testzip(),
+    }
+    try:
+        readers.get(path.suffix, pathlib.Path.read_text)(path)
+    except Exception:
+        return False
+    return path.suffix == ".jsonl" or path.stat().st_size > 0
+
+
+def disturb(application, number, moment):
+    """Starts, and sends a signal after a moment; None if it was over before."""
+    with application.start() as process:
+        try:
+            process.wait(moment)
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+        else:
+            assert process.returncode == 0, process.stderr.read()
+            return None
+        sent = time.monotonic()
+        _, err = process.communicate()
+        seconds = time.monotonic() - sent
+    found = visible(application.folder)
+    damaged = [name for name, path in found.items() if not is_whole(path)]
+    return Ended(process.returncode, err, seconds, damaged)
+
+
+def half_written(folder):
+    return [str(p.relative_to(folder)) for p in folder.rglob(".*.partial")]
+
+
+def measure(application, number, moments, rng):
+    """Returns a row of the table: what `moments` signals did."""
+    expected, duration = application.finish()
+    codes, tracebacks, damaged, unequal, longest = collections.Counter(), 0, 0, 0, 0.0
+    while codes.total() < moments:
+        shutil.rmtree(application.folder)
+        moment = rng.uniform(0.1, duration)
+        ended = disturb(application, number, moment)
+        if ended is None:
+            continue
+        codes[ended.code] += 1
+        tracebacks += "Traceback" in ended.err
+        longest = max(longest, ended.seconds)
+        found, _ = application.finish()
+        left = half_written(application.folder)
+        damaged += len(ended.damaged) + len(left)
+        differing = [n for n in expected | found if found.get(n) != expected.get(n)]
+        unequal += bool(differing)
+        print(
+            f"{application.name}, {number.name} after {moment:.2f} s: code {ended.code}"
+            f" in {ended.seconds:.2f} s, damaged {ended.damaged + left}, unequal "
+            f"{differing}",
+            *([ended.err] if "Traceback" in ended.err else []),
+            flush=True,
+        )
+    told = ", ".join(f"{code} x {count}" for code, count in sorted(codes.items()))
+    row = application.name, number.name, moments, told, tracebacks
+    return *row, damaged, unequal, f"{longest:.1f}"
+
+
+def inputs(folder):
+    """Writes a tiny model, faces and labels."""
+    model = weights.templates(TINY)
+    model = weights.Model(TINY, 128, **drawn.variables(model), source={})
+    weights.export(folder / "tiny", model, provenance={})
+    (folder / "faces").mkdir()
+    for i in range(3):
+        files.write_picture(
+            folder / "faces" / f"{i}.png", drawn.noise(64, 64, 3, seed=i)
+        )
+    shutil.copy(files.ASSETS / "portrait.png", folder / "faces")
+    labels = {"landmark_model_sha256": "none", "size": 16, "crop": 128}
+    for part, count in (("faces", 50), ("validation", 9)):
+        np.save(folder / f"{part}.npy", drawn.noise(count, 16, 16, 3, seed=count))
+        width = len(str(count))
+        labels[f"{part}_names"] = np.array([f"{i:0{width}d}" for i in range(count)])
+        points = np.random.default_rng(count).uniform(2, 14, (count, 68, 2))
+        labels[part] = points.astype(np.float32)
+    np.savez(folder / "labels.npz", **labels)
+
+
+def applications(folder):
+    """The applications, with flags that make each a matter of seconds."""
+    model = (f"--checkpoint={folder}/tiny", f"--images={folder}/faces", *SEARCH)
+    methods = ("--method=none: ", "--method=wide: --window=9", "--equal=steps")
+    data = f"--data=array:{folder}/faces.npy"
+    tiny = ("--image_size=16", "--width=0.05", "--batch_size=16", "--minutes=0.1")
+    tiny += (f"--validation=array:{folder}/validation.npy", "--only=landmarks,ce")
+    tiny += (f"--labels={folder}/labels.npz",)
+    flags = {
+        "inpaint": (*model, "--images_at_once=2"),
+        "evaluate": (*model, "--methods=si,mean", "--masks=centre,left"),
+        "ablation": (*model, *methods, "--seeds=2", "--blend=paste"),
+        "train": (*kill_training.TINY, data, "--steps=150"),
+        "release": (data, *tiny),
+    }
+    results = {"inpaint": of_inpaint, "evaluate": of_evaluate, "ablation": of_ablation}
+    results |= {"train": of_train, "release": names}
+    found = {}
+    for name, given in flags.items():
+        out = folder / name
+        places = {"train": [f"--run_dir={out}"]}
+        places["release"] = [f"--run_dir={out}/run", f"--output_dir={out}/out"]
+        where = places.get(name, [f"--output_dir={out}"])
+        cache = f"--compilation_cache_dir={folder}/programs"
+        found[name] = Application(name, [*given, *where, cache], out, results[name])
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--moments", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--applications", default="inpaint,evaluate,ablation,train,release"
+    )
+    parser.add_argument("--signals", default=",".join(SIGNALS))
+    asked = parser.parse_args()
+    # Or what a script starts in the background ignores it, and so do its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    rng, table = np.random.default_rng(asked.seed), [HEADINGS]
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        inputs(folder)
+        known = applications(folder)
+        for each in asked.applications.split(","):
+            known[each].finish()  # compiles
+            for text in asked.signals.split(","):
+                shutil.rmtree(known[each].folder)
+                number = signal.Signals[text]
+                table.append(measure(known[each], number, asked.moments, rng))
+    print(reporting.table(table))
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_platforms", "cpu")
+    main()
