@@ -38,8 +38,9 @@ _TYPES = {
     "BoolStorage": np.bool_,
 }
 
-_MAGIC = 0x1950A86A20F9469CFC6C  # first of the pickles
-_PICKLE = b"\x80\x02"  # how a pickle begins
+# How the files begin; a safetensors file begins with the length of its header.
+_ZIP = b"PK\x03\x04"
+_PICKLES = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 
 Tensors = dict[str, Shaped[np.ndarray, "..."]]
 
@@ -101,9 +102,9 @@ def read(source: str | os.PathLike[str]) -> StateDict:
 
 
 def _reader(content: bytes) -> Callable[[bytes], Tensors]:
-    if zipfile.is_zipfile(io.BytesIO(content)):
+    if content.startswith(_ZIP):
         return _of_zip
-    return _of_pickles if content.startswith(_PICKLE) else safetensors.numpy.load
+    return _of_pickles if content.startswith(_PICKLES) else safetensors.numpy.load
 
 
 class _Storage(NamedTuple):
@@ -147,9 +148,7 @@ def _of_pickles(content: bytes) -> Tensors:
     def load() -> Any:
         return _Builder(stream, storage).load()
 
-    if load() != _MAGIC:
-        raise ValueError("it is a pickle, but not PyTorch's")
-    _, system, value, keys = (load() for _ in range(4))
+    _, _, system, value, keys = (load() for _ in range(5))
     if not system["little_endian"]:
         raise ValueError("its numbers are not in little-endian order")
     for key in keys:
@@ -183,12 +182,13 @@ class _Builder(pickle.Unpickler):
         self._storage = storage
 
     def find_class(self, module: str, name: str) -> Any:
+        # Bound methods and text: a pickle may set attributes of whatever it is given.
         known = {
             ("collections", "OrderedDict"): collections.OrderedDict,
-            ("torch._utils", "_rebuild_tensor"): _tensor,
-            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-            ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
-            **{("torch", storage): np.dtype(t) for storage, t in _TYPES.items()},
+            ("torch._utils", "_rebuild_tensor"): self._tensor,
+            ("torch._utils", "_rebuild_tensor_v2"): self._tensor,
+            ("torch._utils", "_rebuild_parameter"): self._parameter,
+            **{("torch", storage): storage for storage in _TYPES},
         }
         if (module, name) not in known:
             raise pickle.UnpicklingError(
@@ -197,29 +197,32 @@ class _Builder(pickle.Unpickler):
         return known[module, name]
 
     def persistent_load(self, pid: Any) -> _Storage:
-        _, dtype, key, _, count, *view = pid
+        _, kind, key, _, count, *view = pid
         if any(view):
             raise ValueError("a storage is a part of another; save clones of tensors")
-        return self._storage(dtype, key, count)
+        return self._storage(np.dtype(_TYPES[kind]), key, count)
 
+    def _tensor(
+        self,
+        storage: _Storage,
+        offset: int,
+        size: tuple[int, ...],
+        stride: tuple[int, ...],
+        *_: Any,
+    ) -> Shaped[np.ndarray, "..."]:
+        """Returns a view of numbers, which may be read later."""
+        dtype, numbers = storage
+        width = dtype.itemsize
+        if math.prod(size) * width > len(numbers):
+            raise ValueError(f"a tensor of {list(size)} is larger than its numbers")
+        # NumPy checks that no element lies outside the buffer.
+        return np.ndarray(
+            size,
+            dtype,
+            numbers,
+            offset=offset * width,
+            strides=tuple(step * width for step in stride),
+        )
 
-def _tensor(
-    storage: _Storage,
-    offset: int,
-    size: tuple[int, ...],
-    stride: tuple[int, ...],
-    *_: Any,
-) -> Shaped[np.ndarray, "..."]:
-    """Returns a view of numbers, which may be read later."""
-    dtype, numbers = storage
-    width = dtype.itemsize
-    if math.prod(size) * width > len(numbers):
-        raise ValueError(f"a tensor of {list(size)} is larger than its numbers")
-    # NumPy checks that no element lies outside the buffer.
-    return np.ndarray(
-        size,
-        dtype,
-        numbers,
-        offset=offset * width,
-        strides=tuple(step * width for step in stride),
-    )
+    def _parameter(self, tensor: Any, *_: Any) -> Any:
+        return tensor
