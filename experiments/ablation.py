@@ -10,7 +10,15 @@ the same command resumes the run.
 import dataclasses
 from typing import Literal
 
-from experiments.common import application, cases, options, plots, progress
+from experiments.common import (
+    application,
+    cases,
+    options,
+    plots,
+    progress,
+    results,
+    skipping,
+)
 from experiments.common.options import option
 from experiments.evaluation import (
     ablation_pairs,
@@ -20,7 +28,6 @@ from experiments.evaluation import (
 )
 from experiments.search import search_methods, searches
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
 
 
@@ -62,19 +69,21 @@ def main() -> int:
     """Runs the searches that are missing, and writes tables and the plot."""
     plots.check_available()
     wanted, usual = options.read(Ablation), options.read(search_methods.Asked)
-    output = files.make_directory(wanted.output_dir)
+    output = results.claim(wanted.output_dir)
     given = ablation_run.parse(wanted.method, only=wanted.only)
     holes = _holes(wanted.masks)
     images = options.given(wanted, "images")
     paths = cases.list_inputs(images, mask=wanted.masks[0], output=output)
     paths = paths[: wanted.limit]
-    at_once = min(wanted.images_at_once, len(paths))
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
+    skipped = skipping.Skipped(alone=False)
     faces = cases.Originals(paths, model.crop, model.architecture.image_size)
-    units = ablation_units.Units(output / "parts", holes, wanted.seeds)
+    faces = faces.usable(images, skipped)
+    at_once = min(wanted.images_at_once, len(paths))
+    units = ablation_units.Units(output, holes, wanted.seeds)
     methods = ablation_run.prepare(given, model, usual, at_once=at_once)
     plans = ablation_run.agree(
-        output / "protocol.json",
+        output,
         methods,
         faces,
         units,
@@ -84,9 +93,11 @@ def main() -> int:
     )
     application.write_effective_flags(output, Ablation, *search_methods.OPTIONS)
     ablation_run.search(methods, plans, model, faces, units, at_once=at_once)
-    ablation_report.write(output, methods, plans, units, equal=wanted.equal)
+    ablation_report.write(
+        output, methods, plans, units, faces.names, equal=wanted.equal
+    )
     progress.say(f"look at {output / 'ablation.md'} and {output / 'forest.png'}")
-    return 0
+    return skipped.exit_code
 
 
 def _holes(names: tuple[str, ...]) -> list[cases.MaskSpec]:

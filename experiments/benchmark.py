@@ -12,7 +12,7 @@ from typing import Literal
 import jax
 
 from experiments.benchmarks import suites, timing
-from experiments.common import application, options, progress, reporting
+from experiments.common import application, options, progress, reporting, results
 from experiments.common.options import option
 from experiments.training import landmark_gradients
 from inpaint_jax.io import files
@@ -53,6 +53,7 @@ options.define(Benchmark, heading="Measurement")
 def main() -> int:
     """Measures, prints and writes; returns the exit code."""
     wanted, key = options.read(Benchmark), jax.random.key(0)
+    results.check_replaceable(wanted.output, keys=("batch_size", "versions"))
     if wanted.suite == "gradients":
         found = landmark_gradients.measure(key)
     else:

@@ -10,8 +10,18 @@ methods, masks and images can be added to it.
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
-from experiments.common import application, cases, options, progress
+import numpy as np
+
+from experiments.common import (
+    application,
+    cases,
+    options,
+    progress,
+    results,
+    skipping,
+)
 from experiments.common.options import option
 from experiments.evaluation import completion_methods, evaluation_report, evaluation_run
 from experiments.search import search_methods, searches
@@ -58,7 +68,8 @@ def main() -> int:
     """Completes and scores what is missing; returns the exit code."""
     wanted, learned = options.read(Evaluation), options.read(completion_methods.Learned)
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
-    plan = _plan(wanted, model)
+    _check_names(wanted.methods)
+    plan, skipped = _plan(wanted, model)
     progress.say(
         f"{len(plan.inputs)} faces, {len(plan.holes)} masks; preparing "
         f"{', '.join(wanted.methods)}"
@@ -75,43 +86,74 @@ def main() -> int:
     gallery = evaluation_report.write(rows, plan)
     evaluation_report.write_steps(gallery, used, plan)
     progress.say(f"look at {plan.output / 'table.md'} and {plan.output / 'figures'}")
-    return 0
+    return skipped.exit_code
 
 
-def _plan(wanted: Evaluation, model: weights.Model) -> evaluation_run.Plan:
+def _check_names(methods: Sequence[str]) -> None:
+    """Checks that no two methods, as two flag files, have the same name."""
+    names = [completion_methods.name_of(method) for method in dict.fromkeys(methods)]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(
+                f"--methods: two are called {name}, so their results could not be told "
+                "apart; rename a flag file."
+            )
+
+
+def _plan(
+    wanted: Evaluation, model: weights.Model
+) -> tuple[evaluation_run.Plan, skipping.Skipped]:
     for name in ("methods", "masks"):
         if not all(getattr(wanted, name)) or not getattr(wanted, name):
             raise InputError(f"--{name}: holds no name, or an empty one; give names.")
-    output = files.make_directory(options.given(wanted, "output_dir"))
-    inputs = _inputs(options.given(wanted, "images"), output, wanted.limit)
+    output = results.claim(options.given(wanted, "output_dir"))
     holes = [cases.read_mask(name, hole_is_white=True) for name in wanted.masks]
     if any(hole.make is None for hole in holes):
         raise InputError(
             f"--masks={','.join(wanted.masks)}: must be names; give some of "
             f"{', '.join(masks.MASKS)} or random1 to random99."
         )
-    return evaluation_run.Plan(
-        inputs=tuple(inputs),
+    images = options.given(wanted, "images")
+    skipped = skipping.Skipped(alone=False)
+    inputs = _inputs(images, output, wanted.limit, skipped)
+    crop, size = model.crop, model.architecture.image_size
+    plan = evaluation_run.Plan(
+        inputs=tuple(cases.Originals(inputs, crop, size).usable(images, skipped).paths),
         holes=tuple({hole.name: hole for hole in holes}.values()),
         seed=wanted.seed,
         at_once=wanted.images_at_once,
-        crop=model.crop,
-        size=model.architecture.image_size,
+        crop=crop,
+        size=size,
         output=output,
     )
+    return plan, skipped
 
 
-def _inputs(images: str, output: pathlib.Path, limit: int | None) -> list[pathlib.Path]:
+def _inputs(
+    images: str, output: pathlib.Path, limit: int | None, skipped: skipping.Skipped
+) -> list[pathlib.Path]:
     """Lists the pictures; those of an array or data set are first written to files."""
     if not images.startswith(("array:", "tfds:")):
         return cases.list_inputs(images, mask="", output=output)[:limit]
     names, read = sources.open_source(images)
     folder = files.make_directory(output / "inputs")
-    paths = [folder / f"{name}.png" for name in names[:limit]]
-    for i, path in enumerate(paths):
+    found = []
+    for i, name in enumerate(names[:limit]):
+        path = folder / f"{name}.png"
+        try:
+            picture = read(i)
+        except InputError as error:
+            skipped.add(path, error)
+            continue
         if not path.exists():
-            files.write_picture(path, read(i))
-    return paths
+            files.write_picture(path, picture)
+        elif not np.array_equal(files.read_picture(path), picture):
+            raise InputError(
+                f"--images={images}: {name} is another picture than that of an earlier "
+                f"start, {path}; give another --output_dir."
+            )
+        found.append(path)
+    return found
 
 
 if __name__ == "__main__":

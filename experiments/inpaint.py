@@ -10,7 +10,14 @@ import functools
 import pathlib
 from typing import Literal
 
-from experiments.common import application, cases, options, progress, reporting
+from experiments.common import (
+    application,
+    cases,
+    options,
+    progress,
+    results,
+    skipping,
+)
 from experiments.common.options import option
 from experiments.search import (
     landmark_figure,
@@ -73,7 +80,7 @@ def main() -> int:
     """Completes every input; returns 1 if some were skipped."""
     wanted, asked = options.read(Pictures), options.read(searches.Search)
     landmarks = options.read(landmark_options.LandmarkOptions)
-    output = files.make_directory(wanted.output_dir)
+    output = results.claim(wanted.output_dir)
     inputs = cases.list_inputs(
         str(_PORTRAIT) if wanted.images is None else wanted.images,
         mask=wanted.mask,
@@ -86,8 +93,6 @@ def main() -> int:
     figure = landmark_figure.of(guidance) if wanted.landmark_figure else None
     most = min(wanted.images_at_once, len(inputs))
     compiled = searches.prepare(model, asked, guidance.loss(), images=most)
-    application.write_effective_flags(output, Pictures, *search_methods.OPTIONS)
-    picture_report.remove(output)
     read = functools.partial(
         cases.read,
         hole=hole,
@@ -96,28 +101,30 @@ def main() -> int:
         seed=wanted.seed,
         original_known=wanted.original_known,
     )
-    trace = reporting.JsonLines(output / "trace.jsonl")
-    skipped = picture_search.Skipped(alone=len(inputs) == 1)
+    skipped = skipping.Skipped(alone=len(inputs) == 1)
     tasks = picture_search.tasks(inputs, read, guidance, skipped)
     finisher = picture_report.Finisher(output, compiled, asked.blend, scorer, figure)
-    finished = []
-    progress.say(f"pictures: {len(inputs)}, mask: {hole.name}; compiling")
-    for found in picture_search.search(
-        tasks, compiled, trace, most=most, memory=wanted.max_memory
-    ):
-        try:
-            finished.append(finisher.finish(found))
-        except InputError as error:
-            skipped.add(pathlib.Path(found.task.case.name), error)
-        else:
-            progress.say(picture_report.line(finished[-1].entry, output))
-    if not finished:
-        raise InputError(f"--images={wanted.images}: none of the pictures can be used.")
     described = picture_report.describe(asked, guidance, model)
     described = {"mask": hole.name, "seed": wanted.seed, **described}
-    picture_report.write(output, described, finished, skipped=skipped.reasons)
+    report = picture_report.Report(output, described, skipped)
+    progress.say(f"pictures: {len(inputs)}, mask: {hole.name}; compiling")
+    for found in picture_search.search(
+        tasks, compiled, most=most, memory=wanted.max_memory
+    ):
+        try:
+            finished = finisher.finish(found)
+        except InputError as error:
+            skipped.add(pathlib.Path(found.task.case.name), error)
+            continue
+        if not report.entries:
+            application.write_effective_flags(output, Pictures, *search_methods.OPTIONS)
+        report.add(finished)
+        progress.say(picture_report.line(finished.entry, output))
+    if not report.entries:
+        raise InputError(f"--images={wanted.images}: none of the pictures can be used.")
+    report.close()
     progress.say(f"look at {output / 'grid.png'}; figures: {output / 'report.json'}")
-    return 1 if skipped.reasons else 0
+    return skipped.exit_code
 
 
 if __name__ == "__main__":

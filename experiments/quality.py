@@ -19,6 +19,8 @@ from experiments.common import (
     plots,
     progress,
     reporting,
+    results,
+    skipping,
 )
 from experiments.common.options import option
 from experiments.search import (
@@ -90,7 +92,7 @@ def main() -> int:
     """Runs the searches, prints a table and plots it."""
     plots.check_available()
     wanted, asked = options.read(Quality), options.read(search_methods.Asked)
-    output = files.make_directory(wanted.output_dir)
+    output = results.claim(wanted.output_dir)
     images = options.given(wanted, "images")
     paths = cases.list_inputs(images, mask=wanted.mask, output=output)
     model = weights.load(options.read(searches.Checkpoint).checkpoint)
@@ -100,7 +102,9 @@ def main() -> int:
         crop=model.crop,
     )
     hole = cases.read_mask(wanted.mask, hole_is_white=True)
+    skipped = skipping.Skipped(alone=False)
     originals = cases.Originals(paths, model.crop, model.architecture.image_size)
+    originals = originals.usable(images, skipped)
     faces = [_face(case, guidance) for case in originals.read(hole, seed=0)]
     found: dict[str, list[list[quality_curves.Point]]] = {}
     for name, changes in METHODS.items():
@@ -126,8 +130,9 @@ def main() -> int:
     files.write_picture(
         output / "quality.png", quality_curves.draw(found, longest=wanted.seconds)
     )
+    application.write_effective_flags(output, Quality, *search_methods.OPTIONS)
     progress.say(f"look at {output / 'quality.png'}")
-    return 0
+    return skipped.exit_code
 
 
 def _face(case: cases.Case, guidance: landmark_guidance.LandmarkGuidance) -> Face:

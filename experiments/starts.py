@@ -9,7 +9,7 @@ import pathlib
 
 import numpy as np
 
-from experiments.common import application, options
+from experiments.common import application, options, results
 from experiments.common.options import option
 from experiments.search import finished_runs
 from inpaint_jax.errors import InputError
@@ -35,6 +35,7 @@ options.define(Runs, heading="Runs")
 def main() -> int:
     """Prints for how many pictures the other search reaches the loss, and when."""
     runs = options.read(Runs)
+    results.check_replaceable(runs.output, keys=("baseline_steps", "other_steps"))
     names = ("baseline", "other")
     folders = [options.given(runs, name) for name in names]
     baseline, other = map(traces, folders)

@@ -1,4 +1,4 @@
-"""`InputError`: the error that tells the user, not the programmer, what to correct."""
+"""Errors that tell the user, not the programmer, what to correct."""
 
 
 class InputError(ValueError):
@@ -6,6 +6,14 @@ class InputError(ValueError):
 
     The message is one sentence that names the flag or file, the value found, and what
     would be right. Applications print it without a traceback and exit with code 2.
+    """
+
+
+class OutputError(Exception):
+    """A result cannot be written: a folder is read-only, or the disk is full.
+
+    The message is one sentence, as that of an `InputError`. But no picture is to blame:
+    who skips pictures that are wrong does not go on after this error.
     """
 
 

@@ -1,6 +1,7 @@
 """Stricter than users run: shapes checked, no silent promotion, warnings are errors."""
 
 import atexit
+import gc
 import os
 import pathlib
 import shutil
@@ -15,9 +16,14 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
-# Most programs run for a moment: optimising their machine code would take longer. With
-# 0 in the environment all tests run optimised programs.
+# Most programs run for a moment: to optimise their machine code, or to generate it by
+# XLA's fusion emitters, would take longer. `.ci/run` tests once more, as users compile
+# it, what depends on the compiler's arithmetic: with 0 and no flags in the environment.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 
 import jax
 import pytest
@@ -49,6 +55,13 @@ _LONG = {
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name not in _LONG)
+
+
+def pytest_collection_finish():
+    # Tracing allocates much and leaves few cycles; collecting them often costs a tenth.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
-from experiments.common import options, progress, usage
+from experiments.common import flag_files, options, progress, usage
 from experiments.common.options import option
 from inpaint_jax import runtime
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, OutputError
 from inpaint_jax.io import files
 
 
@@ -27,6 +27,9 @@ class Process:
     )
 
 
+FLAG_FILE = "effective.flags"
+"""File in the folder of the results, with which `--flagfile` repeats the run."""
+
 _HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort", "--helpxml"}
 
 
@@ -34,7 +37,8 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
     """Parses the flags, runs an application and exits.
 
     Exit codes: 0 success, 1 some inputs were skipped, 2 an input or a flag was wrong,
-    130 interrupted, 141 the reader of the output closed the pipe.
+    or an output cannot be written, 130 interrupted, 141 the reader of the output closed
+    the pipe.
 
     Args:
       main: the application, called after flags are parsed; returns 0 or 1.
@@ -56,7 +60,7 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
                 folder = files.make_private_directory(process.compilation_cache_dir)
                 runtime.keep_programs(folder)
             return main()
-        except InputError as error:
+        except (InputError, OutputError) as error:
             if process.debug:
                 raise
             return _refuse(str(error))
@@ -77,17 +81,17 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
 
 
 def write_effective_flags(directory: str | os.PathLike[str], *kinds: type) -> None:
-    """Writes `effective.flags`, with which `--flagfile` repeats the run.
+    """Writes `FLAG_FILE`.
 
     Args:
       directory: folder to write to.
       *kinds: dataclasses whose fields are the flags of the application.
     """
-    known = [flags.FLAGS[name] for name in options.names(*kinds)]
-    lines = [f"# python -m {_name()} --flagfile=effective.flags"]
-    lines += [flag.serialize() for flag in known if flag.value is not None]
-    text = "\n".join(lines) + "\n"
-    files.write_text(os.path.join(directory, "effective.flags"), text)
+    known = [flags.FLAGS[each] for each in options.names(*kinds)]
+    given = [line for flag in known for line in _serialized(flag)]
+    comment = f"python -m {name()} --flagfile={FLAG_FILE}"
+    path = os.path.join(directory, FLAG_FILE)
+    files.write_text(path, flag_files.text(comment, given))
 
 
 def command(*kinds: type, without: Sequence[str]) -> str:
@@ -97,16 +101,26 @@ def command(*kinds: type, without: Sequence[str]) -> str:
       *kinds: dataclasses whose fields are the flags of the application.
       without: names of flags to leave out, such as output folders.
     """
-    known = [flags.FLAGS[name] for name in options.names(*kinds)]
+    known = [flags.FLAGS[each] for each in options.names(*kinds)]
     changed = [
-        shlex.quote(flag.serialize())
+        shlex.quote(line)
         for flag in known
         if flag.value != flag.default and flag.name not in without
+        for line in _serialized(flag)
     ]
-    return " ".join([f"python -m {_name()}", *changed])
+    return " ".join([f"python -m {name()}", *changed])
 
 
-def _name() -> str:
+def _serialized(flag: flags.Flag) -> list[str]:
+    """Returns the arguments that give a flag its value; none without a value."""
+    if flag.value is None:
+        return []
+    if isinstance(flag, flags.MultiFlag):
+        return [f"--{flag.name}={value}" for value in flag.value]
+    return [flag.serialize()]
+
+
+def name() -> str:
     """Returns the application's name for `python -m`, or the running program's name."""
     spec = sys.modules["__main__"].__spec__
     return spec.name if spec else os.path.basename(sys.argv[0])
@@ -118,8 +132,8 @@ def _announce() -> None:
     Raises:
       InputError: the device that JAX_PLATFORMS names is not there.
     """
-    what, *_ = (sys.modules["__main__"].__doc__ or _name()).splitlines()
-    progress.say(f"{_name()}: {what[:1].lower()}{what[1:]}")
+    what, *_ = (sys.modules["__main__"].__doc__ or name()).splitlines()
+    progress.say(f"{name()}: {what[:1].lower()}{what[1:]}")
     progress.say(f"on {runtime.device()}")
 
 

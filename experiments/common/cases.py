@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from experiments.common import skipping
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import framing, masks
@@ -55,6 +57,11 @@ class Case(NamedTuple):
     key: types.PRNGKey
 
 
+def grid_name(page: int) -> str:
+    """Returns the name of the file with the grid's page, counted from 1."""
+    return "grid.png" if page == 1 else f"grid_{page}.png"
+
+
 def list_inputs(images: str, *, mask: str, output: pathlib.Path) -> list[pathlib.Path]:
     """Lists the paths of the pictures to complete.
 
@@ -72,7 +79,15 @@ def list_inputs(images: str, *, mask: str, output: pathlib.Path) -> list[pathlib
     """
     path, part = sources.split_slice(images)
     if os.path.isdir(path):
-        inputs = sources.list_pictures(path)[part]
+        results, folder = output.resolve(), pathlib.Path(path).resolve()
+        if results == folder:
+            raise InputError(
+                f"--output_dir={output}: is the folder of --images, whose pictures "
+                "and results would be mixed; give another folder."
+            )
+        # The results of an earlier run may lie in a folder within.
+        listed = sources.list_pictures(path)
+        inputs = [p for p in listed if results not in p.resolve().parents][part]
         if not inputs:
             raise InputError(f"--images={images}: this slice is empty.")
     elif os.path.isfile(path) and part == slice(None):
@@ -89,9 +104,10 @@ def list_inputs(images: str, *, mask: str, output: pathlib.Path) -> list[pathlib
 def _check_outputs(
     inputs: Sequence[pathlib.Path], mask: str, output: pathlib.Path
 ) -> None:
-    written = {"grid": "the grid of this run"}
-    written |= {f"{p.stem}_landmarks": f"the landmarks of {p.stem}" for p in inputs}
+    written = {f"{p.stem}_landmarks": f"the landmarks of {p.stem}" for p in inputs}
     for path in inputs:
+        if re.fullmatch(r"grid(_\d+)?", path.stem):
+            written[path.stem] = "a grid of this run"
         if path.stem in written:
             raise InputError(
                 f"--images={path}: would be written as {path.stem}.png, like "
@@ -186,6 +202,33 @@ class Originals(NamedTuple):
     paths: Sequence[pathlib.Path]
     crop: int
     size: int
+
+    @property
+    def names(self) -> list[str]:
+        """Names of their cases."""
+        return [path.stem for path in self.paths]
+
+    def usable(self, images: str, skipped: skipping.Skipped) -> "Originals":
+        """Returns the pictures that can be read.
+
+        Args:
+          images: value of --images, for an error message.
+          skipped: records the others.
+
+        Raises:
+          InputError: none can be read.
+        """
+        found = []
+        for path in self.paths:
+            try:
+                framing.frame(files.read_picture(path), crop=self.crop, size=self.size)
+            except InputError as error:
+                skipped.add(path, error)
+            else:
+                found.append(path)
+        if not found:
+            raise InputError(f"--images={images}: none of the pictures can be used.")
+        return self._replace(paths=found)
 
     def read(self, hole: MaskSpec, *, seed: int) -> list[Case]:
         """Reads all pictures with one mask, see `read`."""

@@ -1,13 +1,18 @@
-"""Checks that flag files can be read, before their flags are parsed."""
+"""Reads and writes flag files: a flag on each line, `#` begins a comment.
 
+A line that begins with a quotation mark is a JSON string that holds the flag:
+for values with blanks at an end, with line breaks, or with bytes that are no UTF-8.
+"""
+
+import json
 import pathlib
 from collections.abc import Iterator, Sequence
 
 from inpaint_jax.errors import InputError, reason
 
 
-def check(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> None:
-    """Checks that flag files can be read and do not include themselves.
+def expand(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> list[str]:
+    """Returns arguments with the lines of each flag file in the place of its flag.
 
     Args:
       arguments: flags, as on a command line or in a flag file.
@@ -16,27 +21,52 @@ def check(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> None:
     Raises:
       InputError: a file cannot be read or includes itself.
     """
-    for path in _named(arguments):
+    found, rest = [], iter(arguments)
+    for argument in rest:
+        name, equals, path = argument.partition("=")
+        if name not in ("--flagfile", "-flagfile"):
+            found.append(argument)
+            continue
+        path = path if equals else next(rest, "")
         where = f"--flagfile={path}" + (f" (in {inside[-1]})" if inside else "")
         if path in inside:
             raise InputError(f"{where}: includes itself; take that line out.")
         try:
             text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            lines = list(_read(text))
+        except (OSError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"{where}: cannot be read ({reason(error)}); give a text file with a "
                 "flag on each line."
             ) from error
-        check([line.strip() for line in text.splitlines()], (*inside, path))
+        found += expand(lines, (*inside, path))
+    return found
 
 
-def _named(arguments: Sequence[str]) -> Iterator[str]:
-    """Yields the files of all --flagfile=FILE and --flagfile FILE."""
-    for place, argument in enumerate(arguments):
-        if not argument.startswith("-"):
-            continue
-        name, equals, path = argument.lstrip("-").partition("=")
-        if name == "flagfile" and equals:
-            yield path
-        elif name == "flagfile" and place + 1 < len(arguments):
-            yield arguments[place + 1]
+def text(comment: str, arguments: Sequence[str]) -> str:
+    """Returns the text of a flag file.
+
+    Args:
+      comment: the first line.
+      arguments: flags.
+    """
+    lines = [f"# {comment}", *map(_line, arguments)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(argument: str) -> str:
+    if argument.isprintable() and argument == argument.strip():
+        return argument
+    return json.dumps(argument)
+
+
+def _read(text: str) -> Iterator[str]:
+    for line in text.split("\n"):
+        line = line.strip()
+        if line.startswith('"'):
+            flag = json.loads(line)
+            if not isinstance(flag, str):
+                raise ValueError(f"{line} is no string")
+            yield flag
+        elif line and not line.startswith(("#", "//")):
+            yield line

@@ -127,9 +127,9 @@ def take(arguments: Sequence[str], values: flags.FlagValues) -> None:
     Raises:
       InputError: a flag is unknown or has a wrong value, or a flag file cannot be read.
     """
-    flag_files.check(arguments)
+    given = flag_files.expand(arguments)
     try:
-        _, *unknown = values(["", *arguments])
+        _, *unknown = values(["", *given])
     except (flags.Error, ValueError) as error:
         raise InputError(_explained(error, values)) from error
     if unknown:

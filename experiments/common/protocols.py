@@ -19,6 +19,7 @@ def agree(
     *,
     environment: dict[str, Any],
     measure: Callable[[], dict[str, Any]],
+    results: pathlib.Path,
 ) -> dict[str, Any]:
     """Writes a protocol, or checks it against the protocol of an earlier start.
 
@@ -27,6 +28,7 @@ def agree(
       protocol: everything known in advance that determines the results.
       environment: stored as well, but never compared.
       measure: returns measurements; called only at the first start.
+      results: file of the results, which must not exist without their protocol.
 
     Returns:
       The measurements of the first start.
@@ -36,6 +38,7 @@ def agree(
     """
     ours = _as_json(protocol)
     if not path.exists():
+        _check_absent(results, path)
         measured = measure()
         content = ours | {_MEASURED: measured, _NOTED: environment}
         files.write_json(path, content)
@@ -46,12 +49,15 @@ def agree(
     return measured
 
 
-def extend(path: pathlib.Path, protocol: dict[str, dict[str, Any]]) -> None:
+def extend(
+    path: pathlib.Path, protocol: dict[str, dict[str, Any]], *, results: pathlib.Path
+) -> None:
     """Adds entries to a protocol; entries that exist must not change.
 
     Args:
       path: the JSON file; its folder must exist.
       protocol: {group: {name: values that determine the results of this name}}.
+      results: as in `agree`.
 
     Raises:
       InputError: an entry has changed, or the file is no protocol.
@@ -60,6 +66,8 @@ def extend(path: pathlib.Path, protocol: dict[str, dict[str, Any]]) -> None:
     if path.exists():
         with _read(path) as theirs:
             theirs = {group: theirs[group] for group in ours}
+    else:
+        _check_absent(results, path)
     known = {
         group: {name: value for name, value in entries.items() if name in ours[group]}
         for group, entries in theirs.items()
@@ -71,6 +79,14 @@ def extend(path: pathlib.Path, protocol: dict[str, dict[str, Any]]) -> None:
     files.write_json(
         path, {g: theirs.get(g, {}) | entries for g, entries in ours.items()}
     )
+
+
+def _check_absent(results: pathlib.Path, path: pathlib.Path) -> None:
+    if results.exists():
+        raise InputError(
+            f"{results}: holds results without their protocol ({path.name}), so nobody "
+            "can say of what; move it away or give another --output_dir."
+        )
 
 
 def _as_json(value: Any) -> Any:

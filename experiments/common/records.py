@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, OutputError
 from inpaint_jax.io import files
 
 Row = dict[str, Any]
@@ -21,7 +21,7 @@ def write(path: str | os.PathLike[str], rows: Iterable[Iterable[Any]]) -> None:
       rows: rows of cells; the first row names the columns.
 
     Raises:
-      InputError: the file cannot be written.
+      OutputError: the file cannot be written.
     """
     files.write_text(path, _text(rows))
 
@@ -35,7 +35,7 @@ def read(path: str | os.PathLike[str]) -> list[list[str]]:
     Raises:
       csv.Error: the file is no table.
     """
-    text = pathlib.Path(path).read_text(encoding="utf-8")
+    text = pathlib.Path(path).read_text(encoding="utf-8", errors="surrogateescape")
     return list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
 
 
@@ -49,7 +49,7 @@ class Table:
         columns: Sequence[str],
         keys: Sequence[str],
     ) -> None:
-        """Opens the table and drops an incomplete last line.
+        """Opens the table; an incomplete last line is dropped with the next row.
 
         Args:
           path: the file.
@@ -61,11 +61,15 @@ class Table:
         """
         self._path, self._columns, self._keys = pathlib.Path(path), columns, keys
         self._rows = self._read()
-        write(self._path, self._lines())
+        self._whole = False
 
     def has(self, *key: str) -> bool:
         """Returns whether there is a row with these values of the key columns."""
         return key in self._rows
+
+    def row(self, *key: str) -> Row:
+        """Returns the row with these values of the key columns, numbers as numbers."""
+        return self._rows[key]
 
     def rows(self) -> list[Row]:
         """Returns all rows, numbers as numbers."""
@@ -75,16 +79,24 @@ class Table:
         """Adds one row.
 
         Raises:
-          InputError: the row cannot be written.
+          OutputError: the row cannot be written.
         """
-        self._rows[tuple(values[name] for name in self._keys)] = values
+        cells = self._cells(values)
+        if not self._whole:
+            write(self._path, self._lines())
+            self._whole = True
         try:
-            with open(self._path, "a", encoding="utf-8") as file:
-                file.write(_text([self._cells(values)]))
+            with open(
+                self._path, "a", encoding="utf-8", errors="surrogateescape"
+            ) as file:
+                file.write(_text([cells]))
         except OSError as error:
-            raise InputError(
+            raise OutputError(
                 f"{self._path}: cannot be written ({error.strerror}); free some space."
             ) from error
+        # The numbers as a later start reads them.
+        row = self._row(list(map(str, cells)))
+        self._rows[tuple(row[name] for name in self._keys)] = row
 
     def _lines(self) -> Iterator[Sequence[Any]]:
         yield self._columns

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from inpaint_jax import runtime
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, OutputError
 from inpaint_jax.io import files
 
 INK = (30, 30, 30)
@@ -27,7 +27,7 @@ class JsonLines:
     """A log with one JSON object per line, which a resumed run continues."""
 
     def __init__(self, path: str | os.PathLike[str], *, resume_after: int = -1) -> None:
-        """Opens the log.
+        """Opens the log; the file changes with the first line that is added.
 
         Args:
           path: the file.
@@ -35,21 +35,23 @@ class JsonLines:
             larger "step" are dropped.
         """
         self._path = pathlib.Path(path)
-        kept = _lines_until(self._path, resume_after)
-        files.write_text(self._path, "".join(line + "\n" for line in kept))
+        self._kept: list[str] | None = _lines_until(self._path, resume_after)
 
     def append(self, **values: Any) -> None:
         """Adds one line.
 
         Raises:
-          InputError: the line cannot be written.
+          OutputError: the line cannot be written.
         """
         line = json.dumps(files.finite(values), allow_nan=False) + "\n"
+        if self._kept is not None:
+            files.write_text(self._path, "".join(kept + "\n" for kept in self._kept))
+            self._kept = None
         try:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(line)
         except OSError as error:
-            raise InputError(
+            raise OutputError(
                 f"{self._path}: cannot be written ({error.strerror}); free some space."
             ) from error
 

@@ -1,6 +1,7 @@
-"""What an ablation leaves for a reader: all rows, the comparisons, a forest plot."""
+"""What an ablation leaves for a reader beside its rows: tables and a forest plot."""
 
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -29,21 +30,22 @@ def write(
     methods: ablation_run.Methods,
     plans: ablation_run.Plans,
     units: ablation_units.Units,
+    images: Sequence[str],
     *,
     equal: str,
 ) -> None:
-    """Writes `ablation.csv`, `ablation.md` and `forest.png`.
+    """Writes `ablation.md` and `forest.png`.
 
     Args:
       output: folder of the results.
       methods: all of them.
       plans: what they had to spend.
       units: the rows, all of them there.
+      images: names of the images.
       equal: what all methods had as much of, "time" or "steps".
     """
-    units.write_all(output / "ablation.csv", methods)
     scores = {
-        (name, hole.name): units.scores(name, hole)
+        (name, hole.name): units.scores(name, hole, images)
         for name in methods
         for hole in units.holes
     }

@@ -1,12 +1,10 @@
 """An ablation: kinds of search over the same faces, masks and seeds.
 
-A method, a mask and a seed make a unit; those that are there are not searched for
-again, see `ablation_units`.
+Searches whose rows are there are not repeated, see `ablation_units`.
 """
 
 import dataclasses
 import functools
-import hashlib
 import pathlib
 import re
 from collections.abc import Sequence
@@ -14,12 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common import cases, progress, protocols, reporting
+from experiments.common import cases, identity, progress, protocols, reporting
 from experiments.evaluation import ablation_units, scoring
 from experiments.evaluation.ablation_pairs import BASELINE
 from experiments.search import budgets, search_methods
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import files
 from inpaint_jax.pretrained import weights
 
 
@@ -130,7 +127,7 @@ def prepare(
 
 
 def agree(
-    path: pathlib.Path,
+    output: pathlib.Path,
     methods: Methods,
     faces: cases.Originals,
     units: ablation_units.Units,
@@ -142,7 +139,7 @@ def agree(
     """Finds the steps of each method, or takes those of an earlier start.
 
     Args:
-      path: of the protocol.
+      output: folder of the results.
       methods: from `prepare`.
       faces: the pictures.
       units: the masks and seeds.
@@ -156,13 +153,12 @@ def agree(
     environment = reporting.environment()
     # All that decides the results, apart from the steps, which are measured.
     protocol = {
-        "images": [path.name for path in faces.paths],
-        "images_sha256": _sha256(faces.paths),
+        "version": identity.of_code(),
         "masks": [hole.name for hole in units.holes],
         "seeds": units.seeds,
         "equal": equal,
         "images_at_once": at_once,
-        "model": source,
+        "model": identity.of_model(source),
         "methods": {name: each.describe() for name, each in methods.items()},
         # Of these the time depends, and so the steps.
         "device": environment["device"],
@@ -171,7 +167,11 @@ def agree(
     measure = functools.partial(
         _measured, methods, faces, units, at_once=at_once, equal=equal
     )
-    return protocols.agree(path, protocol, environment=environment, measure=measure)
+    path, results = output / "protocol.json", output / ablation_units.FILE
+    shared: Any = {"environment": environment, "measure": measure, "results": results}
+    plans = protocols.agree(path, protocol, **shared)
+    protocols.extend(output / "pictures.json", _pictures(faces), results=results)
+    return plans
 
 
 def search(
@@ -195,24 +195,23 @@ def search(
     """
     originals = [case.picture for case in faces.read(units.holes[0], seed=0)]
     truth = scoring.truth(np.stack(originals), crop=faces.crop)
-    files.make_directory(units.folder)
     for name, method in methods.items():
         search = None
-        for hole, seed in units.missing(name):
-            inputs = faces.read(hole, seed=seed)
+        for hole, seed, missing in units.missing(name, faces.names):
+            inputs = [faces.read(hole, seed=seed)[i] for i in missing]
             if search is None:
                 steps = f"--iterations={plans[name]['iterations']}"
                 asked = search_methods.parse(name, [steps], base=method.asked)
                 search = search_methods.prepare(name, asked, model, images=at_once)
                 progress.say(f"{name}: compiling")
                 search_methods.warm_up(search, inputs, at_once=at_once)
-            scores = _scores(search, inputs, truth, at_once)
+            scores = _scores(search, inputs, truth.take(missing), at_once)
             progress.say(
                 f"{name}, {hole.name}, seed {seed}: "
                 f"{np.mean(scores['seconds']):.2f} s a face, "
                 f"hole {np.mean(scores['psnr_hole']):.2f} dB"
             )
-            units.write(name, hole, seed, scores)
+            units.add(name, hole, seed, scores)
 
 
 def _measured(
@@ -232,12 +231,12 @@ def _measured(
     )
 
 
+def _pictures(faces: cases.Originals) -> dict[str, dict[str, str]]:
+    return {"pictures": {path.stem: identity.of_file(path) for path in faces.paths}}
+
+
 def _methods(methods: Methods) -> dict[str, search_methods.SearchMethod]:
     return {name: method.search for name, method in methods.items()}
-
-
-def _sha256(paths: Sequence[pathlib.Path]) -> str:
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 def _scores(

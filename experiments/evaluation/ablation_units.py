@@ -1,11 +1,11 @@
-"""The units of an ablation, a method, a mask and a seed, on disk.
+"""The rows of an ablation: a method, a mask and a seed make a unit with all faces.
 
-The rows of a unit are written whole or not at all.
+Rows that are there are not computed again, and faces can be added.
 """
 
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,74 +15,82 @@ from experiments.evaluation import ablation_pairs, scoring
 COLUMNS = (*scoring.COLUMNS, "loss", "iterations", "seconds")
 """What is known of a completion."""
 
+FILE = "ablation.csv"
+"""The file of all rows, in the folder of the results."""
+
 _KEYS = ("method", "mask", "seed", "image")
 
 
-class Units(NamedTuple):
-    """The masks and seeds of each method, and a file of rows for each.
+class Units:
+    """The masks and seeds of each method, and the table of their rows."""
 
-    Attributes:
-      folder: of the files.
-      holes: the named masks.
-      seeds: how many.
-    """
+    def __init__(
+        self, folder: pathlib.Path, holes: Sequence[cases.MaskSpec], seeds: int
+    ) -> None:
+        """Opens the table.
 
-    folder: pathlib.Path
-    holes: Sequence[cases.MaskSpec]
-    seeds: int
+        Args:
+          folder: folder of the results.
+          holes: the named masks.
+          seeds: number of seeds.
 
-    def missing(self, method: str) -> list[tuple[cases.MaskSpec, int]]:
-        """Returns the masks and seeds of a method that are not searched for yet."""
-        return [
-            (hole, seed)
+        Raises:
+          InputError: the file is no table of an ablation.
+        """
+        self.holes, self.seeds = holes, seeds
+        self._table = records.Table(
+            folder / FILE, columns=(*_KEYS, *COLUMNS), keys=_KEYS
+        )
+
+    def missing(
+        self, method: str, images: Sequence[str]
+    ) -> list[tuple[cases.MaskSpec, int, list[int]]]:
+        """Returns (mask, seed, places of images) of a method's missing rows."""
+        units = [
+            (hole, seed, self._without_row(method, hole, seed, images))
             for hole in self.holes
             for seed in range(self.seeds)
-            if not self._file(method, hole, seed).exists()
         ]
+        return [unit for unit in units if unit[-1]]
 
-    def write(
+    def add(
         self,
         method: str,
         hole: cases.MaskSpec,
         seed: int,
         scores: Mapping[str, Sequence[Any]],
     ) -> None:
-        """Writes the rows of one unit.
+        """Adds the rows of some images.
 
         Args:
-          method: its name.
+          method: name of the method.
           hole: the mask.
-          seed: of masks and starting points.
-          scores: "image" and `COLUMNS`, a value for each face.
+          seed: seed of masks and starting points.
+          scores: "image" and `COLUMNS`, a value for each image.
         """
-        columns = (scores[name] for name in ("image", *COLUMNS))
-        rows = [(method, hole.name, seed, *row) for row in zip(*columns, strict=True)]
-        file = self._file(method, hole, seed)
-        records.write(file, [(*_KEYS, *COLUMNS), *rows])
+        keys = {"method": method, "mask": hole.name, "seed": str(seed)}
+        names = ("image", *COLUMNS)
+        for row in zip(*(scores[name] for name in names), strict=True):
+            self._table.append(**keys, **dict(zip(names, row, strict=True)))
 
-    def scores(self, method: str, hole: cases.MaskSpec) -> ablation_pairs.Columns:
-        """Returns the columns of a method under one mask, all seeds of it."""
-        first = len(_KEYS)
-        cells = [
-            [row[first:] for row in self._rows(method, hole, seed)]
-            for seed in range(self.seeds)
-        ]
-        columns = np.moveaxis(np.array(cells, float), -1, 0)
-        return dict(zip(COLUMNS, columns, strict=True))
-
-    def write_all(self, file: pathlib.Path, methods: Iterable[str]) -> None:
-        """Writes the rows of all units as one table."""
+    def scores(
+        self, method: str, hole: cases.MaskSpec, images: Sequence[str]
+    ) -> ablation_pairs.Columns:
+        """Returns the columns of a method under one mask, for all seeds."""
         rows = [
-            row
-            for method in methods
-            for hole in self.holes
+            [self._table.row(method, hole.name, str(seed), image) for image in images]
             for seed in range(self.seeds)
-            for row in self._rows(method, hole, seed)
         ]
-        records.write(file, [(*_KEYS, *COLUMNS), *rows])
+        return {
+            name: np.array([[row[name] for row in unit] for unit in rows], float)
+            for name in COLUMNS
+        }
 
-    def _rows(self, method: str, hole: cases.MaskSpec, seed: int) -> list[list[str]]:
-        return records.read(self._file(method, hole, seed))[1:]
-
-    def _file(self, method: str, hole: cases.MaskSpec, seed: int) -> pathlib.Path:
-        return self.folder / f"{method}-{hole.name}-{seed}.csv"
+    def _without_row(
+        self, method: str, hole: cases.MaskSpec, seed: int, images: Sequence[str]
+    ) -> list[int]:
+        return [
+            place
+            for place, image in enumerate(images)
+            if not self._table.has(method, hole.name, str(seed), image)
+        ]

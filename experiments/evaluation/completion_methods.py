@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from experiments.common import cases, options, progress
+from experiments.common import cases, identity, options, progress
 from experiments.common.options import option
 from experiments.evaluation import programs
 from experiments.search import search_methods, searches
@@ -90,6 +90,11 @@ class CompletionMethod:
     follow: Callable[[cases.Case], dict[int, cases.Picture]] | None = None
 
 
+def name_of(method: str) -> str:
+    """Returns the name of a method in tables; that of a flag file is its stem."""
+    return pathlib.Path(method).stem if method.endswith(".flags") else method
+
+
 def named(
     name: str, model: weights.Model, learned: Learned, *, at_once: int
 ) -> CompletionMethod:
@@ -107,7 +112,7 @@ def named(
     if name in _SEARCHES:
         return _search(name, _FLAG_FILES / f"{_SEARCHES[name]}.flags", model, at_once)
     if name.endswith(".flags") and pathlib.Path(name).is_file():
-        return _search(pathlib.Path(name).stem, pathlib.Path(name), model, at_once)
+        return _search(name_of(name), pathlib.Path(name), model, at_once)
     makers: dict[str, Callable[[], programs.Prepared]] = {
         "mean": programs.mean,
         "tv": programs.tv,
@@ -137,7 +142,7 @@ def _search(
         "settings": dataclasses.asdict(method.settings),
         "blend": method.blend,
         "landmarks": method.guidance.describe(),
-        "model": model.source,
+        "model": identity.of_model(model.source),
     }
 
     def complete(inputs: Sequence[cases.Case]) -> Completions:

@@ -5,17 +5,24 @@ one mask after the other.
 """
 
 import dataclasses
-import hashlib
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common import cases, progress, protocols, records, reporting
+from experiments.common import (
+    cases,
+    identity,
+    progress,
+    protocols,
+    records,
+    reporting,
+)
 from experiments.evaluation import completion_methods, scoring
 from inpaint_jax.io import files
 
+_SCORES = "scores.csv"
 _KEYS = ("method", "mask", "image")
 _COLUMNS = (*_KEYS, *scoring.COLUMNS, "seconds", "failed")
 
@@ -61,18 +68,26 @@ def agree(plan: Plan, used: Sequence[completion_methods.CompletionMethod]) -> No
     Raises:
       InputError: the folder holds results of another protocol.
     """
-    pictures = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in plan.inputs
-    }
     protocol: dict[str, Any] = {
-        "frame": {"seed": plan.seed, "crop": plan.crop, "size": plan.size},
+        "frame": {
+            "seed": plan.seed,
+            "crop": plan.crop,
+            "size": plan.size,
+            "version": identity.of_code(),
+        },
         "methods": {method.name: method.described for method in used},
         "masks": {
             hole.name: "a function of seed and image name" for hole in plan.holes
         },
-        "images": pictures,
+        # Results are named by the stem, and random masks depend on the whole name.
+        "pictures": {
+            path.stem: {"file": path.name, "sha256": identity.of_file(path)}
+            for path in plan.inputs
+        },
     }
-    protocols.extend(plan.output / "protocol.json", protocol)
+    protocols.extend(
+        plan.output / "protocol.json", protocol, results=plan.output / _SCORES
+    )
     files.write_json(plan.output / "environment.json", reporting.environment())
 
 
@@ -91,7 +106,7 @@ def run(
     Raises:
       InputError: that file has other columns, or a picture cannot be used.
     """
-    table = records.Table(plan.output / "scores.csv", columns=_COLUMNS, keys=_KEYS)
+    table = records.Table(plan.output / _SCORES, columns=_COLUMNS, keys=_KEYS)
     missing = sum(
         not table.has(method.name, hole.name, path.stem)
         for method in used

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Key
 
+from experiments.common import identity
 from experiments.training import training
 from inpaint_jax import types
 from inpaint_jax.baselines import low_rank, nearest, patch_match, total_variation
@@ -75,7 +76,7 @@ def nn(bank: str | None, model: weights.Model) -> Prepared:
     faces = training.load(bank, crop=model.crop, size=model.architecture.image_size)
 
     fill = _unfailing(functools.partial(nearest.complete, bank=faces.images))
-    return {"bank": bank, "faces": len(faces.images)}, fill
+    return {"faces": len(faces.images), "pictures": faces.digest}, fill
 
 
 def drawn(
@@ -100,7 +101,7 @@ def drawn(
     def complete(image: types.Image, mask: types.Mask) -> types.Image:
         return blend(network.apply(image, mask), image, mask)
 
-    return {"model": network.source}, jax.jit(_unfailing(complete))
+    return {"model": identity.of_model(network.source)}, jax.jit(_unfailing(complete))
 
 
 def _feed_forward(name: str, path: str, model: weights.Model) -> networks.Pretrained:

@@ -215,7 +215,10 @@ def _in_blocks(found: _Seen, known: _Seen, mask: Mask, size: int) -> Columns:
 
     def block(start: int) -> dict[str, types.PerExample]:
         rows = np.arange(start, start + size) % count
-        return _compare(*jax.tree.map(lambda x: x[rows], (found, known, mask)))
+        seen = jax.tree.map(lambda x: x[rows], (found, known, mask))
+        # Outside the program, whose roundings could set equal bytes apart.
+        images = (pixels.from_bytes(x.images[rows]) for x in (found, known))
+        return _compare(*images, *seen)
 
     parts = [block(start) for start in range(0, count, size)]
     return jax.tree.map(lambda *columns: np.concatenate(columns)[:count], *parts)
@@ -223,9 +226,12 @@ def _in_blocks(found: _Seen, known: _Seen, mask: Mask, size: int) -> Columns:
 
 @jax.jit
 def _compare(
-    found: _Seen, known: _Seen, mask: types.Mask
+    completed: types.Image,
+    original: types.Image,
+    found: _Seen,
+    known: _Seen,
+    mask: types.Mask,
 ) -> dict[str, types.PerExample]:
-    completed, original = map(pixels.from_bytes, (found.images, known.images))
     hole = 1.0 - mask
     return {
         "psnr": metrics.psnr(completed, original),

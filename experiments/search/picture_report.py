@@ -1,14 +1,18 @@
-"""Writes the results of `experiments.inpaint`: pictures, a grid, `report.json`."""
+"""Writes the results of `experiments.inpaint`: pictures, grids, report and trace.
+
+Report, trace and grids are written anew after each picture, so that a run that ends
+early leaves them of all pictures that are done.
+"""
 
 import dataclasses
-import hashlib
+import functools
 import pathlib
 import time
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common import cases, reporting
+from experiments.common import cases, identity, reporting, skipping
 from experiments.search import (
     landmark_figure,
     landmark_guidance,
@@ -25,6 +29,7 @@ from inpaint_jax.search import completion, driver, program
 from inpaint_jax.search.problem import Problem, Settings
 
 _SHOWN_RESTARTS = 4
+_ROWS_A_PAGE = 32
 _SCORES = ("psnr", "psnr_hole", "ssim", "nme")
 
 Entry = dict[str, Any]
@@ -41,10 +46,12 @@ class Finished(NamedTuple):
       entry: its entry in the report.
       row: its row in the grid: the damaged image, G(z) under the same mask, the best
         restarts, the completed image, and the original if known.
+      trace: the lines of its search in the log.
     """
 
     entry: Entry
     row: Row
+    trace: list[dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,10 +88,10 @@ class Finisher:
         files.write_picture(self.output / f"{case.name}.png", np.asarray(completed[0]))
         entry = {
             "image": case.name,
-            "picture_sha256": _sha256(
+            "picture_sha256": identity.of_array(
                 case.picture if case.original is None else case.original
             ),
-            "mask_sha256": _sha256(np.asarray(case.mask, np.uint8)),
+            "mask_sha256": identity.of_array(np.asarray(case.mask, np.uint8)),
             "hole_fraction": float(masks.hole_fraction(case.mask)[0]),
             **described,
             "iterations": result.iterations,
@@ -99,11 +106,7 @@ class Finisher:
             files.write_picture(self.output / f"{case.name}_landmarks.png", drawn)
         if case.original is not None:
             entry |= _scores(completed, case.original, case, self.scorer)
-        return Finished(entry, _row(case, problem, result))
-
-
-def _sha256(array: np.ndarray) -> str:
-    return hashlib.sha256(array.tobytes()).hexdigest()
+        return Finished(entry, _row(case, problem, result), found.trace)
 
 
 def line(entry: Entry, output: pathlib.Path) -> str:
@@ -145,38 +148,69 @@ def describe(
     }
 
 
-def remove(output: pathlib.Path) -> None:
-    """Removes `report.json` and `grid.png` of an earlier run."""
-    for name in ("report.json", "grid.png"):
-        (output / name).unlink(missing_ok=True)
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """`report.json`, `trace.jsonl`, and `grid.png`, `grid_2.png` and so on, of a run.
 
+    Those of an earlier run stay until the first picture is done.
 
-def write(
-    output: pathlib.Path,
-    described: dict[str, Any],
-    finished: list[Finished],
-    *,
-    skipped: list[str],
-) -> None:
-    """Writes `grid.png` and `report.json`.
-
-    Args:
+    Attributes:
       output: the folder.
       described: the report's description of the search.
-      finished: the completed pictures, at least one.
-      skipped: the reason for each skipped picture.
+      skipped: the pictures that are left out.
+      entries: the entry of each completed picture.
     """
-    rows = [row for _, row in finished]
-    entries = [entry for entry, _ in finished]
-    grid = reporting.captioned_sheet(
-        [list(row.values()) for row in rows],
-        headings=list(rows[0]),
-        names=[entry["image"] for entry in entries],
-        enlarge=2,
-    )
-    files.write_picture(output / "grid.png", grid)
-    means = {"mean": _mean(entries), "images": entries, "skipped": skipped}
-    files.write_json(output / "report.json", described | means)
+
+    output: pathlib.Path
+    described: dict[str, Any]
+    skipped: skipping.Skipped
+    entries: list[Entry] = dataclasses.field(default_factory=list)
+    _page: list[Row] = dataclasses.field(default_factory=list)
+
+    @functools.cached_property
+    def _trace(self) -> reporting.JsonLines:
+        return reporting.JsonLines(self.output / "trace.jsonl")
+
+    def add(self, finished: Finished) -> None:
+        """Adds a completed picture to the report and to the grid."""
+        self.entries.append(finished.entry)
+        if len(self._page) == _ROWS_A_PAGE:
+            self._page.clear()
+        self._page.append(finished.row)
+        names = [entry["image"] for entry in self.entries[-len(self._page) :]]
+        grid = reporting.captioned_sheet(
+            [list(row.values()) for row in self._page],
+            headings=list(self._page[0]),
+            names=names,
+            enlarge=2,
+        )
+        files.write_picture(self._grid(self._pages), grid)
+        for line in finished.trace:
+            self._trace.append(**line)
+        self._write()
+
+    def close(self) -> None:
+        """Writes what was skipped last, and removes further grids of earlier runs."""
+        self._write()
+        number = self._pages + 1
+        while (page := self._grid(number)).exists():
+            files.remove(page)
+            number += 1
+
+    @property
+    def _pages(self) -> int:
+        return 1 + (len(self.entries) - 1) // _ROWS_A_PAGE
+
+    def _grid(self, number: int) -> pathlib.Path:
+        return self.output / cases.grid_name(number)
+
+    def _write(self) -> None:
+        found = {
+            "mean": _mean(self.entries),
+            "images": self.entries,
+            "skipped": self.skipped.reasons,
+        }
+        files.write_json(self.output / "report.json", self.described | found)
 
 
 def _row(case: cases.Case, problem: Problem, result: completion.Completion) -> Row:

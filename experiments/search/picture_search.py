@@ -1,16 +1,15 @@
-"""Searches for pictures in groups, one program each, and logs their progress."""
+"""Searches for pictures in groups, one program each."""
 
-import dataclasses
 import itertools
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from experiments.common import cases, progress, reporting
+from experiments.common import cases, skipping
 from experiments.search import landmark_guidance, searches, targets
 from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
@@ -42,46 +41,21 @@ class Found(NamedTuple):
       last: the last progress of its search.
       best: z of the best restart after each chunk.
       seconds: time of the search, see `searches.Report`.
+      trace: JSON values after each chunk: step, losses, seconds.
     """
 
     task: Task
     last: driver.Progress
     best: list[Best]
     seconds: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Skipped:
-    """Pictures that could not be completed.
-
-    Attributes:
-      alone: whether there is only one picture, so that its error ends the run.
-      reasons: the reason for each skipped picture.
-    """
-
-    alone: bool
-    reasons: list[str] = dataclasses.field(default_factory=list)
-
-    def add(self, path: pathlib.Path, error: InputError) -> None:
-        """Records and prints that a picture is skipped, with the reason.
-
-        Raises:
-          InputError: it is the only picture.
-        """
-        if self.alone:
-            raise error
-        text = str(error)
-        if path.stem not in text:
-            text = f"{path}: {text}"
-        progress.say(f"skipped {text}")
-        self.reasons.append(text)
+    trace: list[dict[str, Any]]
 
 
 def tasks(
     paths: Iterable[pathlib.Path],
     read: Callable[[pathlib.Path], cases.Case],
     guidance: landmark_guidance.LandmarkGuidance,
-    skipped: Skipped,
+    skipped: skipping.Skipped,
 ) -> Iterator[Task]:
     """Reads pictures one by one, as they are needed.
 
@@ -107,7 +81,6 @@ def tasks(
 def search(
     tasks: Iterator[Task],
     compiled: program.Search,
-    trace: reporting.JsonLines,
     *,
     most: int,
     memory: float | None,
@@ -117,7 +90,6 @@ def search(
     Args:
       tasks: the pictures.
       compiled: the search.
-      trace: log of the progress.
       most: largest number of pictures that are searched for at once.
       memory: memory in GB for the program; None for 80 % of the free memory.
 
@@ -133,7 +105,7 @@ def search(
             at_once = _that_fit(most, group[0], compiled, memory)
         for first in range(0, len(group), at_once):
             part = group[first : first + at_once]
-            yield from _together(part, compiled, trace, at_once=at_once)
+            yield from _together(part, compiled, at_once=at_once)
 
 
 def _that_fit(
@@ -153,11 +125,7 @@ def _that_fit(
 
 
 def _together(
-    part: list[Task],
-    compiled: program.Search,
-    trace: reporting.JsonLines,
-    *,
-    at_once: int,
+    part: list[Task], compiled: program.Search, *, at_once: int
 ) -> list[Found]:
     """Searches for some pictures with one program, see `searches.together`."""
     found: list[Found | None] = [None] * len(part)
@@ -168,23 +136,23 @@ def _together(
         keys, problems, compiled, at_once=at_once, name=name
     ):
         for i, (task, report) in enumerate(zip(part, reports, strict=True)):
-            if (now := report.progress) is None:
-                continue
-            trace.append(
-                image=task.case.name,
-                step=now.iteration,
-                loss=now.loss.tolist(),
-                best_loss=now.best_loss.tolist(),
-                seconds=round(report.seconds, 3),
-            )
-            found[i] = _continued(found[i], task, now, report.seconds)
+            if report.progress is not None:
+                now, seconds = report.progress, report.seconds
+                found[i] = _continued(found[i], task, now, seconds)
     return [each for each in found if each is not None]
 
 
 def _continued(
     before: Found | None, task: Task, now: driver.Progress, seconds: float
 ) -> Found:
-    best = [] if before is None else before.best
+    best, trace = ([], []) if before is None else (before.best, before.trace)
     if np.isfinite(now.best_loss).any():
         best = [*best, now.best_z]
-    return Found(task, now, best, seconds)
+    line = {
+        "image": task.case.name,
+        "step": now.iteration,
+        "loss": now.loss.tolist(),
+        "best_loss": now.best_loss.tolist(),
+        "seconds": round(seconds, 3),
+    }
+    return Found(task, now, best, seconds, [*trace, line])

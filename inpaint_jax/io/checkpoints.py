@@ -20,7 +20,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_manager
 
-from inpaint_jax.errors import InputError, reason
+from inpaint_jax.errors import InputError, OutputError, reason
 from inpaint_jax.io import files, hashes
 
 _FOLDER = "checkpoints"
@@ -51,7 +51,8 @@ class Store:
           meta: JSON values: architecture, settings.
 
         Raises:
-          InputError: it could not be written.
+          InputError: a newer one is there, or something is in its way.
+          OutputError: it cannot be written.
         """
         newest = max(self._complete_steps(), default=-1)
         if step <= newest:
@@ -76,7 +77,7 @@ class Store:
             ) from error
         except (OSError, ValueError) as error:
             # TensorStore reports a full disk as a ValueError.
-            raise InputError(
+            raise OutputError(
                 f"{self._directory}: checkpoint {step} cannot be written "
                 f"({reason(error)}); earlier checkpoints are untouched."
             ) from error

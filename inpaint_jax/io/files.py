@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, OutputError
 
 ASSETS = pathlib.Path(str(importlib.resources.files("inpaint_jax") / "assets"))
 """The folder of the files that come with the package: networks and a portrait."""
@@ -38,14 +38,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
       `path` is untouched.
 
     Raises:
-      InputError: the folder cannot be written to.
+      OutputError: the folder cannot be written to.
     """
     path = pathlib.Path(path)
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
         os.close(handle)
     except OSError as error:
-        raise InputError(
+        raise OutputError(
             f"{path.parent}: cannot write here ({error.strerror}); give a folder that "
             "exists and is writable."
         ) from error
@@ -57,7 +57,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(
+        raise OutputError(
             f"{path}: cannot be written ({error.strerror or error}); free some space "
             "or give another folder."
         ) from error
@@ -69,17 +69,17 @@ def make_directory(path: str | os.PathLike[str]) -> pathlib.Path:
     """Creates a folder if need be and checks that it is writable.
 
     Raises:
-      InputError: the path is a file, or the folder cannot be created or written to.
+      OutputError: the path is a file, or the folder cannot be created or written to.
     """
     if not str(path):
-        raise InputError("the name of an output folder is empty; give a folder.")
+        raise OutputError("the name of an output folder is empty; give a folder.")
     path = pathlib.Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise InputError(
+        raise OutputError(
             f"{path}: cannot write to this output folder ({error.strerror}); give a "
             "folder that you may create or write to."
         ) from error
@@ -90,8 +90,8 @@ def make_private_directory(path: str | os.PathLike[str]) -> pathlib.Path:
     """Creates a folder if need be and checks that nobody else may write to it.
 
     Raises:
-      InputError: as in `make_directory`, or it is another user's or others may write
-        to it.
+      InputError: it is another user's, or others may write to it.
+      OutputError: as in `make_directory`.
     """
     with contextlib.suppress(OSError):
         os.makedirs(path, mode=0o700)
@@ -124,10 +124,26 @@ def check_own(path: str | os.PathLike[str]) -> None:
         )
 
 
+def remove(path: str | os.PathLike[str]) -> None:
+    """Deletes a file if it exists.
+
+    Raises:
+      OutputError: the file cannot be deleted.
+    """
+    try:
+        pathlib.Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be deleted ({error.strerror}); delete it or give another "
+            "folder."
+        ) from error
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes a text file whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # Names of files that are no UTF-8 are written as they are.
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

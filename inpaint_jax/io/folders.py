@@ -17,7 +17,7 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, OutputError
 from inpaint_jax.io import files
 
 _WRITTEN = ".partial"
@@ -36,7 +36,8 @@ def replacing(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
       that name. If the block raises, `folder` is as it was.
 
     Raises:
-      InputError: the folder cannot be written to.
+      InputError: a folder is in the way of a file.
+      OutputError: the folder cannot be written to.
     """
     folder = files.make_directory(folder)
     try:
@@ -53,7 +54,7 @@ def replacing(folder: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
                 shutil.rmtree(written, ignore_errors=True)
             _move(folder)
     except OSError as error:
-        raise InputError(
+        raise OutputError(
             f"{folder}: cannot be written ({error.strerror or error}); free some space "
             "or give another folder."
         ) from error

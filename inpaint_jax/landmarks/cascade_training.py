@@ -104,7 +104,8 @@ def train(
       `[faces]`, the error on the training faces in pixels, as in `errors`.
 
     Raises:
-      InputError: dlib is not installed, or the file cannot be written.
+      InputError: dlib is not installed.
+      OutputError: the file cannot be written.
     """
     dlib = dlib_host.import_dlib()
     detections = [[] for _ in faces.images]

@@ -85,7 +85,8 @@ def export(
       programs: {file name: content} of further files, see `stablehlo.programs`.
 
     Raises:
-      InputError: the folder cannot be written, or half precision cannot hold a weight.
+      InputError: half precision cannot hold a weight.
+      OutputError: the folder cannot be written.
     """
     kind: Kind = model.kind
     releases.export(

@@ -23,7 +23,7 @@ from jaxtyping import Float16
 
 from inpaint_jax import types
 from inpaint_jax.errors import InputError, reason
-from inpaint_jax.io import checkpoints, files, folders
+from inpaint_jax.io import checkpoints, files, folders, hashes
 from inpaint_jax.pretrained import model_card
 
 _DESCRIPTION = "model.json"
@@ -94,8 +94,8 @@ def export(
       programs: {file name: content} of the networks as programs, see `stablehlo`.
 
     Raises:
-      InputError: the folder cannot be written, or a weight is NaN, infinite or too
-        large for half precision.
+      InputError: a weight is NaN, infinite or too large for half precision.
+      OutputError: the folder cannot be written.
     """
     directory = pathlib.Path(directory)
     contents = {
@@ -104,11 +104,11 @@ def export(
         )
         for name, variables in networks.items()
     }
-    hashes = {
+    digests = {
         name: hashlib.sha256(contents[f"{name}{_WEIGHTS}"]).hexdigest()
         for name in networks
     }
-    put(directory, {**contents, **(programs or {})}, {**description, "sha256": hashes})
+    put(directory, {**contents, **(programs or {})}, {**description, "sha256": digests})
 
 
 def put(
@@ -124,7 +124,7 @@ def put(
       description: JSON values, with "sha256".
 
     Raises:
-      InputError: the folder cannot be written.
+      OutputError: the folder cannot be written.
     """
     title = pathlib.Path(directory).name
     with folders.replacing(directory) as written:
@@ -152,10 +152,12 @@ def _from_run(path: pathlib.Path, templates: Templates) -> Loaded | None:
     step, meta = checkpoints.read_meta(path)
     shapes = _understood(templates, meta, f"{path}: step {step}")
     networks = checkpoints.read_model(path, step, shapes)
+    # A run that was trained anew to the same step is another model.
+    digests = {name: hashes.of_arrays(networks[name]) for name in shapes}
     return Loaded(
         networks={name: jax.tree.map(jnp.asarray, networks[name]) for name in shapes},
         description=meta,
-        source={"path": str(path), "step": step},
+        source={"path": str(path), "step": step, "sha256": digests},
     )
 
 
@@ -168,14 +170,14 @@ def _from_release(path: pathlib.Path, templates: Templates) -> Loaded | None:
         raise InputError(
             f"{path / _DESCRIPTION}: cannot be read ({error}); export the model again."
         ) from error
-    networks, hashes = {}, {}
+    networks, digests = {}, {}
     shapes = _understood(templates, description, path / _DESCRIPTION)
     for name, template in shapes.items():
         data = _checked(path, name, description)
         file = path / f"{name}{_WEIGHTS}"
         networks[name] = _network(data, template, file)
-        hashes[name] = description["sha256"][name]
-    source = {"path": path.name, "sha256": hashes}
+        digests[name] = description["sha256"][name]
+    source = {"path": path.name, "sha256": digests}
     return Loaded(networks, description, source)
 
 

@@ -61,7 +61,8 @@ def export(
       The files.
 
     Raises:
-      InputError: flatbuffers is missing or the folder cannot be written.
+      InputError: flatbuffers is missing.
+      OutputError: the folder cannot be written.
     """
     check_available()
     files.make_directory(directory)  # fails now, not after the networks are compiled

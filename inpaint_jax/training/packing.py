@@ -78,7 +78,8 @@ def pack(
       What was written.
 
     Raises:
-      InputError: even the lowest quality is larger, or the file cannot be written.
+      InputError: even the lowest quality is larger.
+      OutputError: the file cannot be written.
     """
     quality = _highest_quality(images[:: -(-len(images) // sample)], bytes_per_face)
     while True:

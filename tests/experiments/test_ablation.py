@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -38,6 +39,13 @@ PLANS = {
 }
 
 
+class Truth(NamedTuple):
+    images: np.ndarray
+
+    def take(self, rows):
+        return Truth(self.images[rows])
+
+
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
@@ -54,25 +62,25 @@ def call(bench):
     faces, model = bench
 
     def score(completed, truth, mask):
-        assert completed.shape == truth.shape == (3, 16, 16, 3) and len(mask) == 3
-        apart = np.abs(completed.astype(float) - truth).mean(axis=(1, 2, 3))
+        assert completed.shape == truth.images.shape and len(mask) == len(completed)
+        apart = np.abs(completed.astype(float) - truth.images).mean(axis=(1, 2, 3))
         return {name: apart + i for i, name in enumerate(scoring.COLUMNS)}
 
     paths, holes = (
         sorted(faces.iterdir()),
         [cases.read_mask("centre", hole_is_white=True)],
     )
-    originals = cases.Originals(paths, model.crop, TINY.image_size)
 
-    def run(folder, *given, methods=(NONE, OTHER), seeds=2):
+    def run(folder, *given, methods=(NONE, OTHER), seeds=2, limit=3):
+        originals = cases.Originals(paths[:limit], model.crop, TINY.image_size)
         with jax.numpy_dtype_promotion("standard"):
             usual = search_methods.parse("usual", [*QUICK, *given])
             wanted = ablation_run.parse(methods)
             prepared = ablation_run.prepare(wanted, model, usual, at_once=3)
-            units = ablation_units.Units(folder / "parts", holes, seeds)
+            units = ablation_units.Units(folder, holes, seeds)
             common = (originals, units)
             plans = ablation_run.agree(
-                folder / "protocol.json",
+                folder,
                 prepared,
                 *common,
                 source={},
@@ -80,10 +88,12 @@ def call(bench):
                 equal="time",
             )
             ablation_run.search(prepared, plans, model, *common, at_once=3)
-            ablation_report.write(folder, prepared, plans, units, equal="time")
+            ablation_report.write(
+                folder, prepared, plans, units, originals.names, equal="time"
+            )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "truth", lambda images, crop: images)
+        patch.setattr(scoring, "truth", lambda images, crop: Truth(images))
         patch.setattr(scoring, "score", score)
         patch.setattr(budgets, "measure", lambda *a, **k: PLANS)
         yield run
@@ -131,7 +141,8 @@ def test_a_killed_run_goes_on_to_the_same_rows(tmp_path, call):
     with counted(killed_at=1) as first, pytest.raises(KeyboardInterrupt):
         call(folder)
     # What a process that is killed outright may leave.
-    (folder / "parts" / ".x.partial").write_text("none,cen")
+    with (folder / "ablation.csv").open("a") as file:
+        file.write("none,cen")
     with counted() as second:
         call(folder)
     assert first == [("none", 2)]
@@ -141,6 +152,26 @@ def test_a_killed_run_goes_on_to_the_same_rows(tmp_path, call):
         call(whole)
     assert third == [("none", 2), ("none", 2), ("other", 1), ("other", 1)]
     assert rows(folder) == rows(whole)
+
+
+def test_faces_can_be_added(tmp_path, call, bench):
+    with counted() as first:
+        call(tmp_path, limit=2)
+        call(tmp_path)
+    assert len(first) == 8  # each unit twice, the second time for the new face
+    assert {row["image"] for row in rows(tmp_path)} == set("012")
+    assert len(rows(tmp_path)) == 2 * 2 * 3
+
+
+def test_another_face_of_the_same_name_is_refused(tmp_path, call, bench):
+    faces, _ = bench
+    with counted():
+        call(tmp_path)
+        before = (faces / "1.png").read_bytes()
+        files.write_picture(faces / "1.png", drawn.noise(16, 16, 3, seed=9))
+        with pytest.raises(InputError, match=r"another protocol: pictures\.1 was"):
+            call(tmp_path)
+    (faces / "1.png").write_bytes(before)
 
 
 def test_a_row_for_each_method_mask_seed_and_face(finished):

@@ -30,7 +30,7 @@ def run(tmp_path, launched):
 
     def call(*given, start=launched):
         output = tmp_path / "out.json"
-        done = start("experiments.compare", *given, f"--output={output}")
+        done = start("experiments.compare", f"--output={output}", *given)
         return done, json.loads(output.read_text()) if output.exists() else None
 
     return call
@@ -47,7 +47,7 @@ def test_images_are_paired_by_name_and_the_interval_holds_the_difference(
     start = functools.partial(launcher.python_m, environment)
     done, found = run(f"--baseline={first}", f"--others={second}", start=start)
     assert done.returncode == 0, done.stderr
-    difference = found[str(second)]["difference"]
+    difference = found["others"][str(second)]["difference"]
     assert difference.keys() == {"nme"}
     nme = difference["nme"]
     assert nme["mean"] == pytest.approx(gain.mean())
@@ -55,7 +55,8 @@ def test_images_are_paired_by_name_and_the_interval_holds_the_difference(
     width = 1.96 * gain.std() / np.sqrt(len(NAMES))
     assert nme["low"] == pytest.approx(gain.mean() - width, abs=0.2 * width)
     assert nme["high"] == pytest.approx(gain.mean() + width, abs=0.2 * width)
-    assert found["baseline"]["psnr"] == pytest.approx(20 + hard.mean())
+    assert found["baseline"] == str(first)
+    assert found["mean"]["psnr"] == pytest.approx(20 + hard.mean())
     assert found["images"] == len(NAMES)
     assert str(second) in done.stdout
 
@@ -109,3 +110,13 @@ def test_a_damaged_report_is_refused_in_one_sentence(tmp_path, run, images):
     done, found = run(f"--baseline={folder}", f"--others={folder}")
     assert done.returncode == 2 and found is None
     assert "not a report" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_report_of_a_run_is_not_replaced(tmp_path, run):
+    folder = write(tmp_path / "a", {"nme": np.ones(len(NAMES))})
+    before = (folder / "report.json").read_bytes()
+    flags = f"--baseline={folder}", f"--others={folder}"
+    done, _ = run(*flags, f"--output={folder}/report.json")
+    assert done.returncode == 2
+    assert f"--output={folder}/report.json: is there" in done.stderr
+    assert (folder / "report.json").read_bytes() == before

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+import inpaint_jax
 from inpaint_jax.io import files
 from inpaint_jax.models import context_encoder, dcgan
 from inpaint_jax.pretrained import networks, weights
@@ -34,6 +35,9 @@ def bench(tmp_path_factory):
     portrait = (files.ASSETS / "portrait.png").read_bytes()
     (folder / "faces" / "portrait.png").write_bytes(portrait)
     files.write_picture(folder / "faces" / "noise.png", drawn.noise(64, 64, 3))
+    for name, window in {"x": 3, "y": 5}.items():
+        flag_file = files.make_directory(folder / name) / "mine.flags"
+        flag_file.write_text(f"--landmark_term=none\n--window={window}\n")
     return folder
 
 
@@ -138,10 +142,13 @@ def test_summary_and_figures_are_there(found):
 def test_the_protocol_says_what_decides_the_results(found):
     folder, _ = found
     protocol = json.loads((folder / "protocol.json").read_text())
-    assert protocol["frame"] == {"seed": 0, "crop": 128, "size": 64}
-    assert set(protocol["images"]) == {"noise.png", "portrait.png"}
+    frame = {"seed": 0, "crop": 128, "size": 64, "version": inpaint_jax.__version__}
+    assert protocol["frame"] == frame
+    assert {x["file"] for x in protocol["pictures"].values()} == {
+        *("noise.png", "portrait.png")
+    }
     assert protocol["methods"]["si"]["settings"]["iterations"] == 2
-    assert len(protocol["methods"]["ce"]["model"]["sha256"]["ce"]) == 64
+    assert len(protocol["methods"]["ce"]["model"]["ce"]) == 64
 
 
 def test_a_killed_run_goes_on_and_methods_can_be_added(found, resumed):
@@ -158,7 +165,26 @@ def test_faces_may_come_from_an_array(evaluate, bench):
     flags = [images, "--limit=2", "--methods=mean", "--masks=left"]
     done = evaluate(*flags, output="array")
     assert done.returncode == 0, done.stderr
-    assert set(scores(bench / "array")) == {("mean", "left", i) for i in "01"}
+    found = scores(bench / "array")
+    assert set(found) == {("mean", "left", i) for i in "01"}
+    np.save(bench / "faces.npy", drawn.noise(3, 64, 64, 3, seed=1))
+    done = evaluate(*flags, output="array")
+    assert done.returncode == 2 and "0 is another picture than" in done.stderr
+    assert scores(bench / "array") == found
+
+
+def test_a_damaged_picture_is_skipped_until_it_is_replaced(evaluate, bench):
+    faces = files.make_directory(bench / "mended")
+    files.write_picture(faces / "good.png", drawn.noise(64, 64, 3))
+    (faces / "later.png").write_bytes(b"not yet")
+    flags = [f"--images={faces}", "--methods=mean", "--masks=left"]
+    done = evaluate(*flags, output="skipped")
+    assert done.returncode == 1 and "skipped" in done.stdout
+    assert {image for _, _, image in scores(bench / "skipped")} == {"good"}
+    files.write_picture(faces / "later.png", drawn.noise(64, 64, 3, seed=1))
+    done = evaluate(*flags, output="skipped")
+    assert done.returncode == 0, done.stderr
+    assert {image for _, _, image in scores(bench / "skipped")} == {"good", "later"}
 
 
 def test_results_of_another_protocol_are_refused(evaluate, resumed):
@@ -178,9 +204,15 @@ def test_results_of_another_protocol_are_refused(evaluate, resumed):
         (["--methods=nn", "--bank="], ["--bank"]),
         (["--methods=gfc"], ["gfc", "experiments.train --model=gfc"]),
         (["--images=/nowhere"], ["/nowhere"]),
+        (
+            ["--methods={bench}/x/mine.flags,{bench}/y/mine.flags"],
+            ["two are called mine", "rename"],
+        ),
+        (["--output_dir={bench}/faces"], ["faces", "no results"]),
     ],
 )
 def test_wrong_input_gives_a_sentence_and_exit_code_2(evaluate, bench, flags, words):
+    flags = [flag.format(bench=bench) for flag in flags]
     done = evaluate(*flags, output="refused")
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

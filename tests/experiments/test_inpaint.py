@@ -89,6 +89,9 @@ def bench(tmp_path_factory):
     copies = ("mixed/a.png", "twins/a.png", "twins/a.webp", "named_grid/grid.png")
     for name in (*copies, "own/a.png"):
         (folder / name).write_bytes(intact)
+    for name in ("own", "masks"):  # as if they were results of an earlier run
+        mark = "# python -m experiments.inpaint --flagfile=effective.flags"
+        (folder / name / "effective.flags").write_text(mark)
     corrupt = ("corrupt.png", "mixed/corrupt.png", "bad/1.png", "bad/2.png")
     for name in corrupt:
         (folder / name).write_bytes(intact[: len(intact) // 2])
@@ -342,6 +345,17 @@ def test_a_schedule_ends_with_the_restarts_of_its_last_stage(variants):
     assert scheduled.report()["settings"]["restart_schedule"] == [[2, 2], [1, 1]]
 
 
+def test_results_may_lie_in_the_folder_of_the_pictures(inpaint_here, bench):
+    folder = files.make_directory(bench / "around")
+    (folder / "a.png").write_bytes((bench / "faces" / "a.png").read_bytes())
+    flags = (*QUICK, f"--images={folder}", f"--output_dir={folder}/out")
+    for _ in range(2):
+        outcome = inpaint_here(*flags)
+        assert outcome.code == 0
+        report = json.loads((folder / "out" / "report.json").read_text())
+        assert [entry["image"] for entry in report["images"]] == ["a"]
+
+
 def test_the_seed_changes_the_hole_and_nothing_else(base, variants):
     reseeded = variants["reseeded"]
     assert reseeded.code == 0, reseeded.err
@@ -492,6 +506,14 @@ REFUSED = {
     "unknown flag": (["--iteration=5"], ["iteration"]),
     "unknown argument": (["face.png"], ["face.png"]),
     "large seed": (["--seed=99999999999999999999"], ["seed"]),
+    "folder of other files": (
+        ["--output_dir={bench}/faces"],
+        ["faces", "no results", "a.png", "empty folder"],
+    ),
+    "folder of the input": (
+        ["--images={bench}/own", "--output_dir={bench}/own"],
+        ["own", "folder of --images"],
+    ),
     "overwritten input": (
         ["--images={bench}/own/a.png", "--output_dir={bench}/own"],
         ["a.png", "overwritten"],
@@ -527,7 +549,8 @@ def test_wrong_input_gives_a_sentence_and_exit_code_2(refused, name):
 
 def test_no_input_is_overwritten(refused, bench):
     assert refused["overwritten input"].code == 2
-    assert [path.name for path in (bench / "own").iterdir()] == ["a.png"]
+    names = sorted(path.name for path in (bench / "own").iterdir())
+    assert names == ["a.png", "effective.flags"]
     intact = (bench / "faces" / "a.png").read_bytes()
     assert (bench / "own" / "a.png").read_bytes() == intact
     notes = (bench / "notes.txt").read_text()

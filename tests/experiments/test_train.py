@@ -512,8 +512,8 @@ def test_the_thesiss_training_ends_after_its_minutes(train, few, tmp_path):
 
 def test_two_devices_train_like_one(undisturbed, train, environment, few, tmp_path):
     _, alone, _ = undisturbed
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    two = functools.partial(launcher.python_m, environment | flags)
+    flags = f"{environment['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
+    two = functools.partial(launcher.python_m, environment | {"XLA_FLAGS": flags})
     outcome = train(*few, f"--run_dir={tmp_path}/run", "--steps=4", start=two)
     assert outcome.code == 0, outcome.err
     for found, expected in zip(

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, OutputError
 from inpaint_jax.io import checkpoints
 
 # Orbax leaves reads of the other arrays behind when one of them fails.
@@ -355,6 +355,6 @@ def test_read_meta_needs_a_checkpoint(tmp_path):
 
 def test_opened_refuses_a_file(tmp_path):
     (tmp_path / "run").write_text("x")
-    with pytest.raises(InputError, match="run"):
+    with pytest.raises(OutputError, match="run"):
         with checkpoints.opened(tmp_path / "run"):
             pass

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, OutputError
 from inpaint_jax.io import data, files
 from tests.drawn import noise
 
@@ -135,7 +135,7 @@ def test_a_full_disk_leaves_no_half_of_a_cache(source, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, limits[1]))
     try:
-        with pytest.raises(InputError, match="faces.npy: cannot be written"):
+        with pytest.raises(OutputError, match="faces.npy: cannot be written"):
             cached(source, cache)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, OutputError
 from inpaint_jax.io import files
 
 # Two rows of three pixels: no two alike, so every turn and mix-up shows.
@@ -48,7 +48,7 @@ def png_claiming(width, height, *, bits=8, colour=2, rows=b""):
 
 
 def refusal(read, path):
-    with pytest.raises(InputError) as caught:
+    with pytest.raises((InputError, OutputError)) as caught:
         read(path)
     message = str(caught.value)
     assert path.name in message
@@ -77,9 +77,9 @@ def test_replacing_keeps_the_old_file_if_the_block_raises(tmp_path, error):
     assert (tmp_path / "a.txt").read_text() == "old"
 
 
-def test_replacing_reports_a_full_disk_as_an_input_error(tmp_path):
+def test_replacing_reports_a_full_disk_as_an_output_error(tmp_path):
     (tmp_path / "a.txt").write_text("old")
-    with pytest.raises(InputError, match="a.txt.*No space left"):
+    with pytest.raises(OutputError, match="a.txt.*No space left"):
         with files.replacing(tmp_path / "a.txt"):
             raise OSError(28, "No space left on device")
     assert os.listdir(tmp_path) == ["a.txt"]
@@ -100,7 +100,7 @@ def test_replacing_follows_the_umask(tmp_path, umask):
 def test_replacing_needs_a_folder(tmp_path):
     (tmp_path / "file").write_text("x")
     for parent in (tmp_path / "missing", tmp_path / "file"):
-        with pytest.raises(InputError, match=parent.name):
+        with pytest.raises(OutputError, match=parent.name):
             files.write_text(parent / "a.txt", "x")
     assert os.listdir(tmp_path) == ["file"]
 
@@ -108,13 +108,13 @@ def test_replacing_needs_a_folder(tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_replacing_needs_a_writable_folder(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(InputError, match=tmp_path.name):
+    with pytest.raises(OutputError, match=tmp_path.name):
         files.write_text(tmp_path / "a.txt", "x")
 
 
 def test_replacing_does_not_replace_a_folder(tmp_path):
     (tmp_path / "a").mkdir()
-    with pytest.raises(InputError, match="a: cannot be written"):
+    with pytest.raises(OutputError, match="a: cannot be written"):
         files.write_text(tmp_path / "a", "x")
     assert os.listdir(tmp_path) == ["a"]
 
@@ -138,6 +138,16 @@ def test_what_is_another_users_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 4321)
     for check in (files.check_own, files.make_private_directory):
         assert "you are 4321" in refusal(check, tmp_path)
+
+
+def test_remove_deletes_a_file_or_refuses(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("x")
+    files.remove(path)
+    assert not path.exists()
+    files.remove(path)
+    path.mkdir()
+    refusal(files.remove, path)
 
 
 def test_make_directory_creates_parents_or_refuses(tmp_path):

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, OutputError
 from inpaint_jax.io import folders
 
 OLD = {"a": b"old a", "b": b"old b", "stale": b"old"}
@@ -101,13 +101,13 @@ def test_what_is_in_the_way_is_named_and_nothing_is_changed(folder):
     with pytest.raises(InputError, match=f"{folder}/c: a folder"):
         write(folder)
     assert folders.read(folder, "a") == OLD["a"]
-    with pytest.raises(InputError, match="notes.txt"):
+    with pytest.raises(OutputError, match="notes.txt"):
         write(folder / "notes.txt")
 
 
 def test_a_full_disk_is_told_in_a_sentence(folder):
     before = content(folder)
-    with pytest.raises(InputError, match="No space left") as caught:
+    with pytest.raises(OutputError, match="No space left") as caught:
         with folders.replacing(folder):
             raise OSError(28, os.strerror(28))
     assert str(folder) in str(caught.value) and content(folder) == before

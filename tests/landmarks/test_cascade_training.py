@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, OutputError
 from inpaint_jax.landmarks import cascade_training, labelled_faces
 
 COUNT = 40
@@ -283,7 +283,7 @@ def test_a_full_disk_leaves_the_old_file(faces, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
-        with pytest.raises(InputError, match=r"toy\.dat: cannot be written .*incompl"):
+        with pytest.raises(OutputError, match=r"toy\.dat: cannot be written .*incompl"):
             cascade_training.train(faces, settings=TINY, path=path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -293,7 +293,7 @@ def test_a_full_disk_leaves_the_old_file(faces, tmp_path):
 
 def test_a_folder_that_is_missing_is_noticed_before_training(faces, tmp_path):
     thesis = cascade_training.CascadeSettings(trees=10**9)
-    with pytest.raises(InputError, match="cannot write here"):
+    with pytest.raises(OutputError, match="cannot write here"):
         cascade_training.train(
             faces, settings=thesis, path=tmp_path / "none" / "toy.dat"
         )

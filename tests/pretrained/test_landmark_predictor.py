@@ -203,7 +203,7 @@ def test_a_run_gives_the_net_that_was_saved(tmp_path):
     variables = save_run(tmp_path, meta)
     net = load(tmp_path)
     assert (net.architecture, net.crop, net.spread) == (TINY, CROP, 1.0)
-    assert net.source == {"path": str(tmp_path), "step": 7}
+    assert net.source["path"] == str(tmp_path) and net.source["step"] == 7
     for found, saved in zip(
         jax.tree.leaves(net.variables), jax.tree.leaves(variables), strict=True
     ):

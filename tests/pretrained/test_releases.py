@@ -14,7 +14,7 @@ import pytest
 import safetensors.numpy
 
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import checkpoints, files
+from inpaint_jax.io import checkpoints, files, hashes
 from inpaint_jax.pretrained import releases
 from tests import rewritten
 
@@ -199,16 +199,33 @@ def test_release_stands_for_the_folder_of_that_name(monkeypatch, release):
         releases.load("release", name="other", application="", templates=templates)
 
 
-def test_a_run_gives_its_newest_networks_as_they_were(tmp_path):
-    with checkpoints.opened(tmp_path / "run") as store:
-        for step, scale in ((3, 1.0), (5, 2.0)):
+def train(folder, scales):
+    """Writes a checkpoint of networks with each {step: scale}."""
+    with checkpoints.opened(folder) as store:
+        for step, scale in scales.items():
             store.save(
                 step,
                 state={"step": jnp.asarray(step)},
                 model=networks(scale),
                 meta={"widths": WIDTHS},
             )
+
+
+def test_a_run_gives_its_newest_networks_as_they_were(tmp_path):
+    train(tmp_path / "run", {3: 1.0, 5: 2.0})
     found = load(tmp_path / "run")
     assert_equal(found.networks, networks(2.0))
     assert found.description == {"widths": WIDTHS}
-    assert found.source == {"path": str(tmp_path / "run"), "step": 5}
+    digests = {name: hashes.of_arrays(networks(2.0)[name]) for name in WIDTHS}
+    path = str(tmp_path / "run")
+    assert found.source == {"path": path, "step": 5, "sha256": digests}
+
+
+def test_a_run_trained_anew_to_the_same_step_is_another_model(tmp_path):
+    for name, scale in {"first": 1.0, "again": 1.0, "other": 2.0}.items():
+        train(tmp_path / name, {5: scale})
+    first, again, other = (
+        load(tmp_path / name).source["sha256"] for name in ("first", "again", "other")
+    )
+    assert first == again
+    assert not set(first.values()) & set(other.values())

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, OutputError
 from inpaint_jax.models import dcgan, landmark_net
 from inpaint_jax.pretrained import landmark_predictor, networks, stablehlo, weights
 from tests import drawn
@@ -317,7 +317,7 @@ def test_a_missing_file_is_refused(tmp_path):
 @written
 def test_export_needs_a_folder(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="file"):
+    with pytest.raises(OutputError, match="file"):
         stablehlo.export(tmp_path / "file", random_model())
 
 

@@ -10,7 +10,7 @@ import optax
 import pytest
 import safetensors.numpy
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, OutputError
 from inpaint_jax.images import framing, masks, pixels
 from inpaint_jax.io import checkpoints, files
 from inpaint_jax.models import dcgan
@@ -152,7 +152,7 @@ def test_description_holds_the_provenance(release):
 
 def test_export_needs_a_folder(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="file"):
+    with pytest.raises(OutputError, match="file"):
         weights.export(tmp_path / "file", tiny_model(), provenance={})
 
 
@@ -363,7 +363,7 @@ def test_a_run_gives_the_networks_that_were_saved(tmp_path):
     saved = random_variables(TINY)
     model = weights.load(save_run(tmp_path / "run", model=saved))
     assert model.architecture == TINY and model.crop == 108
-    assert model.source == {"path": str(tmp_path / "run"), "step": 7}
+    assert model.source["path"] == str(tmp_path / "run") and model.source["step"] == 7
     for name in ("generator", "discriminator"):
         expected, found = flat(saved[name]), flat(getattr(model, name))
         assert found.keys() == expected.keys()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, OutputError
 from inpaint_jax.io import data
 from inpaint_jax.training import packing
 from tests.drawn import noise
@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_refused_and_leaves_the_old_file(tmp_path):
     with pytest.raises(InputError, match=r"faces.zip: .* lowest quality, above 300"):
         packing.pack(path, noise(3, 64, 64, 3), bytes_per_face=300)
     assert path.read_bytes() == b"old"
-    with pytest.raises(InputError, match="cannot write here"):
+    with pytest.raises(OutputError, match="cannot write here"):
         packing.pack(tmp_path / "missing" / "faces.zip", smooth(2))
     assert [p.name for p in tmp_path.iterdir()] == ["faces.zip"]
 

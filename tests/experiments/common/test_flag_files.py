@@ -1,8 +1,10 @@
 """Flag files are refused in a sentence before anything is taken from them."""
 
 import dataclasses
+import tempfile
 
 import pytest
+from hypothesis import given, strategies
 
 from experiments.common import flag_files, options
 from inpaint_jax.errors import InputError
@@ -25,7 +27,9 @@ def written(path, text):
 def test_files_inside_files_are_read(tmp_path):
     inner = written(tmp_path / "inner.flags", "# a comment\n--count=7\n")
     outer = written(tmp_path / "outer.flags", f"--share=2\n--flagfile={inner}\n")
-    flag_files.check([f"--flagfile={outer}"])
+    assert flag_files.expand(["--count=1", "--flagfile", outer]) == [
+        *("--count=1", "--share=2", "--count=7")
+    ]
     assert options.parse(Small, [f"--flagfile={outer}"]) == Small(7, 2.0)
     assert options.parse(Small, ["--flagfile", outer, "--count=8"]) == Small(8, 2.0)
 
@@ -52,7 +56,7 @@ def test_a_file_that_includes_itself_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("argument", "sentence"),
     [
         ("--count=abc", "--count=abc: must be a whole number."),
         ("--share=much", "--share=much: must be a number."),
@@ -60,8 +64,26 @@ def test_a_file_that_includes_itself_is_refused(tmp_path):
         ("--nowhole=false", "--nowhole=false"),
     ],
 )
-def test_a_wrong_value_is_told_in_plain_words(given, sentence):
+def test_a_wrong_value_is_told_in_plain_words(argument, sentence):
     with pytest.raises(InputError) as refused:
-        options.parse(Small, [given])
+        options.parse(Small, [argument])
     assert str(refused.value).startswith(sentence)
     assert "(" not in str(refused.value)
+
+
+@given(strategies.text(strategies.characters(codec=None), min_size=1))
+def test_any_value_is_read_as_it_was_written(value):
+    # A lone surrogate is what Python makes of a file name that is no UTF-8.
+    text = flag_files.text("any value", [f"--images={value}", "--count=3"])
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        read = flag_files.expand([f"--flagfile={file.name}"])
+    assert read == [f"--images={value}", "--count=3"]
+
+
+@pytest.mark.parametrize("line", ['"--count=3', '"a" "b"', '"\\q"'])
+def test_a_line_that_is_no_string_is_refused(tmp_path, line):
+    path = written(tmp_path / "a.flags", line)
+    with pytest.raises(InputError, match=r"a.flags: cannot be read"):
+        flag_files.expand([f"--flagfile={path}"])

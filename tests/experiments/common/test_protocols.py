@@ -16,7 +16,12 @@ def agree(path, protocol=PROTOCOL, *, measured=7, commit="x"):
         protocol,
         environment={"commit": commit},
         measure=lambda: {"steps": measured},
+        results=path.parent / "scores.csv",
     )
+
+
+def extend(path, protocol):
+    protocols.extend(path, protocol, results=path.parent / "scores.csv")
 
 
 def test_a_later_start_takes_what_the_first_one_measured(tmp_path):
@@ -53,7 +58,13 @@ def test_what_is_no_protocol_is_refused(tmp_path, text):
 def test_nothing_is_written_where_measuring_fails(tmp_path):
     path = tmp_path / "protocol.json"
     with pytest.raises(KeyboardInterrupt):
-        protocols.agree(path, PROTOCOL, environment={}, measure=_interrupted)
+        protocols.agree(
+            path,
+            PROTOCOL,
+            environment={},
+            measure=_interrupted,
+            results=tmp_path / "scores.csv",
+        )
     assert not path.exists()
 
 
@@ -63,12 +74,12 @@ def _interrupted():
 
 def test_entries_can_be_added_but_not_changed(tmp_path):
     path = tmp_path / "protocol.json"
-    protocols.extend(path, {"frame": {"seed": 0}, "methods": {"si": {"steps": 1}}})
-    protocols.extend(path, {"frame": {"seed": 0}, "methods": {"tv": {}}})
+    extend(path, {"frame": {"seed": 0}, "methods": {"si": {"steps": 1}}})
+    extend(path, {"frame": {"seed": 0}, "methods": {"tv": {}}})
     both = {"frame": {"seed": 0}, "methods": {"si": {"steps": 1}, "tv": {}}}
     assert json.loads(path.read_text()) == both
     with pytest.raises(InputError, match=r"methods\.si\.steps was 1 and is 2"):
-        protocols.extend(path, {"frame": {"seed": 0}, "methods": {"si": {"steps": 2}}})
+        extend(path, {"frame": {"seed": 0}, "methods": {"si": {"steps": 2}}})
     assert json.loads(path.read_text()) == both
 
 
@@ -76,5 +87,13 @@ def test_what_is_no_protocol_is_not_extended(tmp_path):
     path = tmp_path / "protocol.json"
     path.write_text("{}")
     with pytest.raises(InputError, match="not a protocol"):
-        protocols.extend(path, {"frame": {"seed": 0}})
+        extend(path, {"frame": {"seed": 0}})
     assert path.read_text() == "{}"
+
+
+@pytest.mark.parametrize("take", [agree, extend])
+def test_results_without_their_protocol_are_refused(tmp_path, take):
+    (tmp_path / "scores.csv").write_text("method,image\n")
+    with pytest.raises(InputError, match=r"scores\.csv: .*without their protocol"):
+        take(tmp_path / "protocol.json", {"frame": {"seed": 0}})
+    assert not (tmp_path / "protocol.json").exists()

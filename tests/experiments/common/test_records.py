@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from experiments.common import records
@@ -46,13 +47,21 @@ def test_the_file_is_a_table_for_everyone(path):
 def test_a_line_cut_off_in_the_middle_is_dropped(path):
     whole = path.read_text()
     path.write_text(whole + "lr,a,2")
-    assert len(opened(path).rows()) == 2
-    assert path.read_text() == whole
+    table = opened(path)
+    assert len(table.rows()) == 2
+    table.append(method="lr", image="a", psnr=2.5, nme=1.0)
+    assert path.read_text() == whole + "lr,a,2.5,1\n"
 
 
 def test_a_reopened_table_goes_on(path):
     opened(path).append(method="lr", image="a", psnr=1.0, nme=0.5)
     assert [row["method"] for row in opened(path).rows()] == ["tv", "tv", "lr"]
+
+
+def test_numbers_are_those_that_a_later_start_reads(path):
+    table = opened(path)
+    table.append(method="lr", image="a", psnr=1 / 3, nme=np.float32(0.1))
+    assert table.rows()[-1] == opened(path).rows()[-1]
 
 
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", "method,image,psnr,nme\ntv,a,x,1\n"])

@@ -27,11 +27,14 @@ def test_a_log_drops_what_was_written_after_the_checkpoint(tmp_path):
     ]
 
 
-def test_a_new_log_starts_empty(tmp_path):
+def test_a_new_log_replaces_an_old_one_with_its_first_line(tmp_path):
     path = tmp_path / "trace.jsonl"
     reporting.JsonLines(path).append(step=1)
-    reporting.JsonLines(path)
-    assert read(path) == []
+    log = reporting.JsonLines(path)
+    assert read(path) == [{"step": 1}]
+    log.append(step=2)
+    log.append(step=3)
+    assert read(path) == [{"step": 2}, {"step": 3}]
 
 
 def test_sheet_places_pictures_and_leaves_the_rest_white():

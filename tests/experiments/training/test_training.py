@@ -79,7 +79,9 @@ def run(
 
 
 def logged(folder):
-    return [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+    path = folder / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def kept(folder):

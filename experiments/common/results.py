@@ -1,0 +1,66 @@
+"""Protects files that are no results of an application from being overwritten."""
+
+import json
+import os
+import pathlib
+from collections.abc import Iterable
+
+from experiments.common import application
+from inpaint_jax.errors import InputError
+from inpaint_jax.io import files
+
+
+def claim(path: str) -> pathlib.Path:
+    """Creates the folder for the results, or takes it from an earlier run.
+
+    Args:
+      path: value of --output_dir.
+
+    Raises:
+      InputError: it holds files that no run of this application has written; hidden
+        ones and folders are not looked at.
+      OutputError: it cannot be created or written to.
+    """
+    folder = files.make_directory(path)
+    present = sorted(
+        entry.name
+        for entry in os.scandir(folder)
+        if not entry.name.startswith(".") and not entry.is_dir()
+    )
+    if present and not _written_by(folder / application.FLAG_FILE, application.name()):
+        raise InputError(
+            f"--output_dir={path}: holds files that are no results of "
+            f"{application.name()}, as {present[0]}; give a new or an empty folder."
+        )
+    return folder
+
+
+def check_replaceable(path: str | None, *, keys: Iterable[str]) -> None:
+    """Checks that a JSON file may be written.
+
+    Args:
+      path: value of --output; None for no file.
+      keys: keys that each such file of this application has.
+
+    Raises:
+      InputError: another file is there.
+    """
+    if path is None or not os.path.lexists(path):
+        return
+    try:
+        found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not set(keys) <= set(found):
+        raise InputError(
+            f"--output={path}: is there, and no result of {application.name()}; give "
+            "another name."
+        )
+
+
+def _written_by(flag_file: pathlib.Path, name: str) -> bool:
+    try:
+        first, *_ = flag_file.read_text(encoding="utf-8").split("\n", 1)
+    except (OSError, ValueError):
+        return False
+    return first.startswith(f"# python -m {name} ")

@@ -1,0 +1,52 @@
+"""Files that are no results of an application stay as they are."""
+
+import json
+
+import pytest
+
+from experiments.common import application, results
+from inpaint_jax.errors import InputError, OutputError
+
+
+def test_a_folder_is_created_and_taken_again(tmp_path):
+    folder = results.claim(str(tmp_path / "new" / "folder"))
+    assert folder.is_dir()
+    application.write_effective_flags(folder)
+    (folder / "portrait.png").write_bytes(b"a result")
+    assert results.claim(str(folder)) == folder
+
+
+@pytest.mark.parametrize("mark", [None, "# python -m experiments.other --flagfile=x"])
+def test_a_folder_of_other_files_is_refused(tmp_path, mark):
+    (tmp_path / "thesis.pdf").write_bytes(b"mine")
+    if mark is not None:
+        (tmp_path / application.FLAG_FILE).write_text(mark)
+    with pytest.raises(InputError, match="no results of .*; give a new or an empty"):
+        results.claim(str(tmp_path))
+
+
+def test_hidden_files_and_folders_are_in_nobodys_way(tmp_path):
+    (tmp_path / ".DS_Store").write_bytes(b"")
+    (tmp_path / "left").mkdir()
+    assert results.claim(str(tmp_path)) == tmp_path
+
+
+def test_no_folder_is_refused():
+    with pytest.raises(OutputError, match="empty"):
+        results.claim("")
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"images": []}', "[" * 100_000])
+def test_a_file_of_another_kind_is_not_replaced(tmp_path, text):
+    path = tmp_path / "found.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"--output=.*found\.json: is there"):
+        results.check_replaceable(str(path), keys=("images", "others"))
+
+
+def test_a_result_of_the_same_kind_is_replaced(tmp_path):
+    path = tmp_path / "found.json"
+    results.check_replaceable(str(path), keys=("others",))
+    path.write_text(json.dumps({"others": {}, "images": 3}))
+    results.check_replaceable(str(path), keys=("images", "others"))
+    results.check_replaceable(None, keys=("images",))

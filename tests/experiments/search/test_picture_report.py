@@ -1,0 +1,76 @@
+"""Reports and grids hold what is done, at any moment, and replace those before."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from experiments.common import skipping
+from experiments.search import picture_report
+from inpaint_jax.errors import OutputError
+from inpaint_jax.io import files
+
+SIDE = 4
+
+
+def finished(name, psnr=20.0):
+    row = {
+        heading: np.full((SIDE, SIDE, 3), 7, np.uint8) for heading in ("input", "best")
+    }
+    trace = [{"image": name, "step": step} for step in (1, 2)]
+    return picture_report.Finished({"image": name, "psnr": psnr}, row, trace)
+
+
+def report(folder, *reasons):
+    skipped = skipping.Skipped(alone=False, reasons=list(reasons))
+    return picture_report.Report(folder, {"mask": "left"}, skipped)
+
+
+def read(folder):
+    return json.loads((folder / "report.json").read_text())
+
+
+def test_it_is_whole_after_each_picture(tmp_path):
+    found = report(tmp_path, "c.png: damaged")
+    for count, name in enumerate("ab", start=1):
+        found.add(finished(name, psnr=20.0 + count))
+        now = read(tmp_path)
+        assert [entry["image"] for entry in now["images"]] == list("ab"[:count])
+        assert now["mask"] == "left" and now["skipped"] == ["c.png: damaged"]
+        lines = (tmp_path / "trace.jsonl").read_text().splitlines()
+        assert len(lines) == 2 * count
+    assert now["mean"] == {"psnr": 21.5}
+
+
+def test_nothing_of_an_earlier_run_goes_before_a_picture_is_done(tmp_path):
+    first = report(tmp_path)
+    first.add(finished("old"))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    second = report(tmp_path)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    second.add(finished("new"))
+    assert [entry["image"] for entry in read(tmp_path)["images"]] == ["new"]
+    assert "old" not in (tmp_path / "trace.jsonl").read_text()
+
+
+def test_a_grid_has_pages_and_none_of_an_earlier_run(tmp_path):
+    long, short = report(tmp_path), report(tmp_path)
+    for i in range(70):
+        long.add(finished(str(i)))
+    long.close()
+    pages = ["grid.png", "grid_2.png", "grid_3.png"]
+    assert sorted(path.name for path in tmp_path.glob("grid*")) == pages
+    first, second, last = (files.read_picture(tmp_path / name) for name in pages)
+    assert first.shape == second.shape and last.shape[0] < first.shape[0] / 2
+    short.add(finished("a"))
+    short.close()
+    assert [path.name for path in tmp_path.glob("grid*")] == ["grid.png"]
+
+
+def test_a_result_that_cannot_be_written_is_nobodys_bad_picture(tmp_path):
+    folder = files.make_directory(tmp_path / "gone")
+    found = report(folder)
+    shutil.rmtree(folder)
+    with pytest.raises(OutputError, match="cannot write here"):
+        found.add(finished("a"))
