@@ -195,7 +195,7 @@ def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
     log = pathlib.Path(path) / "metrics.jsonl"
     if log.is_file():
         plots.check_available()  # now, and not after minutes of scoring
-    model = weights.load(path)
+    model = _load_pair("check", path)
     faces = _load_data(run, model.crop, model.architecture)
     known = None
     if check.train_data:
@@ -230,12 +230,7 @@ def _start(path: str | None, architecture: dcgan.Architecture) -> weights.Model 
     """Returns the pretrained networks from which training starts, or None."""
     if not path:
         return None
-    start = weights.load(path)
-    if not start.discriminates:
-        raise InputError(
-            f"--pretrained={path}: has no discriminator, which learns as well; give "
-            "another."
-        )
+    start = _load_pair("pretrained", path)
     for name, value in dataclasses.asdict(start.architecture).items():
         asked = getattr(architecture, name)
         if asked != value:
@@ -244,6 +239,16 @@ def _start(path: str | None, architecture: dcgan.Architecture) -> weights.Model 
                 "give the same."
             )
     return start
+
+
+def _load_pair(flag: str, path: str) -> weights.Model:
+    model = weights.load(path)
+    if not model.discriminates:
+        raise InputError(
+            f"--{flag}={path}: has no discriminator, which is needed for this; give "
+            "another."
+        )
+    return model
 
 
 if __name__ == "__main__":

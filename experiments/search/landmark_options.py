@@ -190,5 +190,5 @@ def _check_fits(net: networks.Pretrained, path: str, *, size: int, crop: int) ->
         raise InputError(
             f"--landmark_net={path}: was trained on images of {found[0]} pixels "
             f"and crops of {found[1]}, the generator on {size} and {crop}; give a net "
-            "for these."
+            "for these, or --landmark_term=none."
         )

@@ -114,8 +114,9 @@ def load(path: str | os.PathLike[str]) -> Callable[..., jax.Array]:
         network, or from a version of JAX that this one cannot read.
     """
     check_available()
+    path = pathlib.Path(path)
     try:
-        content = pathlib.Path(path).read_bytes()
+        content = folders.read(path.parent, path.name)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); export the model again."

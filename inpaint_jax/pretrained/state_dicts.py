@@ -1,6 +1,7 @@
 """Reads PyTorch's state dicts from `.safetensors` and `.pth` files, without PyTorch.
 
-A `.pth` file is a zip archive with a pickle, which may ask for any function to be
+A `.pth` file is a zip archive with a pickle and the numbers, or, from before PyTorch
+1.6, a row of pickles and then the numbers. A pickle may ask for any function to be
 called. Here it gets those that build tensors and dicts, and a file that asks for
 another is refused, as `torch.load(file, weights_only=True)` does.
 """
@@ -37,7 +38,9 @@ _TYPES = {
     "BoolStorage": np.bool_,
 }
 
-_PICKLE = b"\x80\x02"  # the first bytes of a pickle of protocol 2
+# How the files begin; a safetensors file begins with the length of its header.
+_ZIP = b"PK\x03\x04"
+_PICKLES = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 
 Tensors = dict[str, Shaped[np.ndarray, "..."]]
 
@@ -64,8 +67,7 @@ def read(source: str | os.PathLike[str]) -> StateDict:
 
     Raises:
       InputError: the file cannot be read, is neither a safetensors file nor one of
-        PyTorch 1.6 or later, holds something else than tensors, or nothing of that
-        name.
+        PyTorch, holds something else than tensors and numbers, or nothing of that name.
     """
     path, prefix = pathlib.Path(source), ""
     if not path.exists() and ":" in path.name:
@@ -78,10 +80,7 @@ def read(source: str | os.PathLike[str]) -> StateDict:
             f"{path}: cannot be read ({error.strerror}); give the file of a state dict."
         ) from error
     try:
-        if content.startswith(_PICKLE):
-            raise ValueError("no zip archive, as PyTorch writes since 1.6")
-        is_zip = zipfile.is_zipfile(io.BytesIO(content))
-        tensors = _of_zip(content) if is_zip else safetensors.numpy.load(content)
+        tensors = _reader(content)(content)
     except Exception as error:
         # Damage fails in as many ways as a pickle has instructions.
         raise InputError(
@@ -102,6 +101,19 @@ def read(source: str | os.PathLike[str]) -> StateDict:
     return StateDict(path, hashlib.sha256(content).hexdigest(), found)
 
 
+def _reader(content: bytes) -> Callable[[bytes], Tensors]:
+    if content.startswith(_ZIP):
+        return _of_zip
+    return _of_pickles if content.startswith(_PICKLES) else safetensors.numpy.load
+
+
+class _Storage(NamedTuple):
+    """The numbers of one or several tensors."""
+
+    dtype: np.dtype[Any]
+    numbers: bytearray
+
+
 def _of_zip(content: bytes) -> Tensors:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {info.filename: info for info in archive.infolist()}
@@ -114,9 +126,38 @@ def _of_zip(content: bytes) -> Tensors:
                 raise ValueError(f"{name} is compressed")
             return archive.read(folder + name)
 
+        def storage(dtype: np.dtype[Any], key: str, count: int) -> _Storage:
+            del count
+            return _Storage(dtype, bytearray(member(f"data/{key}")))
+
         if folder + "byteorder" in members and member("byteorder") != b"little":
-            raise ValueError("numbers are not stored in little-endian order")
-        value = _Builder(io.BytesIO(member("data.pkl")), member).load()
+            raise ValueError("its numbers are not in little-endian order")
+        return dict(_named(_Builder(io.BytesIO(member("data.pkl")), storage).load()))
+
+
+def _of_pickles(content: bytes) -> Tensors:
+    stream = io.BytesIO(content)
+    storages: dict[str, _Storage] = {}
+
+    def storage(dtype: np.dtype[Any], key: str, count: int) -> _Storage:
+        if count * dtype.itemsize > len(content):
+            raise ValueError("the file is shorter than its numbers")
+        empty = _Storage(dtype, bytearray(count * dtype.itemsize))
+        return storages.setdefault(key, empty)
+
+    def load() -> Any:
+        return _Builder(stream, storage).load()
+
+    _, _, system, value, keys = (load() for _ in range(5))
+    if not system["little_endian"]:
+        raise ValueError("its numbers are not in little-endian order")
+    for key in keys:
+        found, numbers = storages[key], storages[key].numbers
+        count = int.from_bytes(stream.read(8), "little")
+        if count * found.dtype.itemsize != len(numbers):
+            raise ValueError("a storage is of another size than its tensors")
+        if stream.readinto(numbers) != len(numbers):
+            raise ValueError("the file is shorter than its numbers")
     return dict(_named(value))
 
 
@@ -132,16 +173,22 @@ def _named(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 class _Builder(pickle.Unpickler):
     """Builds dicts, lists, numbers and arrays, and nothing else."""
 
-    def __init__(self, pickled: io.BytesIO, member: Callable[[str], bytes]) -> None:
+    def __init__(
+        self,
+        pickled: io.BytesIO,
+        storage: Callable[[np.dtype[Any], str, int], _Storage],
+    ) -> None:
         super().__init__(pickled)
-        self._member = member
+        self._storage = storage
 
     def find_class(self, module: str, name: str) -> Any:
+        # Bound methods and text: a pickle may set attributes of whatever it is given.
         known = {
             ("collections", "OrderedDict"): collections.OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-            ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
-            **{("torch", storage): np.dtype(t) for storage, t in _TYPES.items()},
+            ("torch._utils", "_rebuild_tensor"): self._tensor,
+            ("torch._utils", "_rebuild_tensor_v2"): self._tensor,
+            ("torch._utils", "_rebuild_parameter"): self._parameter,
+            **{("torch", storage): storage for storage in _TYPES},
         }
         if (module, name) not in known:
             raise pickle.UnpicklingError(
@@ -149,27 +196,33 @@ class _Builder(pickle.Unpickler):
             )
         return known[module, name]
 
-    def persistent_load(self, pid: Any) -> Shaped[np.ndarray, " numbers"]:
-        _, dtype, key, *_ = pid
-        return np.frombuffer(self._member(f"data/{key}"), dtype)
+    def persistent_load(self, pid: Any) -> _Storage:
+        _, kind, key, _, count, *view = pid
+        if any(view):
+            raise ValueError("a storage is a part of another; save clones of tensors")
+        return self._storage(np.dtype(_TYPES[kind]), key, count)
 
+    def _tensor(
+        self,
+        storage: _Storage,
+        offset: int,
+        size: tuple[int, ...],
+        stride: tuple[int, ...],
+        *_: Any,
+    ) -> Shaped[np.ndarray, "..."]:
+        """Returns a view of numbers, which may be read later."""
+        dtype, numbers = storage
+        width = dtype.itemsize
+        if math.prod(size) * width > len(numbers):
+            raise ValueError(f"a tensor of {list(size)} is larger than its numbers")
+        # NumPy checks that no element lies outside the buffer.
+        return np.ndarray(
+            size,
+            dtype,
+            numbers,
+            offset=offset * width,
+            strides=tuple(step * width for step in stride),
+        )
 
-def _tensor(
-    storage: Shaped[np.ndarray, " numbers"],
-    offset: int,
-    size: tuple[int, ...],
-    stride: tuple[int, ...],
-    *_: Any,
-) -> Shaped[np.ndarray, "..."]:
-    if math.prod(size) > storage.size:
-        raise ValueError(f"a tensor of {list(size)} is larger than its numbers")
-    width = storage.itemsize
-    # NumPy checks that no element lies outside the buffer.
-    view = np.ndarray(
-        size,
-        storage.dtype,
-        storage.tobytes(),
-        offset=offset * width,
-        strides=tuple(step * width for step in stride),
-    )
-    return view.copy()
+    def _parameter(self, tensor: Any, *_: Any) -> Any:
+        return tensor

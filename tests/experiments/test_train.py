@@ -21,6 +21,7 @@ from inpaint_jax.io import checkpoints, files
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
 from inpaint_jax.training import gan_gradients, train_gan
+from tests import drawn
 from tests.experiments import launcher
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -393,6 +394,22 @@ def test_training_can_start_from_other_networks(undisturbed, train, few, tmp_pat
             strict=True,
         ):
             np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_model_without_discriminator_is_refused(train, few, tmp_path):
+    (generator,) = weights.templates(TINY, discriminator=False).values()
+    model = weights.Model(
+        TINY,
+        128,
+        generator=drawn.variables(generator),
+        discriminator=None,
+        source={},
+        discriminates=False,
+    )
+    weights.export(tmp_path / "alone", model, provenance={})
+    for flag in ("--pretrained", "--check"):
+        outcome = train(*few, f"{flag}={tmp_path}/alone", f"--run_dir={tmp_path}/run")
+        assert_refused(outcome, f"{flag}={tmp_path}/alone", "no discriminator")
 
 
 def test_a_start_of_another_architecture_is_refused(undisturbed, train, few, tmp_path):

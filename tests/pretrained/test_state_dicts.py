@@ -100,6 +100,19 @@ def saved(path, value, *, compressed=False, **members):
     return path
 
 
+def saved_before_zip(path, value, *, magic=0x1950A86A20F9469CFC6C, cut=None):
+    """Writes what torch.save wrote before PyTorch 1.6."""
+    stream, arrays = io.BytesIO(), []
+    for part in (magic, 1001, {"little_endian": True}):
+        pickle.dump(part, stream, protocol=2)
+    Pickler(stream, arrays).dump(value)
+    pickle.dump([str(i) for i in range(len(arrays))], stream, protocol=2)
+    for array in arrays:
+        stream.write(np.int64(array.size).tobytes() + array.tobytes())
+    path.write_bytes(stream.getvalue()[:cut])
+    return path
+
+
 def assert_same(found, expected):
     assert found.keys() == expected.keys()
     for name, array in expected.items():
@@ -107,8 +120,9 @@ def assert_same(found, expected):
         np.testing.assert_array_equal(found[name], array)
 
 
-def test_a_checkpoint_gives_its_tensors_by_their_paths(tmp_path):
-    path = saved(tmp_path / "all.pth", tensors(TREE), byteorder=b"little")
+@pytest.mark.parametrize("save", [saved, saved_before_zip])
+def test_a_checkpoint_gives_its_tensors_by_their_paths(tmp_path, save):
+    path = save(tmp_path / "all.pth", tensors(TREE))
     (g, d) = (TREE["netG"], TREE["netD"])
     expected = {"netG.w": g["w"], "netG.n": g["n"], "netD.w": d["w"]}
     assert_same(state_dicts.read(path).tensors, expected)
@@ -126,6 +140,7 @@ def test_a_network_can_be_named_in_a_safetensors_file_too(tmp_path):
 
 def test_views_and_small_types_are_read(tmp_path):
     values = {
+        "empty": tensors(ROWS[:0]),
         "turned": Tensor(ROWS, size=(4, 3), stride=(1, 4)),
         "part": Tensor(ROWS, size=(2,), stride=(1,), offset=5),
         "brain": Tensor(np.asarray(jnp.asarray(ROWS, jnp.bfloat16))),
@@ -157,13 +172,25 @@ class Attack:
         return os.mkdir, (str(self.path),)
 
 
-def test_code_is_refused_and_not_run(tmp_path):
+@pytest.mark.parametrize("save", [saved, saved_before_zip])
+def test_code_is_refused_and_not_run(tmp_path, save):
     value = {"w": tensors(ROWS), "x": Attack(tmp_path / "attacked")}
-    message = refusal(saved(tmp_path / "a.pth", value))
+    message = refusal(save(tmp_path / "a.pth", value))
     assert f"{os.mkdir.__module__}.mkdir" in message and "state_dict" in message
     assert not (tmp_path / "attacked").exists()
 
 
+def test_a_pickle_cannot_change_what_builds_tensors(tmp_path):
+    path = saved(tmp_path / "a.pth", tensors(TREE))
+    stated = pickle.dumps((None, {"__defaults__": (1,), "__kwdefaults__": {}}), 2)
+    attack = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n" + stated[2:-1] + b"b."
+    with zipfile.ZipFile(path.with_name("b.pth"), "w") as archive:
+        archive.writestr("net/data.pkl", attack)
+    refusal(path.with_name("b.pth"))
+    assert len(state_dicts.read(path).tensors) == 3
+
+
+@pytest.mark.parametrize("save", [saved, saved_before_zip])
 @pytest.mark.parametrize(
     "layout",
     [
@@ -174,23 +201,26 @@ def test_code_is_refused_and_not_run(tmp_path):
         {"size": (10**9,), "stride": (0,)},
     ],
 )
-def test_a_tensor_beyond_its_numbers_is_refused(tmp_path, layout):
-    refusal(saved(tmp_path / "a.pth", {"w": Tensor(ROWS, **layout)}))
+def test_a_tensor_beyond_its_numbers_is_refused(tmp_path, layout, save):
+    refusal(save(tmp_path / "a.pth", {"w": Tensor(ROWS, **layout)}))
 
 
 def test_what_is_no_archive_of_this_kind_is_refused(tmp_path):
     path, value = tmp_path / "a.pth", tensors(TREE)
     assert "compressed" in refusal(saved(path, value, compressed=True))
+    saved(path, value, byteorder=b"little")
+    assert len(state_dicts.read(path).tensors) == 3
     assert "little-endian" in refusal(saved(path, value, byteorder=b"big"))
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "x")
     refusal(path)
-    path.write_bytes(pickle.dumps({"w": 1}, protocol=2))  # as PyTorch before 1.6
-    assert "since 1.6" in refusal(path)
+    refusal(saved_before_zip(path, value, magic=3))
+    assert "shorter" in refusal(saved_before_zip(path, value, cut=-1))
 
 
-def test_damage_anywhere_is_refused_or_changes_nothing_but_numbers(tmp_path):
-    path = saved(tmp_path / "a.pth", tensors(TREE))
+@pytest.mark.parametrize("save", [saved, saved_before_zip])
+def test_damage_anywhere_gives_a_sentence_or_other_numbers(tmp_path, save):
+    path = save(tmp_path / "a.pth", tensors(TREE))
     content, rng = path.read_bytes(), np.random.default_rng(0)
     for cut in range(0, len(content), 97):
         path.write_bytes(content[:cut])
