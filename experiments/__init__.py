@@ -1,1 +1,7 @@
 """Applications that run the library with options from flags, and write files."""
+
+import os
+
+# What XLA writes to stderr on a failure hides the sentence that says what to do. The
+# libraries read this when they are imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -20,8 +20,6 @@ from experiments.evaluation import (
 )
 from experiments.search import search_methods, searches
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import files
-from inpaint_jax.pretrained import weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,14 +60,14 @@ def main() -> int:
     """Runs the searches that are missing, and writes tables and the plot."""
     plots.check_available()
     wanted, usual = options.read(Ablation), options.read(search_methods.Asked)
-    output = files.make_directory(wanted.output_dir)
+    output = options.folder(wanted, "output_dir")
     given = ablation_run.parse(wanted.method, only=wanted.only)
     holes = _holes(wanted.masks)
     images = options.given(wanted, "images")
     paths = cases.list_inputs(images, mask=wanted.masks[0], output=output)
     paths = paths[: wanted.limit]
     at_once = min(wanted.images_at_once, len(paths))
-    model = weights.load(options.read(searches.Checkpoint).checkpoint)
+    model = searches.load()
     faces = cases.Originals(paths, model.crop, model.architecture.image_size)
     units = ablation_units.Units(output / "parts", holes, wanted.seeds)
     methods = ablation_run.prepare(given, model, usual, at_once=at_once)
@@ -90,7 +88,7 @@ def main() -> int:
 
 
 def _holes(names: tuple[str, ...]) -> list[cases.MaskSpec]:
-    holes = [cases.read_mask(name, hole_is_white=True) for name in names]
+    holes = [cases.read_mask(name, flag="--masks") for name in names]
     if not holes or len({*names}) < len(names) or not all(hole.make for hole in holes):
         raise InputError(
             f"--masks={','.join(names)}: must be names of masks, each once and no "

@@ -53,6 +53,7 @@ options.define(Benchmark, heading="Measurement")
 def main() -> int:
     """Measures, prints and writes; returns the exit code."""
     wanted, key = options.read(Benchmark), jax.random.key(0)
+    output = options.output_file(wanted, "output")
     if wanted.suite == "gradients":
         found = landmark_gradients.measure(key)
     else:
@@ -67,9 +68,9 @@ def main() -> int:
             progress.say(f"measuring {suite}: compiling, then {wanted.rounds} rounds")
             found |= suites.MEASURES[suite](setting)
     report = {"batch_size": wanted.batch_size, **found, **reporting.environment()}
-    files.write_json(wanted.output, report)
+    files.write_json(output, report)
     print(json.dumps(found, indent=2))
-    progress.say(f"all of it is in {wanted.output}")
+    progress.say(f"all of it is in {output}")
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from experiments.common import application, options, statistics
+from experiments.common import application, options, progress, statistics
 from experiments.common.options import option
 from experiments.search import finished_runs
 from experiments.search.finished_runs import SCORES
@@ -40,13 +40,14 @@ def main() -> int:
     """Prints a table; returns the exit code."""
     wanted = options.read(Comparison)
     path = options.given(wanted, "baseline")
-    run = finished_runs.read(path)
-    others = [finished_runs.read(name) for name in wanted.others]
+    output = options.output_file(wanted, "output") if wanted.output else None
+    run = finished_runs.read(path, flag="--baseline")
+    others = [finished_runs.read(name, flag="--others") for name in wanted.others]
     for other in others:
         finished_runs.check_same_inputs(run, other)
     baseline = run.entries
     found: dict[str, Any] = {"images": len(baseline), "baseline": _means(baseline)}
-    print(_line(path, found["baseline"], {}))
+    progress.say(_line(path, found["baseline"], {}))
     for name, other, _ in others:
         rng = np.random.default_rng(wanted.seed)
         differences = {
@@ -57,9 +58,9 @@ def main() -> int:
             if _has(baseline, score) and _has(other, score)
         }
         found[name] = {"mean": _means(other), "difference": differences}
-        print(_line(name, found[name]["mean"], differences))
-    if wanted.output:
-        files.write_json(wanted.output, found)
+        progress.say(_line(name, found[name]["mean"], differences))
+    if output:
+        files.write_json(output, found)
     return 0
 
 

@@ -43,7 +43,7 @@ options.define(Conversion, heading="Conversion")
 def main() -> int:
     """Converts one pair of networks; returns the exit code."""
     wanted = options.read(Conversion)
-    output = options.given(wanted, "output")
+    output = options.folder(wanted, "output")
     model = pytorch.read(
         options.given(wanted, "generator"),
         options.given(wanted, "discriminator"),
@@ -58,7 +58,9 @@ def main() -> int:
     a = model.architecture
     progress.say(
         f"wrote {output}: {a.image_size} x {a.image_size} pixels, {a.features} "
-        f"features, z of {a.z_dim}\n"
+        f"features, z of {a.z_dim}"
+    )
+    progress.say(
         "if it was trained with normal z, as usual with PyTorch, search with "
         "--z_prior=normal; z stays in [-1, 1]"
     )

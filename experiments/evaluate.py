@@ -15,7 +15,7 @@ from experiments.common import application, cases, options, progress
 from experiments.common.options import option
 from experiments.evaluation import completion_methods, evaluation_report, evaluation_run
 from experiments.search import search_methods, searches
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, naming
 from inpaint_jax.images import masks
 from inpaint_jax.io import files, sources
 from inpaint_jax.pretrained import weights
@@ -57,7 +57,7 @@ options.define(Evaluation, heading="Evaluation")
 def main() -> int:
     """Completes and scores what is missing; returns the exit code."""
     wanted, learned = options.read(Evaluation), options.read(completion_methods.Learned)
-    model = weights.load(options.read(searches.Checkpoint).checkpoint)
+    model = searches.load()
     plan = _plan(wanted, model)
     progress.say(
         f"{len(plan.inputs)} faces, {len(plan.holes)} masks; preparing "
@@ -82,9 +82,9 @@ def _plan(wanted: Evaluation, model: weights.Model) -> evaluation_run.Plan:
     for name in ("methods", "masks"):
         if not all(getattr(wanted, name)) or not getattr(wanted, name):
             raise InputError(f"--{name}: holds no name, or an empty one; give names.")
-    output = files.make_directory(options.given(wanted, "output_dir"))
+    output = options.folder(wanted, "output_dir")
     inputs = _inputs(options.given(wanted, "images"), output, wanted.limit)
-    holes = [cases.read_mask(name, hole_is_white=True) for name in wanted.masks]
+    holes = [cases.read_mask(name, flag="--masks") for name in wanted.masks]
     if any(hole.make is None for hole in holes):
         raise InputError(
             f"--masks={','.join(wanted.masks)}: must be names; give some of "
@@ -105,7 +105,8 @@ def _inputs(images: str, output: pathlib.Path, limit: int | None) -> list[pathli
     """Lists the pictures; those of an array or data set are first written to files."""
     if not images.startswith(("array:", "tfds:")):
         return cases.list_inputs(images, mask="", output=output)[:limit]
-    names, read = sources.open_source(images)
+    with naming("--images", images):
+        names, read = sources.open_source(images)
     folder = files.make_directory(output / "inputs")
     paths = [folder / f"{name}.png" for name in names[:limit]]
     for i, path in enumerate(paths):

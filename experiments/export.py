@@ -12,6 +12,7 @@ import dataclasses
 
 from experiments.common import application, options, progress
 from experiments.common.options import option
+from inpaint_jax.errors import naming
 from inpaint_jax.pretrained import stablehlo, weights
 
 _TAKES = {
@@ -37,9 +38,10 @@ options.define(Export, heading="Export")
 def main() -> int:
     """Exports one model; returns the exit code."""
     wanted = options.read(Export)
-    output = options.given(wanted, "output")
+    output = options.folder(wanted, "output")
     stablehlo.check_available()
-    model = weights.load(wanted.checkpoint)
+    with naming("--checkpoint", wanted.checkpoint):
+        model = weights.load(wanted.checkpoint)
     a = model.architecture
     for path in stablehlo.export(output, model):
         takes = _TAKES[path.stem].format(z=a.z_dim, size=a.image_size)

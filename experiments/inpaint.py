@@ -23,7 +23,6 @@ from experiments.search import (
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
 from inpaint_jax.io import files
-from inpaint_jax.pretrained import weights
 
 _PORTRAIT = files.ASSETS / "portrait.png"
 
@@ -73,14 +72,14 @@ def main() -> int:
     """Completes every input; returns 1 if some were skipped."""
     wanted, asked = options.read(Pictures), options.read(searches.Search)
     landmarks = options.read(landmark_options.LandmarkOptions)
-    output = files.make_directory(wanted.output_dir)
+    output = options.folder(wanted, "output_dir")
     inputs = cases.list_inputs(
         str(_PORTRAIT) if wanted.images is None else wanted.images,
         mask=wanted.mask,
         output=output,
     )
     hole = cases.read_mask(wanted.mask, hole_is_white=wanted.mask_hole == "white")
-    model = weights.load(options.read(searches.Checkpoint).checkpoint)
+    model = searches.load()
     size = model.architecture.image_size
     guidance, scorer = landmark_options.load(landmarks, size=size, crop=model.crop)
     figure = landmark_figure.of(guidance) if wanted.landmark_figure else None

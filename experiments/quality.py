@@ -33,7 +33,6 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import blending, masks, pixels
 from inpaint_jax.io import files
-from inpaint_jax.pretrained import weights
 from inpaint_jax.search import driver, program
 from inpaint_jax.search.problem import Problem
 
@@ -90,16 +89,16 @@ def main() -> int:
     """Runs the searches, prints a table and plots it."""
     plots.check_available()
     wanted, asked = options.read(Quality), options.read(search_methods.Asked)
-    output = files.make_directory(wanted.output_dir)
+    output = options.folder(wanted, "output_dir")
     images = options.given(wanted, "images")
     paths = cases.list_inputs(images, mask=wanted.mask, output=output)
-    model = weights.load(options.read(searches.Checkpoint).checkpoint)
+    model = searches.load()
     guidance, _ = landmark_options.load(
         asked.landmarks,
         size=model.architecture.image_size,
         crop=model.crop,
     )
-    hole = cases.read_mask(wanted.mask, hole_is_white=True)
+    hole = cases.read_mask(wanted.mask)
     originals = cases.Originals(paths, model.crop, model.architecture.image_size)
     faces = [_face(case, guidance) for case in originals.read(hole, seed=0)]
     found: dict[str, list[list[quality_curves.Point]]] = {}

@@ -1,14 +1,17 @@
 """Settings of JAX's runtime: callbacks, the compilation cache, devices, memory."""
 
+import importlib
 import os
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, reason
 
 _ASYNC = "jax_cpu_enable_async_dispatch"
+_PLATFORMS = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
 
 
 def allow_callbacks() -> None:
@@ -40,15 +43,16 @@ def device() -> str:
     """Returns a description of JAX's device and version, for people to read.
 
     Raises:
-      InputError: JAX cannot use the platform that JAX_PLATFORMS names.
+      InputError: JAX cannot use the platform that the environment names.
     """
     try:
         first, *more = jax.local_devices()
     except (RuntimeError, AssertionError) as error:
-        platforms = os.environ.get("JAX_PLATFORMS", "")
+        given = {name: os.environ.get(name) for name in _PLATFORMS}
+        named = [f"{name}={value}" for name, value in given.items() if value]
         raise InputError(
-            f"JAX_PLATFORMS={platforms}: JAX finds no such device; install "
-            "'inpaint-jax[gpu]' for NVIDIA's, or unset it to run on the CPU."
+            f"{' and '.join(named) or 'this machine'}: JAX finds no such device; "
+            "install 'inpaint-jax[gpu]' for NVIDIA's, or unset it to run on the CPU."
         ) from error
     kind = f"{first.device_kind} ({first.platform})"
     if first.platform == "cpu":
@@ -76,6 +80,48 @@ def data_parallel() -> tuple[NamedSharding, NamedSharding]:
     return NamedSharding(mesh, PartitionSpec()), NamedSharding(
         mesh, PartitionSpec("batch")
     )
+
+
+def optional(module: str, *, extra: str) -> Any:
+    """Imports a module that not every installation has, and returns it.
+
+    Args:
+      module: its name.
+      extra: the extra of this package that installs it.
+
+    Raises:
+      InputError: it is not installed, or cannot be imported.
+    """
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        # One that is there fails as it likes: a library that it needs is missing, or it
+        # was built for another NumPy.
+        package = module.partition(".")[0]
+        missing = isinstance(error, ModuleNotFoundError) and error.name == package
+        why = "is not installed" if missing else f"fails to import ({reason(error)})"
+        raise InputError(
+            f"{package} {why}; run pip install -e '.[{extra}]' in the project's folder."
+        ) from error
+
+
+def check_memory(needed: float, *, what: str) -> None:
+    """Checks that some arrays fit into the memory, before any of them is made.
+
+    Args:
+      needed: their size in bytes.
+      what: what they are for and what makes them large, the start of the error's
+        sentence.
+
+    Raises:
+      InputError: they do not fit.
+    """
+    free = free_memory()
+    if needed > free:
+        raise InputError(
+            f"{what}: needs about {needed / 1e9:.3g} GB of memory, and "
+            f"{free / 1e9:.2g} are free; give less."
+        )
 
 
 def free_memory() -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from inpaint_jax import types
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, naming, printable
 from inpaint_jax.images import framing, masks
 from inpaint_jax.io import files, sources
 from inpaint_jax.search import problem
@@ -72,7 +72,8 @@ def list_inputs(images: str, *, mask: str, output: pathlib.Path) -> list[pathlib
     """
     path, part = sources.split_slice(images)
     if os.path.isdir(path):
-        inputs = sources.list_pictures(path)[part]
+        with naming("--images", images):
+            inputs = sources.list_pictures(path)[part]
         if not inputs:
             raise InputError(f"--images={images}: this slice is empty.")
     elif os.path.isfile(path) and part == slice(None):
@@ -90,42 +91,47 @@ def _check_outputs(
     inputs: Sequence[pathlib.Path], mask: str, output: pathlib.Path
 ) -> None:
     written = {"grid": "the grid of this run"}
-    written |= {f"{p.stem}_landmarks": f"the landmarks of {p.stem}" for p in inputs}
-    for path in inputs:
-        if path.stem in written:
+    stems = [printable(path.stem) for path in inputs]
+    written |= {f"{stem}_landmarks": f"the landmarks of {stem}" for stem in stems}
+    for path, stem in zip(inputs, stems, strict=True):
+        if stem in written:
             raise InputError(
-                f"--images={path}: would be written as {path.stem}.png, like "
-                f"{written[path.stem]}; rename it."
+                f"--images={path}: would be written as {stem}.png, like "
+                f"{written[stem]}; rename it."
             )
-        written[path.stem] = str(path)
-    outputs = {(output / f"{stem}.png").resolve() for stem in written}
-    for path in (*inputs, pathlib.Path(mask)):
-        if path.resolve() in outputs:
+        written[stem] = str(path)
+    outputs = {os.path.realpath(output / f"{stem}.png") for stem in written}
+    for path in (*inputs, mask):
+        if os.path.exists(path) and os.path.realpath(path) in outputs:
             raise InputError(
                 f"--output_dir={output}: {path} would be overwritten by a result; give "
                 "another folder."
             )
 
 
-def read_mask(name: str, *, hole_is_white: bool) -> MaskSpec:
+def read_mask(
+    name: str, *, hole_is_white: bool = True, flag: str = "--mask"
+) -> MaskSpec:
     """Finds a mask by its name or reads it from a file.
 
     Args:
       name: name of a mask (`masks.named`), or path of a picture that marks the hole.
       hole_is_white: whether white marks the hole; otherwise black does.
+      flag: the flag that names it.
 
     Raises:
       InputError: there is no such mask or file, or the picture has only one colour.
     """
-    try:
-        return MaskSpec(*masks.named(name), np.zeros((0, 0), bool))
-    except InputError:
-        if not os.path.isfile(name):
-            raise
-    grey = files.read_stencil(name)
-    mask = masks.from_image(
-        grey, name=name, shape=grey.shape, hole_is_white=hole_is_white
-    )
+    with naming(flag, name):
+        try:
+            return MaskSpec(*masks.named(name), np.zeros((0, 0), bool))
+        except InputError:
+            if not os.path.isfile(name):
+                raise
+        grey = files.read_stencil(name)
+        mask = masks.from_image(
+            grey, name=name, shape=grey.shape, hole_is_white=hole_is_white
+        )
     return MaskSpec(name, None, np.asarray(mask)[..., 0] == 0)
 
 
@@ -165,7 +171,7 @@ def read(
     if original_known is None:
         original_known = hole.make is not None
     return Case(
-        name=path.stem,
+        name=printable(path.stem),
         picture=picture,
         original=original if original_known else None,
         crop=crop,
@@ -211,4 +217,5 @@ def _grey(hole_pixels: HolePixels) -> UInt8[np.ndarray, "height width"]:
 
 
 def _mask_of(hole_pixels: HolePixels, name: str, size: int) -> Stencil:
-    return masks.from_image(_grey(hole_pixels), name=name, shape=(size, size))
+    with naming("--mask", name):  # other flags take no files
+        return masks.from_image(_grey(hole_pixels), name=name, shape=(size, size))

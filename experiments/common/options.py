@@ -1,6 +1,8 @@
 """Defines command-line flags by the fields of frozen dataclasses, and reads them."""
 
 import dataclasses
+import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -8,7 +10,8 @@ from absl import flags
 
 from experiments.common import fields, flag_files
 from experiments.common.fields import PLAIN, About, Nested
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, naming
+from inpaint_jax.io import files
 
 _Options = TypeVar("_Options")
 
@@ -160,6 +163,33 @@ def given(options: Any, name: str) -> str:
     if not value:
         raise InputError(f"--{name}: missing; it must be given.")
     return value
+
+
+def folder(options: Any, name: str) -> pathlib.Path:
+    """Creates the folder that a required option names, if need be.
+
+    Raises:
+      InputError: the option was not given, or the folder cannot be written to.
+    """
+    path = given(options, name)
+    with naming(f"--{name}", path):
+        return files.make_directory(path)
+
+
+def output_file(options: Any, name: str) -> str:
+    """Returns the file that a required option names; its folder is created if need be.
+
+    So what cannot be written is refused before the work, and not after it.
+
+    Raises:
+      InputError: the option was not given, or the file cannot be written.
+    """
+    path = given(options, name)
+    with naming(f"--{name}", path):
+        if os.path.isdir(path):
+            raise InputError(f"{path}: is a folder; give the name of a file.")
+        files.make_directory(os.path.dirname(path) or ".")
+    return path
 
 
 def stored(options: Any) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import tqdm
 
+from inpaint_jax.errors import printable
+
 _SECONDS = 15.0
 _LINE = (
     "{desc}: {n_fmt} of {total_fmt}{unit} ({percentage:.0f} %), {rate_noinv_fmt}, "
@@ -23,9 +25,9 @@ _Item = TypeVar("_Item")
 
 
 def say(sentence: str) -> None:
-    """Prints a sentence without delay, also into a pipe."""
+    """Prints a sentence on one line, without delay, also into a pipe."""
     with tqdm.tqdm.external_write_mode(file=sys.stdout):
-        print(sentence, flush=True)
+        print(printable(sentence), flush=True)
 
 
 class Progress:
@@ -43,7 +45,7 @@ class Progress:
           unit: unit of its steps, in the plural.
           silent_seconds: a job that ends before prints no line (but shows a bar).
         """
-        self._what, self._unit, self._silent = what, unit, silent_seconds
+        self._what, self._unit, self._silent = printable(what), unit, silent_seconds
         self._bar: tqdm.tqdm | None = None
 
     def update(

@@ -171,7 +171,13 @@ def agree(
     measure = functools.partial(
         _measured, methods, faces, units, at_once=at_once, equal=equal
     )
-    return protocols.agree(path, protocol, environment=environment, measure=measure)
+    return protocols.agree(
+        path,
+        protocol,
+        environment=environment,
+        measure=measure,
+        kind=dict[str, budgets.Plan],
+    )
 
 
 def search(

@@ -3,6 +3,7 @@
 The rows of a unit are written whole or not at all.
 """
 
+import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 
 from experiments.common import cases, records
 from experiments.evaluation import ablation_pairs, scoring
+from inpaint_jax.errors import InputError, reason
 
 COLUMNS = (*scoring.COLUMNS, "loss", "iterations", "seconds")
 """What is known of a completion."""
@@ -37,7 +39,7 @@ class Units(NamedTuple):
             (hole, seed)
             for hole in self.holes
             for seed in range(self.seeds)
-            if not self._file(method, hole, seed).exists()
+            if not os.path.exists(self._file(method, hole, seed))
         ]
 
     def write(
@@ -61,13 +63,23 @@ class Units(NamedTuple):
         records.write(file, [(*_KEYS, *COLUMNS), *rows])
 
     def scores(self, method: str, hole: cases.MaskSpec) -> ablation_pairs.Columns:
-        """Returns the columns of a method under one mask, all seeds of it."""
+        """Returns the columns of a method under one mask, all seeds of it.
+
+        Raises:
+          InputError: a file is damaged.
+        """
         first = len(_KEYS)
         cells = [
             [row[first:] for row in self._rows(method, hole, seed)]
             for seed in range(self.seeds)
         ]
-        columns = np.moveaxis(np.array(cells, float), -1, 0)
+        try:
+            columns = np.moveaxis(np.array(cells, float), -1, 0)
+        except ValueError as error:
+            raise InputError(
+                f"{self.folder}: a table of {method} under {hole.name} is damaged "
+                f"({reason(error)}); remove it, and it is searched for again."
+            ) from error
         return dict(zip(COLUMNS, columns, strict=True))
 
     def write_all(self, file: pathlib.Path, methods: Iterable[str]) -> None:
@@ -82,7 +94,13 @@ class Units(NamedTuple):
         records.write(file, [(*_KEYS, *COLUMNS), *rows])
 
     def _rows(self, method: str, hole: cases.MaskSpec, seed: int) -> list[list[str]]:
-        return records.read(self._file(method, hole, seed))[1:]
+        file = self._file(method, hole, seed)
+        head, *rows = records.read(file) or [[]]
+        if head != [*_KEYS, *COLUMNS]:
+            raise InputError(
+                f"{file}: damaged; remove it, and it is searched for again."
+            )
+        return rows
 
     def _file(self, method: str, hole: cases.MaskSpec, seed: int) -> pathlib.Path:
         return self.folder / f"{method}-{hole.name}-{seed}.csv"

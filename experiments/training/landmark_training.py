@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Float
 
 from experiments.training import keeping, stepping, training
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, naming
 from inpaint_jax.io import data
 from inpaint_jax.models import landmark_net
 from inpaint_jax.pretrained import networks
@@ -60,7 +60,8 @@ def run(
     init = functools.partial(train_landmark_net.init, **static)
     state = jax.jit(init)(key_init, mean)
     if settings.pretrained:
-        start = networks.load(settings.pretrained, model="landmark_net")
+        with naming("--pretrained", settings.pretrained):
+            start = networks.load(settings.pretrained, model="landmark_net")
         _check_same(start, architecture, settings)
         state = state._replace(variables=start.variables)
     step = functools.partial(train_landmark_net.train_step, **static)

@@ -49,8 +49,15 @@ class Rows:
         """Checks the size of a batch.
 
         Raises:
-          InputError: a batch cannot be divided equally among the devices.
+          InputError: a batch cannot be divided equally among the devices, or holds more
+            than there is.
         """
+        count = len(self.arrays[0])
+        if self.batch_size > count:
+            raise InputError(
+                f"--batch_size={self.batch_size}: only {count} pictures; give at most "
+                f"{count}."
+            )
         devices = jax.local_device_count()
         if self.batch_size % devices:
             raise InputError(

@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from experiments.common import progress, reporting
 from experiments.training import keeping, run_log, stepping
 from inpaint_jax import runtime
+from inpaint_jax.errors import naming
 from inpaint_jax.io import checkpoints, data, files
 
 _REPEATED_SHOWN = 3
@@ -110,6 +111,7 @@ class Task:
 def load(
     source: str,
     *,
+    flag: str,
     crop: int,
     size: int,
     data_dir: str | None = None,
@@ -119,20 +121,25 @@ def load(
 
     Args:
       source: see `data.load`.
+      flag: the flag that names the source.
       crop: see `framing.frame`.
       size: see `framing.frame`.
       data_dir: see `sources.open_source`.
       cache: see `data.load`.
+
+    Raises:
+      InputError: as in `data.load`.
     """
     progress.say(f"reading {source}")
-    faces = data.load(
-        source,
-        crop=crop,
-        size=size,
-        data_dir=data_dir,
-        cache=cache,
-        watch=functools.partial(progress.over, what="reading", unit="pictures"),
-    )
+    with naming(flag, source):
+        faces = data.load(
+            source,
+            crop=crop,
+            size=size,
+            data_dir=data_dir,
+            cache=cache,
+            watch=functools.partial(progress.over, what="reading", unit="pictures"),
+        )
     for sentence in faces.skipped:
         progress.say(f"skipped {sentence}")
     if faces.skipped:

@@ -6,7 +6,6 @@ decompressed only up to the size that it declares, which has a limit.
 
 import contextlib
 import copy
-import os
 import pathlib
 import threading
 import zipfile
@@ -15,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from inpaint_jax.errors import InputError, reason
+from inpaint_jax.errors import InputError, printable, reason
 from inpaint_jax.io import files
 
 MAX_BYTES = 64 * 2**20
@@ -44,8 +43,7 @@ def open_archive(
     Raises:
       InputError: there is no such file, it is no zip, or it holds no picture.
     """
-    if not os.path.isfile(path):
-        raise InputError(f"{path}: no such file; give a .zip of pictures.")
+    files.check_file(path, give="give a .zip of pictures")
     try:
         archive = zipfile.ZipFile(path)
     except Exception as error:
@@ -62,7 +60,7 @@ def open_archive(
             f"{path}: no picture in this archive; expected "
             f"{', '.join(files.PICTURE_SUFFIXES)} members."
         )
-    names = [_printable(info.filename) for info in chosen]
+    names = [printable(info.filename) for info in chosen]
     lock = threading.Lock()
 
     def read(index: int) -> UInt8[np.ndarray, "height width 3"]:
@@ -81,10 +79,6 @@ def _is_picture(info: zipfile.ZipInfo) -> bool:
 
 def _place(info: zipfile.ZipInfo) -> pathlib.PurePosixPath:
     return pathlib.PurePosixPath(info.filename)
-
-
-def _printable(name: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def _content(
@@ -116,8 +110,7 @@ def _content(
     except Exception as error:
         # Damage shows as BadZipFile, zlib.error, EOFError and others.
         raise InputError(
-            f"{name}: damaged ({_printable(reason(error))}); replace it by an intact "
-            "one."
+            f"{name}: damaged ({reason(error)}); replace it by an intact one."
         ) from error
     if len(content) != declared:
         compared = "more" if len(content) > declared else "fewer"

@@ -117,7 +117,7 @@ def batches(
     per_epoch = count // batch_size
     if per_epoch == 0:
         raise InputError(
-            f"--batch_size={batch_size}: only {count} pictures; give at most {count}."
+            f"batch_size={batch_size}: only {count} pictures; give at most {count}."
         )
     step = first_step
     while True:
@@ -266,15 +266,15 @@ def _open_cache(
     except Exception as error:
         # The parsers of the two files fail with EOFError and many others.
         raise InputError(
-            f"--cache={cache}: damaged or no cache of this program ({reason(error)}); "
+            f"cache={cache}: damaged or no cache of this program ({reason(error)}); "
             "remove it or give another name."
         ) from error
     for name, value in options.items():
         if found.get(name) != value:
             raise InputError(
-                f"--cache={cache}: made with {name} {found.get(name)}, not {value}; "
+                f"cache={cache}: made with {name} {found.get(name)}, not {value}; "
                 "remove it or give another name."
             )
     if not sound:
-        raise InputError(f"--cache={cache}: damaged; remove it.")
+        raise InputError(f"cache={cache}: damaged; remove it.")
     return Faces(images, names, skipped, repeated)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import stat
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, reason
+from inpaint_jax.images import framing
 
 ASSETS = pathlib.Path(str(importlib.resources.files("inpaint_jax") / "assets"))
 """The folder of the files that come with the package: networks and a portrait."""
@@ -77,9 +79,9 @@ def make_directory(path: str | os.PathLike[str]) -> pathlib.Path:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"{path}: cannot write to this output folder ({error.strerror}); give a "
+            f"{path}: cannot write to this output folder ({reason(error)}); give a "
             "folder that you may create or write to."
         ) from error
     return path
@@ -103,12 +105,37 @@ def remove(path: str | os.PathLike[str]) -> None:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes a text file whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # Names of files may hold bytes that are no UTF-8.
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes readable JSON; NaN and infinities become null, as JSON has neither."""
     write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def check_file(path: str | os.PathLike[str], *, give: str) -> None:
+    """Checks that there is a file, whatever the path: a loop of links, or no path.
+
+    Args:
+      path: the file.
+      give: what the user can do, the last part of the error's sentence.
+
+    Raises:
+      InputError: there is no such file, or it is no regular one.
+    """
+    try:
+        regular = stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        link = os.path.islink(path)
+        why = "a link that leads nowhere" if link else "no such file"
+    except (OSError, ValueError) as error:
+        why = f"cannot be read ({reason(error)})"
+    else:
+        if regular:
+            return
+        why = "no such file, but a folder" if os.path.isdir(path) else "not a file"
+    raise InputError(f"{path}: {why}; {give}.")
 
 
 def finite(value: Any) -> Any:
@@ -200,8 +227,7 @@ def _upright_rgb(picture: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
 def _opened(
     path: str | os.PathLike[str],
 ) -> contextlib.AbstractContextManager[Image.Image]:
-    if not os.path.isfile(path):
-        raise InputError(f"{path}: no such file; give a PNG, JPEG or WebP picture.")
+    check_file(path, give="give a PNG, JPEG or WebP picture")
     return _decoded(path, path, os.path.getsize(path))
 
 
@@ -240,12 +266,13 @@ def _decoded(
     except Exception as error:
         # Pillow's parsers of metadata fail with TypeError, struct.error and others.
         raise InputError(
-            f"{path}: damaged picture ({error}); replace it by an intact one."
+            f"{path}: damaged picture ({reason(error)}); replace it by an intact one."
         ) from error
 
 
 def _check_header(picture: Image.Image, path: str | os.PathLike[str]) -> None:
     width, height = picture.size
+    framing.check_size(height, width, name=path)
     if width * height > _MAX_PIXELS:
         raise InputError(
             f"{path}: {width} x {height} pixels are too many; scale it below "

@@ -106,7 +106,8 @@ def check(progress: Progress) -> None:
     """
     if not np.isfinite(progress.best_loss).any():
         raise InputError(
-            "the search diverged: no restart has a finite loss; lower --learning_rate."
+            "the search diverged: no restart has a finite loss; lower the learning "
+            "rate."
         )
 
 

@@ -27,7 +27,7 @@ def refusal(*arguments, **options):
     with pytest.raises(InputError) as caught:
         cached(*arguments, **options)
     sentence = str(caught.value)
-    assert sentence.startswith("--cache=") and "remove it" in sentence
+    assert sentence.startswith("cache=") and "remove it" in sentence
     assert "\n" not in sentence
     return sentence
 

@@ -13,12 +13,17 @@ from PIL import Image
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files
 
-# Two rows of three pixels: no two alike, so every turn and mix-up shows.
-RGB = np.array(
-    [[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[10, 20, 30], [40, 50, 60], [7, 8, 9]]],
-    np.uint8,
+
+def large(rows):
+    """The pixels, each as a square of eight: smaller pictures are refused."""
+    return np.array(rows, np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+
+
+# Two rows of three squares: no two alike, so every turn and mix-up shows.
+RGB = large(
+    [[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[10, 20, 30], [40, 50, 60], [7, 8, 9]]]
 )
-GREY = np.array([[0, 100, 255], [1, 2, 3]], np.uint8)
+GREY = large([[0, 100, 255], [1, 2, 3]])
 
 
 def encoded(image, kind="PNG", **options):
@@ -196,24 +201,24 @@ def test_exif_orientation_is_applied(tmp_path):
 
 
 def test_palette_with_and_without_transparency(tmp_path):
-    picture = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "L").convert("P")
+    picture = Image.fromarray(large([[0, 1, 2]]), "L").convert("P")
     picture.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
     (tmp_path / "plain.png").write_bytes(encoded(picture))
-    np.testing.assert_array_equal(files.read_picture(tmp_path / "plain.png"), RGB[:1])
+    np.testing.assert_array_equal(files.read_picture(tmp_path / "plain.png"), RGB[:8])
     # Colour 0 opaque, colour 1 clear, colour 2 opaque.
     (tmp_path / "clear.png").write_bytes(encoded(picture, transparency=b"\xff\x00\xff"))
-    expected = RGB[:1].copy()
-    expected[0, 1] = 255
+    expected = RGB[:8].copy()
+    expected[:, 8:16] = 255
     np.testing.assert_array_equal(files.read_picture(tmp_path / "clear.png"), expected)
 
 
 def test_transparency_is_laid_on_white(tmp_path):
-    pixels = np.array([[[200, 0, 0, 255], [200, 0, 0, 0], [200, 0, 0, 51]]], np.uint8)
+    pixels = large([[[200, 0, 0, 255], [200, 0, 0, 0], [200, 0, 0, 51]]])
     (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(pixels)))
     # 51 / 255 = 0.2: 0.2 * 200 + 0.8 * 255 = 244 and 0.8 * 255 = 204.
     np.testing.assert_array_equal(
         files.read_picture(tmp_path / "a.png"),
-        [[[200, 0, 0], [255, 255, 255], [244, 204, 204]]],
+        large([[[200, 0, 0], [255, 255, 255], [244, 204, 204]]]),
     )
 
 
@@ -244,8 +249,10 @@ def test_jpeg(tmp_path):
 def test_16_bit_colours_keep_their_high_bytes(tmp_path):
     pixels = np.array([[[0x1234, 0xFF00, 0x00FF]]], ">u2")
     path = tmp_path / "a.png"
-    path.write_bytes(png_claiming(1, 1, bits=16, rows=b"\0" + pixels.tobytes()))
-    np.testing.assert_array_equal(files.read_picture(path), [[[0x12, 0xFF, 0x00]]])
+    rows = 8 * (b"\0" + 8 * pixels.tobytes())
+    path.write_bytes(png_claiming(8, 8, bits=16, rows=rows))
+    read = files.read_picture(path)
+    np.testing.assert_array_equal(read, large([[[0x12, 0xFF, 0x00]]])[:8, :8])
 
 
 # Refusing.
@@ -267,6 +274,8 @@ DAMAGED = {
     "large.png": (png_claiming(8_000, 5_001), "8000 x 5001 pixels"),
     "no_rows.png": (png_claiming(20, 20), "damaged"),
     "no_width.png": (png_claiming(0, 20), ""),
+    "low.png": (encoded(Image.fromarray(NOISE[:7])), "16 x 7 pixels are too few"),
+    "narrow.png": (encoded(Image.fromarray(NOISE[:, :7])), "7 x 24 pixels are too"),
 }
 
 
@@ -291,7 +300,21 @@ def test_bytes_are_refused_as_files_are(tmp_path, name):
 def test_what_is_no_file_is_refused(tmp_path, read):
     assert "no such file" in refusal(read, tmp_path / "missing.png")
     (tmp_path / "folder.png").mkdir()
-    assert "no such file" in refusal(read, tmp_path / "folder.png")
+    assert "no such file, but a folder" in refusal(read, tmp_path / "folder.png")
+
+
+UNUSABLE = ("loop.png", "nowhere.png", "zero\0byte", 5000 * "x", "a.png/b.png")
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_what_cannot_be_a_path_is_refused(tmp_path, name):
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    (tmp_path / "nowhere.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "a.png").write_bytes(b"")
+    for read in (files.read_picture, files.make_directory):
+        if read is files.read_picture or "png" not in name:
+            with pytest.raises(InputError, match="no such|cannot|nowhere"):
+                read(tmp_path / name)
 
 
 def test_exactly_40_megapixels_are_allowed(tmp_path):
@@ -321,7 +344,7 @@ def test_stencil_of_one_bit(tmp_path):
 
 def test_stencil_in_the_alpha_channel(tmp_path):
     for colour in (0, 255):
-        pixels = np.full((2, 3, 4), colour, np.uint8)
+        pixels = np.full((16, 24, 4), colour, np.uint8)
         pixels[..., 3] = GREY
         (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(pixels)))
         np.testing.assert_array_equal(files.read_stencil(tmp_path / "a.png"), GREY)
@@ -344,7 +367,7 @@ def fuzz_seeds():
     exif[0x011A] = 72.0
     picture = Image.fromarray(NOISE)
     return {
-        "png": encoded(picture.resize((7, 5)), exif=exif),
+        "png": encoded(picture.resize((11, 9)), exif=exif),
         "palette": encoded(picture.quantize(8), transparency=b"\x00\x80"),
         "jpeg": encoded(picture, "JPEG", exif=exif),
         "webp": encoded(picture, "WEBP", exif=exif),
