@@ -9,6 +9,7 @@ methods, masks and images can be added to it.
 """
 
 import dataclasses
+import os
 import pathlib
 
 from experiments.common import application, cases, options, progress
@@ -110,7 +111,7 @@ def _inputs(images: str, output: pathlib.Path, limit: int | None) -> list[pathli
     folder = files.make_directory(output / "inputs")
     paths = [folder / f"{name}.png" for name in names[:limit]]
     for i, path in enumerate(paths):
-        if not path.exists():
+        if not os.path.exists(path):
             files.write_picture(path, read(i))
     return paths
 

@@ -109,6 +109,7 @@ def main() -> int:
         changed = dataclasses.replace(asked.search, settings=settings)
         compiled = searches.prepare(model, changed, guidance.loss(), images=1)
         progress.say(f"{name}: compiling, then at most {wanted.seconds:g} s a face")
+        compiled.check_memory(faces[0].key, faces[0].problem)
         _warm_up(faces[0], compiled)
         found[name] = [list(_follow(f, compiled, wanted.seconds)) for f in faces]
         _print(name, found[name], wanted.seconds)

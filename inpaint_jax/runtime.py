@@ -1,10 +1,14 @@
 """Settings of JAX's runtime: callbacks, the compilation cache, devices, memory."""
 
+import contextlib
 import importlib
+import math
 import os
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.extend
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -92,12 +96,13 @@ def optional(module: str, *, extra: str) -> Any:
     Raises:
       InputError: it is not installed, or cannot be imported.
     """
+    package = module.partition(".")[0]
     try:
+        importlib.import_module(package)
         return importlib.import_module(module)
     except Exception as error:
         # One that is there fails as it likes: a library that it needs is missing, or it
         # was built for another NumPy.
-        package = module.partition(".")[0]
         missing = isinstance(error, ModuleNotFoundError) and error.name == package
         why = "is not installed" if missing else f"fails to import ({reason(error)})"
         raise InputError(
@@ -105,13 +110,14 @@ def optional(module: str, *, extra: str) -> Any:
         ) from error
 
 
-def check_memory(needed: float, *, what: str) -> None:
+def check_memory(needed: int, *, what: str, give: str) -> None:
     """Checks that some arrays fit into the memory, before any of them is made.
 
     Args:
       needed: their size in bytes.
       what: what they are for and what makes them large, the start of the error's
         sentence.
+      give: what the user can do, the end of that sentence.
 
     Raises:
       InputError: they do not fit.
@@ -119,9 +125,67 @@ def check_memory(needed: float, *, what: str) -> None:
     free = free_memory()
     if needed > free:
         raise InputError(
-            f"{what}: needs about {needed / 1e9:.3g} GB of memory, and "
-            f"{free / 1e9:.2g} are free; give less."
+            f"{what} needs about {_amount(needed)} GB of memory, and {_amount(free)} "
+            f"are free; {give}."
         )
+
+
+def _amount(size: int) -> str:
+    gigabytes = size / 1e9
+    return f"{gigabytes:,.0f}" if gigabytes >= 10 else f"{gigabytes:.2g}"
+
+
+def peak_memory(program: Any) -> int:
+    """Returns about how many bytes a program takes at most; nothing is compiled.
+
+    Each array counts from the operation that makes it to the last one that uses it, and
+    what the program is given to its end. A compiler fuses operations, which takes less,
+    and lays arrays out, which takes more; a search comes out within a tenth of what XLA
+    says that it needs.
+
+    Args:
+      program: its jaxpr, as `jax.jit(function).trace(*shapes).jaxpr.jaxpr`.
+    """
+    steps = list(enumerate(program.eqns))
+    given = [*program.constvars, *program.invars]
+    ends = {each: place for place, step in steps for each in _of(step)}
+    ends |= dict.fromkeys(_variables([*given, *program.outvars]), len(steps))
+    live = peak = size_of(given)
+    for place, step in steps:
+        made = size_of(step.outvars)
+        inside = [peak_memory(each) - size_of(each.invars) for each in _parts(step)]
+        peak = max(peak, live + max([made, *inside]))
+        over = [each for each in {*_of(step)} if ends[each] == place]
+        live += made - size_of(over)
+    return peak
+
+
+def size_of(arrays: Any) -> int:
+    """Returns the bytes of a tree of arrays, of shapes, or of a jaxpr's variables."""
+    shapes = [getattr(leaf, "aval", leaf) for leaf in jax.tree.leaves(arrays)]
+    return sum(
+        math.prod(shape.shape) * shape.dtype.itemsize
+        for shape in shapes
+        if hasattr(shape, "dtype")
+    )
+
+
+def _variables(arrays: Sequence[Any]) -> list[Any]:
+    return [each for each in arrays if not isinstance(each, jax.extend.core.Literal)]
+
+
+def _of(step: Any) -> list[Any]:
+    """Returns the variables that an operation uses and makes."""
+    return _variables([*step.invars, *step.outvars])
+
+
+def _parts(step: Any) -> Iterator[Any]:
+    """Yields the programs inside an operation, as the body of a loop."""
+    for value in step.params.values():
+        for each in value if isinstance(value, tuple | list) else [value]:
+            inner = getattr(each, "jaxpr", each)
+            if hasattr(inner, "eqns"):
+                yield inner
 
 
 def free_memory() -> int:
@@ -129,6 +193,11 @@ def free_memory() -> int:
     statistics = jax.local_devices()[0].memory_stats()
     if statistics:
         return statistics["bytes_limit"] - statistics["bytes_in_use"]
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        # Linux: what files in the cache take is free as well.
+        with open("/proc/meminfo", encoding="ascii") as file:
+            line = next(each for each in file if each.startswith("MemAvailable:"))
+            return 1024 * int(line.split()[1])
     # macOS does not report free pages.
     known = "SC_AVPHYS_PAGES" in os.sysconf_names
     pages = os.sysconf("SC_AVPHYS_PAGES" if known else "SC_PHYS_PAGES")

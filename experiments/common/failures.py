@@ -1,5 +1,6 @@
 """What an application says of an error that ends it, and its exit code."""
 
+import re
 from typing import NamedTuple
 
 import jax
@@ -28,7 +29,9 @@ def of(error: Exception) -> Failure:
     refuses: memory, a full disk. Every other error is a mistake of this program.
     """
     if isinstance(error, InputError):
-        return Failure(WRONG_INPUT, str(error))
+        # The library names its parameter, which is the flag's name.
+        dashes = "--" if re.match("[a-z_]+=", str(error)) else ""
+        return Failure(WRONG_INPUT, dashes + str(error))
     exhausted = isinstance(error, jax.errors.JaxRuntimeError) and (
         "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error)
     )

@@ -27,6 +27,9 @@ _RENAMED = {
 }
 
 
+# Nothing is counted beyond; larger numbers would overflow somewhere, or never end.
+_MOST = 1_000_000_000
+
 # Messages of absl's parsers, in Python's terms, and their meaning for users.
 _PARSER_SAYS = {
     "invalid literal for int": "must be a whole number.",
@@ -150,7 +153,7 @@ def _explained(error: Exception, known: flags.FlagValues) -> str:
     for begins, sentence in _PARSER_SAYS.items():
         if begins in why:
             return f"{what}: {sentence}"
-    return str(error)
+    return str(error).removeprefix("flag ")
 
 
 def given(options: Any, name: str) -> str:
@@ -207,7 +210,8 @@ def stored(options: Any) -> dict[str, Any]:
 def _define(options: type, values: flags.FlagValues) -> None:
     for name, kind, several, default, about in fields.listed(options()):
         common: dict[str, Any] = {"flag_values": values}
-        limits = {"lower_bound": about.least, "upper_bound": about.most}
+        most = _MOST if kind is int and about.most is None else about.most
+        limits = {"lower_bound": about.least, "upper_bound": most}
         if several and about.repeated and about.of:
             flags.DEFINE_multi_enum(name, default, about.of, about.text, **common)
         elif several and about.repeated:

@@ -144,7 +144,11 @@ def together(
 
     Yields:
       The report of each image after each chunk.
+
+    Raises:
+      InputError: the memory is too small.
     """
+    compiled.check_memory(keys[0], problems[0], images=at_once)
     missing = at_once - len(problems)
     job = progress.Progress(name, unit="steps", silent_seconds=15.0)
     seconds, then = np.zeros(at_once), time.perf_counter()

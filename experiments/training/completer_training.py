@@ -55,7 +55,9 @@ def run(
         "networks": _networks(architecture, settings),
         "config": settings.recipe.train_config(),
     }
-    state = jax.jit(functools.partial(train_completer.init, **static))(key_init)
+    state = stepping.initial(
+        functools.partial(train_completer.init, **static), key_init
+    )
     trained = networks.Pretrained(architecture, settings.crop, {}, {})
     if settings.pretrained:
         start = _start(settings.pretrained, trained)
@@ -145,7 +147,7 @@ def run_parser(
     return _train(
         key_steps,
         this,
-        jax.jit(functools.partial(train_parser.init, **static))(key_init),
+        stepping.initial(functools.partial(train_parser.init, **static), key_init),
         faces,
         _parts(points, architecture.image_size),
         advance=jax.tree_util.Partial(step),

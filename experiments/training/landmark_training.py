@@ -58,7 +58,7 @@ def run(
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
     mean = jnp.asarray(truth.mean(axis=0))
     init = functools.partial(train_landmark_net.init, **static)
-    state = jax.jit(init)(key_init, mean)
+    state = stepping.initial(init, key_init, mean)
     if settings.pretrained:
         with naming("--pretrained", settings.pretrained):
             start = networks.load(settings.pretrained, model="landmark_net")

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from experiments.common import progress
 from experiments.training import labelling
 from inpaint_jax.errors import InputError, reason
-from inpaint_jax.io import data, files
+from inpaint_jax.io import data, files, json_files
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.pretrained import model_card
 
@@ -130,14 +130,14 @@ def read(output_dir: str | os.PathLike[str]) -> dict[str, Any]:
       InputError: the file is damaged.
     """
     path = pathlib.Path(output_dir) / DESCRIPTION
-    if not path.is_file():
+    if not os.path.exists(path):
         return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({reason(error)}); give another --output_dir."
-        ) from error
+    return json_files.read(
+        path,
+        dict[str, dict[str, Any]],
+        expected="the description of a release",
+        give="give another --output_dir",
+    )
 
 
 def add(
@@ -159,7 +159,7 @@ def add(
         )
         for name in RELEASES[folder]:
             source = pathlib.Path(temporary) / f"{name}.safetensors"
-            if source.is_file():
+            if os.path.isfile(source):
                 with files.replacing(output_dir / source.name) as target:
                     shutil.copyfile(source, target)
     with _alone(output_dir):
@@ -217,7 +217,7 @@ def _alone(output_dir: pathlib.Path) -> Iterator[None]:
 
 def _as_licensed(before: pathlib.Path, description: dict[str, Any]) -> dict[str, Any]:
     """Adds the licence and the biases of the networks that are replaced."""
-    if not before.is_file():
+    if not os.path.isfile(before):
         return description
     known = json.loads(before.read_text(encoding="utf-8")).get("provenance", {})
     kept = {name: known[name] for name in ("licence", "known_biases") if name in known}
@@ -245,7 +245,7 @@ def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str
     for folder, description in found.items():
         names = list(description["sha256"])
         for name in names:
-            if not (source / f"{name}.safetensors").is_file():
+            if not os.path.isfile(source / f"{name}.safetensors"):
                 raise InputError(f"--install={output_dir}: {name}.safetensors is gone.")
         target = files.make_directory(assets / folder)
         for name in names:

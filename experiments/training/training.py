@@ -182,8 +182,9 @@ def run(key: jax.Array, this: Run, task: Task, state: Any, rows: stepping.Rows) 
     if schedule.progress(start.first, start.spent) >= 1.0:
         log.end(start.first)
         return start.state
-    log.begin()
     program = stepping.Program(key, task.advance, rows, longest=schedule.log_every)
+    program.check_memory(start.state, rows)
+    log.begin()
     calls = _calls(program, rows, schedule, start, began=began)
     return _followed(calls, this, task, log, start, began=began)
 

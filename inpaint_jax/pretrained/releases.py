@@ -6,7 +6,6 @@ says the same to a reader. The caller interprets the description.
 """
 
 import hashlib
-import json
 import os
 import pathlib
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from jaxtyping import Float16
 
 from inpaint_jax import types
 from inpaint_jax.errors import InputError, reason
-from inpaint_jax.io import checkpoints, files
+from inpaint_jax.io import checkpoints, files, json_files
 from inpaint_jax.pretrained import model_card
 
 _DESCRIPTION = "model.json"
@@ -64,7 +63,7 @@ def load(
     path = files.ASSETS / name if str(path) == "release" else pathlib.Path(path)
     if checkpoints.is_run(path):
         loaded = _from_run(path, templates)
-    elif (path / _DESCRIPTION).is_file():
+    elif os.path.isfile(path / _DESCRIPTION):
         loaded = _from_release(path, templates)
     else:
         raise InputError(
@@ -123,12 +122,12 @@ def _from_run(path: pathlib.Path, templates: Templates) -> Loaded:
 
 
 def _from_release(path: pathlib.Path, templates: Templates) -> Loaded:
-    try:
-        description = json.loads((path / _DESCRIPTION).read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InputError(
-            f"{path / _DESCRIPTION}: cannot be read ({error}); export the model again."
-        ) from error
+    description = json_files.read(
+        path / _DESCRIPTION,
+        dict[str, Any],
+        expected="the description of a release",
+        give="export the model again",
+    )
     networks, hashes = {}, {}
     shapes = _understood(templates, description, path / _DESCRIPTION)
     for name, template in shapes.items():

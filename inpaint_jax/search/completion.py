@@ -127,6 +127,7 @@ def complete(
         _check_term(term, problem, model)
     compiled = prepare(model, settings, landmark=landmark, term=term)
     key = jax.random.key(0) if key is None else key
+    compiled.check_memory(key, problem)
     *_, last = driver.search(key, problem, compiled=compiled)
     found = finish(last, problem, compiled=compiled, blend=blend)
     if landmark is None:

@@ -132,8 +132,8 @@ def _begin(
     problems: Sequence[Problem],
     compiled: program.Search,
 ) -> _Group:
-    together = program.stacked(problems)
     restarts, _ = compiled.settings.stages[0]
+    together = program.stacked(problems)
     return _Group(
         images=tuple(range(len(problems))),
         problems=together,

@@ -13,6 +13,7 @@ from inpaint_jax.errors import InputError
     ("error", "code", "words"),
     [
         (InputError("--mask=x: no such mask."), 2, "--mask=x: no such mask."),
+        (InputError("restarts=9: too many."), 2, "^--restarts=9: too many"),
         (MemoryError(), 2, "memory is exhausted.* fewer restarts"),
         (
             jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nmore"),
