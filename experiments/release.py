@@ -20,8 +20,8 @@ from experiments.training import (
     release_plan,
     training,
 )
-from inpaint_jax.errors import InputError
-from inpaint_jax.io import data
+from inpaint_jax.errors import InputError, naming
+from inpaint_jax.io import data, files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +76,8 @@ def main() -> int:
     run_dir = options.folder(asked, "run_dir")
     output_dir = options.folder(asked, "output_dir")
     release_plan.check_same(wanted, output_dir)
+    with naming("--labels", labels):
+        files.check_file(labels, give="make it with --labels_only")
     faces, validation = _faces(asked, wanted)
     landmarks = release_files.read_labels(labels, faces, validation, crop=wanted.crop)
     kinds = (Release, release_job.Wanted)

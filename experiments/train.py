@@ -165,6 +165,8 @@ def _load(
 
 
 def _load_data(run: Run, crop: int, architecture: Any) -> data.Faces:
+    if run.cache and not os.path.exists(run.cache):  # it is written in the end
+        options.output_file(run, "cache")
     where: Any = {"data_dir": run.data_dir, "cache": run.cache}
     return _load("data", run, crop, architecture, **where)
 

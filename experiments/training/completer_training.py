@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from experiments.training import keeping, labelling, stepping, training
 from experiments.training.completer_recipe import Settings
 from inpaint_jax import types
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, naming
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import data
 from inpaint_jax.landmarks import dlib_host, parsing
@@ -221,7 +221,8 @@ def _score(
 
 
 def _start(path: str, network: networks.Pretrained) -> networks.Pretrained:
-    start = networks.load(path, model=network.model)
+    with naming("--pretrained", path):
+        start = networks.load(path, model=network.model)
     if start.architecture != network.architecture:
         raise InputError(
             f"--pretrained={path}: is {start.architecture}, but the flags say "
@@ -233,7 +234,8 @@ def _start(path: str, network: networks.Pretrained) -> networks.Pretrained:
 def _parser(settings: Settings, size: int) -> jax.tree_util.Partial | None:
     if not settings.recipe.parser:
         return None
-    parser = networks.load(settings.recipe.parser, model="parser")
+    with naming("--parser", settings.recipe.parser):
+        parser = networks.load(settings.recipe.parser, model="parser")
     found = parser.architecture.image_size, parser.crop
     if found != (size, settings.crop):
         raise InputError(
