@@ -15,6 +15,7 @@ import dataclasses
 
 from experiments.common import application, options, progress, reporting
 from experiments.common.options import option
+from inpaint_jax.errors import naming
 from inpaint_jax.pretrained import pytorch, weights
 
 
@@ -43,7 +44,7 @@ options.define(Conversion, heading="Conversion")
 def main() -> int:
     """Converts one pair of networks; returns the exit code."""
     wanted = options.read(Conversion)
-    output = options.folder(wanted, "output")
+    output = options.given(wanted, "output")
     model = pytorch.read(
         options.given(wanted, "generator"),
         options.given(wanted, "discriminator"),
@@ -54,7 +55,8 @@ def main() -> int:
         "converted": model.source,
         "environment": reporting.environment(),
     }
-    weights.export(output, model, provenance=provenance)
+    with naming("--output", output):
+        weights.export(output, model, provenance=provenance)
     a = model.architecture
     progress.say(
         f"wrote {output}: {a.image_size} x {a.image_size} pixels, {a.features} "

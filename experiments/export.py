@@ -38,12 +38,14 @@ options.define(Export, heading="Export")
 def main() -> int:
     """Exports one model; returns the exit code."""
     wanted = options.read(Export)
-    output = options.folder(wanted, "output")
+    output = options.given(wanted, "output")
     stablehlo.check_available()
     with naming("--checkpoint", wanted.checkpoint):
         model = weights.load(wanted.checkpoint)
+    with naming("--output", output):
+        written = stablehlo.export(output, model)
     a = model.architecture
-    for path in stablehlo.export(output, model):
+    for path in written:
         takes = _TAKES[path.stem].format(z=a.z_dim, size=a.image_size)
         progress.say(f"wrote {path}: {takes}")
     progress.say(

@@ -1,9 +1,12 @@
 """Checks that flag files can be read, before their flags are parsed."""
 
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
 from inpaint_jax.errors import InputError, reason
+
+_DEEPEST = 20  # however it is called each time, as a/../a.flags
 
 
 def check(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> None:
@@ -18,11 +21,14 @@ def check(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> None:
     """
     for path in _named(arguments):
         where = f"--flagfile={path}" + (f" (in {inside[-1]})" if inside else "")
-        if path in inside:
+        if path in inside or len(inside) == _DEEPEST:
             raise InputError(f"{where}: includes itself; take that line out.")
+        file = os.path.expanduser(path)
         try:
-            text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            if os.path.exists(file) and not os.path.isfile(file):
+                raise ValueError("not a file")
+            text = pathlib.Path(file).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"{where}: cannot be read ({reason(error)}); give a text file with a "
                 "flag on each line."
