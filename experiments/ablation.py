@@ -17,6 +17,7 @@ from experiments.evaluation import (
     ablation_report,
     ablation_run,
     ablation_units,
+    scoring,
 )
 from experiments.search import search_methods, searches
 from inpaint_jax.errors import InputError
@@ -59,6 +60,7 @@ options.define(Ablation, heading="Comparison")
 def main() -> int:
     """Runs the searches that are missing, and writes tables and the plot."""
     plots.check_available()
+    scoring.check_available()
     wanted, usual = options.read(Ablation), options.read(search_methods.Asked)
     output = options.folder(wanted, "output_dir")
     given = ablation_run.parse(wanted.method, only=wanted.only)

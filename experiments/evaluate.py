@@ -14,7 +14,12 @@ import pathlib
 
 from experiments.common import application, cases, options, progress
 from experiments.common.options import option
-from experiments.evaluation import completion_methods, evaluation_report, evaluation_run
+from experiments.evaluation import (
+    completion_methods,
+    evaluation_report,
+    evaluation_run,
+    scoring,
+)
 from experiments.search import search_methods, searches
 from inpaint_jax.errors import InputError, naming
 from inpaint_jax.images import masks
@@ -58,6 +63,7 @@ options.define(Evaluation, heading="Evaluation")
 def main() -> int:
     """Completes and scores what is missing; returns the exit code."""
     wanted, learned = options.read(Evaluation), options.read(completion_methods.Learned)
+    scoring.check_available()
     model = searches.load()
     plan = _plan(wanted, model)
     progress.say(
@@ -95,7 +101,7 @@ def _plan(wanted: Evaluation, model: weights.Model) -> evaluation_run.Plan:
         inputs=tuple(inputs),
         holes=tuple({hole.name: hole for hole in holes}.values()),
         seed=wanted.seed,
-        at_once=wanted.images_at_once,
+        at_once=min(wanted.images_at_once, len(inputs)),
         crop=model.crop,
         size=model.architecture.image_size,
         output=output,

@@ -56,10 +56,10 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
 
 def _ended(main: Callable[[], int], callbacks: bool) -> int:
     """Runs an application to its end; returns the exit code, see `run`."""
-    # absl's handler shows JAX's warnings; Orbax's messages are of no use here.
-    logging.set_verbosity(logging.ERROR)
+    # absl's handler shows JAX's warnings; Orbax's messages are of no use here: what it
+    # finds damaged is told in a sentence.
+    logging.set_verbosity(logging.FATAL)
     standard_logging.getLogger("jax").setLevel("WARNING")
-    # Orbax leaves tasks behind where a checkpoint is damaged, which is told anyway.
     standard_logging.getLogger("asyncio").setLevel("CRITICAL")
     if callbacks:
         runtime.allow_callbacks()

@@ -105,8 +105,8 @@ def initial(init: Callable[..., Any], *arguments: Any) -> Any:
     """
     runtime.check_memory(
         runtime.size_of(jax.eval_shape(init, *arguments)),
-        what="--features: the training of networks of this size",
-        give="give fewer",
+        what="the training of networks of this size",
+        give="give fewer --features, or smaller layers and images",
     )
     return jax.jit(init)(*arguments)
 
@@ -159,7 +159,7 @@ class Program:
         runtime.check_memory(
             runtime.peak_memory(traced.jaxpr.jaxpr) // jax.local_device_count(),
             what=f"--batch_size={rows.batch_size}: a step of this training",
-            give="give a smaller batch or fewer --features",
+            give="give a smaller batch, fewer --features or a smaller --log_every",
         )
 
     def run(
