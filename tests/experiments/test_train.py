@@ -284,6 +284,13 @@ REFUSED = {
         ["--data=folder:tests/experiments/missing,zip:missing.zip"],
         ["tests/experiments/missing: no such folder"],
     ),
+    "missing validation": (
+        ["--validation=zip:missing.zip"],
+        ["--validation=zip:missing.zip: no such file"],
+    ),
+    "nowhere to export": (["--export=/dev/null/x"], ["--export=/dev/null/x: cannot"]),
+    "nowhere to cache": (["--cache=/dev/null/x.npy"], ["--cache=/dev/null/x.npy"]),
+    "too little memory": (["--features=100000"], ["GB of memory", "--features"]),
     "nowhere to pack": (["--pack=/dev/null/faces.zip"], ["/dev/null"]),
     "image_size 50": (["--image_size=50"], ["--image_size", "50"]),
     "batch too large": (["--batch_size=14"], ["--batch_size=14", "13"]),
