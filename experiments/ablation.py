@@ -26,10 +26,10 @@ from experiments.evaluation import (
     ablation_report,
     ablation_run,
     ablation_units,
+    scoring,
 )
 from experiments.search import search_methods, searches
 from inpaint_jax.errors import InputError
-from inpaint_jax.pretrained import weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +69,7 @@ options.define(Ablation, heading="Comparison")
 def main() -> int:
     """Runs the searches that are missing, and writes tables and the plot."""
     plots.check_available()
+    scoring.check_available()
     wanted = options.read(Ablation)
     with results.claim(wanted.output_dir) as output:
         return _ablate(wanted, output)
@@ -81,7 +82,7 @@ def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
     images = options.given(wanted, "images")
     paths = cases.list_inputs(images, mask=wanted.masks[0], output=output)
     paths = paths[: wanted.limit]
-    model = weights.load(options.read(searches.Checkpoint).checkpoint)
+    model = searches.load()
     skipped = skipping.Skipped(alone=False)
     faces = cases.Originals(paths, model.crop, model.architecture.image_size)
     faces = faces.usable(images, skipped)
@@ -107,7 +108,7 @@ def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
 
 
 def _holes(names: tuple[str, ...]) -> list[cases.MaskSpec]:
-    holes = [cases.read_mask(name, hole_is_white=True) for name in names]
+    holes = [cases.read_mask(name, flag="--masks") for name in names]
     if not holes or len({*names}) < len(names) or not all(hole.make for hole in holes):
         raise InputError(
             f"--masks={','.join(names)}: must be names of masks, each once and no "

@@ -53,7 +53,8 @@ options.define(Benchmark, heading="Measurement")
 def main() -> int:
     """Measures, prints and writes; returns the exit code."""
     wanted, key = options.read(Benchmark), jax.random.key(0)
-    results.check_replaceable(wanted.output, keys=("batch_size", "versions"))
+    output = options.output_file(wanted, "output")
+    results.check_replaceable(output, keys=("batch_size", "versions"))
     if wanted.suite == "gradients":
         found = landmark_gradients.measure(key)
     else:
@@ -68,9 +69,9 @@ def main() -> int:
             progress.say(f"measuring {suite}: compiling, then {wanted.rounds} rounds")
             found |= suites.MEASURES[suite](setting)
     report = {"batch_size": wanted.batch_size, **found, **reporting.environment()}
-    files.write_json(wanted.output, report)
+    files.write_json(output, report)
     print(json.dumps(found, indent=2))
-    progress.say(f"all of it is in {wanted.output}")
+    progress.say(f"all of it is in {output}")
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from experiments.common import application, options, results, statistics
+from experiments.common import application, options, progress, results, statistics
 from experiments.common.options import option
 from experiments.search import finished_runs
 from experiments.search.finished_runs import SCORES
@@ -40,14 +40,15 @@ def main() -> int:
     """Prints a table; returns the exit code."""
     wanted = options.read(Comparison)
     path = options.given(wanted, "baseline")
-    results.check_replaceable(wanted.output, keys=("baseline", "others"))
-    run = finished_runs.read(path)
-    others = [finished_runs.read(name) for name in wanted.others]
+    output = options.output_file(wanted, "output") if wanted.output else None
+    results.check_replaceable(output, keys=("baseline", "others"))
+    run = finished_runs.read(path, flag="--baseline")
+    others = [finished_runs.read(name, flag="--others") for name in wanted.others]
     for other in others:
         finished_runs.check_same_inputs(run, other)
     baseline = run.entries
     found: dict[str, Any] = {}
-    print(_line(path, _means(baseline), {}))
+    progress.say(_line(path, _means(baseline), {}))
     for name, other, _ in others:
         rng = np.random.default_rng(wanted.seed)
         differences = {
@@ -58,10 +59,10 @@ def main() -> int:
             if _has(baseline, score) and _has(other, score)
         }
         found[name] = {"mean": _means(other), "difference": differences}
-        print(_line(name, found[name]["mean"], differences))
-    if wanted.output:
+        progress.say(_line(name, found[name]["mean"], differences))
+    if output:
         report = {"images": len(baseline), "baseline": path, "mean": _means(baseline)}
-        files.write_json(wanted.output, {**report, "others": found})
+        files.write_json(output, {**report, "others": found})
     return 0
 
 

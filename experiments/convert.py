@@ -21,6 +21,7 @@ import dataclasses
 
 from experiments.common import application, options, progress, reporting
 from experiments.common.options import option
+from inpaint_jax.errors import naming
 from inpaint_jax.pretrained import pytorch, weights
 
 
@@ -60,13 +61,18 @@ def main() -> int:
         "converted": model.source,
         "environment": reporting.environment(),
     }
-    weights.export(output, model, provenance=provenance)
+    with naming("--output", output):
+        weights.export(output, model, provenance=provenance)
     a = model.architecture
     progress.say(
         f"wrote {output}: {a.image_size} x {a.image_size} pixels, {a.features} "
-        f"features, z of {a.z_dim}\n"
+        f"features, z of {a.z_dim}"
+    )
+    progress.say(
         f"search with {_flags(model)}; --z_prior=normal if z was normal in training, "
-        "as usual with PyTorch (z stays in [-1, 1])\n"
+        "as usual with PyTorch (z stays in [-1, 1])"
+    )
+    progress.say(
         "a state dict does not show activations and BatchNorm's eps: ReLU and tanh in "
         "G, LeakyReLU(0.2) in D and 1e-5 are assumed"
     )

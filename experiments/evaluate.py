@@ -9,6 +9,7 @@ methods, masks and images can be added to it.
 """
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -23,11 +24,16 @@ from experiments.common import (
     skipping,
 )
 from experiments.common.options import option
-from experiments.evaluation import completion_methods, evaluation_report, evaluation_run
+from experiments.evaluation import (
+    completion_methods,
+    evaluation_report,
+    evaluation_run,
+    scoring,
+)
 from experiments.search import search_methods, searches
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, naming
 from inpaint_jax.images import masks
-from inpaint_jax.io import files, sources
+from inpaint_jax.io import files, picture_files, sources
 from inpaint_jax.pretrained import weights
 
 
@@ -67,6 +73,7 @@ options.define(Evaluation, heading="Evaluation")
 def main() -> int:
     """Completes and scores what is missing; returns the exit code."""
     wanted = options.read(Evaluation)
+    scoring.check_available()
     for name in ("methods", "masks"):
         if not all(getattr(wanted, name)) or not getattr(wanted, name):
             raise InputError(f"--{name}: holds no name, or an empty one; give names.")
@@ -76,7 +83,7 @@ def main() -> int:
 
 def _evaluate(wanted: Evaluation, output: pathlib.Path) -> int:
     learned = options.read(completion_methods.Learned)
-    model = weights.load(options.read(searches.Checkpoint).checkpoint)
+    model = searches.load()
     _check_names(wanted.methods)
     plan, skipped = _plan(wanted, model, output)
     progress.say(
@@ -112,7 +119,7 @@ def _check_names(methods: Sequence[str]) -> None:
 def _plan(
     wanted: Evaluation, model: weights.Model, output: pathlib.Path
 ) -> tuple[evaluation_run.Plan, skipping.Skipped]:
-    holes = [cases.read_mask(name, hole_is_white=True) for name in wanted.masks]
+    holes = [cases.read_mask(name, flag="--masks") for name in wanted.masks]
     if any(hole.make is None for hole in holes):
         raise InputError(
             f"--masks={','.join(wanted.masks)}: must be names; give some of "
@@ -126,7 +133,7 @@ def _plan(
         inputs=tuple(cases.Originals(inputs, crop, size).usable(images, skipped).paths),
         holes=tuple({hole.name: hole for hole in holes}.values()),
         seed=wanted.seed,
-        at_once=wanted.images_at_once,
+        at_once=min(wanted.images_at_once, len(inputs)),
         crop=crop,
         size=size,
         output=output,
@@ -140,7 +147,8 @@ def _inputs(
     """Lists the pictures; those of an array or data set are first written to files."""
     if not images.startswith(("array:", "tfds:")):
         return cases.list_inputs(images, mask="", output=output)[:limit]
-    names, read = sources.open_source(images)
+    with naming("--images", images):
+        names, read = sources.open_source(images)
     folder = files.make_directory(output / "inputs")
     found = []
     for i, name in enumerate(names[:limit]):
@@ -150,9 +158,9 @@ def _inputs(
         except InputError as error:
             skipped.add(path, error)
             continue
-        if not path.exists():
-            files.write_picture(path, picture)
-        elif not np.array_equal(files.read_picture(path), picture):
+        if not os.path.exists(path):
+            picture_files.write(path, picture)
+        elif not np.array_equal(picture_files.read(path), picture):
             raise InputError(
                 f"--images={images}: {name} is another picture than that of an earlier "
                 f"start, {path}; give another --output_dir."

@@ -12,6 +12,7 @@ import dataclasses
 
 from experiments.common import application, options, progress
 from experiments.common.options import option
+from inpaint_jax.errors import naming
 from inpaint_jax.pretrained import stablehlo, weights
 
 _TAKES = {
@@ -39,9 +40,12 @@ def main() -> int:
     wanted = options.read(Export)
     output = options.given(wanted, "output")
     stablehlo.check_available()
-    model = weights.load(wanted.checkpoint)
+    with naming("--checkpoint", wanted.checkpoint):
+        model = weights.load(wanted.checkpoint)
+    with naming("--output", output):
+        written = stablehlo.export(output, model)
     a = model.architecture
-    for path in stablehlo.export(output, model):
+    for path in written:
         takes = _TAKES[path.stem].format(z=a.z_dim, size=a.image_size)
         progress.say(f"wrote {path}: {takes}")
     progress.say(

@@ -30,7 +30,6 @@ from experiments.search import (
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
 from inpaint_jax.io import files
-from inpaint_jax.pretrained import weights
 
 _PORTRAIT = files.ASSETS / "portrait.png"
 
@@ -92,7 +91,7 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
         output=output,
     )
     hole = cases.read_mask(wanted.mask, hole_is_white=wanted.mask_hole == "white")
-    model = weights.load(options.read(searches.Checkpoint).checkpoint)
+    model = searches.load()
     size = model.architecture.image_size
     guidance, scorer = landmark_options.load(landmarks, size=size, crop=model.crop)
     figure = landmark_figure.of(guidance) if wanted.landmark_figure else None

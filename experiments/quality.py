@@ -36,8 +36,7 @@ from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import blending, masks, pixels
-from inpaint_jax.io import files
-from inpaint_jax.pretrained import weights
+from inpaint_jax.io import files, picture_files
 from inpaint_jax.search import driver, program
 from inpaint_jax.search.problem import Problem
 
@@ -102,13 +101,13 @@ def _measure(wanted: Quality, output: pathlib.Path) -> int:
     asked = options.read(search_methods.Asked)
     images = options.given(wanted, "images")
     paths = cases.list_inputs(images, mask=wanted.mask, output=output)
-    model = weights.load(options.read(searches.Checkpoint).checkpoint)
+    model = searches.load()
     guidance, _ = landmark_options.load(
         asked.landmarks,
         size=model.architecture.image_size,
         crop=model.crop,
     )
-    hole = cases.read_mask(wanted.mask, hole_is_white=True)
+    hole = cases.read_mask(wanted.mask)
     skipped = skipping.Skipped(alone=False)
     originals = cases.Originals(paths, model.crop, model.architecture.image_size)
     originals = originals.usable(images, skipped)
@@ -121,6 +120,7 @@ def _measure(wanted: Quality, output: pathlib.Path) -> int:
         changed = dataclasses.replace(asked.search, settings=settings)
         compiled = searches.prepare(model, changed, guidance.loss(), images=1)
         progress.say(f"{name}: compiling, then at most {wanted.seconds:g} s a face")
+        compiled.check_memory(faces[0].key, faces[0].problem)
         _warm_up(faces[0], compiled)
         found[name] = [list(_follow(f, compiled, wanted.seconds)) for f in faces]
         _print(name, found[name], wanted.seconds)
@@ -134,7 +134,7 @@ def _measure(wanted: Quality, output: pathlib.Path) -> int:
     }
     report = {"images": len(faces), "mask": hole.name, "table": table, "runs": found}
     files.write_json(output / "quality.json", {**report, **reporting.environment()})
-    files.write_picture(
+    picture_files.write(
         output / "quality.png", quality_curves.draw(found, longest=wanted.seconds)
     )
     application.write_effective_flags(output, Quality, *search_methods.OPTIONS)

@@ -11,18 +11,17 @@ command resumes an interrupted run with the missing networks.
 """
 
 import dataclasses
-import pathlib
 
 from experiments.common import application, options, progress
 from experiments.common.options import option
 from experiments.training import (
+    face_sets,
     release_files,
     release_job,
     release_plan,
-    training,
 )
-from inpaint_jax.errors import InputError
-from inpaint_jax.io import files
+from inpaint_jax.errors import InputError, naming
+from inpaint_jax.io import data, files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,25 +64,22 @@ def main() -> int:
         for line in release_files.install(asked.install):
             progress.say(line)
         return 0
-    only = _networks(asked.only)
-    began, crop = release_plan.now(), wanted.crop
-    faces, validation = (
-        training.load(options.given(each, name), crop=crop, size=wanted.image_size)
-        for each, name in ((wanted, "data"), (asked, "validation"))
-    )
+    began = release_plan.now()
     if asked.labels_only:
-        path = options.given(asked, "labels")
-        release_files.label(path, faces, validation, crop=crop)
+        path = options.output_file(asked, "labels")
+        release_files.label(path, *_faces(asked, wanted), crop=wanted.crop)
         return 0
     if wanted.precision == "auto":
         precision = release_plan.usual_precision()
         wanted = dataclasses.replace(wanted, precision=precision)
-    landmarks = release_files.read_labels(
-        options.given(asked, "labels"), faces, validation, crop=crop
-    )
-    run_dir = files.make_directory(asked.run_dir)
-    output_dir = pathlib.Path(files.make_directory(asked.output_dir))
+    only, labels = _networks(asked.only), options.given(asked, "labels")
+    run_dir = options.folder(asked, "run_dir")
+    output_dir = options.folder(asked, "output_dir")
     release_plan.check_same(wanted, output_dir)
+    with naming("--labels", labels):
+        files.check_file(labels, give="make it with --labels_only")
+    faces, validation = _faces(asked, wanted)
+    landmarks = release_files.read_labels(labels, faces, validation, crop=wanted.crop)
     kinds = (Release, release_job.Wanted)
     application.write_effective_flags(run_dir, *kinds)
     release_plan.run(
@@ -100,6 +96,19 @@ def main() -> int:
         ),
     )
     return 1 if faces.skipped or validation.skipped else 0
+
+
+def _faces(asked: Release, wanted: release_job.Wanted) -> list[data.Faces]:
+    """Reads the training faces and the validation faces."""
+    return [
+        face_sets.load(
+            options.given(each, name),
+            flag=f"--{name}",
+            crop=wanted.crop,
+            size=wanted.image_size,
+        )
+        for each, name in ((wanted, "data"), (asked, "validation"))
+    ]
 
 
 def _networks(given: tuple[str, ...]) -> tuple[str, ...]:

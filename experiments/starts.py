@@ -4,16 +4,17 @@ python -m experiments.starts --baseline=outputs/random --other=outputs/encoder
 """
 
 import dataclasses
-import json
-import pathlib
+import math
+import os
 
+import msgspec
 import numpy as np
 
 from experiments.common import application, options, results
 from experiments.common.options import option
 from experiments.search import finished_runs
-from inpaint_jax.errors import InputError
-from inpaint_jax.io import files
+from inpaint_jax.errors import InputError, naming
+from inpaint_jax.io import files, json_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +38,15 @@ def main() -> int:
     runs = options.read(Runs)
     results.check_replaceable(runs.output, keys=("baseline_steps", "other_steps"))
     names = ("baseline", "other")
-    folders = [options.given(runs, name) for name in names]
-    baseline, other = map(traces, folders)
+    folders = {f"--{name}": options.given(runs, name) for name in names}
+    output = options.output_file(runs, "output") if runs.output else None
+    baseline, other = (traces(name, flag=flag) for flag, name in folders.items())
     if baseline.keys() != other.keys():
         raise InputError(
             f"--other={runs.other}: {len(baseline.keys() ^ other.keys())} pictures "
             "are in one of the runs only; run both over the same --images."
         )
-    reports = [finished_runs.read(folder) for folder in folders]
+    reports = [finished_runs.read(name, flag=flag) for flag, name in folders.items()]
     finished_runs.check_same_inputs(*reports)
     finished_runs.check_same_loss(*reports)
     steps = [reached(other[name], baseline[name][-1][1]) for name in sorted(baseline)]
@@ -61,16 +63,25 @@ def main() -> int:
         f"{found['baseline_steps']} steps within {found['other_steps']}"
         + (f", half of these by step {found['median_step']:g}" if there else "")
     )
-    if runs.output:
-        files.write_json(runs.output, found)
+    if output:
+        files.write_json(output, found)
     return 0
 
 
-def traces(folder: str) -> dict[str, list[tuple[int, float]]]:
+class _Line(msgspec.Struct):
+    """A line of a trace; `None` stands for a loss that was not finite."""
+
+    image: str
+    step: int
+    best_loss: list[float | None]
+
+
+def traces(folder: str, *, flag: str) -> dict[str, list[tuple[int, float]]]:
     """Reads the traces of a run.
 
     Args:
       folder: the --output_dir of experiments.inpaint.
+      flag: the flag that names it.
 
     Returns:
       {picture: [(step, lowest loss of all restarts so far)]}, ascending.
@@ -78,21 +89,21 @@ def traces(folder: str) -> dict[str, list[tuple[int, float]]]:
     Raises:
       InputError: there is no trace, or it cannot be read.
     """
-    path = pathlib.Path(folder) / "trace.jsonl"
+    path = os.path.join(folder, "trace.jsonl")
     found: dict[str, list[tuple[int, float]]] = {}
-    try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            losses = [float(loss) for loss in entry["best_loss"] if loss is not None]
-            point = int(entry["step"]), min(losses, default=float("inf"))
-            found.setdefault(str(entry["image"]), []).append(point)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: not the trace of a run ({error}); give an --output_dir of "
-            "experiments.inpaint."
-        ) from error
-    if not found:
-        raise InputError(f"{path}: holds no search; run experiments.inpaint again.")
+    with naming(flag, folder):
+        lines = json_files.read_lines(
+            path,
+            _Line,
+            expected="the trace of a run",
+            give="give an --output_dir of experiments.inpaint",
+        )
+        if not lines:
+            raise InputError(f"{path}: holds no search; run experiments.inpaint again.")
+    for line in lines:
+        losses = [loss for loss in line.best_loss if loss is not None]
+        point = line.step, min(losses, default=math.inf)
+        found.setdefault(line.image, []).append(point)
     return found
 
 

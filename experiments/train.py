@@ -25,6 +25,7 @@ from experiments.training import (
     completer_recipe,
     completer_training,
     encoder_training,
+    face_sets,
     gan_recipe,
     gan_training,
     health,
@@ -32,8 +33,8 @@ from experiments.training import (
     training,
 )
 from experiments.training.train_options import Check, Networks, Run, Training
-from inpaint_jax.errors import InputError
-from inpaint_jax.io import checkpoints, data, files
+from inpaint_jax.errors import InputError, naming
+from inpaint_jax.io import checkpoints, data
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import networks, stablehlo, weights
 from inpaint_jax.training import packing
@@ -55,11 +56,12 @@ def main() -> int:
     run, check = options.read(Run), options.read(Check)
     asked, shape = options.read(Training), options.read(Networks)
     if run.pack:
-        return _pack(run.pack, run, shape.generator(), crop=asked.crop)
+        return _pack(run, shape.generator(), crop=asked.crop)
     if check.check:
         return _check_health(check.check, check, run, seed=asked.seed)
-    if run.export:
-        stablehlo.check_available()  # fails now, not after hours of training
+    if run.export:  # fails now, not after hours of training
+        stablehlo.check_available()
+        options.folder(run, "export")
     if run.model in completer_recipe.MODELS:
         return _train_feed_forward(run, asked, shape)
     if run.model == "encoder":
@@ -76,12 +78,14 @@ def _train_gan(run: Run, asked: Training, architecture: dcgan.Architecture) -> i
         pretrained="" if start is None else str(start.source),
         recipe=options.read(gan_recipe.Recipe),
     )
-    run_dir = files.make_directory(options.given(run, "run_dir"))
+    run_dir = options.folder(run, "run_dir")
     faces = _load_data(run, settings.crop, architecture)
     judge = None
     if run.validation:
         judge = gan_training.judged_by(
-            _load(run.validation, run, settings.crop, architecture),
+            _load(
+                "validation", run, settings.crop, architecture, data_dir=run.data_dir
+            ),
             crop=settings.crop,
             z_dim=architecture.z_dim,
         )
@@ -98,13 +102,14 @@ def _train_gan(run: Run, asked: Training, architecture: dcgan.Architecture) -> i
 
 
 def _train_encoder(run: Run, asked: Training) -> int:
-    model = weights.load(run.checkpoint)
+    with naming("--checkpoint", run.checkpoint):
+        model = weights.load(run.checkpoint)
     settings = encoder_training.Settings(
         **asked.shared("seed", "batch_size", "generator_rate", "beta1"),
         data=options.given(run, "data"),
         checkpoint=str(model.source),
     )
-    run_dir = files.make_directory(options.given(run, "run_dir"))
+    run_dir = options.folder(run, "run_dir")
     faces = _load_data(run, model.crop, model.architecture)
     with checkpoints.opened(run_dir) as store:
         this = _this(store, run_dir, asked)
@@ -125,7 +130,7 @@ def _train_feed_forward(run: Run, asked: Training, shape: Networks) -> int:
         settings = dataclasses.replace(settings, recipe=recipe)
         train = completer_training.run
     architecture = shape.feed_forward(run.model)
-    run_dir = files.make_directory(options.given(run, "run_dir"))
+    run_dir = options.folder(run, "run_dir")
     faces = _load_data(run, settings.crop, architecture)
     with checkpoints.opened(run_dir) as store:
         trained = train(_this(store, run_dir, asked), faces, architecture, settings)
@@ -148,20 +153,30 @@ def _this(
 
 
 def _load(
-    source: str, run: Run, crop: int, architecture: Any, *, cache: str | None = None
+    name: str,
+    run: Run | Check,
+    crop: int,
+    architecture: Any,
+    *,
+    data_dir: str | None,
+    cache: str | None = None,
 ) -> data.Faces:
-    return training.load(
-        source,
+    """Reads the faces that an option names."""
+    return face_sets.load(
+        options.given(run, name),
+        flag=f"--{name}",
         crop=crop,
         size=architecture.image_size,
-        data_dir=run.data_dir,
+        data_dir=data_dir,
         cache=cache,
     )
 
 
 def _load_data(run: Run, crop: int, architecture: Any) -> data.Faces:
-    source = options.given(run, "data")
-    return _load(source, run, crop, architecture, cache=run.cache)
+    if run.cache and not os.path.exists(run.cache):  # it is written in the end
+        options.output_file(run, "cache")
+    where: Any = {"data_dir": run.data_dir, "cache": run.cache}
+    return _load("data", run, crop, architecture, **where)
 
 
 def _finish(run: Run, model: weights.Model, settings: Any, faces: data.Faces) -> int:
@@ -184,22 +199,25 @@ def _provenance(settings: Any, model: Any, faces: data.Faces) -> dict[str, Any]:
     }
 
 
-def _pack(path: str, run: Run, architecture: dcgan.Architecture, *, crop: int) -> int:
-    files.make_directory(os.path.dirname(path) or ".")
+def _pack(run: Run, architecture: dcgan.Architecture, *, crop: int) -> int:
+    path = options.output_file(run, "pack")
     faces = _load_data(run, crop, architecture)
     progress.say(f"wrote {path}: {packing.pack(path, faces.images)}")
     return 1 if faces.skipped else 0
 
 
 def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
-    log = pathlib.Path(path) / "metrics.jsonl"
-    if log.is_file():
+    log = os.path.join(path, "metrics.jsonl")
+    has_log = os.path.isfile(log)
+    if has_log:
         plots.check_available()  # now, and not after minutes of scoring
+    run_dir = options.folder(run, "run_dir")
     model = _load_pair("check", path)
     faces = _load_data(run, model.crop, model.architecture)
     known = None
     if check.train_data:
-        known = _load(check.train_data, run, model.crop, model.architecture)
+        where = model.crop, model.architecture
+        known = _load("train_data", check, *where, data_dir=run.data_dir)
     key = jax.random.key(seed)
     reconstructed = None
     if check.reconstruct:
@@ -210,7 +228,6 @@ def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
             unseen[: check.reconstruct],
             iterations=check.reconstruct_iterations,
         )
-    run_dir = options.given(run, "run_dir")
     with results.hold(run_dir, flag="run_dir") as folder:
         found = health.check(
             key,
@@ -218,7 +235,7 @@ def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
             faces,
             known,
             run_dir=folder,
-            log=str(log) if log.is_file() else None,
+            log=log if has_log else None,
             reconstruction=reconstructed,
         )
     print("\n".join(found["verdict"]))

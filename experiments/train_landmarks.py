@@ -20,14 +20,15 @@ from experiments.common import (
 )
 from experiments.common.options import option
 from experiments.training import (
+    face_sets,
     labelling,
     landmark_check,
     landmark_training,
     training,
     tree_cascade,
 )
-from inpaint_jax.errors import InputError
-from inpaint_jax.io import checkpoints, files
+from inpaint_jax.errors import InputError, naming
+from inpaint_jax.io import checkpoints, data, files
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.models import landmark_net
 from inpaint_jax.pretrained import landmark_predictor, networks
@@ -145,16 +146,16 @@ def main() -> int:
 
 
 def _run(wanted: Run, asked: Training, run_dir: pathlib.Path) -> int:
+    if wanted.export:  # fails now, and not when training is done
+        options.folder(wanted, "export")
     if wanted.check:
         return _check(wanted.check, run_dir, wanted, seed=asked.seed)
     if wanted.model == "cascade":
         return _train_cascade(run_dir, wanted, asked)
     architecture = asked.architecture
     settings = asked.settings(options.given(wanted, "data"))
-    predictor = dlib_host.Predictor(wanted.landmark_model)
-    faces = training.load(
-        settings.data, crop=settings.crop, size=architecture.image_size
-    )
+    predictor = _predictor(wanted)
+    faces = _load("data", wanted, settings.crop, architecture.image_size)
     truth = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
     with checkpoints.opened(run_dir) as store:
         run = training.Run(
@@ -166,7 +167,7 @@ def _run(wanted: Run, asked: Training, run_dir: pathlib.Path) -> int:
         net = landmark_training.run(run, faces, truth, architecture, settings)
     if wanted.export:
         if wanted.validation:
-            net = _fitted(net, wanted.validation, predictor, seed=settings.seed)
+            net = _fitted(net, wanted, predictor, seed=settings.seed)
         _export(wanted.export, net, settings, predictor, images=len(faces.images))
     return 1 if faces.skipped else 0
 
@@ -189,15 +190,25 @@ def _train_cascade(run_dir: pathlib.Path, wanted: Run, asked: Training) -> int:
     return 0
 
 
+def _predictor(wanted: Run) -> dlib_host.Predictor:
+    with naming("--landmark_model", wanted.landmark_model):
+        return dlib_host.Predictor(wanted.landmark_model)
+
+
+def _load(name: str, wanted: Run, crop: int, size: int) -> data.Faces:
+    """Reads the faces that an option names."""
+    source = options.given(wanted, name)
+    return face_sets.load(source, flag=f"--{name}", crop=crop, size=size)
+
+
 def _check(path: str, run_dir: pathlib.Path, wanted: Run, *, seed: int) -> int:
-    net = networks.load(path, model="landmark_net")
+    with naming("--check", path):
+        net = networks.load(path, model="landmark_net")
     size = net.architecture.image_size
-    predictor = dlib_host.Predictor(wanted.landmark_model)
-    source = options.given(wanted, "data")
-    known = training.load(source, crop=net.crop, size=size)
+    predictor = _predictor(wanted)
+    known = _load("data", wanted, net.crop, size)
     truth = labelling.landmarks(run_dir, predictor, known, crop=net.crop)
-    source = options.given(wanted, "check_data")
-    faces = training.load(source, crop=net.crop, size=size)
+    faces = _load("check_data", wanted, net.crop, size)
     key = jax.random.key(seed)
     found = landmark_check.check(key, net, predictor, faces, known=(known, truth))
     found |= {"net": net.source, "spread": net.spread, **reporting.environment()}
@@ -211,13 +222,13 @@ def _check(path: str, run_dir: pathlib.Path, wanted: Run, *, seed: int) -> int:
 
 def _fitted(
     net: networks.Pretrained,
-    source: str,
+    wanted: Run,
     predictor: dlib_host.Predictor,
     *,
     seed: int,
 ) -> networks.Pretrained:
     """Returns the net with the size of its ellipses fitted on held-out faces."""
-    faces = training.load(source, crop=net.crop, size=net.architecture.image_size)
+    faces = _load("validation", wanted, net.crop, net.architecture.image_size)
     truth = labelling.label(predictor, faces, crop=net.crop, nudged=False)
     key = jax.random.key(seed)
     spread = landmark_check.fitted_spread(

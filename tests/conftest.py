@@ -32,7 +32,7 @@ from jaxtyping import install_import_hook
 install_import_hook("inpaint_jax", "beartype.beartype")
 
 from inpaint_jax import runtime  # noqa: E402
-from inpaint_jax.io import files  # noqa: E402
+from inpaint_jax.io import picture_files  # noqa: E402
 from tests import drawn  # noqa: E402
 
 runtime.allow_callbacks()
@@ -106,7 +106,7 @@ def folder(tmp_path):
     root = tmp_path / "faces"
     (root / "b").mkdir(parents=True)
     for i, name in enumerate(("a.png", "b/1.png", "b/2.png", "c.png", "z.PNG")):
-        files.write_picture(root / name, drawn.noise(12, 12, 3, seed=i))
+        picture_files.write(root / name, drawn.noise(12, 12, 3, seed=i))
     (root / "notes.txt").write_text("no picture")
     (root / "d.png").mkdir()
     return root

@@ -3,6 +3,7 @@
 import ast
 import functools
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -237,6 +238,34 @@ def test_only_pixels_knows_the_range_of_bytes():
     assert set(over_library(byte_literals)) == {"images.pixels"}
 
 
+def probes(tree):
+    """Yields calls of pathlib that raise for some paths, where os.path says False."""
+    for node in ast.walk(tree):
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if called and node.func.attr in ("is_file", "is_dir", "exists", "resolve"):
+            if ast.unparse(node.func.value) not in ("os.path", "info"):
+                yield ast.unparse(node)
+
+
+def named_flags(tree):
+    """Yields the flags that texts begin with; only applications have flags."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr) and node.values:
+            text = ast.unparse(node.values[0]).strip("'\"")
+            if re.match("--[a-z]", text):
+                yield text
+
+
+def test_the_library_names_no_flag_as_wrong():
+    # The lock of a run is the one that is left.
+    assert not over_library(named_flags).keys() - {"io.checkpoints"}
+
+
+def test_paths_are_asked_so_that_none_raises():
+    for root in (PACKAGE, EXPERIMENTS):
+        assert not over(sources(root), probes)
+
+
 def test_modules_and_functions_are_short():
     assert not over_library(too_long)
 
@@ -285,6 +314,8 @@ def test_modules_and_functions_of_the_experiments_are_short_and_annotated():
             "class A:\n  def f(self):\n" + "    x = 1\n" * LONGEST_FUNCTION,
         ),
         (byte_literals, "x = y / 255.0"),
+        (probes, "pathlib.Path('a').is_file()"),
+        (named_flags, "f'--mask={name}: no such mask'"),
         (byte_literals, "x = y * 127.5"),
     ],
 )

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from inpaint_jax.io import files
+from inpaint_jax.io import picture_files
 from inpaint_jax.search import completion, steps
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
@@ -23,4 +23,4 @@ def test_the_readmes_python(tmp_path, monkeypatch):
     _, block = README.read_text(encoding="utf-8").split("```python\n")
     monkeypatch.chdir(tmp_path)
     exec(block.split("```")[0], {})
-    assert files.read_picture(tmp_path / "completed.png").shape == (64, 64, 3)
+    assert picture_files.read(tmp_path / "completed.png").shape == (64, 64, 3)

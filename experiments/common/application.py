@@ -1,18 +1,28 @@
 """Runs an application: parses its flags, reports errors, and sets the exit code."""
 
 import dataclasses
+import io
 import logging as standard_logging
 import os
+import pathlib
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
-from experiments.common import flag_files, options, progress, stopping, usage
+from experiments.common import (
+    failures,
+    flag_files,
+    options,
+    progress,
+    stopping,
+    usage,
+)
 from experiments.common.options import option
 from inpaint_jax import runtime
-from inpaint_jax.errors import InputError, OutputError
+from inpaint_jax.errors import naming
 from inpaint_jax.io import files, ownership
 
 
@@ -37,49 +47,62 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
     """Parses the flags, runs an application and exits.
 
     Exit codes: 0 success, 1 some inputs were skipped, 2 an input or a flag was wrong,
-    or an output cannot be written, 130 interrupted, 143 terminated, 141 the reader of
-    the output closed the pipe.
+    or an output cannot be written, 70 an error of the program itself, 130 interrupted,
+    143 terminated, 141 the reader of the output closed the pipe.
 
     Args:
       main: the application, called after flags are parsed; returns 0 or 1.
       callbacks: whether compiled programs call back into Python, as for dlib.
     """
-
-    def guarded(arguments: Sequence[str]) -> int:
-        del arguments  # all of them are flags, which are parsed already
-        # absl's handler shows JAX's warnings; Orbax's messages are of no use here.
-        logging.set_verbosity(logging.ERROR)
-        standard_logging.getLogger("jax").setLevel("WARNING")
-        if callbacks:
-            runtime.allow_callbacks()
-        process = options.read(Process)
-        try:
-            _announce()
-            if process.compilation_cache_dir:
-                # Whoever may write there decides what this process runs.
-                folder = ownership.make_private(process.compilation_cache_dir)
-                runtime.keep_programs(folder)
-            with stopping.deferred():
-                return main()
-        except (InputError, OutputError) as error:
-            if process.debug:
-                raise
-            return _refuse(str(error))
-        except stopping.Stopped as stopped:
-            _refuse(
-                f"{stopped}; every file that is there is whole, and the same command "
-                "goes on with a training, a release, an evaluation or an ablation."
-            )
-            return stopped.code
-
     stopping.watch()
     options.define(Process, heading="Every application")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may be ASCII
     try:
-        app.run(guarded, flags_parser=_parse)
+        app.run(lambda _: _ended(main, callbacks), flags_parser=_parse)
     except BrokenPipeError:
         # The reader of the output closed the pipe, as `head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(141)
+
+
+def _ended(main: Callable[[], int], callbacks: bool) -> int:
+    """Runs an application to its end; returns the exit code, see `run`."""
+    # absl's handler shows JAX's warnings; Orbax's messages are of no use here: what it
+    # finds damaged is told in a sentence.
+    logging.set_verbosity(logging.FATAL)
+    standard_logging.getLogger("jax").setLevel("WARNING")
+    standard_logging.getLogger("asyncio").setLevel("CRITICAL")
+    if callbacks:
+        runtime.allow_callbacks()
+    process = options.read(Process)
+    try:
+        _announce()
+        if process.compilation_cache_dir:
+            runtime.keep_programs(_private(process.compilation_cache_dir))
+        with stopping.deferred():
+            code = main()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if process.debug:
+            traceback.print_exc()
+        return _fail(error)
+    except stopping.Stopped as stopped:
+        _refuse(
+            f"{stopped}; every file that is there is whole, and the same command goes "
+            "on with a training, a release, an evaluation or an ablation."
+        )
+        return stopped.code
+
+
+def _private(path: str) -> pathlib.Path:
+    """Creates the folder of compiled programs: who writes there decides what runs."""
+    with naming("--compilation_cache_dir", path):
+        return ownership.make_private(path)
 
 
 def write_effective_flags(directory: str | os.PathLike[str], *kinds: type) -> None:
@@ -142,15 +165,35 @@ def _announce() -> None:
 def _parse(arguments: Sequence[str]) -> Sequence[str]:
     if not _HELP.isdisjoint(arguments[1:]):
         text = sys.modules["__main__"].__doc__ or ""
-        print(usage.page(text, options.GROUPS))
+        try:
+            print(usage.page(text, options.GROUPS), flush=True)
+        except BrokenPipeError:
+            _drop_output()
+        except OSError as error:
+            sys.exit(_fail(error))
         sys.exit(0)
     try:
         options.take(arguments[1:], flags.FLAGS)
-    except InputError as error:
-        sys.exit(_refuse(str(error)))
+    except Exception as error:
+        sys.exit(_fail(error))
     return arguments[:1]
 
 
-def _refuse(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 2
+def _fail(error: Exception) -> int:
+    """Says what went wrong, and returns the exit code."""
+    code, sentence = failures.of(error)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+    _refuse(sentence)
+    return code
+
+
+def _refuse(sentence: str) -> None:
+    print(f"error: {sentence}", file=sys.stderr)
+
+
+def _drop_output() -> None:
+    """Lets nothing more be written that cannot be, also when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,9 +13,9 @@ from jaxtyping import Bool, Float, UInt8
 
 from experiments.common import skipping
 from inpaint_jax import types
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, naming, printable
 from inpaint_jax.images import framing, masks
-from inpaint_jax.io import files, sources
+from inpaint_jax.io import picture_files, sources
 from inpaint_jax.search import problem
 
 Picture = UInt8[np.ndarray, "height width 3"]
@@ -86,8 +86,10 @@ def list_inputs(images: str, *, mask: str, output: pathlib.Path) -> list[pathlib
                 "and results would be mixed; give another folder."
             )
         # The results of an earlier run may lie in a folder within.
-        listed = sources.list_pictures(path)
-        inputs = [p for p in listed if results not in p.resolve().parents][part]
+        with naming("--images", images):
+            listed = sources.list_pictures(path)
+        real = {path: pathlib.Path(os.path.realpath(path)) for path in listed}
+        inputs = [path for path in listed if results not in real[path].parents][part]
         if not inputs:
             raise InputError(f"--images={images}: this slice is empty.")
     elif os.path.isfile(path) and part == slice(None):
@@ -104,44 +106,49 @@ def list_inputs(images: str, *, mask: str, output: pathlib.Path) -> list[pathlib
 def _check_outputs(
     inputs: Sequence[pathlib.Path], mask: str, output: pathlib.Path
 ) -> None:
-    written = {f"{p.stem}_landmarks": f"the landmarks of {p.stem}" for p in inputs}
-    for path in inputs:
-        if re.fullmatch(r"grid(_\d+)?", path.stem):
-            written[path.stem] = "a grid of this run"
-        if path.stem in written:
+    stems = [printable(path.stem) for path in inputs]
+    written = {f"{stem}_landmarks": f"the landmarks of {stem}" for stem in stems}
+    for path, stem in zip(inputs, stems, strict=True):
+        if re.fullmatch(r"grid(_\d+)?", stem):
+            written[stem] = "a grid of this run"
+        if stem in written:
             raise InputError(
-                f"--images={path}: would be written as {path.stem}.png, like "
-                f"{written[path.stem]}; rename it."
+                f"--images={path}: would be written as {stem}.png, like "
+                f"{written[stem]}; rename it."
             )
-        written[path.stem] = str(path)
-    outputs = {(output / f"{stem}.png").resolve() for stem in written}
-    for path in (*inputs, pathlib.Path(mask)):
-        if path.resolve() in outputs:
+        written[stem] = str(path)
+    outputs = {os.path.realpath(output / f"{stem}.png") for stem in written}
+    for path in (*inputs, mask):
+        if os.path.exists(path) and os.path.realpath(path) in outputs:
             raise InputError(
                 f"--output_dir={output}: {path} would be overwritten by a result; give "
                 "another folder."
             )
 
 
-def read_mask(name: str, *, hole_is_white: bool) -> MaskSpec:
+def read_mask(
+    name: str, *, hole_is_white: bool = True, flag: str = "--mask"
+) -> MaskSpec:
     """Finds a mask by its name or reads it from a file.
 
     Args:
       name: name of a mask (`masks.named`), or path of a picture that marks the hole.
       hole_is_white: whether white marks the hole; otherwise black does.
+      flag: the flag that names it.
 
     Raises:
       InputError: there is no such mask or file, or the picture has only one colour.
     """
-    try:
-        return MaskSpec(*masks.named(name), np.zeros((0, 0), bool))
-    except InputError:
-        if not os.path.isfile(name):
-            raise
-    grey = files.read_stencil(name)
-    mask = masks.from_image(
-        grey, name=name, shape=grey.shape, hole_is_white=hole_is_white
-    )
+    with naming(flag, name):
+        try:
+            return MaskSpec(*masks.named(name), np.zeros((0, 0), bool))
+        except InputError:
+            if not os.path.isfile(name):
+                raise
+        grey = picture_files.read_stencil(name)
+        mask = masks.from_image(
+            grey, name=name, shape=grey.shape, hole_is_white=hole_is_white
+        )
     return MaskSpec(name, None, np.asarray(mask)[..., 0] == 0)
 
 
@@ -168,7 +175,7 @@ def read(
     Raises:
       InputError: the picture cannot be read, or the mask does not fit it.
     """
-    photo = files.read_picture(path)
+    photo = picture_files.read(path)
     picture = original = framing.frame(photo, crop=crop, size=size)
     key = problem.image_key(jax.random.key(seed), path.name)
     key_mask, key_start = jax.random.split(key)
@@ -181,7 +188,7 @@ def read(
     if original_known is None:
         original_known = hole.make is not None
     return Case(
-        name=path.stem,
+        name=printable(path.stem),
         picture=picture,
         original=original if original_known else None,
         crop=crop,
@@ -221,7 +228,7 @@ class Originals(NamedTuple):
         found = []
         for path in self.paths:
             try:
-                framing.frame(files.read_picture(path), crop=self.crop, size=self.size)
+                framing.frame(picture_files.read(path), crop=self.crop, size=self.size)
             except InputError as error:
                 skipped.add(path, error)
             else:
@@ -254,4 +261,5 @@ def _grey(hole_pixels: HolePixels) -> UInt8[np.ndarray, "height width"]:
 
 
 def _mask_of(hole_pixels: HolePixels, name: str, size: int) -> Stencil:
-    return masks.from_image(_grey(hole_pixels), name=name, shape=(size, size))
+    with naming("--mask", name):  # other flags take no files
+        return masks.from_image(_grey(hole_pixels), name=name, shape=(size, size))

@@ -1,6 +1,5 @@
 """Curves of a training's log: read from it, and drawn over the steps."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from jaxtyping import UInt8
 
 from experiments.common import plots
 from inpaint_jax.errors import InputError
+from inpaint_jax.io import json_files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,17 +34,21 @@ def read(
       InputError: the file is not the log of a training.
     """
     curves: dict[str, Curve] = {name: [] for name in names}
-    try:
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                values = json.loads(line)
-                for name in names:
-                    if values.get(name) is not None:
-                        curves[name].append(
-                            (float(values["step"]), float(values[name]))
-                        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not the log of a training ({error}).") from error
+    lines = json_files.read_lines(
+        path,
+        dict[str, float | None],
+        expected="the log of a training",
+        give="give the --run_dir of one",
+    )
+    for values in lines:
+        if (step := values.get("step")) is None:
+            raise InputError(
+                f"{path}: not the log of a training (a line has no step); give the "
+                "--run_dir of one."
+            )
+        for name in names:
+            if (value := values.get(name)) is not None:
+                curves[name].append((step, value))
     return {name: curve for name, curve in curves.items() if curve}
 
 

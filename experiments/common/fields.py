@@ -134,8 +134,12 @@ def checked(flag: Flag, value: Any) -> Any:
 def _pairs(name: str, text: str) -> tuple[tuple[int, int], ...]:
     if not text:
         return ()
-    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*(,[1-9]\d*x[1-9]\d*)*", text):
-        raise InputError(f"--{name}={text}: must be pairs of numbers, as 64x10,16x40.")
+    number = r"[1-9]\d{0,6}"
+    if not re.fullmatch(rf"{number}x{number}(,{number}x{number})*", text):
+        raise InputError(
+            f"--{name}={text}: must be pairs of numbers below 10,000,000, as "
+            "64x10,16x40."
+        )
     numbers = [pair.split("x") for pair in text.split(",")]
     return tuple((int(first), int(second)) for first, second in numbers)
 

@@ -5,10 +5,13 @@ for values with blanks at an end, with line breaks, or with bytes that are no UT
 """
 
 import json
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
 from inpaint_jax.errors import InputError, reason
+
+_DEEPEST = 20  # however it is called each time, as a/../a.flags
 
 
 def expand(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> list[str]:
@@ -29,12 +32,14 @@ def expand(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> list[str]:
             continue
         path = path if equals else next(rest, "")
         where = f"--flagfile={path}" + (f" (in {inside[-1]})" if inside else "")
-        if path in inside:
+        if path in inside or len(inside) == _DEEPEST:
             raise InputError(f"{where}: includes itself; take that line out.")
+        file = os.path.expanduser(path)
         try:
-            text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
-            lines = list(_read(text))
-        except (OSError, ValueError, RuntimeError) as error:
+            if os.path.exists(file) and not os.path.isfile(file):
+                raise ValueError("not a file")
+            lines = list(_read(pathlib.Path(file).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"{where}: cannot be read ({reason(error)}); give a text file with a "
                 "flag on each line."

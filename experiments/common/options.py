@@ -1,6 +1,8 @@
 """Defines command-line flags by the fields of frozen dataclasses, and reads them."""
 
 import dataclasses
+import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -8,7 +10,8 @@ from absl import flags
 
 from experiments.common import fields, flag_files
 from experiments.common.fields import PLAIN, About, Nested
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, naming
+from inpaint_jax.io import files
 
 _Options = TypeVar("_Options")
 
@@ -23,6 +26,9 @@ _RENAMED = {
     "variant": "method",
 }
 
+
+# Nothing is counted beyond; larger numbers would overflow somewhere, or never end.
+_MOST = 1_000_000_000
 
 # Messages of absl's parsers, in Python's terms, and their meaning for users.
 _PARSER_SAYS = {
@@ -147,7 +153,7 @@ def _explained(error: Exception, known: flags.FlagValues) -> str:
     for begins, sentence in _PARSER_SAYS.items():
         if begins in why:
             return f"{what}: {sentence}"
-    return str(error)
+    return str(error).removeprefix("flag ")
 
 
 def given(options: Any, name: str) -> str:
@@ -160,6 +166,33 @@ def given(options: Any, name: str) -> str:
     if not value:
         raise InputError(f"--{name}: missing; it must be given.")
     return value
+
+
+def folder(options: Any, name: str) -> pathlib.Path:
+    """Creates the folder that a required option names, if need be.
+
+    Raises:
+      InputError: the option was not given, or the folder cannot be written to.
+    """
+    path = given(options, name)
+    with naming(f"--{name}", path):
+        return files.make_directory(path)
+
+
+def output_file(options: Any, name: str) -> str:
+    """Returns the file that a required option names; its folder is created if need be.
+
+    So what cannot be written is refused before the work, and not after it.
+
+    Raises:
+      InputError: the option was not given, or the file cannot be written.
+    """
+    path = given(options, name)
+    with naming(f"--{name}", path):
+        if os.path.isdir(path):
+            raise InputError(f"{path}: is a folder; give the name of a file.")
+        files.make_directory(os.path.dirname(path) or ".")
+    return path
 
 
 def stored(options: Any) -> dict[str, Any]:
@@ -177,7 +210,8 @@ def stored(options: Any) -> dict[str, Any]:
 def _define(options: type, values: flags.FlagValues) -> None:
     for name, kind, several, default, about in fields.listed(options()):
         common: dict[str, Any] = {"flag_values": values}
-        limits = {"lower_bound": about.least, "upper_bound": about.most}
+        most = _MOST if kind is int and about.most is None else about.most
+        limits = {"lower_bound": about.least, "upper_bound": most}
         if several and about.repeated and about.of:
             flags.DEFINE_multi_enum(name, default, about.of, about.text, **common)
         elif several and about.repeated:

@@ -3,14 +3,13 @@
 matplotlib is an extra, and takes a while to import; so it is imported by what draws.
 """
 
-import importlib.util
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from inpaint_jax.errors import InputError
+from inpaint_jax import runtime
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,16 +37,12 @@ _MARKERS = ("o", "s", "D", "^", "v")
 
 
 def check_available() -> None:
-    """Checks that matplotlib is installed, before long work that ends with a plot.
+    """Checks that matplotlib can draw, before long work that ends with a plot.
 
     Raises:
-      InputError: it is not.
+      InputError: it is not installed, or cannot be imported.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise InputError(
-            "matplotlib is not installed, and this application draws a plot; run pip "
-            "install -e '.[plots]' in the project's folder."
-        )
+    runtime.optional("matplotlib.backends.backend_agg", extra="plots")
 
 
 def line(index: int) -> dict[str, Any]:

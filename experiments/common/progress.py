@@ -12,6 +12,7 @@ from typing import TypeVar
 import tqdm
 
 from experiments.common import stopping
+from inpaint_jax.errors import printable
 
 _SECONDS = 15.0
 _LINE = (
@@ -25,9 +26,9 @@ _Item = TypeVar("_Item")
 
 
 def say(sentence: str) -> None:
-    """Prints a sentence without delay, also into a pipe."""
+    """Prints a sentence on one line, without delay, also into a pipe."""
     with tqdm.tqdm.external_write_mode(file=sys.stdout):
-        print(sentence, flush=True)
+        print(printable(sentence), flush=True)
 
 
 class Progress:
@@ -45,7 +46,7 @@ class Progress:
           unit: unit of its steps, in the plural.
           silent_seconds: a job that ends before prints no line (but shows a bar).
         """
-        self._what, self._unit, self._silent = what, unit, silent_seconds
+        self._what, self._unit, self._silent = printable(what), unit, silent_seconds
         self._bar: tqdm.tqdm | None = None
 
     def update(

@@ -1,13 +1,15 @@
 """Protocol files: record what determines a run's results, to check a resumed run."""
 
-import contextlib
 import json
+import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import files
+from inpaint_jax.io import files, json_files
 
 _SHOWN, _LENGTH = 4, 60
 _MEASURED, _NOTED = "measured", "environment"
@@ -20,6 +22,7 @@ def agree(
     environment: dict[str, Any],
     measure: Callable[[], dict[str, Any]],
     results: pathlib.Path,
+    kind: Any = dict,
 ) -> dict[str, Any]:
     """Writes a protocol, or checks it against the protocol of an earlier start.
 
@@ -29,6 +32,7 @@ def agree(
       environment: stored as well, but never compared.
       measure: returns measurements; called only at the first start.
       results: file of the results, which must not exist without their protocol.
+      kind: type of the measurements.
 
     Returns:
       The measurements of the first start.
@@ -37,14 +41,21 @@ def agree(
       InputError: the file holds another protocol, or none.
     """
     ours = _as_json(protocol)
-    if not path.exists():
+    if not os.path.exists(path):
         _check_absent(results, path)
         measured = measure()
         content = ours | {_MEASURED: measured, _NOTED: environment}
         files.write_json(path, content)
         return measured
-    with _read(path) as theirs:
-        measured, _ = theirs.pop(_MEASURED), theirs.pop(_NOTED)
+    theirs = _read(path, names=(_MEASURED, _NOTED))
+    measured, _ = theirs.pop(_MEASURED), theirs.pop(_NOTED)
+    try:
+        measured = msgspec.convert(measured, kind)
+    except ValueError as error:
+        raise InputError(
+            f"{path}: not a protocol of a run ({_MEASURED}: {error}); give another "
+            "--output_dir."
+        ) from error
     _refuse(path, _differences(theirs, ours))
     return measured
 
@@ -63,9 +74,8 @@ def extend(
       InputError: an entry has changed, or the file is no protocol.
     """
     ours, theirs = _as_json(protocol), {}
-    if path.exists():
-        with _read(path) as theirs:
-            theirs = {group: theirs[group] for group in ours}
+    if os.path.exists(path):
+        theirs = _read(path, names=ours, kind=dict[str, dict[str, Any]])
     else:
         _check_absent(results, path)
     known = {
@@ -82,7 +92,7 @@ def extend(
 
 
 def _check_absent(results: pathlib.Path, path: pathlib.Path) -> None:
-    if results.exists():
+    if os.path.exists(results):
         raise InputError(
             f"{results}: holds results without their protocol ({path.name}), so nobody "
             "can say of what; move it away or give another --output_dir."
@@ -93,14 +103,16 @@ def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(files.finite(value)))
 
 
-@contextlib.contextmanager
-def _read(path: pathlib.Path) -> Iterator[dict[str, Any]]:
-    try:
-        yield json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise InputError(
-            f"{path}: not a protocol of a run ({error}); give another --output_dir."
-        ) from error
+def _read(
+    path: pathlib.Path, *, names: Iterable[str], kind: Any = dict[str, Any]
+) -> Any:
+    """Reads a protocol, which must have entries of these names."""
+    expected, give = "a protocol of a run", "give another --output_dir"
+    found = json_files.read(path, kind, expected=expected, give=give)
+    for name in names:
+        if name not in found:
+            raise InputError(f"{path}: not {expected} ({name} is missing); {give}.")
+    return found
 
 
 def _refuse(path: pathlib.Path, differences: Iterator[str]) -> None:

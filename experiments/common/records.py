@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, reason
 from inpaint_jax.io import files
 
 Row = dict[str, Any]
@@ -33,10 +33,19 @@ def read(path: str | os.PathLike[str]) -> list[list[str]]:
       path: the file.
 
     Raises:
-      csv.Error: the file is no table.
+      InputError: the file cannot be read, is no table, or its rows differ in length.
     """
-    text = pathlib.Path(path).read_text(encoding="utf-8", errors="surrogateescape")
-    return list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+        rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
+        if len({len(row) for row in rows}) > 1:
+            raise ValueError("its rows differ in length")
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(
+            f"{path}: not a table of this kind ({reason(error)}); move it away or give "
+            "another folder."
+        ) from error
+    return rows
 
 
 class Table:
@@ -99,14 +108,14 @@ class Table:
         return [f"{v:.6g}" if isinstance(v, float) else v for v in values]
 
     def _read(self) -> dict[tuple[str, ...], Row]:
-        if not self._path.is_file():
+        if not os.path.exists(self._path):
             return {}
+        head, *lines = read(self._path) or [list(self._columns)]
         try:
-            head, *lines = read(self._path) or [list(self._columns)]
             if head != list(self._columns):
                 raise ValueError("other columns")
             rows = [self._row(cells) for cells in lines]
-        except (ValueError, csv.Error) as error:
+        except ValueError as error:
             raise InputError(
                 f"{self._path}: not a table of this kind ({error}); move it away or "
                 "give another folder."

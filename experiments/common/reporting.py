@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from inpaint_jax import runtime
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, printable
 from inpaint_jax.io import files
 
 INK = (30, 30, 30)
@@ -91,6 +91,7 @@ def captioned_sheet(
     """
     pictures = Image.fromarray(sheet(rows, enlarge=enlarge))
     font = ImageFont.load_default(size=_FONT)
+    names = [printable(name) for name in names]
     margin = round(max((font.getlength(name) for name in names), default=-8)) + 8
     size = margin + pictures.width, _FONT + 6 + pictures.height
     image = Image.new("RGB", size, "white")
@@ -160,14 +161,14 @@ def _commit() -> str | None:
 
 
 def _lines_until(path: pathlib.Path, step: int) -> list[str]:
-    if step < 0 or not path.is_file():
+    if step < 0 or not os.path.isfile(path):
         return []
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         # An incomplete last line is left out.
         lines = text[: text.rfind("\n") + 1].splitlines()
         return [line for line in lines if json.loads(line)["step"] <= step]
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{path}: not the log of a run; move it away or give another folder."
         ) from error

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterable, Iterator
 
 from experiments.common import application
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, naming
 from inpaint_jax.io import files, locks
 
 
@@ -26,7 +26,8 @@ def hold(path: str | os.PathLike[str], *, flag: str) -> Iterator[pathlib.Path]:
       InputError: another process writes to it.
       OutputError: it cannot be created or written to.
     """
-    folder = files.make_directory(path)
+    with naming(f"--{flag}", path):
+        folder = files.make_directory(path)
     busy = (
         f"--{flag}={path}: another process is writing there; wait for it or give "
         "another folder."

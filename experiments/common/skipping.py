@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 
 from experiments.common import progress
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Skipped:
         if self.alone:
             raise error
         text = str(error)
-        if path.stem not in text:
+        if printable(path.stem) not in text:
             text = f"{path}: {text}"
         progress.say(f"skipped {text}")
         self.reasons.append(text)

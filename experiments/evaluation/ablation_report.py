@@ -13,7 +13,7 @@ from experiments.evaluation import (
     ablation_units,
     forest,
 )
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 
 # What the differences of a metric are measured in.
 _UNITS = {
@@ -57,7 +57,7 @@ def write(
     }
     text = ablation_table.markdown(scores, comparisons, described, equal=equal)
     files.write_text(output / "ablation.md", text)
-    files.write_picture(output / "forest.png", _plot(comparisons, labels))
+    picture_files.write(output / "forest.png", _plot(comparisons, labels))
 
 
 def _plot(

@@ -169,7 +169,8 @@ def agree(
     )
     path, results = output / "protocol.json", output / ablation_units.FILE
     shared: Any = {"environment": environment, "measure": measure, "results": results}
-    plans = protocols.agree(path, protocol, **shared)
+    kind = dict[str, budgets.Plan]
+    plans = protocols.agree(path, protocol, kind=kind, **shared)
     protocols.extend(output / "pictures.json", _pictures(faces), results=results)
     return plans
 

@@ -7,6 +7,7 @@ they can share one budget.
 import dataclasses
 import functools
 import importlib.resources
+import os
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -111,7 +112,7 @@ def named(
     """
     if name in _SEARCHES:
         return _search(name, _FLAG_FILES / f"{_SEARCHES[name]}.flags", model, at_once)
-    if name.endswith(".flags") and pathlib.Path(name).is_file():
+    if name.endswith(".flags") and os.path.isfile(name):
         return _search(name_of(name), pathlib.Path(name), model, at_once)
     makers: dict[str, Callable[[], programs.Prepared]] = {
         "mean": programs.mean,

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from experiments.common import cases, records, reporting
 from experiments.evaluation import completion_methods, evaluation_tables, scoring
-from inpaint_jax.io import files
+from inpaint_jax.io import picture_files
 
 Picture = cases.Picture
 Sheet = tuple[list[list[Picture]], list[str]]
@@ -46,16 +46,16 @@ class Gallery:
 
     def original(self, image: str) -> Picture:
         """Returns the undamaged picture."""
-        return files.read_picture(self.folder / "originals" / f"{image}.png")
+        return picture_files.read(self.folder / "originals" / f"{image}.png")
 
     def damaged(self, mask: str, image: str) -> Picture:
         """Returns what a method was given."""
-        return files.read_picture(self.folder / "damaged" / mask / f"{image}.png")
+        return picture_files.read(self.folder / "damaged" / mask / f"{image}.png")
 
     def completed(self, method: str, mask: str, image: str) -> Picture:
         """Returns what it made of it."""
         folder = self.folder / "completions" / mask / method
-        return files.read_picture(folder / f"{image}.png")
+        return picture_files.read(folder / f"{image}.png")
 
 
 def write(gallery: Gallery, *, crop: int) -> None:
@@ -185,4 +185,4 @@ def _save(
         return
     enlarge = 2 if rows[0][0].shape[0] <= 64 else 1
     sheet = reporting.captioned_sheet(rows, headings=titles, enlarge=enlarge)
-    files.write_picture(gallery.folder / "figures" / name, sheet)
+    picture_files.write(gallery.folder / "figures" / name, sheet)

@@ -21,7 +21,7 @@ from experiments.common import (
     stopping,
 )
 from experiments.evaluation import completion_methods, scoring
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 
 _SCORES = "scores.csv"
 _KEYS = ("method", "mask", "image")
@@ -204,4 +204,4 @@ def _keep(
 ) -> None:
     files.make_directory(folder)
     for case, image in zip(chosen, images, strict=True):
-        files.write_picture(folder / f"{case.name}.png", image)
+        picture_files.write(folder / f"{case.name}.png", image)

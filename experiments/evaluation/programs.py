@@ -10,10 +10,12 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Key
 
 from experiments.common import identity
-from experiments.training import training
+from experiments.training import (
+    face_sets,
+)
 from inpaint_jax import types
 from inpaint_jax.baselines import low_rank, nearest, patch_match, total_variation
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, naming
 from inpaint_jax.images import blending
 from inpaint_jax.pretrained import networks, weights
 
@@ -73,7 +75,8 @@ def nn(bank: str | None, model: weights.Model) -> Prepared:
             "--methods=nn: needs the training faces to search in; give "
             "--bank=folder:DIR[:8500]."
         )
-    faces = training.load(bank, crop=model.crop, size=model.architecture.image_size)
+    size = model.architecture.image_size
+    faces = face_sets.load(bank, flag="--bank", crop=model.crop, size=size)
 
     fill = _unfailing(functools.partial(nearest.complete, bank=faces.images))
     return {"faces": len(faces.images), "pictures": faces.digest}, fill
@@ -105,7 +108,8 @@ def drawn(
 
 
 def _feed_forward(name: str, path: str, model: weights.Model) -> networks.Pretrained:
-    network = networks.load(path, model=name)
+    with naming(f"--{name}", path):
+        network = networks.load(path, model=name)
     found = network.architecture.image_size, network.crop
     wanted = model.architecture.image_size, model.crop
     if found != wanted:

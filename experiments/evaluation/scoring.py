@@ -101,6 +101,18 @@ class _Seen(NamedTuple):
     embeddings: Float32[Any, "faces 128"]
 
 
+def check_available() -> None:
+    """Checks that dlib and its models are there, before long work that is scored.
+
+    Raises:
+      InputError: one of them is not.
+    """
+    dlib_host.import_dlib()
+    for points in (dlib_host.POINTS, 5):
+        dlib_host.find_model(None, points=points)
+    embedding.find_model()
+
+
 def truth(images: Pictures, *, crop: int, landmark_model: str | None = None) -> Truth:
     """Measures landmarks and embeddings of the originals.
 

@@ -1,11 +1,13 @@
 """Reads reports of `experiments.inpaint` and checks that runs can be compared."""
 
-import json
 import math
-import pathlib
-from typing import Any, NamedTuple
+import os
+from typing import Annotated, Any, NamedTuple
 
-from inpaint_jax.errors import InputError
+import msgspec
+
+from inpaint_jax.errors import InputError, naming
+from inpaint_jax.io import json_files
 
 SCORES = ("nme", "psnr", "psnr_hole", "ssim")
 
@@ -33,54 +35,65 @@ class FinishedRun(NamedTuple):
     loss: dict[str, Any]
 
 
-def read(folder: str) -> FinishedRun:
+class _Entry(msgspec.Struct):
+    """The entry of an image; `None` stands for a score that was not finite."""
+
+    image: str
+    picture_sha256: str | None = None
+    mask_sha256: str | None = None
+    nme: float | None | msgspec.UnsetType = msgspec.UNSET
+    psnr: float | None | msgspec.UnsetType = msgspec.UNSET
+    psnr_hole: float | None | msgspec.UnsetType = msgspec.UNSET
+    ssim: float | None | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Report(msgspec.Struct):
+    """What a comparison needs of a report; earlier versions wrote less."""
+
+    images: Annotated[list[_Entry], msgspec.Meta(min_length=1)]
+    mask: str | None = None
+    seed: int | None = None
+    settings: dict[str, Any] = {}
+    landmarks: dict[str, Any] | None = None
+    model: dict[str, Any] | None = None
+
+
+def read(folder: str, *, flag: str) -> FinishedRun:
     """Reads the report of a run.
+
+    Args:
+      folder: its --output_dir.
+      flag: the flag that names it.
 
     Raises:
       InputError: there is no report, or it cannot be read.
     """
-    path = pathlib.Path(folder) / "report.json"
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        entries = _entries(report["images"])
-        # Reports of earlier versions hold no digest of the mask.
-        mask = f"{report.get('mask')}, seed {report.get('seed')}"
-        for entry in entries.values():
-            entry.setdefault("mask_sha256", mask)
-        settings = report.get("settings", {})
-        loss = {name: settings.get(name) for name in _LOSS}
-        loss |= {"landmarks": report.get("landmarks"), "model": report.get("model")}
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise InputError(
-            f"{path}: not a report of experiments.inpaint ({error}); give its "
-            "--output_dir."
-        ) from error
+    path = os.path.join(folder, "report.json")
+    with naming(flag, folder):
+        report = json_files.read(
+            path,
+            _Report,
+            expected="a report of experiments.inpaint",
+            give="give its --output_dir",
+        )
+        entries = {entry.image: _scored(entry, report) for entry in report.images}
+        if len(entries) < len(report.images):
+            raise InputError(f"{path}: not a report, an image is there twice.")
+    loss = {name: report.settings.get(name) for name in _LOSS}
+    loss |= {"landmarks": report.landmarks, "model": report.model}
     return FinishedRun(folder, entries, loss)
 
 
-def _entries(images: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Returns the entries by image; scores that were not finite are NaN again."""
-    found: dict[str, dict[str, Any]] = {}
-    for entry in images:
-        name = entry["image"]
-        if not isinstance(name, str) or name in found:
-            raise ValueError(f"{name!r} is no name, or is there twice")
-        scores = {
-            score: math.nan if entry[score] is None else float(entry[score])
-            for score in SCORES
-            if score in entry
-        }
-        found[name] = {**entry, **scores}
-    if not found:
-        raise ValueError("it has no image")
-    return found
+def _scored(entry: _Entry, report: _Report) -> dict[str, Any]:
+    """Returns an entry as a dict; scores that were not finite are NaN again."""
+    # Reports of earlier versions hold no digest of the mask.
+    mask = entry.mask_sha256 or f"{report.mask}, seed {report.seed}"
+    scores = {name: getattr(entry, name) for name in SCORES}
+    return {"picture_sha256": entry.picture_sha256, "mask_sha256": mask} | {
+        name: math.nan if score is None else score
+        for name, score in scores.items()
+        if score is not msgspec.UNSET
+    }
 
 
 def check_same_inputs(run: FinishedRun, other: FinishedRun) -> None:

@@ -11,7 +11,7 @@ from experiments.common import options
 from experiments.common.fields import About
 from experiments.common.options import option
 from experiments.search import landmark_guidance, landmark_scores, targets
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, naming
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.pretrained import landmark_predictor, networks
@@ -147,11 +147,15 @@ class _Models:
 # Read once for all searches of a process.
 @functools.cache
 def _read_cascade(path: str | None) -> tuple[ShapeModel, str]:
-    model, sha256 = dlib_host.read_model(dlib_host.find_model(path))
+    with naming("--landmark_model", path):
+        model, sha256 = dlib_host.read_model(dlib_host.find_model(path))
     return jax.tree.map(jnp.asarray, model), sha256
 
 
-_read_net = functools.cache(functools.partial(networks.load, model="landmark_net"))
+@functools.cache
+def _read_net(path: str) -> networks.Pretrained:
+    with naming("--landmark_net", path):
+        return networks.load(path, model="landmark_net")
 
 
 def _target(name: str, models: _Models, cascade: ShapeModel | None) -> targets.Target:

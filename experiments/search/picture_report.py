@@ -23,7 +23,7 @@ from experiments.search.picture_search import Found
 from inpaint_jax import types
 from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import masks, pixels
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 from inpaint_jax.pretrained import weights
 from inpaint_jax.search import completion, driver, program
 from inpaint_jax.search.problem import Problem, Settings
@@ -85,7 +85,7 @@ class Finisher:
             found.last, problem, compiled=self.compiled, blend=self.blend
         )
         completed = pixels.to_bytes(result.completed)
-        files.write_picture(self.output / f"{case.name}.png", np.asarray(completed[0]))
+        picture_files.write(self.output / f"{case.name}.png", np.asarray(completed[0]))
         entry = {
             "image": case.name,
             "picture_sha256": identity.of_array(
@@ -103,7 +103,7 @@ class Finisher:
         if self.figure is not None:
             faces = [self.compiled.generate(z[None]) for z in found.best]
             drawn = self.figure.draw(problem, faces)
-            files.write_picture(self.output / f"{case.name}_landmarks.png", drawn)
+            picture_files.write(self.output / f"{case.name}_landmarks.png", drawn)
         if case.original is not None:
             entry |= _scores(completed, case.original, case, self.scorer)
         return Finished(entry, _row(case, problem, result), found.trace)
@@ -184,7 +184,7 @@ class Report:
             names=names,
             enlarge=2,
         )
-        files.write_picture(self._grid(self._pages), grid)
+        picture_files.write(self._grid(self._pages), grid)
         for line in finished.trace:
             self._trace.append(**line)
         self._write()

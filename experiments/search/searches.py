@@ -13,7 +13,7 @@ from experiments.common import options, progress, stopping
 from experiments.common.fields import About
 from experiments.common.options import option
 from inpaint_jax import types
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, naming
 from inpaint_jax.pretrained import weights
 from inpaint_jax.search import completion, driver, program
 from inpaint_jax.search.problem import LandmarkLoss, Problem, Settings
@@ -70,6 +70,17 @@ class Search:
         if self.precision != "auto":
             return jnp.dtype(self.precision)
         return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")
+
+
+def load() -> weights.Model:
+    """Reads the networks that --checkpoint names.
+
+    Raises:
+      InputError: as in `weights.load`.
+    """
+    path = options.read(Checkpoint).checkpoint
+    with naming("--checkpoint", path):
+        return weights.load(path)
 
 
 def prepare(
@@ -139,8 +150,12 @@ def together(
 
     Yields:
       The report of each image after each chunk.
+
+    Raises:
+      InputError: the memory is too small.
     """
     stopping.check()  # now, and not after the compilation
+    compiled.check_memory(keys[0], problems[0], images=at_once)
     missing = at_once - len(problems)
     job = progress.Progress(name, unit="steps", silent_seconds=15.0)
     seconds, then = np.zeros(at_once), time.perf_counter()

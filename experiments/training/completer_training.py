@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from experiments.training import keeping, labelling, stepping, training
 from experiments.training.completer_recipe import Settings
 from inpaint_jax import types
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, naming
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import data
 from inpaint_jax.landmarks import dlib_host, parsing
@@ -55,7 +55,9 @@ def run(
         "networks": _networks(architecture, settings),
         "config": settings.recipe.train_config(),
     }
-    state = jax.jit(functools.partial(train_completer.init, **static))(key_init)
+    state = stepping.initial(
+        functools.partial(train_completer.init, **static), key_init
+    )
     trained = networks.Pretrained(architecture, settings.crop, {}, {})
     if settings.pretrained:
         start = _start(settings.pretrained, trained)
@@ -145,7 +147,7 @@ def run_parser(
     return _train(
         key_steps,
         this,
-        jax.jit(functools.partial(train_parser.init, **static))(key_init),
+        stepping.initial(functools.partial(train_parser.init, **static), key_init),
         faces,
         _parts(points, architecture.image_size),
         advance=jax.tree_util.Partial(step),
@@ -219,7 +221,8 @@ def _score(
 
 
 def _start(path: str, network: networks.Pretrained) -> networks.Pretrained:
-    start = networks.load(path, model=network.model)
+    with naming("--pretrained", path):
+        start = networks.load(path, model=network.model)
     if start.architecture != network.architecture:
         raise InputError(
             f"--pretrained={path}: is {start.architecture}, but the flags say "
@@ -231,7 +234,8 @@ def _start(path: str, network: networks.Pretrained) -> networks.Pretrained:
 def _parser(settings: Settings, size: int) -> jax.tree_util.Partial | None:
     if not settings.recipe.parser:
         return None
-    parser = networks.load(settings.recipe.parser, model="parser")
+    with naming("--parser", settings.recipe.parser):
+        parser = networks.load(settings.recipe.parser, model="parser")
     found = parser.architecture.image_size, parser.crop
     if found != (size, settings.crop):
         raise InputError(

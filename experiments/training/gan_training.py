@@ -54,7 +54,7 @@ def run(
     trained, config = settings.networks(architecture), settings.recipe.train_config()
     key_init, key_steps, key_shown = jax.random.split(jax.random.key(settings.seed), 3)
     static: Any = {"networks": trained, "config": config}
-    state = jax.jit(functools.partial(train_gan.init, **static))(key_init)
+    state = stepping.initial(functools.partial(train_gan.init, **static), key_init)
     if start is not None:
         state = _starting_from(start, state)
     kinds: Any = {"encodes": settings.encodes, "prior": config.prior}

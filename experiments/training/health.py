@@ -14,7 +14,7 @@ from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import distribution
 from inpaint_jax.images import pixels
-from inpaint_jax.io import data, files
+from inpaint_jax.io import data, files, picture_files
 from inpaint_jax.pretrained import weights
 from inpaint_jax.training import train_gan
 
@@ -85,7 +85,7 @@ def _write(
     directory: pathlib.Path, health: dict[str, Any], pictures: dict[str, _Page]
 ) -> None:
     for name, picture in pictures.items():
-        files.write_picture(directory / f"{name}.png", picture)
+        picture_files.write(directory / f"{name}.png", picture)
     files.write_json(directory / "health.json", health)
 
 

@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Float
 
 from experiments.training import keeping, stepping, training
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, naming
 from inpaint_jax.io import data
 from inpaint_jax.models import landmark_net
 from inpaint_jax.pretrained import networks
@@ -58,9 +58,10 @@ def run(
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
     mean = jnp.asarray(truth.mean(axis=0))
     init = functools.partial(train_landmark_net.init, **static)
-    state = jax.jit(init)(key_init, mean)
+    state = stepping.initial(init, key_init, mean)
     if settings.pretrained:
-        start = networks.load(settings.pretrained, model="landmark_net")
+        with naming("--pretrained", settings.pretrained):
+            start = networks.load(settings.pretrained, model="landmark_net")
         _check_same(start, architecture, settings)
         state = state._replace(variables=start.variables)
     step = functools.partial(train_landmark_net.train_step, **static)

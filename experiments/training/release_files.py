@@ -20,7 +20,7 @@ from jaxtyping import Float
 from experiments.common import progress
 from experiments.training import labelling
 from inpaint_jax.errors import InputError, reason
-from inpaint_jax.io import data, files, folders
+from inpaint_jax.io import data, files, folders, json_files
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.pretrained import releases
 
@@ -129,14 +129,14 @@ def read(output_dir: str | os.PathLike[str]) -> dict[str, Any]:
       InputError: the file is damaged.
     """
     path = pathlib.Path(output_dir) / DESCRIPTION
-    if not path.is_file():
+    if not os.path.exists(path):
         return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({reason(error)}); give another --output_dir."
-        ) from error
+    return json_files.read(
+        path,
+        dict[str, dict[str, Any]],
+        expected="the description of a release",
+        give="give another --output_dir",
+    )
 
 
 def add(
@@ -158,7 +158,7 @@ def add(
         )
         for name in RELEASES[folder]:
             source = pathlib.Path(temporary) / f"{name}.safetensors"
-            if source.is_file():
+            if os.path.isfile(source):
                 with files.replacing(output_dir / source.name) as target:
                     shutil.copyfile(source, target)
     with folders.alone(output_dir):

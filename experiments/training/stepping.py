@@ -6,7 +6,7 @@ if they do not fit there, the host gathers the batches of the next call.
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -49,8 +49,15 @@ class Rows:
         """Checks the size of a batch.
 
         Raises:
-          InputError: a batch cannot be divided equally among the devices.
+          InputError: a batch cannot be divided equally among the devices, or holds more
+            than there is.
         """
+        count = len(self.arrays[0])
+        if self.batch_size > count:
+            raise InputError(
+                f"--batch_size={self.batch_size}: only {count} pictures; give at most "
+                f"{count}."
+            )
         devices = jax.local_device_count()
         if self.batch_size % devices:
             raise InputError(
@@ -86,6 +93,24 @@ def fits_on_device(*arrays: np.ndarray) -> bool:
     return sum(a.nbytes for a in arrays) < _LARGEST_SHARE * runtime.free_memory()
 
 
+def initial(init: Callable[..., Any], *arguments: Any) -> Any:
+    """Computes the initial state of a training, if there is memory for it.
+
+    Args:
+      init: function of the arguments.
+      *arguments: arrays.
+
+    Raises:
+      InputError: there is not.
+    """
+    runtime.check_memory(
+        runtime.size_of(jax.eval_shape(init, *arguments)),
+        what="the training of networks of this size",
+        give="give fewer --features, or smaller layers and images",
+    )
+    return jax.jit(init)(*arguments)
+
+
 class Program:
     """The compiled training steps of one run, see `run`."""
 
@@ -102,12 +127,40 @@ class Program:
         """
         everywhere, shared_out = runtime.data_parallel()
         self._place = functools.partial(jax.device_put, device=shared_out)
+        self._shape = functools.partial(jax.ShapeDtypeStruct, sharding=shared_out)
         self._arrays = ()
         if rows.on_device:
             self._arrays = jax.device_put(rows.arrays, everywhere)
         self._advance = jax.device_put(advance, everywhere)
         self._longest = longest
         self._compiled = jax.jit(functools.partial(_many, key), donate_argnums=1)
+
+    def check_memory(self, state: Any, rows: Rows) -> None:
+        """Checks that there is memory for the steps; none is taken or compiled.
+
+        Args:
+          state: the initial state.
+          rows: the training data.
+
+        Raises:
+          InputError: there is not.
+        """
+        # All as `run` gives it to the program, which then need not be traced again.
+        size = rows.batch_size, self._longest
+        batches = [self._shape(size, np.int32)]
+        if not rows.on_device:
+            batches = [
+                self._shape((*size, *array.shape[1:]), array.dtype)
+                for array in rows.arrays
+            ]
+        progress = np.zeros(size[1:], np.float32)
+        given = state, self._arrays, tuple(batches), np.int32(0), 1, progress
+        traced = self._compiled.trace(self._advance, *given)
+        runtime.check_memory(
+            runtime.peak_memory(traced.jaxpr.jaxpr) // jax.local_device_count(),
+            what=f"--batch_size={rows.batch_size}: a step of this training",
+            give="give a smaller batch, fewer --features or a smaller --log_every",
+        )
 
     def run(
         self, state: Any, first: int, batches: list[tuple[Any, ...]], progress: Any

@@ -1,7 +1,6 @@
 """The training loop: takes steps, logs, saves checkpoints, resumes interrupted runs."""
 
 import dataclasses
-import functools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +13,7 @@ from jaxtyping import UInt8
 from experiments.common import progress, reporting, stopping
 from experiments.training import keeping, run_log, stepping
 from inpaint_jax import runtime
-from inpaint_jax.io import checkpoints, data, files
-
-_REPEATED_SHOWN = 3
+from inpaint_jax.io import checkpoints, data, files, picture_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,44 +104,6 @@ class Task:
     rates: str = "--generator_rate or --discriminator_rate"
 
 
-def load(
-    source: str,
-    *,
-    crop: int,
-    size: int,
-    data_dir: str | None = None,
-    cache: str | None = None,
-) -> data.Faces:
-    """Reads the faces of sources, and prints which pictures were left out.
-
-    Args:
-      source: see `data.load`.
-      crop: see `framing.frame`.
-      size: see `framing.frame`.
-      data_dir: see `sources.open_source`.
-      cache: see `data.load`.
-    """
-    progress.say(f"reading {source}")
-    faces = data.load(
-        source,
-        crop=crop,
-        size=size,
-        data_dir=data_dir,
-        cache=cache,
-        watch=functools.partial(progress.over, what="reading", unit="pictures"),
-    )
-    for sentence in faces.skipped:
-        progress.say(f"skipped {sentence}")
-    if faces.skipped:
-        progress.say(f"{len(faces.skipped)} pictures skipped, {len(faces.images)} used")
-    if faces.repeated:
-        first = ", ".join(faces.repeated[:_REPEATED_SHOWN])
-        more = ", ..." if len(faces.repeated) > _REPEATED_SHOWN else ""
-        count = len(faces.repeated)
-        progress.say(f"{count} pictures repeat others, used once: {first}{more}")
-    return faces
-
-
 def run(key: jax.Array, this: Run, task: Task, state: Any, rows: stepping.Rows) -> Any:
     """Trains from the newest checkpoint to the last step or the time limit.
 
@@ -176,8 +135,9 @@ def run(key: jax.Array, this: Run, task: Task, state: Any, rows: stepping.Rows) 
         log.end(start.first)
         return start.state
     stopping.check()  # now, and not after the compilation
-    log.begin()
     program = stepping.Program(key, task.advance, rows, longest=schedule.log_every)
+    program.check_memory(start.state, rows)
+    log.begin()
     calls = _calls(program, rows, schedule, start, began=began)
     return _followed(calls, this, task, log, start, began=began)
 
@@ -295,4 +255,4 @@ def write_samples(
 ) -> None:
     """Writes a sheet of samples after a training step."""
     folder = files.make_directory(os.path.join(run_dir, "samples"))
-    files.write_picture(folder / f"step_{step:07d}.png", reporting.sheet(rows))
+    picture_files.write(folder / f"step_{step:07d}.png", reporting.sheet(rows))

@@ -12,8 +12,11 @@ from jaxtyping import Float
 from experiments.common import options, progress, reporting
 from experiments.common.fields import About
 from experiments.common.options import option
-from experiments.training import labelling, training
-from inpaint_jax.errors import InputError
+from experiments.training import (
+    face_sets,
+    labelling,
+)
+from inpaint_jax.errors import InputError, naming
 from inpaint_jax.images import masks
 from inpaint_jax.io import files
 from inpaint_jax.landmarks import (
@@ -83,7 +86,10 @@ def run(
     """
     settings = dataclasses.replace(asked.settings, seed=seed)
     damage = _damage_names(asked.damage)
-    whole = _read(source, crop, size, landmark_model)
+    tested = None
+    if asked.test_data:
+        tested = _read("--test_data", asked.test_data, crop, size, landmark_model)
+    whole = _read("--data", source, crop, size, landmark_model)
     copies = [_damaged(whole, name, seed) for name in damage]
     learnt = labelled_faces.join(whole, *copies)
     path = run_dir / "cascade.dat"
@@ -95,8 +101,7 @@ def run(
         "faces": len(learnt.names),
         "error_train": _mean_error(pixels_off, learnt),
     }
-    if asked.test_data:
-        tested = _read(asked.test_data, crop, size, landmark_model)
+    if tested is not None:
         report["error_test"] = _mean_error(
             cascade_training.errors(tested, path=path), tested
         )
@@ -109,19 +114,23 @@ def run(
 def _damage_names(given: tuple[str, ...]) -> list[str]:
     if given == ("all",):
         return list(masks.MASKS)
-    return [masks.named(name)[0] for name in given]
+    with naming("--damage", ",".join(given)):
+        return [masks.named(name)[0] for name in given]
 
 
 def _read(
-    source: str, crop: int, size: int, landmark_model: str | None
+    flag: str, source: str, crop: int, size: int, landmark_model: str | None
 ) -> labelled_faces.LabelledFaces:
     kind, _, path = source.partition(":")
-    if kind == "xml":
-        return labelled_faces.read_xml(path)
-    if kind == "labelled":
-        return labelled_faces.read_arrays(path)
-    faces = training.load(source, crop=crop, size=size)
-    predictor = dlib_host.Predictor(landmark_model)
+    readers = {"xml": labelled_faces.read_xml, "labelled": labelled_faces.read_arrays}
+    if kind in readers:
+        with naming(flag, source):
+            labelled = readers[kind](path)
+        _check_points(flag, labelled)
+        return labelled
+    faces = face_sets.load(source, flag=flag, crop=crop, size=size)
+    with naming("--landmark_model", landmark_model):
+        predictor = dlib_host.Predictor(landmark_model)
     found = labelling.label(predictor, faces, crop=crop, nudged=True)
     return labelled_faces.LabelledFaces(
         images=list(faces.images),
@@ -145,13 +154,17 @@ def _damaged(
     return labelled_faces.mask_faces(faces, holes)
 
 
+def _check_points(flag: str, faces: labelled_faces.LabelledFaces) -> None:
+    points = faces.landmarks.shape[1]
+    if points != dlib_host.POINTS:
+        raise InputError(
+            f"{flag}: the faces have {points} points; errors are over the distance "
+            f"between the eyes, which takes {dlib_host.POINTS}."
+        )
+
+
 def _mean_error(
     pixels_off: Float[np.ndarray, " faces"], faces: labelled_faces.LabelledFaces
 ) -> float:
-    if faces.landmarks.shape[1] != dlib_host.POINTS:
-        raise InputError(
-            f"the faces have {faces.landmarks.shape[1]} points; errors are over the "
-            f"distance between the eyes, which takes {dlib_host.POINTS}."
-        )
     eyes = annotation.eye_distance(jnp.asarray(faces.landmarks, jnp.float32))
     return float(np.mean(pixels_off / np.asarray(eyes)))

@@ -9,8 +9,11 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from inpaint_jax.errors import InputError
+
 CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218
 _PROPORTION_TOLERANCE = 0.01
+_MIN_SIDE = 8
 # Median bounding box of dlib's detector on 200 aligned CelebA pictures: corners in
 # CelebA pixels from the centre of the picture.
 _ALIGNED_BOX = (-46.0, -18.0, 44.0, 72.0)
@@ -41,6 +44,24 @@ def frame(
         return np.ascontiguousarray(square)
     scaled = Image.fromarray(square).resize((size, size), Image.Resampling.BICUBIC)
     return np.asarray(scaled)
+
+
+def check_size(height: int, width: int, *, name: object) -> None:
+    """Checks that a picture is large enough to show anything.
+
+    Args:
+      height: in pixels.
+      width: in pixels.
+      name: the picture's name in the error message.
+
+    Raises:
+      InputError: a side is below 8 pixels.
+    """
+    if min(height, width) < _MIN_SIDE:
+        raise InputError(
+            f"{name}: {width} x {height} pixels are too few; give a picture of at "
+            f"least {_MIN_SIDE} x {_MIN_SIDE}."
+        )
 
 
 def crop_side(height: int, width: int, *, crop: int) -> int:

@@ -174,7 +174,7 @@ def named(name: str) -> tuple[str, MakeMask]:
     if match:
         return name, functools.partial(random_pixels, rate=int(match[1]) / 100)
     raise InputError(
-        f"--mask={name}: no such mask and no such file; give {', '.join(MASKS)} (or "
+        f"{name}: no such mask and no such file; give {', '.join(MASKS)} (or "
         "random1 to random99), or a picture that marks the hole."
     )
 
@@ -202,14 +202,14 @@ def from_image(
     """
     if grey.shape != shape:
         raise InputError(
-            f"--mask={name}: {grey.shape[1]} x {grey.shape[0]} pixels; give a mask of "
+            f"{name}: {grey.shape[1]} x {grey.shape[0]} pixels; give a mask of "
             f"the picture's own size, or {shape[1]} x {shape[0]} as it is completed."
         )
     hole = (grey >= 128) == hole_is_white
     fraction = float(hole.mean())
     if fraction in (0.0, 1.0):
         raise InputError(
-            f"--mask={name}: the hole is {fraction:.0%} of the image; mark part of it "
+            f"{name}: the hole is {fraction:.0%} of the image; mark part of it "
             f"in {'white' if hole_is_white else 'black'} and leave the rest in "
             f"{'black' if hole_is_white else 'white'}."
         )

@@ -6,7 +6,6 @@ decompressed only up to the size that it declares, which has a limit.
 
 import contextlib
 import copy
-import os
 import pathlib
 import threading
 import zipfile
@@ -15,8 +14,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from inpaint_jax.errors import InputError, reason
-from inpaint_jax.io import files
+from inpaint_jax.errors import InputError, printable, reason
+from inpaint_jax.io import files, picture_files
 
 MAX_BYTES = 64 * 2**20
 """The largest size of one member."""
@@ -37,15 +36,14 @@ def open_archive(
 
     Returns:
       (names of its pictures, sorted by path; function that reads picture number i as
-      `files.read_picture` does). Any thread may call the function. It raises
+      `picture_files.read` does). Any thread may call the function. It raises
       InputError if the member is damaged, encrypted, no picture, above `MAX_BYTES` or
       longer than it declares.
 
     Raises:
       InputError: there is no such file, it is no zip, or it holds no picture.
     """
-    if not os.path.isfile(path):
-        raise InputError(f"{path}: no such file; give a .zip of pictures.")
+    files.check_file(path, give="give a .zip of pictures")
     try:
         archive = zipfile.ZipFile(path)
     except Exception as error:
@@ -60,31 +58,27 @@ def open_archive(
     if not chosen:
         raise InputError(
             f"{path}: no picture in this archive; expected "
-            f"{', '.join(files.PICTURE_SUFFIXES)} members."
+            f"{', '.join(picture_files.SUFFIXES)} members."
         )
-    names = [_printable(info.filename) for info in chosen]
+    names = [printable(info.filename) for info in chosen]
     lock = threading.Lock()
 
     def read(index: int) -> UInt8[np.ndarray, "height width 3"]:
         name = f"{path}/{names[index]}"
         content = _content(archive, lock, chosen[index], name)
-        return files.decode_picture(content, name=name)
+        return picture_files.decode(content, name=name)
 
     return names, read
 
 
 def _is_picture(info: zipfile.ZipInfo) -> bool:
     place = _place(info)
-    known = place.suffix.lower() in files.PICTURE_SUFFIXES
+    known = place.suffix.lower() in picture_files.SUFFIXES
     return known and not info.is_dir() and place.parts[0] != _MAC_ATTRIBUTES
 
 
 def _place(info: zipfile.ZipInfo) -> pathlib.PurePosixPath:
     return pathlib.PurePosixPath(info.filename)
-
-
-def _printable(name: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def _content(
@@ -116,8 +110,7 @@ def _content(
     except Exception as error:
         # Damage shows as BadZipFile, zlib.error, EOFError and others.
         raise InputError(
-            f"{name}: damaged ({_printable(reason(error))}); replace it by an intact "
-            "one."
+            f"{name}: damaged ({reason(error)}); replace it by an intact one."
         ) from error
     if len(content) != declared:
         compared = "more" if len(content) > declared else "fewer"

@@ -146,7 +146,7 @@ def opened(run_dir: str | os.PathLike[str], *, keep: int = 2) -> Iterator[Store]
 
 def is_run(path: str | os.PathLike[str]) -> bool:
     """Returns whether a folder holds the checkpoints of a training run."""
-    return (pathlib.Path(path) / _FOLDER).is_dir()
+    return os.path.isdir(os.path.join(path, _FOLDER))
 
 
 def read_meta(run_dir: str | os.PathLike[str]) -> tuple[int, dict[str, Any]]:
@@ -285,4 +285,4 @@ def _complete_steps(
 
 
 def _is_complete(step_directory: pathlib.Path) -> bool:
-    return all((step_directory / item).is_dir() for item in _ITEMS)
+    return all(os.path.isdir(step_directory / item) for item in _ITEMS)

@@ -123,7 +123,7 @@ def batches(
     per_epoch = count // batch_size
     if per_epoch == 0:
         raise InputError(
-            f"--batch_size={batch_size}: only {count} pictures; give at most {count}."
+            f"batch_size={batch_size}: only {count} pictures; give at most {count}."
         )
     step = first_step
     while True:
@@ -269,7 +269,7 @@ def _open_cache(
     for path in (cache, _beside(cache)):
         if os.path.exists(path) and not os.path.isfile(path):
             raise InputError(
-                f"--cache={cache}: {path} is no regular file; remove it or give "
+                f"cache={cache}: {path} is no regular file; remove it or give "
                 "another name."
             )
     ownership.check(cache)
@@ -283,15 +283,15 @@ def _open_cache(
     except Exception as error:
         # The parsers of the two files fail with EOFError and many others.
         raise InputError(
-            f"--cache={cache}: damaged or no cache of this program ({reason(error)}); "
+            f"cache={cache}: damaged or no cache of this program ({reason(error)}); "
             "remove it or give another name."
         ) from error
     for name, value in options.items():
         if found.get(name) != value:
             raise InputError(
-                f"--cache={cache}: made with {name} {found.get(name)}, not {value}; "
+                f"cache={cache}: made with {name} {found.get(name)}, not {value}; "
                 "remove it or give another name."
             )
     if not sound or found.get("sha256") != _seal(found, faces):
-        raise InputError(f"--cache={cache}: damaged; remove it.")
+        raise InputError(f"cache={cache}: damaged; remove it.")
     return faces

@@ -96,7 +96,7 @@ def read(folder: str | os.PathLike[str], name: str) -> bytes:
 
 def _check_places(written: pathlib.Path, folder: pathlib.Path) -> None:
     for file in written.iterdir():
-        if (folder / file.name).is_dir():
+        if os.path.isdir(folder / file.name):
             raise InputError(
                 f"{folder / file.name}: a folder, where a file is to be written; "
                 "remove it or give another folder."
@@ -105,7 +105,7 @@ def _check_places(written: pathlib.Path, folder: pathlib.Path) -> None:
 
 def _move(folder: pathlib.Path) -> None:
     counting = folder / _COUNTING
-    if not counting.is_dir():
+    if not os.path.isdir(counting):
         return
     for file in counting.iterdir():
         if file.stat().st_size == 0:

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from inpaint_jax.errors import InputError, reason
-from inpaint_jax.io import archives, files
+from inpaint_jax import runtime
+from inpaint_jax.errors import InputError, printable, reason
+from inpaint_jax.images import framing
+from inpaint_jax.io import archives, files, picture_files
 
 ReadPicture = Callable[[int], UInt8[np.ndarray, "height width 3"]]
 """Entry number -> RGB bytes; raises InputError if the entry cannot be read."""
@@ -47,7 +49,7 @@ def open_source(source: str, *, data_dir: str | None = None) -> Opened:
     }
     if not colon or kind not in openers:
         raise InputError(
-            f"--data={source}: unknown kind of source; give folder:DIR, zip:FILE, "
+            f"{source}: unknown kind of source; give folder:DIR, zip:FILE, "
             "array:FILE or tfds:NAME."
         )
     path, part = split_slice(rest)
@@ -74,7 +76,7 @@ def path_of(source: str) -> str:
 
 def split_slice(text: str) -> tuple[str, slice]:
     """Splits `PATH[START:STOP]` into path and slice; without brackets, all entries."""
-    match = re.fullmatch(r"(.*)\[(-?\d*):(-?\d*)\]", text)
+    match = re.fullmatch(r"(.*)\[(-?\d{1,18})?:(-?\d{1,18})?\]", text, re.DOTALL)
     if match is None:
         return text, slice(None)
     path, start, stop = match.groups()
@@ -84,35 +86,43 @@ def split_slice(text: str) -> tuple[str, slice]:
 def list_pictures(directory: str) -> list[pathlib.Path]:
     """Returns the paths of a folder's pictures, subfolders included, sorted.
 
+    What may hide pictures is among the paths, so that whoever reads them says that they
+    are not used: links that lead nowhere, links to folders, which are not followed, and
+    subfolders that cannot be listed.
+
     Raises:
-      InputError: there is no such folder, or it holds no picture.
+      InputError: there is no such folder, it cannot be listed, or it holds no picture.
     """
-    root = pathlib.Path(directory)
-    if not root.is_dir():
+    unlisted: list[OSError] = []
+    if not os.path.isdir(directory):
         raise InputError(f"{directory}: no such folder; give a folder of pictures.")
-    paths = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in files.PICTURE_SUFFIXES and path.is_file()
-    )
+    found = []
+    for folder, inside, names in os.walk(directory, onerror=unlisted.append):
+        links = [name for name in inside if os.path.islink(os.path.join(folder, name))]
+        pictures = [n for n in names if n.lower().endswith(picture_files.SUFFIXES)]
+        found += [pathlib.Path(folder, name) for name in (*links, *pictures)]
+    paths = sorted([*found, *(pathlib.Path(error.filename) for error in unlisted)])
+    if paths == [pathlib.Path(directory)]:
+        raise InputError(
+            f"{directory}: cannot be listed ({reason(unlisted[0])}); give yourself "
+            "leave to."
+        )
     if not paths:
         raise InputError(
             f"{directory}: no picture in this folder; expected "
-            f"{', '.join(files.PICTURE_SUFFIXES)} files."
+            f"{', '.join(picture_files.SUFFIXES)} files."
         )
     return paths
 
 
 def _open_folder(path: str) -> Opened:
     paths = list_pictures(path)
-    return [str(p.relative_to(path)) for p in paths], lambda i: files.read_picture(
-        paths[i]
-    )
+    names = [printable(str(each.relative_to(path))) for each in paths]
+    return names, lambda i: picture_files.read(paths[i])
 
 
 def _open_array(path: str) -> Opened:
-    if not os.path.isfile(path):
-        raise InputError(f"{path}: no such file; give a .npy or .npz of RGB bytes.")
+    files.check_file(path, give="give a .npy or .npz of RGB bytes")
     try:
         array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(array, np.lib.npyio.NpzFile):
@@ -128,21 +138,16 @@ def _open_array(path: str) -> Opened:
             f"{path}: {array.dtype} {list(array.shape)}; expected uint8 "
             "[count, height, width, 3]."
         )
+    framing.check_size(*array.shape[1:3], name=path)
     width = len(str(len(array)))
     names = [f"{i:0{width}d}" for i in range(len(array))]
     return names, lambda i: np.asarray(array[i])
 
 
 def _open_tfds(path: str, data_dir: str | None) -> Opened:
-    try:
-        import tensorflow_datasets as tfds  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise InputError(
-            f"--data=tfds:{path}: tensorflow-datasets is not installed; run "
-            "pip install 'inpaint-jax[data]'."
-        ) from error
+    tfds = runtime.optional("tensorflow_datasets", extra="data")
     name, _, split = path.partition("/")
-    where = "" if data_dir is None else f" in --data_dir={data_dir}"
+    where = "" if data_dir is None else f" in data_dir={data_dir}"
     options: Any = {} if data_dir is None else {"data_dir": data_dir}
     try:
         # Any: the declared type has string keys; the rows of a split are numbered.
@@ -151,13 +156,12 @@ def _open_tfds(path: str, data_dir: str | None) -> Opened:
         )
     except tfds.core.DatasetNotFoundError as error:
         raise InputError(
-            f"--data=tfds:{path}: tensorflow-datasets knows no such set{where}; give "
-            "celeb_a."
+            f"tfds:{path}: tensorflow-datasets knows no such set{where}; give celeb_a."
         ) from error
     except Exception as error:
         # A missing data set fails in six ways, a damaged one in more.
         raise InputError(
-            f"--data=tfds:{path}: no such set or split is prepared as array_record"
+            f"tfds:{path}: no such set or split is prepared as array_record"
             f"{where} ({reason(error)}); prepare it with "
             f"{_preparation(name, data_dir)}, or download and unpack the aligned "
             "pictures by hand and give folder:DIR."
@@ -173,6 +177,7 @@ def _open_tfds(path: str, data_dir: str | None) -> Opened:
             raise InputError(f"{names[index]}: damaged ({reason(error)}).") from error
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
             raise InputError(f"{names[index]}: a row without an RGB 'image'.")
+        framing.check_size(*picture.shape[:2], name=names[index])
         return picture
 
     return names, read

@@ -6,7 +6,6 @@ it. The predictor returns points for any box, also where there is no face.
 """
 
 import functools
-import importlib
 import importlib.util
 import os
 import pathlib
@@ -20,8 +19,9 @@ from jaxtyping import Array, Float, Float32, Int, Int32, UInt8
 from PIL import Image
 
 from inpaint_jax import runtime
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, reason
 from inpaint_jax.images import framing, pixels
+from inpaint_jax.io import files
 from inpaint_jax.landmarks.cascade import model_file
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 
@@ -105,7 +105,7 @@ class Predictor:
             self._predictor = dlib.shape_predictor(str(file))
         except (RuntimeError, OSError) as error:
             raise InputError(
-                f"--landmark_model={file}: not a dlib shape predictor ({error})."
+                f"{file}: not a dlib shape predictor ({reason(error)}); give another."
             ) from error
 
     def predict(
@@ -216,15 +216,9 @@ def import_dlib() -> Any:
     """Imports dlib and returns the module.
 
     Raises:
-      InputError: dlib is not installed.
+      InputError: dlib is not installed, or cannot be imported.
     """
-    try:
-        return importlib.import_module("dlib")
-    except ImportError as error:
-        raise InputError(
-            "dlib is not installed; run pip install 'inpaint-jax[landmarks]', or leave "
-            "the landmarks out (--landmark_term=none)."
-        ) from error
+    return runtime.optional("dlib", extra="landmarks")
 
 
 def read_model(file: pathlib.Path, *, points: int = POINTS) -> tuple[ShapeModel, str]:
@@ -243,8 +237,7 @@ def read_model(file: pathlib.Path, *, points: int = POINTS) -> tuple[ShapeModel,
     model, sha256 = model_file.load_with_hash(file)
     if model.points != points:
         raise InputError(
-            f"--landmark_model={file}: has {model.points} points; give a model of "
-            f"{points}."
+            f"{file}: has {model.points} points; give a model of {points}."
         )
     return model, sha256
 
@@ -261,16 +254,14 @@ def find_model(path: str | None, *, points: int = POINTS) -> pathlib.Path:
       InputError: there is no such model.
     """
     if path:
-        if not os.path.isfile(path):
-            raise InputError(f"--landmark_model={path}: no such file.")
+        files.check_file(path, give="give a dlib shape predictor")
         return pathlib.Path(path)
     file = packaged_model(_MODEL_FILE.format(points=points))
     if file is not None:
         return file
     raise InputError(
         f"no landmark model of {points} points; run pip install "
-        "'inpaint-jax[landmarks]', give --landmark_model=FILE, or use "
-        "--landmark_term=none."
+        "'inpaint-jax[landmarks]', or give the file of a dlib shape predictor."
     )
 
 
@@ -280,6 +271,6 @@ def packaged_model(name: str) -> pathlib.Path | None:
     spec = importlib.util.find_spec(_MODEL_PACKAGE)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         file = pathlib.Path(folder) / "models" / name
-        if file.is_file():
+        if os.path.isfile(file):
             return file
     return None

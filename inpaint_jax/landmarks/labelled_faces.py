@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import pixels
-from inpaint_jax.io import files
+from inpaint_jax.io import picture_files
 
 _Box = tuple[int, int, int, int]
 _Point = tuple[int, int]
@@ -234,7 +234,7 @@ def _picture(
     image: ElementTree.Element, path: pathlib.Path
 ) -> UInt8[np.ndarray, "height width 3"]:
     try:
-        picture = files.read_picture(path.parent / image.get("file", ""))
+        picture = picture_files.read(path.parent / image.get("file", ""))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     height, width = picture.shape[:2]

@@ -29,6 +29,8 @@ def context_weights(mask: types.Mask, *, window: int = 7) -> types.ContextWeight
         raise ValueError(f"mask: is {list(mask.shape)}; give [batch, H, W, 1].")
 
     rows, columns = mask.shape[1:3]
+    # A wider window sees nothing more, and would take as long as it is wide.
+    window = min(window, 2 * max(rows, columns) - 1)
     unknown = _window_sum(_window_sum(1.0 - mask, window, axis=1), window, axis=2)
     neighbours = _in_window(rows, window)[:, None] * _in_window(columns, window)[None]
     return mask * unknown / neighbours[None, ..., None]

@@ -23,7 +23,7 @@ from jaxtyping import Float16
 
 from inpaint_jax import types
 from inpaint_jax.errors import InputError, reason
-from inpaint_jax.io import checkpoints, files, folders, hashes
+from inpaint_jax.io import checkpoints, files, folders, hashes, json_files
 from inpaint_jax.pretrained import model_card
 
 _DESCRIPTION = "model.json"
@@ -163,13 +163,21 @@ def _from_run(path: pathlib.Path, templates: Templates) -> Loaded | None:
 
 def _from_release(path: pathlib.Path, templates: Templates) -> Loaded | None:
     try:
-        description = json.loads(folders.read(path, _DESCRIPTION))
-    except (FileNotFoundError, NotADirectoryError):
+        content = folders.read(path, _DESCRIPTION)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    except (ValueError, OSError) as error:
+    except OSError as error:
         raise InputError(
-            f"{path / _DESCRIPTION}: cannot be read ({error}); export the model again."
+            f"{path / _DESCRIPTION}: cannot be read ({reason(error)}); export the "
+            "model again."
         ) from error
+    description = json_files.parse(
+        content,
+        dict[str, Any],
+        path=path / _DESCRIPTION,
+        expected="the description of a release",
+        give="export the model again",
+    )
     networks, digests = {}, {}
     shapes = _understood(templates, description, path / _DESCRIPTION)
     for name, template in shapes.items():

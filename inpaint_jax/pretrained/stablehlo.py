@@ -14,7 +14,6 @@ not check what it parses, so `load` checks the hash first.
 """
 
 import hashlib
-import importlib.util
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
+from inpaint_jax import runtime
 from inpaint_jax.errors import InputError, reason
 from inpaint_jax.io import files, folders
 from inpaint_jax.pretrained import weights
@@ -37,13 +37,9 @@ def check_available() -> None:
     """Checks that the package flatbuffers, which JAX needs for these files, is there.
 
     Raises:
-      InputError: flatbuffers is missing.
+      InputError: flatbuffers is missing, or cannot be imported.
     """
-    if importlib.util.find_spec("flatbuffers") is None:
-        raise InputError(
-            ".stablehlo files: JAX writes and reads them with the package flatbuffers, "
-            "which is missing; pip install flatbuffers."
-        )
+    runtime.optional("flatbuffers", extra="export")
 
 
 def export(
@@ -117,9 +113,9 @@ def load(path: str | os.PathLike[str]) -> Callable[..., jax.Array]:
     path = pathlib.Path(path)
     try:
         content = folders.read(path.parent, path.name)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror}); export the model again."
+            f"{path}: cannot be read ({reason(error)}); export the model again."
         ) from error
     data, digest = content[:-_HASH_BYTES], content[-_HASH_BYTES:]
     if hashlib.sha256(data).digest() != digest:

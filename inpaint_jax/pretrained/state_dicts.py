@@ -70,7 +70,7 @@ def read(source: str | os.PathLike[str]) -> StateDict:
         PyTorch, holds something else than tensors and numbers, or nothing of that name.
     """
     path, prefix = pathlib.Path(source), ""
-    if not path.exists() and ":" in path.name:
+    if not os.path.exists(path) and ":" in path.name:
         file, _, prefix = str(source).rpartition(":")
         path, prefix = pathlib.Path(file), f"{prefix}."
     try:

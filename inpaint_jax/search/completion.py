@@ -12,7 +12,7 @@ Completing a face with the networks that come with the package:
 
 >>> import inpaint_jax, jax
 >>> from inpaint_jax import Settings, files, framing, masks
->>> photo = files.read_picture(files.ASSETS / "portrait.png")
+>>> photo = picture_files.read(files.ASSETS / "portrait.png")
 >>> face = framing.frame(photo, crop=128, size=64)
 >>> mask = masks.centre(jax.random.key(0), (64, 64))
 >>> quick = Settings(restarts=2, iterations=4, chunk=4)
@@ -127,6 +127,7 @@ def complete(
         _check_term(term, problem, model)
     compiled = prepare(model, settings, landmark=landmark, term=term)
     key = jax.random.key(0) if key is None else key
+    compiled.check_memory(key, problem)
     *_, last = driver.search(key, problem, compiled=compiled)
     found = finish(last, problem, compiled=compiled, blend=blend)
     if landmark is None:

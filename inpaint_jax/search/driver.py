@@ -106,7 +106,8 @@ def check(progress: Progress) -> None:
     """
     if not np.isfinite(progress.best_loss).any():
         raise InputError(
-            "the search diverged: no restart has a finite loss; lower --learning_rate."
+            "the search diverged: no restart has a finite loss; lower the learning "
+            "rate."
         )
 
 
@@ -131,8 +132,8 @@ def _begin(
     problems: Sequence[Problem],
     compiled: program.Search,
 ) -> _Group:
-    together = program.stacked(problems)
     restarts, _ = compiled.settings.stages[0]
+    together = program.stacked(problems)
     return _Group(
         images=tuple(range(len(problems))),
         problems=together,

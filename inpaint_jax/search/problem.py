@@ -211,7 +211,8 @@ def problem_of(image: Picture, mask: Known, *, size: int) -> Problem:
 
 def image_key(key: types.PRNGKey, name: str) -> types.PRNGKey:
     """Derives the random key of one image from its name, whatever the other images."""
-    return jax.random.fold_in(key, zlib.crc32(name.encode("utf-8")))
+    encoded = name.encode("utf-8", "surrogateescape")  # a name may be no UTF-8
+    return jax.random.fold_in(key, zlib.crc32(encoded))
 
 
 def loss(

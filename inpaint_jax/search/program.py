@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from inpaint_jax import types
+from inpaint_jax import runtime, types
+from inpaint_jax.errors import InputError
 from inpaint_jax.search import latent, steps
 from inpaint_jax.search.problem import (
     LandmarkLoss,
@@ -73,23 +74,49 @@ class Search(NamedTuple):
         """Runs `steps.evaluate` for each image."""
         return self.pieces.evaluate(self.networks, z, problems)
 
-    def memory(self, key: types.PRNGKey, problem: Problem) -> int:
-        """Returns the memory in bytes that the search for one image needs.
+    def memory(self, key: types.PRNGKey, problem: Problem, *, images: int = 1) -> int:
+        """Returns about how many bytes the search for some images needs.
 
-        Nothing is searched. Several images at once need this many times as much, or a
-        little less.
+        Nothing is searched or compiled.
 
         Args:
-          key: random key of the search.
+          key: random key of the search of an image.
           problem: the damaged image.
+          images: their number.
+
+        Raises:
+          InputError: the restarts are too many for any memory.
         """
-        together = stacked([problem])
-        states = jax.eval_shape(self.start, key[None], together)
-        program = self.pieces.advance.lower(
-            self.networks, states, together, iterations=1
+        restarts, iterations = self.settings.stages[0]
+        several = functools.partial(jax.tree.map, lambda x: jnp.stack([x] * images))
+        keys, together = jax.eval_shape(several, (key, problem))
+        try:
+            states = jax.eval_shape(self.start, keys, together)
+            # As in the first call of a search, which then need not be traced again.
+            count = min(self.settings.chunk, iterations)
+            advance = self.pieces.advance.trace(
+                self.networks, states, together, iterations=count
+            )
+        except OverflowError as error:
+            raise InputError(
+                f"restarts={restarts}: are too many for one program, which counts the "
+                "elements of an array with 32 bits; give fewer."
+            ) from error
+        return runtime.peak_memory(advance.jaxpr.jaxpr)
+
+    def check_memory(
+        self, key: types.PRNGKey, problem: Problem, *, images: int = 1
+    ) -> None:
+        """Checks that there is memory for a search, see `memory`.
+
+        Raises:
+          InputError: there is not.
+        """
+        runtime.check_memory(
+            self.memory(key, problem, images=images),
+            what=f"restarts={self.settings.stages[0][0]}: a search for images={images}",
+            give="give fewer of them",
         )
-        needed = program.compile().memory_analysis()
-        return needed.temp_size_in_bytes + 2 * needed.output_size_in_bytes
 
 
 def prepare(

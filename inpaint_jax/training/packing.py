@@ -19,7 +19,7 @@ from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import pixels
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 
 MAX_QUALITY = 95
 _AT_ONCE = 500
@@ -142,7 +142,7 @@ def _psnr(pictures: list[bytes], images: _Images) -> Float[np.ndarray, " count"]
     found = []
     for start in range(0, len(images), _AT_ONCE):
         chunk = pictures[start : start + _AT_ONCE]
-        packed = np.stack([files.decode_picture(p, name="packed") for p in chunk])
+        packed = np.stack([picture_files.decode(p, name="packed") for p in chunk])
         original = np.asarray(images[start : start + _AT_ONCE])
         score = metrics.psnr(pixels.from_bytes(packed), pixels.from_bytes(original))
         found.append(np.asarray(score))

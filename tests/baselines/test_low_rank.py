@@ -9,7 +9,7 @@ import pytest
 
 from inpaint_jax.baselines import low_rank
 from inpaint_jax.images import framing
-from inpaint_jax.io import files
+from inpaint_jax.io import picture_files
 
 SIDE, RANK = 16, 2
 solve = jax.jit(functools.partial(low_rank.solve, rank=RANK))
@@ -109,7 +109,7 @@ def test_an_impossible_rank_is_refused(rank):
 @pytest.mark.faces
 def test_five_faces_come_out_as_by_plain_loops(faces_folder):
     paths = sorted(faces_folder.iterdir())[8500:8505]
-    pictures = [framing.frame(files.read_picture(p), crop=128, size=32) for p in paths]
+    pictures = [framing.frame(picture_files.read(p), crop=128, size=32) for p in paths]
     faces = np.stack(pictures).astype(np.float32) / 128 - 1
     mask = np.ones((5, 32, 32, 1), np.float32)
     mask[:, 8:24, 8:24] = 0

@@ -7,7 +7,7 @@ import pytest
 from skimage import restoration
 
 from inpaint_jax.baselines import total_variation
-from inpaint_jax.io import files
+from inpaint_jax.io import picture_files
 
 SIDE = 12
 TOLERANCE = 1e-4
@@ -166,7 +166,7 @@ def test_a_constant_picture_is_completed_at_once():
 def test_five_faces_come_out_as_by_another_solver(faces_folder):
     side = 24
     paths = sorted(faces_folder.iterdir())[8500:8505]
-    pictures = [files.read_picture(path)[30:78, 20:68] for path in paths]
+    pictures = [picture_files.read(path)[30:78, 20:68] for path in paths]
     faces = np.stack([p[::2, ::2] for p in pictures]).astype(np.float32) / 128 - 1
     mask = np.ones((5, side, side, 1), np.float32)
     mask[:, 6:18, 6:18] = 0

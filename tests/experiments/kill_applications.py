@@ -31,7 +31,7 @@ import numpy as np
 import safetensors.numpy
 
 from experiments.common import reporting
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
 from tests import drawn
@@ -141,7 +141,7 @@ def of_train(folder):
 def is_whole(path):
     """Whether a file can be read to its end; the last line of a log may be cut off."""
     readers = {
-        ".png": files.read_picture,
+        ".png": picture_files.read,
         ".json": lambda path: json.loads(path.read_text()),
         ".jsonl": lines,
         ".csv": lambda path: [len(row) for row in rows(path)],
@@ -215,7 +215,7 @@ def inputs(folder):
     weights.export(folder / "tiny", model, provenance={})
     (folder / "faces").mkdir()
     for i in range(3):
-        files.write_picture(
+        picture_files.write(
             folder / "faces" / f"{i}.png", drawn.noise(64, 64, 3, seed=i)
         )
     shutil.copy(files.ASSETS / "portrait.png", folder / "faces")

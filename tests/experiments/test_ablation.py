@@ -23,7 +23,7 @@ from experiments.evaluation import (
 )
 from experiments.search import budgets, search_methods
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
 from tests import drawn
@@ -53,7 +53,7 @@ def bench(tmp_path_factory):
     variables = drawn.variables(weights.templates(TINY, encoder=True))
     model = weights.Model(TINY, 128, **variables, source={}, encodes="damaged faces")
     for i in range(3):
-        files.write_picture(folder / f"{i}.png", drawn.noise(16, 16, 3, seed=i))
+        picture_files.write(folder / f"{i}.png", drawn.noise(16, 16, 3, seed=i))
     return folder, model
 
 
@@ -169,7 +169,7 @@ def test_another_face_of_the_same_name_is_refused(tmp_path, call, bench):
     with counted():
         call(tmp_path)
         before = (faces / "1.png").read_bytes()
-        files.write_picture(faces / "1.png", drawn.noise(16, 16, 3, seed=9))
+        picture_files.write(faces / "1.png", drawn.noise(16, 16, 3, seed=9))
         with pytest.raises(InputError, match=r"another protocol: pictures\.1 was"):
             call(tmp_path)
     (faces / "1.png").write_bytes(before)
@@ -200,7 +200,7 @@ def test_a_row_for_each_method_mask_seed_and_face(finished):
 def test_tables_and_plot_are_written(finished):
     text = (finished / "ablation.md").read_text()
     assert "| other | 2 | 1 |" in text and "`--landmark_term=none --window=3`" in text
-    assert files.read_picture(finished / "forest.png").shape[1] > 600
+    assert picture_files.read(finished / "forest.png").shape[1] > 600
     protocol = json.loads((finished / "protocol.json").read_text())
     assert protocol["measured"] == PLANS
     assert protocol["methods"]["other"]["settings"]["window"] == 3

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import inpaint_jax
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 from inpaint_jax.models import context_encoder, dcgan
 from inpaint_jax.pretrained import networks, weights
 from tests import drawn
@@ -34,7 +34,7 @@ def bench(tmp_path_factory):
     (folder / "faces").mkdir()
     portrait = (files.ASSETS / "portrait.png").read_bytes()
     (folder / "faces" / "portrait.png").write_bytes(portrait)
-    files.write_picture(folder / "faces" / "noise.png", drawn.noise(64, 64, 3))
+    picture_files.write(folder / "faces" / "noise.png", drawn.noise(64, 64, 3))
     for name, window in {"x": 3, "y": 5}.items():
         flag_file = files.make_directory(folder / name) / "mine.flags"
         flag_file.write_text(f"--landmark_term=none\n--window={window}\n")
@@ -113,13 +113,13 @@ def test_known_pixels_stay_and_holes_are_the_same_for_all(found):
     folder, _ = found
     for mask in MASKS:
         for image in IMAGES:
-            damaged = files.read_picture(folder / "damaged" / mask / f"{image}.png")
-            original = files.read_picture(folder / "originals" / f"{image}.png")
+            damaged = picture_files.read(folder / "damaged" / mask / f"{image}.png")
+            original = picture_files.read(folder / "originals" / f"{image}.png")
             hole = (damaged != original).any(axis=-1)
             assert 0.2 < hole.mean() < 0.85
             for method in METHODS:
                 file = folder / "completions" / mask / method / f"{image}.png"
-                found = files.read_picture(file)
+                found = picture_files.read(file)
                 np.testing.assert_array_equal(found[~hole], original[~hole])
 
 
@@ -175,13 +175,13 @@ def test_faces_may_come_from_an_array(evaluate, bench):
 
 def test_a_damaged_picture_is_skipped_until_it_is_replaced(evaluate, bench):
     faces = files.make_directory(bench / "mended")
-    files.write_picture(faces / "good.png", drawn.noise(64, 64, 3))
+    picture_files.write(faces / "good.png", drawn.noise(64, 64, 3))
     (faces / "later.png").write_bytes(b"not yet")
     flags = [f"--images={faces}", "--methods=mean", "--masks=left"]
     done = evaluate(*flags, output="skipped")
     assert done.returncode == 1 and "skipped" in done.stdout
     assert {image for _, _, image in scores(bench / "skipped")} == {"good"}
-    files.write_picture(faces / "later.png", drawn.noise(64, 64, 3, seed=1))
+    picture_files.write(faces / "later.png", drawn.noise(64, 64, 3, seed=1))
     done = evaluate(*flags, output="skipped")
     assert done.returncode == 0, done.stderr
     assert {image for _, _, image in scores(bench / "skipped")} == {"good", "later"}

@@ -21,7 +21,7 @@ from PIL import Image
 
 from experiments import inpaint as application
 from inpaint_jax.images import framing, masks
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
 from tests import rewritten
@@ -84,7 +84,7 @@ def bench(tmp_path_factory):
     for name in ("faces", "mixed", "bad", "twins", "named_grid", "own", "masks"):
         (folder / name).mkdir()
     for seed, (name, shape) in enumerate(PICTURES.items()):
-        files.write_picture(folder / "faces" / f"{name}.png", noise(*shape, seed=seed))
+        picture_files.write(folder / "faces" / f"{name}.png", noise(*shape, seed=seed))
     intact = (folder / "faces" / "a.png").read_bytes()
     copies = ("mixed/a.png", "twins/a.png", "twins/a.webp", "named_grid/grid.png")
     for name in (*copies, "own/a.png"):
@@ -121,7 +121,7 @@ def bench(tmp_path_factory):
         (folder / name).parent.mkdir()
         picture = noise(218, 178)
         picture[large == 255] = inside
-        files.write_picture(folder / f"{name}.png", picture)
+        picture_files.write(folder / f"{name}.png", picture)
     for name, stencil in stencils.items():
         Image.fromarray(stencil).save(folder / f"{name}.png")
     return folder
@@ -231,12 +231,12 @@ def variants(base, inpaint_here, bench):
 
 
 def framed(bench, name):
-    picture = files.read_picture(bench / "faces" / f"{name}.png")
+    picture = picture_files.read(bench / "faces" / f"{name}.png")
     return framing.frame(picture, crop=128, size=64)
 
 
 def written(outcome, name):
-    return files.read_picture(outcome.folder / f"{name}.png")
+    return picture_files.read(outcome.folder / f"{name}.png")
 
 
 # What a run leaves behind.

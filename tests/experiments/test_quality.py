@@ -2,7 +2,7 @@
 
 import pytest
 
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 from tests import drawn
 
 
@@ -17,7 +17,7 @@ from tests import drawn
 )
 def test_wrong_input_is_refused_in_one_sentence(flags, message, launched, tmp_path):
     faces = files.make_directory(tmp_path / "faces")
-    files.write_picture(faces / "0.png", drawn.noise(64, 64, 3))
+    picture_files.write(faces / "0.png", drawn.noise(64, 64, 3))
     given = [flag.format(faces=faces) for flag in flags]
     done = launched("experiments.quality", f"--output_dir={tmp_path / 'out'}", *given)
     assert done.returncode == 2

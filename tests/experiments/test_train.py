@@ -17,7 +17,7 @@ import numpy as np
 import optax
 import pytest
 
-from inpaint_jax.io import checkpoints, files
+from inpaint_jax.io import checkpoints, files, picture_files
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
 from inpaint_jax.training import gan_gradients, train_gan
@@ -131,7 +131,7 @@ def test_a_run_leaves_logs_samples_and_checkpoints(undisturbed):
         assert 0.0 <= line["real_accuracy"] <= 1.0
     samples = sorted(path.name for path in (run_dir / "samples").iterdir())
     assert samples == ["step_0000020.png", "step_0000040.png"]
-    sheet = files.read_picture(run_dir / "samples" / samples[0])
+    sheet = picture_files.read(run_dir / "samples" / samples[0])
     assert sheet.shape == (8 * 18 + 2, 8 * 18 + 2, 3) and sheet.std() > 1
     kept = {p.name for p in (run_dir / "checkpoints").iterdir() if p.is_dir()}
     assert kept == {str(step) for step in LAST_CHECKPOINTS}
@@ -241,7 +241,7 @@ def test_bad_pictures_are_skipped_with_exit_code_1(train, tmp_path):
     faces = tmp_path / "faces"
     faces.mkdir()
     for i in range(5):
-        files.write_picture(faces / f"{i}.png", np.full((16, 16, 3), i, np.uint8))
+        picture_files.write(faces / f"{i}.png", np.full((16, 16, 3), i, np.uint8))
     (faces / "2.png").write_bytes(b"")
     outcome = train(
         *NETWORK,
@@ -263,7 +263,7 @@ def test_faces_are_packed_and_trained_on(train, tmp_path):
     )
     folder = files.make_directory(tmp_path / "faces")
     for i, face in enumerate(np.broadcast_to(levels, (8, 16, 16, 3)).astype(np.uint8)):
-        files.write_picture(folder / f"{i}.png", face)
+        picture_files.write(folder / f"{i}.png", face)
     data = f"--data=folder:{folder}[:5],folder:{folder}[4:]"
     packed = tmp_path / "new" / "faces.zip"
     outcome = train(*NETWORK, data, f"--pack={packed}")
@@ -288,6 +288,13 @@ REFUSED = {
         ["--data=folder:tests/experiments/missing,zip:missing.zip"],
         ["tests/experiments/missing: no such folder"],
     ),
+    "missing validation": (
+        ["--validation=zip:missing.zip"],
+        ["--validation=zip:missing.zip: no such file"],
+    ),
+    "nowhere to export": (["--export=/dev/null/x"], ["--export=/dev/null/x: cannot"]),
+    "nowhere to cache": (["--cache=/dev/null/x.npy"], ["--cache=/dev/null/x.npy"]),
+    "too little memory": (["--features=100000"], ["GB of memory", "--features"]),
     "nowhere to pack": (["--pack=/dev/null/faces.zip"], ["/dev/null"]),
     "image_size 50": (["--image_size=50"], ["--image_size", "50"]),
     "batch too large": (["--batch_size=14"], ["--batch_size=14", "13"]),

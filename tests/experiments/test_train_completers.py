@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from inpaint_jax.io import files
+from inpaint_jax.io import picture_files
 from inpaint_jax.pretrained import networks
 from tests import drawn
 
@@ -71,7 +71,7 @@ def test_gfc_is_judged_by_critics_and_parser(gfc):
             and line["critic_loss"] > 1
             and line["adversarial_loss"] > 0
         )
-    assert files.read_picture(gfc / "samples" / "step_0000002.png").size > 0
+    assert picture_files.read(gfc / "samples" / "step_0000002.png").size > 0
 
 
 def test_a_release_says_how_it_was_made(gfc):

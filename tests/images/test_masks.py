@@ -131,7 +131,7 @@ def test_free_form_hides_some_but_never_all(shape):
 def test_an_unknown_name_lists_the_names(name):
     with pytest.raises(InputError) as error:
         masks.named(name)
-    assert f"--mask={name}" in str(error.value)
+    assert f"{name}: no such mask" in str(error.value)
     for known in masks.MASKS:
         assert known in str(error.value)
 

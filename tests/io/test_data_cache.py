@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from inpaint_jax.errors import InputError, OutputError
-from inpaint_jax.io import data, files
+from inpaint_jax.io import data, files, picture_files
 from tests.drawn import noise
 
 
@@ -27,7 +27,7 @@ def refusal(*arguments, **options):
     with pytest.raises(InputError) as caught:
         cached(*arguments, **options)
     sentence = str(caught.value)
-    assert sentence.startswith("--cache=") and "remove it" in sentence
+    assert sentence.startswith("cache=") and "remove it" in sentence
     assert "\n" not in sentence
     return sentence
 
@@ -35,7 +35,7 @@ def refusal(*arguments, **options):
 def test_a_cache_is_mapped_when_the_source_is_gone(tmp_path):
     folder = files.make_directory(tmp_path / "faces")
     for i in range(3):
-        files.write_picture(folder / f"{i}.png", noise(12, 12, 3, seed=i))
+        picture_files.write(folder / f"{i}.png", noise(12, 12, 3, seed=i))
     (folder / "1.png").write_bytes(b"")
     source, cache = f"folder:{folder}", tmp_path / "faces.npy"
     plain = data.load(source, crop=128, size=8)

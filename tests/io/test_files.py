@@ -11,14 +11,20 @@ import pytest
 from PIL import Image
 
 from inpaint_jax.errors import InputError, OutputError
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
+from inpaint_jax.io.picture_files import read_stencil
 
-# Two rows of three pixels: no two alike, so every turn and mix-up shows.
-RGB = np.array(
-    [[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[10, 20, 30], [40, 50, 60], [7, 8, 9]]],
-    np.uint8,
+
+def large(rows):
+    """The pixels, each as a square of eight: smaller pictures are refused."""
+    return np.array(rows, np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+
+
+# Two rows of three squares: no two alike, so every turn and mix-up shows.
+RGB = large(
+    [[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[10, 20, 30], [40, 50, 60], [7, 8, 9]]]
 )
-GREY = np.array([[0, 100, 255], [1, 2, 3]], np.uint8)
+GREY = large([[0, 100, 255], [1, 2, 3]])
 
 
 def encoded(image, kind="PNG", **options):
@@ -160,8 +166,8 @@ def test_write_json_turns_nan_and_infinities_into_null(tmp_path):
 
 
 def test_write_picture_is_lossless(tmp_path):
-    files.write_picture(tmp_path / "a.png", RGB)
-    np.testing.assert_array_equal(files.read_picture(tmp_path / "a.png"), RGB)
+    picture_files.write(tmp_path / "a.png", RGB)
+    np.testing.assert_array_equal(picture_files.read(tmp_path / "a.png"), RGB)
 
 
 # Reading.
@@ -170,15 +176,15 @@ def test_write_picture_is_lossless(tmp_path):
 def test_read_picture_rgb_and_grey(tmp_path):
     (tmp_path / "rgb.png").write_bytes(encoded(Image.fromarray(RGB)))
     (tmp_path / "grey.png").write_bytes(encoded(Image.fromarray(GREY)))
-    np.testing.assert_array_equal(files.read_picture(tmp_path / "rgb.png"), RGB)
-    grey = files.read_picture(tmp_path / "grey.png")
+    np.testing.assert_array_equal(picture_files.read(tmp_path / "rgb.png"), RGB)
+    grey = picture_files.read(tmp_path / "grey.png")
     assert grey.dtype == np.uint8
     np.testing.assert_array_equal(grey, GREY[..., None].repeat(3, axis=-1))
 
 
 def test_the_suffix_does_not_matter(tmp_path):
     (tmp_path / "a.jpg").write_bytes(encoded(Image.fromarray(RGB)))
-    np.testing.assert_array_equal(files.read_picture(tmp_path / "a.jpg"), RGB)
+    np.testing.assert_array_equal(picture_files.read(tmp_path / "a.jpg"), RGB)
 
 
 def test_exif_orientation_is_applied(tmp_path):
@@ -187,33 +193,33 @@ def test_exif_orientation_is_applied(tmp_path):
     exif[0x0112] = 6
     (tmp_path / "rgb.png").write_bytes(encoded(Image.fromarray(RGB), exif=exif))
     (tmp_path / "grey.png").write_bytes(encoded(Image.fromarray(GREY), exif=exif))
-    upright = files.read_picture(tmp_path / "rgb.png")
+    upright = picture_files.read(tmp_path / "rgb.png")
     np.testing.assert_array_equal(upright, np.rot90(RGB, -1))
-    grey = files.read_picture(tmp_path / "grey.png")
+    grey = picture_files.read(tmp_path / "grey.png")
     np.testing.assert_array_equal(grey[..., 0], np.rot90(GREY, -1))
-    stencil = files.read_stencil(tmp_path / "grey.png")
+    stencil = read_stencil(tmp_path / "grey.png")
     np.testing.assert_array_equal(stencil, np.rot90(GREY, -1))
 
 
 def test_palette_with_and_without_transparency(tmp_path):
-    picture = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "L").convert("P")
+    picture = Image.fromarray(large([[0, 1, 2]]), "L").convert("P")
     picture.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
     (tmp_path / "plain.png").write_bytes(encoded(picture))
-    np.testing.assert_array_equal(files.read_picture(tmp_path / "plain.png"), RGB[:1])
+    np.testing.assert_array_equal(picture_files.read(tmp_path / "plain.png"), RGB[:8])
     # Colour 0 opaque, colour 1 clear, colour 2 opaque.
     (tmp_path / "clear.png").write_bytes(encoded(picture, transparency=b"\xff\x00\xff"))
-    expected = RGB[:1].copy()
-    expected[0, 1] = 255
-    np.testing.assert_array_equal(files.read_picture(tmp_path / "clear.png"), expected)
+    expected = RGB[:8].copy()
+    expected[:, 8:16] = 255
+    np.testing.assert_array_equal(picture_files.read(tmp_path / "clear.png"), expected)
 
 
 def test_transparency_is_laid_on_white(tmp_path):
-    pixels = np.array([[[200, 0, 0, 255], [200, 0, 0, 0], [200, 0, 0, 51]]], np.uint8)
+    pixels = large([[[200, 0, 0, 255], [200, 0, 0, 0], [200, 0, 0, 51]]])
     (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(pixels)))
     # 51 / 255 = 0.2: 0.2 * 200 + 0.8 * 255 = 244 and 0.8 * 255 = 204.
     np.testing.assert_array_equal(
-        files.read_picture(tmp_path / "a.png"),
-        [[[200, 0, 0], [255, 255, 255], [244, 204, 204]]],
+        picture_files.read(tmp_path / "a.png"),
+        large([[[200, 0, 0], [255, 255, 255], [244, 204, 204]]]),
     )
 
 
@@ -226,7 +232,7 @@ def test_first_frame_of_an_animation(tmp_path, kind):
     )
     with Image.open(tmp_path / "a.png") as written:
         assert written.n_frames > 1
-    picture = files.read_picture(tmp_path / "a.png")
+    picture = picture_files.read(tmp_path / "a.png")
     np.testing.assert_array_equal(picture, np.asarray(first))
 
 
@@ -235,7 +241,7 @@ def test_jpeg(tmp_path):
     for mode in ("RGB", "L", "CMYK"):
         picture = Image.fromarray(flat).convert(mode)
         (tmp_path / "a.jpg").write_bytes(encoded(picture, "JPEG", quality=95))
-        read = files.read_picture(tmp_path / "a.jpg")
+        read = picture_files.read(tmp_path / "a.jpg")
         assert read.shape == (16, 16, 3) and read.dtype == np.uint8
         wanted = np.asarray(picture.convert("RGB"))
         assert np.abs(read.astype(int) - wanted.astype(int)).max() <= 3
@@ -244,13 +250,15 @@ def test_jpeg(tmp_path):
 def test_16_bit_colours_keep_their_high_bytes(tmp_path):
     pixels = np.array([[[0x1234, 0xFF00, 0x00FF]]], ">u2")
     path = tmp_path / "a.png"
-    path.write_bytes(png_claiming(1, 1, bits=16, rows=b"\0" + pixels.tobytes()))
-    np.testing.assert_array_equal(files.read_picture(path), [[[0x12, 0xFF, 0x00]]])
+    rows = 8 * (b"\0" + 8 * pixels.tobytes())
+    path.write_bytes(png_claiming(8, 8, bits=16, rows=rows))
+    read = picture_files.read(path)
+    np.testing.assert_array_equal(read, large([[[0x12, 0xFF, 0x00]]])[:8, :8])
 
 
 # Refusing.
 
-READERS = pytest.mark.parametrize("read", [files.read_picture, files.read_stencil])
+READERS = pytest.mark.parametrize("read", [picture_files.read, read_stencil])
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 16, 3), np.uint8)
 
 DAMAGED = {
@@ -267,6 +275,8 @@ DAMAGED = {
     "large.png": (png_claiming(8_000, 5_001), "8000 x 5001 pixels"),
     "no_rows.png": (png_claiming(20, 20), "damaged"),
     "no_width.png": (png_claiming(0, 20), ""),
+    "low.png": (encoded(Image.fromarray(NOISE[:7])), "16 x 7 pixels are too few"),
+    "narrow.png": (encoded(Image.fromarray(NOISE[:, :7])), "7 x 24 pixels are too"),
 }
 
 
@@ -283,7 +293,7 @@ def test_damaged_files_are_refused_by_name(tmp_path, read, name):
 @pytest.mark.parametrize("name", DAMAGED)
 def test_bytes_are_refused_as_files_are(tmp_path, name):
     data, reason = DAMAGED[name]
-    decode = lambda path: files.decode_picture(data, name=str(path))
+    decode = lambda path: picture_files.decode(data, name=str(path))
     assert reason in refusal(decode, tmp_path / name).partition(name)[2]
 
 
@@ -291,14 +301,30 @@ def test_bytes_are_refused_as_files_are(tmp_path, name):
 def test_what_is_no_file_is_refused(tmp_path, read):
     assert "no such file" in refusal(read, tmp_path / "missing.png")
     (tmp_path / "folder.png").mkdir()
-    assert "no such file" in refusal(read, tmp_path / "folder.png")
+    assert "no such file, but a folder" in refusal(read, tmp_path / "folder.png")
+
+
+UNUSABLE = ("loop.png", "nowhere.png", "zero\0byte", 5000 * "x", "a.png/b.png")
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_what_cannot_be_a_path_is_refused(tmp_path, name):
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    (tmp_path / "nowhere.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "a.png").write_bytes(b"")
+    for read in (picture_files.read, files.make_directory):
+        if read is picture_files.read or "png" not in name:
+            with pytest.raises(
+                (InputError, OutputError), match="no such|cannot|nowhere"
+            ):
+                read(tmp_path / name)
 
 
 def test_exactly_40_megapixels_are_allowed(tmp_path):
     rows = (b"\0" + bytes(1000)) * 5000  # 8000 x 5000 pixels of one bit
     path = tmp_path / "a.png"
     path.write_bytes(png_claiming(8000, 5000, bits=1, colour=0, rows=rows))
-    assert files.read_stencil(path).shape == (5000, 8000)
+    assert read_stencil(path).shape == (5000, 8000)
 
 
 # Stencils.
@@ -306,7 +332,7 @@ def test_exactly_40_megapixels_are_allowed(tmp_path):
 
 def test_stencil_of_grey_levels(tmp_path):
     (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(GREY)))
-    np.testing.assert_array_equal(files.read_stencil(tmp_path / "a.png"), GREY)
+    np.testing.assert_array_equal(read_stencil(tmp_path / "a.png"), GREY)
 
 
 def test_stencil_of_one_bit(tmp_path):
@@ -315,23 +341,23 @@ def test_stencil_of_one_bit(tmp_path):
     with Image.open(tmp_path / "a.png") as written:
         assert written.mode == "1"
     np.testing.assert_array_equal(
-        files.read_stencil(tmp_path / "a.png"), np.where(marked, 255, 0)
+        read_stencil(tmp_path / "a.png"), np.where(marked, 255, 0)
     )
 
 
 def test_stencil_in_the_alpha_channel(tmp_path):
     for colour in (0, 255):
-        pixels = np.full((2, 3, 4), colour, np.uint8)
+        pixels = np.full((16, 24, 4), colour, np.uint8)
         pixels[..., 3] = GREY
         (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(pixels)))
-        np.testing.assert_array_equal(files.read_stencil(tmp_path / "a.png"), GREY)
+        np.testing.assert_array_equal(read_stencil(tmp_path / "a.png"), GREY)
 
 
 def test_stencil_in_the_colours_beside_an_opaque_alpha(tmp_path):
     pixels = GREY[..., None].repeat(4, axis=-1)
     pixels[..., 3] = 255
     (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(pixels)))
-    np.testing.assert_array_equal(files.read_stencil(tmp_path / "a.png"), GREY)
+    np.testing.assert_array_equal(read_stencil(tmp_path / "a.png"), GREY)
 
 
 # Fuzz: whatever the bytes, a picture or a sentence.
@@ -344,7 +370,7 @@ def fuzz_seeds():
     exif[0x011A] = 72.0
     picture = Image.fromarray(NOISE)
     return {
-        "png": encoded(picture.resize((7, 5)), exif=exif),
+        "png": encoded(picture.resize((11, 9)), exif=exif),
         "palette": encoded(picture.quantize(8), transparency=b"\x00\x80"),
         "jpeg": encoded(picture, "JPEG", exif=exif),
         "webp": encoded(picture, "WEBP", exif=exif),
@@ -366,7 +392,7 @@ def test_damage_gives_a_picture_or_an_input_error(tmp_path, kind):
                 data[rng.integers(len(data))] ^= 1 << rng.integers(8)
         path.write_bytes(bytes(data))
         try:
-            picture = files.read_picture(path)
+            picture = picture_files.read(path)
         except InputError as error:
             assert "fuzzed.png" in str(error)
             refused += 1
@@ -389,7 +415,7 @@ def test_damaged_metadata_gives_a_picture_or_an_input_error(tmp_path):
             data[start + rng.integers(100)] = rng.integers(256)
         path.write_bytes(bytes(data))
         try:
-            read += files.read_picture(path).ndim == 3
+            read += picture_files.read(path).ndim == 3
         except InputError as error:
             assert "fuzzed.jpg" in str(error)
     assert read > 30

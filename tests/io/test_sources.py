@@ -1,6 +1,7 @@
 """Where pictures come from: folders, array files, and what is refused."""
 
 import gc
+import os
 import re
 import sys
 import types
@@ -192,10 +193,51 @@ def test_it_refuses_an_empty_slice(folder, part):
         read_all(f"folder:{folder}{part}")
 
 
+def test_what_may_hide_pictures_is_named_and_not_used(folder, tmp_path):
+    (folder / "b" / "gone.png").symlink_to(tmp_path / "nowhere")
+    (folder / "b" / "self.png").symlink_to(folder / "b" / "self.png")
+    (tmp_path / "more").mkdir()
+    (folder / "elsewhere").symlink_to(tmp_path / "more")
+    names, read = sources.open_source(f"folder:{folder}")
+    odd = {"b/gone.png": "leads nowhere", "b/self.png": "cannot be read"}
+    odd |= {"elsewhere": "no such file, but a folder"}
+    assert {*odd} < {*names} and list(names) == sorted(names) and len(names) == 8
+    for name, words in odd.items():
+        with pytest.raises(InputError, match=f"{name}: .*{words}"):
+            read(names.index(name))
+
+
+def test_a_folder_that_cannot_be_listed_is_one_of_its_entries(folder, monkeypatch):
+    listed = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("/b"):
+            raise PermissionError(13, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    names = [path.name for path in sources.list_pictures(str(folder))]
+    assert names == ["a.png", "b", "c.png", "z.PNG"]
+    with pytest.raises(InputError, match=r"/b: cannot be listed \(Permission denied"):
+        sources.list_pictures(f"{folder}/b")
+
+
+def test_names_that_are_no_text_are_shown_escaped(folder):
+    os.rename(folder / "c.png", os.fsencode(folder) + b"/\xff\n.png")
+    names, read = sources.open_source(f"folder:{folder}")
+    assert r"\udcff\n.png" in names
+    assert read(names.index(r"\udcff\n.png")).shape == (12, 12, 3)
+
+
+@pytest.mark.parametrize("part", ["[-:5]", "[:-]", "[--1:]", "[" + 31 * "9" + ":]"])
+def test_what_is_no_slice_is_part_of_the_path(part):
+    assert sources.split_slice(f"faces{part}") == (f"faces{part}", slice(None))
+
+
 def test_tfds_tells_what_to_install(monkeypatch):
     # None makes the import fail even where the package is installed.
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(InputError, match=r"pip install 'inpaint-jax\[data\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[data\]'"):
         read_all("tfds:celeb_a")
 
 
@@ -245,12 +287,10 @@ def test_tfds_says_what_to_do(monkeypatch, error, sentence, data_dir):
         raise error
 
     fake_tfds(monkeypatch, data_source)
-    with pytest.raises(
-        InputError, match=f"--data=tfds:celeb_a: .*{sentence}"
-    ) as caught:
+    with pytest.raises(InputError, match=f"^tfds:celeb_a: .*{sentence}") as caught:
         read_all("tfds:celeb_a", data_dir=data_dir)
     assert "\n" not in str(caught.value)
-    assert ("--data_dir=my/sets" in str(caught.value)) == (data_dir is not None)
+    assert ("in data_dir=my/sets" in str(caught.value)) == (data_dir is not None)
 
 
 class Damaged:

@@ -79,8 +79,8 @@ def refusal(source, data_dir):
     with pytest.raises(InputError) as caught:
         data.load(source, crop=128, size=8, data_dir=str(data_dir))
     sentence = str(caught.value)
-    assert sentence.startswith(f"--data={source}: ") and "\n" not in sentence
-    assert f"in --data_dir={data_dir}" in sentence
+    assert sentence.startswith(f"{source}: ") and "\n" not in sentence
+    assert f"in data_dir={data_dir}" in sentence
     return sentence
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import framing
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 from inpaint_jax.landmarks import dlib_host, embedding
 
 PORTRAIT = files.ASSETS / "portrait.png"
@@ -17,7 +17,7 @@ LEFT, TOP, SIDE = 32 - 53 / 2, 32 - 29 / 2, 108 / 2
 
 
 def portrait(crop=128):
-    return framing.frame(files.read_picture(PORTRAIT), crop=crop, size=64)
+    return framing.frame(picture_files.read(PORTRAIT), crop=crop, size=64)
 
 
 def by_dlib(network, detector, predictor, image):
@@ -83,7 +83,7 @@ def test_constant_chip_agrees_with_dlibs_own_on_real_faces(faces_folder):
     model = dlib.face_recognition_model_v1(str(embedding.find_model()))
     predictor = dlib.shape_predictor(str(dlib_host.find_model(None)))
     paths = sorted(faces_folder.iterdir())[9000:9024]
-    images = [framing.frame(files.read_picture(p), crop=128, size=64) for p in paths]
+    images = [framing.frame(picture_files.read(p), crop=128, size=64) for p in paths]
     images = [image for image in images if len(detector.boxes(image)) == 1]
     expected = np.stack([by_dlib(model, detector, predictor, x) for x in images])
     got = embedding.embed(np.stack(images), crop=128, jobs=1)

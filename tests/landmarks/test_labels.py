@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inpaint_jax.images import framing
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 from inpaint_jax.landmarks import dlib_host, labels
 
 PORTRAIT = files.ASSETS / "portrait.png"
@@ -14,7 +14,7 @@ SIDE, CROP = 64, 128
 @pytest.fixture(scope="module")
 def images():
     """A face, noise in which there is none, and the same face a little lower."""
-    face = framing.frame(files.read_picture(PORTRAIT), crop=CROP, size=SIDE)
+    face = framing.frame(picture_files.read(PORTRAIT), crop=CROP, size=SIDE)
     noise = np.random.default_rng(0).integers(0, 256, face.shape, dtype=np.uint8)
     return np.stack([face, noise, np.roll(face, 8, axis=0)])
 

@@ -12,7 +12,7 @@ import safetensors.numpy
 
 from inpaint_jax.errors import InputError, OutputError
 from inpaint_jax.images import framing, masks, pixels
-from inpaint_jax.io import checkpoints, files
+from inpaint_jax.io import checkpoints, files, picture_files
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
 from inpaint_jax.training import gan_gradients, train_gan
@@ -330,7 +330,7 @@ def test_released_weights_are_small_and_as_described():
 @pytest.mark.skipif(not RELEASE.is_dir(), reason="no released weights in assets/dcgan")
 def test_the_released_encoder_guesses_better_than_chance(key):
     model = weights.load("release")
-    picture = files.read_picture(RELEASE.parent / "portrait.png")
+    picture = picture_files.read(RELEASE.parent / "portrait.png")
     size = model.architecture.image_size
     portrait = framing.frame(picture, crop=model.crop, size=size)
     image = pixels.from_bytes(jnp.asarray(portrait)[None])

@@ -463,3 +463,11 @@ def test_memory_grows_with_the_restarts(key):
         prepared(restarts=restarts).memory(key, problem) for restarts in (4, 64)
     )
     assert 0 < few < many
+
+
+def test_restarts_that_need_more_memory_than_there_is_are_refused(key):
+    problem = several(1)[1][0]
+    for restarts in (1_000_000, 1_000_000_000):
+        search = prepared(restarts=restarts)
+        with pytest.raises(InputError, match=rf"^restarts={restarts}: .* give fewer"):
+            search.check_memory(key, problem, images=100)

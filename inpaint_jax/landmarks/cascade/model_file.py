@@ -12,7 +12,7 @@ import os
 import numpy as np
 from jaxtyping import Float, Int
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, reason
 from inpaint_jax.landmarks.cascade import dlib_codec
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 
@@ -45,14 +45,13 @@ def load_with_hash(path: str | os.PathLike[str]) -> tuple[ShapeModel, str]:
             data = file.read(min(size, dlib_codec.MAX_BYTES + 1))
     except OSError as error:
         raise InputError(
-            f"--landmark_model={path}: cannot be read ({error.strerror}); give a dlib "
-            "shape predictor."
+            f"{path}: cannot be read ({reason(error)}); give a dlib shape predictor."
         ) from error
     try:
         return parse(data), hashlib.sha256(data).hexdigest()
     except ValueError as error:
         raise InputError(
-            f"--landmark_model={path}: {error}; give an intact dlib shape predictor."
+            f"{path}: {error}; give an intact dlib shape predictor."
         ) from error
 
 

@@ -8,6 +8,17 @@ import pytest
 from experiments.common import results
 from tests.experiments import launcher
 
+PROGRAM = """
+from experiments.common import application
+
+def main():
+    {work}
+    return 0
+
+application.run(main)
+"""
+HELP = ["-m", "experiments.train", "--help"]
+ENDLESS = ["-c", PROGRAM.format(work="while True: print('on and on')")]
 NO_FILE = ("experiments.starts", "--baseline=nowhere", "--other=nowhere")
 
 
@@ -37,9 +48,10 @@ def test_a_folder_that_another_process_writes_to_is_refused(name, launched, tmp_
     )
 
 
-def test_a_reader_may_leave_before_the_end(environment):
+@pytest.mark.parametrize(("program", "code"), [(HELP, 0), (ENDLESS, 141)])
+def test_a_reader_may_leave_before_the_end(environment, program, code):
     process = subprocess.Popen(
-        [sys.executable, "-m", "experiments.train", "--help"],
+        [sys.executable, *program],
         cwd=launcher.ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -49,7 +61,30 @@ def test_a_reader_may_leave_before_the_end(environment):
     with process:
         process.stdout.close()
         assert process.stderr.read() == ""
-    assert process.returncode == 141
+    assert process.returncode == code
+
+
+FULL = {
+    "a full disk": (2, "error: the standard output: No space left on device"),
+    "of itself": (70, "error: internal error: ZeroDivisionError: division by zero"),
+}
+
+
+@pytest.mark.parametrize("what", FULL)
+def test_what_it_cannot_help_is_one_sentence_and_a_code(environment, what):
+    code, sentence = FULL[what]
+    work = "print(9)" if code == 2 else "1 / 0"
+    with open("/dev/full" if code == 2 else "/dev/null", "w") as out:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM.format(work=work)],
+            cwd=launcher.ROOT,
+            env={**environment, "PYTHONIOENCODING": "ascii"},
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == code
+    assert done.stderr.startswith(sentence) and done.stderr.count("\n") == 1
 
 
 WARNING = """

@@ -1,6 +1,7 @@
 """Flag files are refused in a sentence before anything is taken from them."""
 
 import dataclasses
+import os
 import tempfile
 
 import pytest
@@ -53,6 +54,24 @@ def test_a_file_that_includes_itself_is_refused(tmp_path):
     written(second, f"--count=1\n--flagfile={first}\n")
     with pytest.raises(InputError, match=f"{first} .in {second}.: includes itself"):
         options.parse(Small, [f"--flagfile={first}"])
+
+
+@pytest.mark.parametrize(
+    "name", ["~nobody/a", "zero\0byte", 5000 * "x", "loop", "pipe"]
+)
+def test_what_cannot_be_a_file_is_refused(tmp_path, name):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    os.mkfifo(tmp_path / "pipe")
+    path = name if name.startswith("~") else tmp_path / name
+    with pytest.raises(InputError, match="cannot be read"):
+        flag_files.expand([f"--flagfile={path}"])
+
+
+def test_files_in_files_without_end_are_refused(tmp_path):
+    for i in range(99):
+        written(tmp_path / f"{i}.flags", f"--flagfile={tmp_path}/{i + 1}.flags\n")
+    with pytest.raises(InputError, match="20.flags .in .*19.flags"):
+        flag_files.expand([f"--flagfile={tmp_path}/0.flags"])
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,7 @@ def test_flags_come_from_files_too(tmp_path):
     ["--every=0", "--every=1.5", "--share=-0.1", "--share=1.1", "--kind=three"]
     + ["--weight=much", "--mirrored=perhaps", "--word=left", "--limit=0"]
     + ["--rate=0", "--rate=-1", "--peer=z", "--library_term=none", "--stages=4,9"]
+    + ["--every=2000000000", f"--every={31 * '9'}", f"--stages=4x{31 * '9'}"]
     + ["--library_weight=0", "--library_inside=2", "--nothing=1", "everything"],
 )
 def test_what_no_option_can_mean_is_one_sentence(given):

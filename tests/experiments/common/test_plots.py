@@ -70,7 +70,7 @@ def test_an_application_that_would_draw_says_at_once_what_is_missing(
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "error: matplotlib is not installed, and this application draws a plot; run "
+        "error: matplotlib is not installed; run "
         "pip install -e '.[plots]' in the project's folder.\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]

@@ -7,13 +7,13 @@ import pytest
 from experiments.common import cases
 from experiments.evaluation import completion_methods, evaluation_run
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 from tests import drawn
 
 
 def picture(path, *, seed):
     files.make_directory(path.parent)
-    files.write_picture(path, drawn.noise(8, 8, 3, seed=seed))
+    picture_files.write(path, drawn.noise(8, 8, 3, seed=seed))
     return path
 
 

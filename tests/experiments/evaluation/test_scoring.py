@@ -9,7 +9,7 @@ import pytest
 from experiments.evaluation import scoring
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import framing
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 from inpaint_jax.landmarks import dlib_host, embedding
 from inpaint_jax.landmarks.cascade import model_file
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
@@ -27,7 +27,7 @@ score = functools.partial(scoring.score, block=4)
 @pytest.fixture(scope="module")
 def images():
     """Two faces, and noise without one."""
-    face = framing.frame(files.read_picture(PORTRAIT), crop=CROP, size=SIZE)
+    face = framing.frame(picture_files.read(PORTRAIT), crop=CROP, size=SIZE)
     noise = np.random.default_rng(0).integers(0, 256, face.shape, np.uint8)
     return np.stack([face, face[:, ::-1], noise])
 

@@ -24,7 +24,7 @@ from experiments.search import landmark_options
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import framing, masks, pixels
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade import model_file, prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
@@ -113,7 +113,7 @@ def bench(tmp_path_factory):
     (folder / "five.dat").write_bytes(model_file.serialise(toy_cascade(5)))
     (folder / "faces").mkdir()
     for seed, name in enumerate("ab"):
-        files.write_picture(folder / "faces" / f"{name}.png", noise(seed))
+        picture_files.write(folder / "faces" / f"{name}.png", noise(seed))
     hole = np.full((SIZE, SIZE), 255, np.uint8)
     hole[0] = 0
     Image.fromarray(hole).save(folder / "nearly_all.png")
@@ -542,7 +542,7 @@ def test_a_run_is_scored_by_what_it_wrote(oracles_run, bench):
     entries = checked(oracles_run)
     box = framing.aligned_box(crop=CROP, size=SIZE)
     for seed, entry in enumerate(entries):
-        picture = files.read_picture(oracles_run.folder / f"{entry['image']}.png")
+        picture = picture_files.read(oracles_run.folder / f"{entry['image']}.png")
         truth, placed = (by_dlib(bench, each, box) for each in (noise(seed), picture))
         error = metrics.nme(jnp.asarray(placed), jnp.asarray(truth))
         assert entry["nme"] == pytest.approx(float(error[0]), rel=1e-5)

@@ -9,7 +9,7 @@ import pytest
 from experiments.common import skipping
 from experiments.search import picture_report
 from inpaint_jax.errors import OutputError
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 
 SIDE = 4
 
@@ -61,7 +61,7 @@ def test_a_grid_has_pages_and_none_of_an_earlier_run(tmp_path):
     long.close()
     pages = ["grid.png", "grid_2.png", "grid_3.png"]
     assert sorted(path.name for path in tmp_path.glob("grid*")) == pages
-    first, second, last = (files.read_picture(tmp_path / name) for name in pages)
+    first, second, last = (picture_files.read(tmp_path / name) for name in pages)
     assert first.shape == second.shape and last.shape[0] < first.shape[0] / 2
     short.add(finished("a"))
     short.close()

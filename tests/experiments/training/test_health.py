@@ -14,7 +14,7 @@ from experiments.common import reporting
 from experiments.training import health, health_page, health_scores, reconstruction
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import framing, pixels
-from inpaint_jax.io import data, files
+from inpaint_jax.io import data, files, picture_files
 from tests import drawn
 from tests.experiments import launcher
 
@@ -133,7 +133,7 @@ def test_every_figure_of_the_verdict_has_an_interval_around_it(checked):
 def test_nothing_is_passed_by_a_generator_that_draws_a_picture_or_two(
     kind, why, tmp_path
 ):
-    portrait = framing.frame(files.read_picture(PORTRAIT), crop=128, size=64)
+    portrait = framing.frame(picture_files.read(PORTRAIT), crop=128, size=64)
     picture = pixels.from_bytes(jnp.asarray(portrait))[None]
 
     def generate(z):

@@ -117,6 +117,39 @@ def test_weights_that_are_not_trained_are_arguments_of_the_program(tmp_path):
     assert constants and not any("37x41" in line for line in constants)
 
 
+@pytest.mark.parametrize("rows", [ROWS, dataclasses.replace(ROWS, on_device=True)])
+def test_memory_is_checked_before_the_steps_without_tracing_them_twice(
+    rows, monkeypatch
+):
+    traced = []
+
+    def counted(*arguments):
+        traced.append(arguments)
+        return advance(*arguments)
+
+    step = jax.tree_util.Partial(counted)
+    program, state = stepping.Program(KEY, step, rows, longest=LONGEST), start()
+    monkeypatch.setattr(runtime, "free_memory", lambda: 100)
+    with pytest.raises(InputError, match="--batch_size=4: a step of this training"):
+        program.check_memory(state, rows)
+    monkeypatch.undo()
+    program.check_memory(state, rows)
+    before = len(traced)
+    program.run(state, 0, list(itertools.islice(rows.batches(0), 2)), [0.0, 0.5])
+    assert len(traced) == before > 0
+
+
+def test_a_state_that_no_memory_holds_is_refused_and_not_made():
+    with pytest.raises(InputError, match="of this size needs .* GB.*give fewer --fea"):
+        stepping.initial(lambda x: jnp.tile(x, (1 << 22, 1 << 22)), jnp.zeros(()))
+    assert stepping.initial(lambda x: x + 1, jnp.zeros(())) == 1
+
+
+def test_a_batch_of_more_than_there_is_is_refused():
+    with pytest.raises(InputError, match="--batch_size=10: only 9 pictures"):
+        dataclasses.replace(ROWS, batch_size=10)
+
+
 def test_a_batch_must_be_shared_out_evenly(monkeypatch):
     monkeypatch.setattr(jax, "local_device_count", lambda: 3)
     with pytest.raises(InputError, match=r"--batch_size=4: .* over 3 devices"):

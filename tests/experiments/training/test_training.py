@@ -14,9 +14,13 @@ import numpy as np
 import pytest
 
 from experiments.common import stopping
-from experiments.training import stepping, training
+from experiments.training import (
+    face_sets,
+    stepping,
+    training,
+)
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import checkpoints, data, files
+from inpaint_jax.io import checkpoints, data, picture_files
 
 KEY = jax.random.key(4)
 META = {
@@ -189,23 +193,24 @@ def test_batches_hold_the_rows_of_all_arrays_in_the_order_of_the_data():
 
 def test_load_says_what_was_left_out(tmp_path, capsys):
     for i in range(3):
-        files.write_picture(tmp_path / f"{i}.png", np.full((8, 8, 3), i, np.uint8))
-    files.write_picture(tmp_path / "small.png", np.zeros((3, 9, 3), np.uint8))
+        picture_files.write(tmp_path / f"{i}.png", np.full((8, 8, 3), i, np.uint8))
+    picture_files.write(tmp_path / "small.png", np.zeros((3, 9, 3), np.uint8))
     (tmp_path / "1.png").write_bytes(b"")
-    faces = training.load(f"folder:{tmp_path}", crop=128, size=8)
+    faces = face_sets.load(f"folder:{tmp_path}", flag="--data", crop=128, size=8)
     assert len(faces.images) == 2
     _, first, second, last = capsys.readouterr().out.splitlines()
     assert first.startswith("skipped ") and "1.png" in first and "empty" in first
-    assert second.startswith("skipped small.png: too small")
+    assert "small.png: 9 x 3 pixels are too few" in second
     assert last == "2 pictures skipped, 2 used"
 
 
 def test_load_counts_what_is_repeated_in_one_line(tmp_path, capsys):
     np.save(tmp_path / "one.npy", np.zeros((2, 8, 8, 3), np.uint8))
     np.save(tmp_path / "five.npy", np.zeros((6, 8, 8, 3), np.uint8))
-    faces = training.load(f"array:{tmp_path}/one.npy", crop=128, size=8)
+    how = {"flag": "--data", "crop": 128, "size": 8}
+    faces = face_sets.load(f"array:{tmp_path}/one.npy", **how)
     assert len(faces.images) == 1 and not faces.skipped
-    faces = training.load(f"array:{tmp_path}/five.npy", crop=128, size=8)
+    faces = face_sets.load(f"array:{tmp_path}/five.npy", **how)
     assert capsys.readouterr().out.splitlines() == [
         f"reading array:{tmp_path}/one.npy",
         "1 pictures repeat others, used once: 1 is 0",

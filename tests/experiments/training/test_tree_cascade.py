@@ -74,7 +74,7 @@ def test_a_cascade_is_trained_tested_and_read(train, labelled, tmp_path):
         (["--data=xml:missing.xml"], "missing.xml"),
         (["--data=labelled:missing.npz"], "missing.npz"),
         (["--data=array:{file}", "--landmark_model=missing.dat"], "missing.dat"),
-        (["--data=labelled:{file}", "--damage=hat"], "--mask=hat"),
+        (["--data=labelled:{file}", "--damage=hat"], "--damage=hat"),
         (["--data=labelled:{file}", "--tree_depth=11"], "tree_depth"),
         ([], "--data"),
     ],

@@ -324,7 +324,7 @@ def test_load_of_a_file_that_is_no_model_is_an_input_error(content, message, tmp
         path.mkdir()
     elif content is not None:
         path.write_bytes(content)
-    with pytest.raises(InputError, match=f"^--landmark_model={path}: {message}"):
+    with pytest.raises(InputError, match=f"^{path}: {message}"):
         model_file.load(path)
 
 

@@ -1,0 +1,153 @@
+"""Reads and writes pictures; what is no sound picture is refused in a sentence."""
+
+import contextlib
+import io
+import os
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from inpaint_jax.errors import InputError, reason
+from inpaint_jax.images import framing
+from inpaint_jax.io import files
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_FORMATS = ("PNG", "JPEG", "WEBP")
+_MAX_PIXELS = 40_000_000
+
+
+def write(
+    path: str | os.PathLike[str], image: UInt8[np.ndarray, "height width 3"]
+) -> None:
+    """Writes an RGB picture as PNG, whole or not at all."""
+    with files.replacing(path) as temporary:
+        Image.fromarray(np.asarray(image)).save(temporary, format="PNG")
+
+
+def read(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 3"]:
+    """Reads a PNG, JPEG or WebP picture as RGB bytes, upright.
+
+    The EXIF orientation is applied, grey becomes RGB, transparency is laid on white,
+    and an animation yields its first frame.
+
+    Args:
+      path: the picture.
+
+    Returns:
+      uint8 `[H, W, 3]`.
+
+    Raises:
+      InputError: the file is missing, empty, no picture, damaged, larger than 40
+        megapixels, or grey with 16 bits (16-bit colours are read by their high bytes).
+    """
+    with _opened(path) as picture:
+        return _upright_rgb(picture)
+
+
+def decode(content: bytes, *, name: str) -> UInt8[np.ndarray, "height width 3"]:
+    """Decodes a picture from the bytes of its file, as `read` does.
+
+    Args:
+      content: the file's bytes.
+      name: the picture's name in error messages.
+
+    Returns:
+      uint8 `[H, W, 3]`.
+
+    Raises:
+      InputError: as `read`.
+    """
+    with _decoded(io.BytesIO(content), name, len(content)) as picture:
+        return _upright_rgb(picture)
+
+
+def read_stencil(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width"]:
+    """Reads a mask picture as grey levels 0..255.
+
+    Painting tools store a mask either as grey levels or, with a constant colour, in the
+    alpha channel; whichever of the two varies is used.
+
+    Raises:
+      InputError: as `read`.
+    """
+    with _opened(path) as picture:
+        picture = ImageOps.exif_transpose(picture)
+        if picture.has_transparency_data:
+            *colour, alpha = picture.convert("RGBA").split()
+            constant = all(len(set(band.getextrema())) == 1 for band in colour)
+            if constant and len(set(alpha.getextrema())) > 1:
+                return np.asarray(alpha)
+        return np.asarray(picture.convert("L"))
+
+
+def _upright_rgb(picture: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+    picture = ImageOps.exif_transpose(picture)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    return np.asarray(picture.convert("RGB"))
+
+
+def _opened(
+    path: str | os.PathLike[str],
+) -> contextlib.AbstractContextManager[Image.Image]:
+    files.check_file(path, give="give a PNG, JPEG or WebP picture")
+    return _decoded(path, path, os.path.getsize(path))
+
+
+@contextlib.contextmanager
+def _decoded(
+    source: str | os.PathLike[str] | io.BytesIO,
+    path: str | os.PathLike[str],
+    size: int,
+) -> Iterator[Image.Image]:
+    if size == 0:
+        raise InputError(
+            f"{path}: the file is empty; give a PNG, JPEG or WebP picture."
+        )
+    try:
+        with warnings.catch_warnings():
+            # The size is checked below, before any pixel is decoded. Pillow also warns
+            # of damaged metadata, which it then leaves out.
+            warnings.simplefilter("ignore")
+            with Image.open(source, formats=_FORMATS) as picture:
+                _check_header(picture, path)
+                picture.load()
+                yield picture
+    except InputError:
+        raise
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{path}: not a PNG, JPEG or WebP picture; convert it to one of these."
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"{path}: too many pixels; scale it below {_MAX_PIXELS // 1_000_000} "
+            "megapixels."
+        ) from error
+    except PermissionError as error:
+        raise InputError(f"{path}: may not be read; give yourself leave to.") from error
+    except Exception as error:
+        # Pillow's parsers of metadata fail with TypeError, struct.error and others.
+        raise InputError(
+            f"{path}: damaged picture ({reason(error)}); replace it by an intact one."
+        ) from error
+
+
+def _check_header(picture: Image.Image, path: str | os.PathLike[str]) -> None:
+    width, height = picture.size
+    framing.check_size(height, width, name=path)
+    if width * height > _MAX_PIXELS:
+        raise InputError(
+            f"{path}: {width} x {height} pixels are too many; scale it below "
+            f"{_MAX_PIXELS // 1_000_000} megapixels."
+        )
+    if picture.mode.startswith("I") or picture.mode == "F":
+        raise InputError(
+            f"{path}: {picture.mode} is more than 8 bits per channel; convert it to "
+            "8 bits."
+        )

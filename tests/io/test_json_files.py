@@ -1,0 +1,51 @@
+"""JSON of anyone is read with its types, or refused by file and field."""
+
+import pytest
+
+from inpaint_jax.errors import InputError
+from inpaint_jax.io import json_files
+
+SAID = {"expected": "a list of scores", "give": "give another"}
+KIND = dict[str, list[float]]
+
+
+def test_values_have_their_types(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"psnr": [1, 2.5]}')
+    assert json_files.read(path, KIND, **SAID) == {"psnr": [1.0, 2.5]}
+    path.write_text("[1]\n[2]\n")
+    assert json_files.read_lines(path, list[int], **SAID) == [[1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "truncated"),
+        (b"{", "truncated"),
+        (b'{"psnr": [1, "high"]}', r"`str` - at `\$"),
+        (b'{"psnr": [NaN]}', "malformed"),
+        (b'{"psnr": [1e999]}', "out of range"),
+        (b'{"\xff": [1]}', "utf-8"),
+        (b"[" * 100_000, "expected `object`"),
+        (b'{"psnr": ' + b"[" * 100_000, "at|recursion"),
+    ],
+)
+def test_what_is_of_another_type_is_refused(tmp_path, content, words):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"(?i)a.json: not a list of .*{words}"):
+        json_files.read(path, KIND, **SAID)
+
+
+def test_what_is_nested_too_deep_is_refused(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_bytes(b'{"a": ' + b"[" * 100_000)
+    with pytest.raises(InputError, match="recursion"):
+        json_files.read(path, dict, **SAID)
+
+
+@pytest.mark.parametrize("name", ["missing", "folder", "zero\0byte", 5000 * "x"])
+def test_what_is_no_file_is_refused(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="no such file"):
+        json_files.read(tmp_path / name, KIND, **SAID)
