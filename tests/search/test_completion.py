@@ -329,7 +329,7 @@ def test_an_encoder_must_be_there_to_start_from():
 def test_a_search_that_diverges_is_an_input_error(key):
     image, mask = damaged()
     compiled = prepared(all_nan, iterations=10, chunk=2)
-    with pytest.raises(InputError, match="diverged.*--learning_rate"):
+    with pytest.raises(InputError, match="diverged.*learning rate"):
         list(driver.search(key, Problem(image, mask), compiled=compiled))
 
 

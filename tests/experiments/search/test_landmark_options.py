@@ -193,7 +193,7 @@ def test_what_needs_dlib_says_so(given, load, without_dlib):
 
 
 def test_what_needs_a_cascade_says_so(load, without_dlib):
-    with pytest.raises(InputError, match="--landmark_model=FILE"):
+    with pytest.raises(InputError, match="give the file of a dlib shape predictor"):
         load("--landmark_term=soft", "--landmark_model=")
 
 
