@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from experiments.common import skipping
+from experiments.common import skipping, stopping
 from inpaint_jax import types
 from inpaint_jax.errors import InputError, naming, printable
 from inpaint_jax.images import framing, masks
@@ -227,6 +227,7 @@ class Originals(NamedTuple):
         """
         found = []
         for path in self.paths:
+            stopping.check()
             try:
                 framing.frame(picture_files.read(path), crop=self.crop, size=self.size)
             except InputError as error:

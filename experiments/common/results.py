@@ -32,7 +32,7 @@ def hold(path: str | os.PathLike[str], *, flag: str) -> Iterator[pathlib.Path]:
         f"--{flag}={path}: another process is writing there; wait for it or give "
         "another folder."
     )
-    with locks.held(folder, busy=busy):
+    with locks.held(folder, busy=busy, holder=f"{_mark()}\n"):
         yield folder
 
 
@@ -51,8 +51,9 @@ def claim(path: str) -> Iterator[pathlib.Path]:
         ones and folders are not looked at), or another process writes to it.
       OutputError: it cannot be created or written to.
     """
+    # First, as the lock says from then on that the folder is this application's.
+    _check_ours(files.make_directory(path))
     with hold(path, flag="output_dir") as folder:
-        _check_ours(folder)
         yield folder
 
 
@@ -62,7 +63,9 @@ def _check_ours(folder: pathlib.Path) -> None:
         for entry in os.scandir(folder)
         if not entry.name.startswith(".") and not entry.is_dir()
     )
-    if present and not _written_by(folder / application.FLAG_FILE, application.name()):
+    # A run that is killed may leave results before it leaves its flag file.
+    marks = (folder / application.FLAG_FILE, folder / locks.NAME)
+    if present and not any(map(_is_ours, marks)):
         raise InputError(
             f"--output_dir={folder}: holds files that are no results of "
             f"{application.name()}, as {present[0]}; give a new or an empty folder."
@@ -92,9 +95,13 @@ def check_replaceable(path: str | None, *, keys: Iterable[str]) -> None:
         )
 
 
-def _written_by(flag_file: pathlib.Path, name: str) -> bool:
+def _mark() -> str:
+    """How the first line begins in what this application leaves in its folders."""
+    return f"# python -m {application.name()} "
+
+
+def _is_ours(path: pathlib.Path) -> bool:
     try:
-        first, *_ = flag_file.read_text(encoding="utf-8").split("\n", 1)
+        return path.is_file() and path.read_text(encoding="utf-8").startswith(_mark())
     except (OSError, ValueError):
         return False
-    return first.startswith(f"# python -m {name} ")

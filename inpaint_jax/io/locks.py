@@ -13,9 +13,11 @@ import stat
 import time
 from collections.abc import Iterator
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, OutputError
 
-_NAME = ".lock"
+NAME = ".lock"
+"""The hidden file of a folder that is locked."""
+
 _SECONDS_BETWEEN_TRIES = 0.05
 
 
@@ -65,7 +67,11 @@ def take(descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def held(
-    folder: str | os.PathLike[str], *, busy: str, seconds: float = 0.0
+    folder: str | os.PathLike[str],
+    *,
+    busy: str,
+    seconds: float = 0.0,
+    holder: str = "",
 ) -> Iterator[None]:
     """Holds the lock of a folder, its hidden file `.lock`.
 
@@ -73,18 +79,23 @@ def held(
       folder: an existing folder.
       busy: what to say if another process holds the lock: what it does, and what to do.
       seconds: how long to wait for it.
+      holder: who holds it; this stays in `.lock`, also if the process is killed.
 
     Raises:
-      InputError: another process holds the lock, or there can be none.
+      InputError: another process holds the lock, or `.lock` is no regular file.
+      OutputError: there can be no lock.
     """
-    path = pathlib.Path(folder) / _NAME
+    path = pathlib.Path(folder) / NAME
     with contextlib.ExitStack() as closing:
         try:
             descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
             closing.callback(os.close, descriptor)
             taken = take_in_time(descriptor, seconds)
+            if taken:
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, holder.encode())
         except OSError as error:
-            raise InputError(
+            raise OutputError(
                 f"{path}: cannot be locked ({error.strerror}); give another folder."
             ) from error
         if not taken:

@@ -26,6 +26,16 @@ def test_a_folder_of_other_files_is_refused(tmp_path, mark):
             pass
 
 
+def test_results_of_a_run_that_was_killed_before_its_flag_file_are_taken(tmp_path):
+    for _ in range(2):
+        with results.claim(str(tmp_path)) as folder:
+            (folder / "portrait.png").write_bytes(b"a result")
+    (tmp_path / ".lock").write_text("# python -m experiments.other ")
+    with pytest.raises(InputError, match="no results of"):
+        with results.claim(str(tmp_path)):
+            pass
+
+
 def test_hidden_files_and_folders_are_in_nobodys_way(tmp_path):
     (tmp_path / ".DS_Store").write_bytes(b"")
     (tmp_path / "left").mkdir()
