@@ -12,7 +12,7 @@ the damaged image, `steps` searches for one image, `program` compiles that searc
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import blending, framing, masks, pixels
-from inpaint_jax.io import files
+from inpaint_jax.io import files, picture_files
 from inpaint_jax.pretrained.weights import Model, load
 from inpaint_jax.search.completion import Completion, complete
 from inpaint_jax.search.problem import Problem, Settings
@@ -32,5 +32,6 @@ __all__ = [
     "load",
     "masks",
     "metrics",
+    "picture_files",
     "pixels",
 ]

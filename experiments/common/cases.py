@@ -79,8 +79,8 @@ def list_inputs(images: str, *, mask: str, output: pathlib.Path) -> list[pathlib
     """
     path, part = sources.split_slice(images)
     if os.path.isdir(path):
-        results, folder = output.resolve(), pathlib.Path(path).resolve()
-        if results == folder:
+        results = pathlib.Path(os.path.realpath(output))
+        if results == pathlib.Path(os.path.realpath(path)):
             raise InputError(
                 f"--output_dir={output}: is the folder of --images, whose pictures "
                 "and results would be mixed; give another folder."

@@ -61,7 +61,7 @@ def _check_ours(folder: pathlib.Path) -> None:
     present = sorted(
         entry.name
         for entry in os.scandir(folder)
-        if not entry.name.startswith(".") and not entry.is_dir()
+        if not entry.name.startswith(".") and not os.path.isdir(entry)
     )
     # A run that is killed may leave results before it leaves its flag file.
     marks = (folder / application.FLAG_FILE, folder / locks.NAME)
@@ -102,6 +102,8 @@ def _mark() -> str:
 
 def _is_ours(path: pathlib.Path) -> bool:
     try:
-        return path.is_file() and path.read_text(encoding="utf-8").startswith(_mark())
+        return os.path.isfile(path) and path.read_text(encoding="utf-8").startswith(
+            _mark()
+        )
     except (OSError, ValueError):
         return False

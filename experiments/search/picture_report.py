@@ -6,6 +6,7 @@ early leaves them of all pictures that are done.
 
 import dataclasses
 import functools
+import os
 import pathlib
 import time
 from typing import Any, NamedTuple
@@ -193,7 +194,7 @@ class Report:
         """Writes what was skipped last, and removes further grids of earlier runs."""
         self._write()
         number = self._pages + 1
-        while (page := self._grid(number)).exists():
+        while os.path.exists(page := self._grid(number)):
             files.remove(page)
             number += 1
 

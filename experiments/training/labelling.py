@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import os
 import pathlib
 
 import numpy as np
@@ -44,7 +45,7 @@ def landmarks(
     pictures = hashlib.sha256(faces.images.tobytes()).hexdigest()
     seen = f"{predictor.sha256} {crop} {pictures}"
     # Missing, damaged or no file at all: the faces are labelled again.
-    if file.is_file():
+    if os.path.isfile(file):
         with contextlib.suppress(Exception), np.load(file) as stored:
             if str(stored["seen"]) == seen:
                 return stored["landmarks"]

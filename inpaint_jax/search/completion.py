@@ -11,7 +11,7 @@ on the number of images, and nothing else does.
 Completing a face with the networks that come with the package:
 
 >>> import inpaint_jax, jax
->>> from inpaint_jax import Settings, files, framing, masks
+>>> from inpaint_jax import Settings, files, framing, masks, picture_files
 >>> photo = picture_files.read(files.ASSETS / "portrait.png")
 >>> face = framing.frame(photo, crop=128, size=64)
 >>> mask = masks.centre(jax.random.key(0), (64, 64))

@@ -116,6 +116,12 @@ def main():
     library = pkgutil.walk_packages(inpaint_jax.__path__, "inpaint_jax.")
     for name in (*_ALL_IMPORT, *(module.name for module in library)):
         importlib.import_module(name)
+    from inpaint_jax.errors import InputError
+    from inpaint_jax.landmarks import dlib_host
+
+    with contextlib.suppress(InputError):  # without dlib there is none
+        for points in (5, dlib_host.POINTS):  # parsing takes a second and a half
+            dlib_host.read_model(dlib_host.find_model(None, points=points))
     gc.freeze()  # or each process would go through all of it when it ends
     command = _serve(socket.socket(fileno=int(sys.argv[1])))
     if command:

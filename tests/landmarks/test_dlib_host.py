@@ -114,7 +114,7 @@ def test_a_missing_model_is_an_input_error(tmp_path):
     missing = str(tmp_path / "none.dat")
     with pytest.raises(InputError, match=r"none\.dat: no such file"):
         dlib_host.Predictor(missing)
-    with pytest.raises(InputError, match="give the file of a dlib shape"):
+    with pytest.raises(InputError, match="give a dlib shape"):
         dlib_host.Predictor(str(tmp_path))
 
 

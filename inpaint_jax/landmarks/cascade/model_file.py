@@ -22,13 +22,18 @@ _VERSION = 1
 _SPLIT, _POINT, _ANCHOR, _SIZES = 4, 4, 1, 2
 
 
+# The last models: a search reads the same file for its term and for its scores.
+_KEPT = 2
+_parsed: dict[str, ShapeModel] = {}
+
+
 def load(path: str | os.PathLike[str]) -> ShapeModel:
     """Reads a model, see `load_with_hash`."""
     return load_with_hash(path)[0]
 
 
 def load_with_hash(path: str | os.PathLike[str]) -> tuple[ShapeModel, str]:
-    """Reads a model from a file; the 68-point model takes about a second and a half.
+    """Reads a model from a file; the 68-point model takes 1.5 s the first time.
 
     Args:
       path: a `.dat` file of dlib's `shape_predictor`.
@@ -47,8 +52,14 @@ def load_with_hash(path: str | os.PathLike[str]) -> tuple[ShapeModel, str]:
         raise InputError(
             f"{path}: cannot be read ({reason(error)}); give a dlib shape predictor."
         ) from error
+    sha256 = hashlib.sha256(data).hexdigest()
     try:
-        return parse(data), hashlib.sha256(data).hexdigest()
+        if sha256 not in _parsed:
+            model = parse(data)
+            while len(_parsed) >= _KEPT:
+                _parsed.pop(next(iter(_parsed)))
+            _parsed[sha256] = model
+        return _parsed[sha256], sha256
     except ValueError as error:
         raise InputError(
             f"{path}: {error}; give an intact dlib shape predictor."

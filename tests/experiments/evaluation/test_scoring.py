@@ -198,7 +198,7 @@ def test_without_dlib(images, monkeypatch):
         raise ImportError(name)
 
     monkeypatch.setattr(dlib_host.importlib, "import_module", missing)
-    with pytest.raises(InputError, match=r"inpaint-jax\[landmarks\]"):
+    with pytest.raises(InputError, match=r"dlib .*\.\[landmarks\]"):
         scoring.truth(images, crop=CROP)
 
 
