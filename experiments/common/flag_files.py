@@ -38,7 +38,7 @@ def expand(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> list[str]:
         try:
             if os.path.exists(file) and not os.path.isfile(file):
                 raise ValueError("not a file")
-            lines = list(_read(pathlib.Path(file).read_text(encoding="utf-8")))
+            lines = list(_read(pathlib.Path(file).read_text(encoding="utf-8-sig")))
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{where}: cannot be read ({reason(error)}); give a text file with a "

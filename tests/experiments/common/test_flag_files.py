@@ -101,6 +101,13 @@ def test_any_value_is_read_as_it_was_written(value):
     assert read == [f"--images={value}", "--count=3"]
 
 
+def test_a_file_may_come_from_windows(tmp_path):
+    (tmp_path / "a.flags").write_bytes(
+        b"\xef\xbb\xbf--count=7 \r\n# note\r\n--share=2\r\n"
+    )
+    assert options.parse(Small, [f"--flagfile={tmp_path}/a.flags"]) == Small(7, 2.0)
+
+
 @pytest.mark.parametrize("line", ['"--count=3', '"a" "b"', '"\\q"'])
 def test_a_line_that_is_no_string_is_refused(tmp_path, line):
     path = written(tmp_path / "a.flags", line)
