@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
@@ -34,17 +35,17 @@ Encode = Callable[[jax.Array, jax.Array], jax.Array]
 """(image, mask) -> z [batch, z_dim], where a search starts; rows do not interact."""
 
 
-def check_images(*, mask: Any = None, **images: Any) -> None:
-    """Checks the shapes of images and mask, so that nothing is broadcast by mistake.
+def check_images(*, per_pixel: Mapping[str, Any] | None = None, **images: Any) -> None:
+    """Checks images, so that nothing is broadcast or overflows by mistake.
 
-    It needs shapes only, so it also works while a program is traced.
+    It needs shapes and types only, so it also works while a program is traced.
 
     Args:
-      mask: `[batch, H, W, 1]`, or None.
+      per_pixel: {name: `[batch, H, W, 1]` or None}: a mask, weights, a region.
       **images: `[batch, H, W, 3]`, all of one shape.
 
     Raises:
-      ValueError: a shape differs from these.
+      ValueError: a shape differs from these, or an image is not of floats.
     """
     (name, first), *others = images.items()
     if first.ndim != 4 or first.shape[-1] != 3:
@@ -54,9 +55,34 @@ def check_images(*, mask: Any = None, **images: Any) -> None:
             raise ValueError(
                 f"{other}: is {list(array.shape)}; give {list(first.shape)}, as {name}."
             )
-    if mask is not None and mask.shape != (*first.shape[:3], 1):
+    for other, array in images.items():
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            raise ValueError(
+                f"{other}: holds {array.dtype}; give floats in [-1, 1], as from "
+                "pixels.from_bytes."
+            )
+    expected = (*first.shape[:3], 1)
+    for other, array in (per_pixel or {}).items():
+        if array is not None and array.shape != expected:
+            raise ValueError(
+                f"{other}: is {list(array.shape)}; give {list(expected)} for {name}."
+            )
+
+
+def check_alike(**arrays: Any) -> None:
+    """Checks that two arrays have one shape, so that neither is broadcast by mistake.
+
+    Args:
+      **arrays: the two.
+
+    Raises:
+      ValueError: the shapes differ.
+    """
+    (name, first), (other, second) = arrays.items()
+    if first.shape != second.shape:
         raise ValueError(
-            f"mask: is {list(mask.shape)}; give {[*first.shape[:3], 1]} for {name}."
+            f"{name}: is {list(first.shape)}, but {other} {list(second.shape)}; give "
+            "two of one shape."
         )
 
 

@@ -19,12 +19,17 @@ IMAGE, MASK = np.zeros((2, 4, 5, 3)), np.ones((2, 4, 5, 1))
             "image: is [1, 4, 5, 3]; give [2, 4, 5, 3], as generated.",
         ),
         (
-            {"image": IMAGE, "mask": MASK[:1]},
+            {"image": IMAGE, "generated": IMAGE.astype(np.uint8)},
+            "generated: holds uint8; give floats in [-1, 1], as from "
+            "pixels.from_bytes.",
+        ),
+        (
+            {"image": IMAGE, "per_pixel": {"mask": MASK[:1]}},
             "mask: is [1, 4, 5, 1]; give [2, 4, 5, 1] for image.",
         ),
         (
-            {"image": IMAGE, "mask": MASK[..., 0]},
-            "mask: is [2, 4, 5]; give [2, 4, 5, 1] for image.",
+            {"image": IMAGE, "per_pixel": {"region": MASK[..., 0]}},
+            "region: is [2, 4, 5]; give [2, 4, 5, 1] for image.",
         ),
     ],
 )
@@ -35,5 +40,14 @@ def test_shapes_that_would_be_broadcast_are_refused(arrays, sentence):
 
 
 def test_shapes_that_fit_pass():
-    types.check_images(image=IMAGE, reference=IMAGE, mask=MASK)
+    types.check_images(image=IMAGE, reference=IMAGE, per_pixel={"mask": MASK})
+    types.check_images(image=IMAGE, per_pixel={"region": None})
     types.check_images(image=IMAGE)
+
+
+def test_arrays_of_two_shapes_are_refused():
+    types.check_alike(landmarks=IMAGE, truth=IMAGE)
+    with pytest.raises(
+        ValueError, match=r"^landmarks: is \[2, 4, 5, 3\], but truth \["
+    ):
+        types.check_alike(landmarks=IMAGE, truth=IMAGE[:1])

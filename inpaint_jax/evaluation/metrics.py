@@ -30,7 +30,7 @@ def psnr(
     Returns:
       `[batch]`; infinite where the images agree, NaN where the region is empty.
     """
-    types.check_images(image=image, reference=reference, mask=region)
+    types.check_images(image=image, reference=reference, per_pixel={"region": region})
     mean = _mean((image - reference) ** 2, region)
     return 10.0 * jnp.log10(_RANGE**2 / mean)
 
@@ -49,7 +49,7 @@ def l1(
       `[batch]`, 0 to 1, where 1 is the distance from black to white; NaN where the
       region is empty.
     """
-    types.check_images(image=image, reference=reference, mask=region)
+    types.check_images(image=image, reference=reference, per_pixel={"region": region})
     return _mean(jnp.abs(image - reference), region) / _RANGE
 
 
@@ -76,7 +76,7 @@ def seam(
       `[batch]`, 0 (the original) to 2, where 1 is the step from black to white; NaN if
       there is no border.
     """
-    types.check_images(completed=completed, original=original, mask=mask)
+    types.check_images(completed=completed, original=original, per_pixel={"mask": mask})
     change = (completed - original) / _RANGE
     total, pairs = 0.0, 0.0
     for axis in (1, 2):
@@ -106,7 +106,12 @@ def ssim(
       `[batch]`, at most 1; NaN where no window inside the image has its centre in the
       region.
     """
-    types.check_images(image=image, reference=reference, mask=region)
+    types.check_images(image=image, reference=reference, per_pixel={"region": region})
+    if min(image.shape[1:3]) < _WINDOW:
+        raise ValueError(
+            f"image: is {list(image.shape)}; give at least {_WINDOW} x {_WINDOW} "
+            "pixels."
+        )
     # The formula is for intensities from 0: its luminance term depends on the origin.
     image, reference = image + 1.0, reference + 1.0
     c1, c2 = (_K1 * _RANGE) ** 2, (_K2 * _RANGE) ** 2
@@ -139,7 +144,11 @@ def nme(
     Returns:
       `[batch]`: mean Euclidean error over the distance between the eyes; NaN if a
       coordinate is NaN.
+
+    Raises:
+      ValueError: the shapes differ.
     """
+    types.check_alike(landmarks=landmarks, truth=truth)
     distance = jnp.linalg.norm(landmarks - truth, axis=-1)
     return jnp.mean(distance, axis=1) / annotation.eye_distance(truth)
 
@@ -156,7 +165,11 @@ def identity_distance(
     Returns:
       `[batch]`: the Euclidean distance, below about 0.6 for two pictures of one person
       (King 2017); NaN where a number is NaN.
+
+    Raises:
+      ValueError: the shapes differ.
     """
+    types.check_alike(embedding=embedding, reference=reference)
     return jnp.linalg.norm(embedding - reference, axis=-1)
 
 

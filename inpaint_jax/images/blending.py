@@ -25,7 +25,7 @@ def paste(generated: types.Image, image: types.Image, mask: types.Mask) -> types
     Returns:
       `[batch, H, W, 3]`; known pixels are bit-equal to the image's.
     """
-    types.check_images(generated=generated, image=image, mask=mask)
+    types.check_images(generated=generated, image=image, per_pixel={"mask": mask})
     return jnp.where(mask > 0, image, generated)
 
 
@@ -36,7 +36,7 @@ def mean_colour(image: types.Image, mask: types.Mask) -> types.Image:
       image: `[batch, H, W, 3]`; any value in the hole is ignored, also NaN.
       mask: `[batch, H, W, 1]`, 1 = known; each image must have known pixels.
     """
-    types.check_images(image=image, mask=mask)
+    types.check_images(image=image, per_pixel={"mask": mask})
     known = jnp.where(mask > 0, image, 0.0)
     count = jnp.sum(mask, axis=(1, 2), keepdims=True)
     mean = jnp.sum(known, axis=(1, 2), keepdims=True) / count
@@ -62,7 +62,7 @@ def poisson(
     Returns:
       `[batch, H, W, 3]` in [-1, 1]; known pixels are bit-equal to the image's.
     """
-    types.check_images(generated=generated, image=image, mask=mask)
+    types.check_images(generated=generated, image=image, per_pixel={"mask": mask})
     correction = jnp.where(mask > 0, image - generated, 0.0)
     hole = jnp.broadcast_to(1.0 - mask, correction.shape)
     solve = jax.vmap(jax.vmap(_harmonic, in_axes=-1, out_axes=-1))

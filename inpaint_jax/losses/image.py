@@ -57,7 +57,7 @@ def context(
     Returns:
       `[batch]`: the L1 norm of weights * (generated - image).
     """
-    types.check_images(generated=generated, image=image, mask=weights)
+    types.check_images(generated=generated, image=image, per_pixel={"weights": weights})
     image = jnp.where(weights > 0, image, 0.0)
     difference = jnp.sum(weights * jnp.abs(generated - image), axis=(1, 2, 3))
     if normalised:

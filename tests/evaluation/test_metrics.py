@@ -244,3 +244,9 @@ def test_identity_distance_is_euclidean_and_nan_in_its_own_row():
     got = metrics.identity_distance(jnp.asarray(one), jnp.asarray(other))
     np.testing.assert_allclose(got, expected, rtol=1e-5)
     np.testing.assert_array_equal(np.isnan(got), [False, True, False])
+
+
+def test_images_smaller_than_a_window_have_no_ssim():
+    small = jnp.zeros((1, 10, 64, 3))
+    with pytest.raises(ValueError, match="at least 11 x 11 pixels"):
+        metrics.ssim(small, small)
