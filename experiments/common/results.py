@@ -1,14 +1,14 @@
 """Protects files that are no results of an application from being overwritten."""
 
 import contextlib
-import json
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from experiments.common import application
 from inpaint_jax.errors import InputError, naming
-from inpaint_jax.io import files, locks
+from inpaint_jax.io import files, json_files, locks
 
 
 @contextlib.contextmanager
@@ -84,15 +84,16 @@ def check_replaceable(path: str | None, *, keys: Iterable[str]) -> None:
     """
     if path is None or not os.path.lexists(path):
         return
+    refused = InputError(
+        f"--output={path}: is there, and no result of {application.name()}; give "
+        "another name."
+    )
     try:
-        found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not set(keys) <= set(found):
-        raise InputError(
-            f"--output={path}: is there, and no result of {application.name()}; give "
-            "another name."
-        )
+        found = json_files.read(path, dict[str, Any], expected="a result", give="no")
+    except InputError as error:
+        raise refused from error
+    if not set(keys) <= set(found):
+        raise refused
 
 
 def _mark() -> str:

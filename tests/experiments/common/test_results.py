@@ -1,6 +1,7 @@
 """Files that are no results of an application stay as they are."""
 
 import json
+import os
 
 import pytest
 
@@ -55,6 +56,12 @@ def test_a_file_of_another_kind_is_not_replaced(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError, match=r"--output=.*found\.json: is there"):
         results.check_replaceable(str(path), keys=("images", "others"))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "found.json")
+    with pytest.raises(InputError, match=r"found\.json: is there"):
+        results.check_replaceable(str(tmp_path / "found.json"), keys=())
 
 
 def test_a_result_of_the_same_kind_is_replaced(tmp_path):
