@@ -126,7 +126,8 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
         progress.say(picture_report.line(finished.entry, output))
     if not report.entries:
         raise InputError(f"--images={wanted.images}: none of the pictures can be used.")
-    report.close()
+    if old := report.close():
+        progress.say(f"{len(old)} pictures of earlier runs stay, as {old[0]}")
     progress.say(f"look at {output / 'grid.png'}; figures: {output / 'report.json'}")
     return skipped.exit_code
 

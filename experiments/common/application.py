@@ -22,7 +22,7 @@ from experiments.common import (
 )
 from experiments.common.options import option
 from inpaint_jax import runtime
-from inpaint_jax.errors import naming
+from inpaint_jax.errors import naming, printable
 from inpaint_jax.io import files, ownership
 
 
@@ -114,8 +114,8 @@ def write_effective_flags(directory: str | os.PathLike[str], *kinds: type) -> No
     """
     known = [flags.FLAGS[each] for each in options.names(*kinds)]
     given = [line for flag in known for line in _serialized(flag)]
-    comment = f"python -m {name()} --flagfile={FLAG_FILE}"
     path = os.path.join(directory, FLAG_FILE)
+    comment = shlex.join(["python", "-m", name(), f"--flagfile={printable(path)}"])
     files.write_text(path, flag_files.text(comment, given))
 
 

@@ -97,9 +97,10 @@ def over(
 def _close(bar: tqdm.tqdm) -> None:
     """Shows the last state of a bar, unless its last line shows it."""
     due = bar.delay <= bar.format_dict["elapsed"]
-    if isinstance(bar.fp, _Lines) and due and bar.last_print_n < bar.n:
+    lines = bar.bar_format == _LINE
+    if lines and due and bar.last_print_n < bar.n:
         bar.refresh()
-    bar.leave = not isinstance(bar.fp, _Lines)
+    bar.leave = not lines
     bar.close()
 
 

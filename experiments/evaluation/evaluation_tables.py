@@ -11,25 +11,25 @@ from experiments.evaluation import scoring
 
 _PUBLISHED: dict[str, dict[str, dict[str, float]]] = {
     "ssim": {
-        "SI, thesis": {
+        "SI (thesis)": {
             "centre": 0.808,
             "left": 0.759,
             "right": 0.763,
             "random80": 0.808,
         },
-        "ours, thesis": {
+        "ours (thesis)": {
             "centre": 0.826,
             "left": 0.741,
             "right": 0.708,
             "random80": 0.789,
         },
-        "CE, thesis": {
+        "CE (thesis)": {
             "centre": 0.818,
             "left": 0.772,
             "right": 0.774,
             "random80": 0.675,
         },
-        "GFC, thesis": {
+        "GFC (thesis)": {
             "centre": 0.841,
             "left": 0.824,
             "right": 0.826,
@@ -37,17 +37,22 @@ _PUBLISHED: dict[str, dict[str, dict[str, float]]] = {
         },
     },
     "psnr": {
-        "SI, thesis": {"centre": 19.4, "left": 17.9, "right": 18.9, "random80": 22.8},
-        "ours, thesis": {"centre": 21.1, "left": 14.1, "right": 15.3, "random80": 19.7},
-        "CE, thesis": {"centre": 21.3, "left": 15.5, "right": 16.0, "random80": 15.5},
-        "GFC, thesis": {"centre": 20.0, "left": 19.8, "right": 20.0, "random80": 14.6},
-        "SI, its paper": {
+        "SI (thesis)": {"centre": 19.4, "left": 17.9, "right": 18.9, "random80": 22.8},
+        "ours (thesis)": {
+            "centre": 21.1,
+            "left": 14.1,
+            "right": 15.3,
+            "random80": 19.7,
+        },
+        "CE (thesis)": {"centre": 21.3, "left": 15.5, "right": 16.0, "random80": 15.5},
+        "GFC (thesis)": {"centre": 20.0, "left": 19.8, "right": 20.0, "random80": 14.6},
+        "SI (its paper)": {
             "centre": 19.4,
             "left": 13.7,
             "right": 13.7,
             "random80": 22.8,
         },
-        "CE, SI's paper": {
+        "CE (SI's paper)": {
             "centre": 21.3,
             "left": 15.5,
             "right": 15.5,

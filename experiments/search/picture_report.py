@@ -31,6 +31,7 @@ from inpaint_jax.search.problem import Problem, Settings
 
 _SHOWN_RESTARTS = 4
 _ROWS_A_PAGE = 32
+_TILE = 128  # least side of a picture in the grid, in pixels
 _SCORES = ("psnr", "psnr_hole", "ssim", "nme")
 
 Entry = dict[str, Any]
@@ -183,20 +184,28 @@ class Report:
             [list(row.values()) for row in self._page],
             headings=list(self._page[0]),
             names=names,
-            enlarge=2,
+            enlarge=max(2, _TILE // len(self._page[0]["input"])),
         )
         picture_files.write(self._grid(self._pages), grid)
         for line in finished.trace:
             self._trace.append(**line)
         self._write()
 
-    def close(self) -> None:
-        """Writes what was skipped last, and removes further grids of earlier runs."""
+    def close(self) -> list[str]:
+        """Writes what was skipped last, and removes further grids of earlier runs.
+
+        Returns:
+          Names of the pictures of earlier runs that stay in the folder.
+        """
         self._write()
         number = self._pages + 1
         while os.path.exists(page := self._grid(number)):
             files.remove(page)
             number += 1
+        ours = {f"{entry['image']}.png" for entry in self.entries}
+        ours |= {f"{entry['image']}_landmarks.png" for entry in self.entries}
+        ours |= {cases.grid_name(page) for page in range(1, number)}
+        return sorted({path.name for path in self.output.glob("*.png")} - ours)
 
     @property
     def _pages(self) -> int:

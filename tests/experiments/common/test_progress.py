@@ -42,6 +42,15 @@ def test_the_first_line_comes_at_once_and_knows_no_rate(clock, capsys):
     )
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_the_last_step_is_told_once(clock, capsys, steps):
+    job = progress.Progress("net", unit="steps")
+    for step in range(1, steps + 1):
+        job.update(step, step / steps)
+    job.close()
+    assert len(lines(capsys)) == steps
+
+
 def test_further_lines_come_every_quarter_of_a_minute(clock, capsys):
     job, told = progress.Progress("net", unit="steps"), []
     for second in range(1, 62):

@@ -64,7 +64,8 @@ def test_a_grid_has_pages_and_none_of_an_earlier_run(tmp_path):
     first, second, last = (picture_files.read(tmp_path / name) for name in pages)
     assert first.shape == second.shape and last.shape[0] < first.shape[0] / 2
     short.add(finished("a"))
-    short.close()
+    (tmp_path / "b.png").write_bytes(b"of an earlier run")
+    assert short.close() == ["b.png"]
     assert [path.name for path in tmp_path.glob("grid*")] == ["grid.png"]
 
 
