@@ -77,7 +77,8 @@ def main() -> int:
     for name in ("methods", "masks"):
         if not all(getattr(wanted, name)) or not getattr(wanted, name):
             raise InputError(f"--{name}: holds no name, or an empty one; give names.")
-    with results.claim(options.given(wanted, "output_dir")) as output:
+    path = options.given(wanted, "output_dir")
+    with results.claim(path, folders=evaluation_run.FOLDERS) as output:
         return _evaluate(wanted, output)
 
 

@@ -107,7 +107,7 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
     )
     skipped = skipping.Skipped(alone=len(inputs) == 1)
     tasks = picture_search.tasks(inputs, read, guidance, skipped)
-    finisher = picture_report.Finisher(output, compiled, asked.blend, scorer, figure)
+    finisher = picture_report.Finisher(compiled, asked.blend, scorer, figure)
     described = picture_report.describe(asked, guidance, model)
     described = {"mask": hole.name, "seed": wanted.seed, **described}
     report = picture_report.Report(output, described, skipped)
@@ -121,6 +121,7 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
             skipped.add(pathlib.Path(found.task.case.name), error)
             continue
         if not report.entries:
+            report.begin()
             application.write_effective_flags(output, Pictures, *search_methods.OPTIONS)
         report.add(finished)
         progress.say(picture_report.line(finished.entry, output))

@@ -56,6 +56,9 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
     """
     stopping.watch()
     options.define(Process, heading="Every application")
+    for each in ("stdout", "stderr"):
+        if getattr(sys, each) is None:  # closed by the shell, as by `>&-`
+            setattr(sys, each, open(os.devnull, "w", encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may be ASCII

@@ -57,6 +57,11 @@ class Case(NamedTuple):
     key: types.PRNGKey
 
 
+def name_of(path: pathlib.Path) -> str:
+    """Returns the name of a picture's case, under which its results are stored."""
+    return printable(path.stem)
+
+
 def grid_name(page: int) -> str:
     """Returns the name of the file with the grid's page, counted from 1."""
     return "grid.png" if page == 1 else f"grid_{page}.png"
@@ -106,7 +111,7 @@ def list_inputs(images: str, *, mask: str, output: pathlib.Path) -> list[pathlib
 def _check_outputs(
     inputs: Sequence[pathlib.Path], mask: str, output: pathlib.Path
 ) -> None:
-    stems = [printable(path.stem) for path in inputs]
+    stems = [name_of(path) for path in inputs]
     written = {f"{stem}_landmarks": f"the landmarks of {stem}" for stem in stems}
     for path, stem in zip(inputs, stems, strict=True):
         if re.fullmatch(r"grid(_\d+)?", stem):
@@ -188,7 +193,7 @@ def read(
     if original_known is None:
         original_known = hole.make is not None
     return Case(
-        name=printable(path.stem),
+        name=name_of(path),
         picture=picture,
         original=original if original_known else None,
         crop=crop,
@@ -213,7 +218,7 @@ class Originals(NamedTuple):
     @property
     def names(self) -> list[str]:
         """Names of their cases."""
-        return [path.stem for path in self.paths]
+        return [name_of(path) for path in self.paths]
 
     def usable(self, images: str, skipped: skipping.Skipped) -> "Originals":
         """Returns the pictures that can be read.

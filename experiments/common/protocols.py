@@ -62,13 +62,16 @@ def agree(
 
 def extend(
     path: pathlib.Path, protocol: dict[str, dict[str, Any]], *, results: pathlib.Path
-) -> None:
+) -> dict[str, dict[str, Any]]:
     """Adds entries to a protocol; entries that exist must not change.
 
     Args:
       path: the JSON file; its folder must exist.
       protocol: {group: {name: values that determine the results of this name}}.
       results: as in `agree`.
+
+    Returns:
+      The entries before, which are those that results of earlier starts may have.
 
     Raises:
       InputError: an entry has changed, or the file is no protocol.
@@ -89,6 +92,7 @@ def extend(
     files.write_json(
         path, {g: theirs.get(g, {}) | entries for g, entries in ours.items()}
     )
+    return theirs
 
 
 def _check_absent(results: pathlib.Path, path: pathlib.Path) -> None:

@@ -36,7 +36,7 @@ def read(path: str | os.PathLike[str]) -> list[list[str]]:
       InputError: the file cannot be read, is no table, or its rows differ in length.
     """
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+        text = files.read_bytes(path).decode("utf-8", errors="surrogateescape")
         rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
         if len({len(row) for row in rows}) > 1:
             raise ValueError("its rows differ in length")

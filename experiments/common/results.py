@@ -3,7 +3,7 @@
 import contextlib
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from experiments.common import application
@@ -37,37 +37,50 @@ def hold(path: str | os.PathLike[str], *, flag: str) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def claim(path: str) -> Iterator[pathlib.Path]:
+def claim(path: str, *, folders: Sequence[str] = ()) -> Iterator[pathlib.Path]:
     """Creates the folder for the results, or takes it from an earlier run.
 
     Args:
       path: value of --output_dir.
+      folders: names of the folders in it that this application writes to.
 
     Yields:
       The folder, from which other processes are kept out.
 
     Raises:
-      InputError: it holds files that no run of this application has written (hidden
-        ones and folders are not looked at), or another process writes to it.
+      InputError: it holds files, or one of these folders, that no run of this
+        application has written (hidden ones and others are not looked at), or another
+        process writes to it.
       OutputError: it cannot be created or written to.
     """
     # First, as the lock says from then on that the folder is this application's.
-    _check_ours(files.make_directory(path))
+    check_ours(files.make_directory(path), flag="output_dir", folders=folders)
     with hold(path, flag="output_dir") as folder:
         yield folder
 
 
-def _check_ours(folder: pathlib.Path) -> None:
+def check_ours(folder: pathlib.Path, *, flag: str, folders: Sequence[str] = ()) -> None:
+    """Checks that a folder is empty, or that this application has written to it.
+
+    Args:
+      folder: the folder.
+      flag: name of the flag that names it.
+      folders: as in `claim`.
+
+    Raises:
+      InputError: it holds other things, as `claim` says.
+    """
     present = sorted(
         entry.name
         for entry in os.scandir(folder)
-        if not entry.name.startswith(".") and not os.path.isdir(entry)
+        if entry.name in folders
+        or (not entry.name.startswith(".") and not os.path.isdir(entry))
     )
     # A run that is killed may leave results before it leaves its flag file.
     marks = (folder / application.FLAG_FILE, folder / locks.NAME)
     if present and not any(map(_is_ours, marks)):
         raise InputError(
-            f"--output_dir={folder}: holds files that are no results of "
+            f"--{flag}={folder}: holds files that are no results of "
             f"{application.name()}, as {present[0]}; give a new or an empty folder."
         )
 

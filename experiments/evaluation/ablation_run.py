@@ -233,7 +233,8 @@ def _measured(
 
 
 def _pictures(faces: cases.Originals) -> dict[str, dict[str, str]]:
-    return {"pictures": {path.stem: identity.of_file(path) for path in faces.paths}}
+    hashes = map(identity.of_file, faces.paths)
+    return {"pictures": dict(zip(faces.names, hashes, strict=True))}
 
 
 def _methods(methods: Methods) -> dict[str, search_methods.SearchMethod]:

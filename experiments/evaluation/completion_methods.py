@@ -21,7 +21,7 @@ from experiments.common import cases, identity, options, progress, stopping
 from experiments.common.options import option
 from experiments.evaluation import programs
 from experiments.search import search_methods, searches
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, printable
 from inpaint_jax.images import blending, pixels
 from inpaint_jax.pretrained import weights
 
@@ -92,8 +92,17 @@ class CompletionMethod:
 
 
 def name_of(method: str) -> str:
-    """Returns the name of a method in tables; that of a flag file is its stem."""
-    return pathlib.Path(method).stem if method.endswith(".flags") else method
+    """Returns the name of a method in tables; that of a flag file is its stem.
+
+    Raises:
+      InputError: the stem begins with a dot, so that it is no name of a folder.
+    """
+    if not method.endswith(".flags"):
+        return method
+    name = printable(pathlib.Path(method).stem)
+    if name.startswith("."):
+        raise InputError(f"--methods={method}: begins with a dot; rename the file.")
+    return name
 
 
 def named(

@@ -21,11 +21,17 @@ from experiments.common import (
     stopping,
 )
 from experiments.evaluation import completion_methods, scoring
+from inpaint_jax.errors import InputError
 from inpaint_jax.io import files, picture_files
+
+FOLDERS = ("inputs", "originals", "damaged", "completions", "figures")
+"""Folders of pictures in the folder of the results."""
 
 _SCORES = "scores.csv"
 _KEYS = ("method", "mask", "image")
-_COLUMNS = (*_KEYS, *scoring.COLUMNS, "seconds", "failed")
+_GROUPS = {"method": "methods", "mask": "masks", "image": "pictures"}
+COLUMNS = (*_KEYS, *scoring.COLUMNS, "seconds", "failed")
+"""Columns of `scores.csv`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,13 +88,16 @@ def agree(plan: Plan, used: Sequence[completion_methods.CompletionMethod]) -> No
         },
         # Results are named by the stem, and random masks depend on the whole name.
         "pictures": {
-            path.stem: {"file": path.name, "sha256": identity.of_file(path)}
+            cases.name_of(path): {
+                "file": ascii(path.name),  # names that look alike differ in it
+                "sha256": identity.of_file(path),
+            }
             for path in plan.inputs
         },
     }
-    protocols.extend(
-        plan.output / "protocol.json", protocol, results=plan.output / _SCORES
-    )
+    path = plan.output / "protocol.json"
+    known = protocols.extend(path, protocol, results=plan.output / _SCORES)
+    _check_known(_table(plan), known, plan)
     files.write_json(plan.output / "environment.json", reporting.environment())
 
 
@@ -107,9 +116,9 @@ def run(
     Raises:
       InputError: that file has other columns, or a picture cannot be used.
     """
-    table = records.Table(plan.output / _SCORES, columns=_COLUMNS, keys=_KEYS)
+    table = _table(plan)
     missing = sum(
-        not table.has(method.name, hole.name, path.stem)
+        not table.has(method.name, hole.name, cases.name_of(path))
         for method in used
         for hole in plan.holes
         for path in plan.inputs
@@ -124,6 +133,23 @@ def run(
                 job.update(done, done / missing)
     job.close()
     return table.rows()
+
+
+def _check_known(
+    table: records.Table, known: dict[str, dict[str, Any]], plan: Plan
+) -> None:
+    """Checks that the protocol of earlier starts has entries for all their rows."""
+    for row in table.rows():
+        for key in _KEYS:
+            if row[key] not in known[_GROUPS[key]]:
+                raise InputError(
+                    f"{plan.output / _SCORES}: holds scores of {row[key]}, which are "
+                    "not in protocol.json; give another --output_dir."
+                )
+
+
+def _table(plan: Plan) -> records.Table:
+    return records.Table(plan.output / _SCORES, columns=COLUMNS, keys=_KEYS)
 
 
 def read(
@@ -148,7 +174,7 @@ def _blocks(
         truth = None
         for hole in plan.holes:
             if all(
-                table.has(method.name, hole.name, path.stem)
+                table.has(method.name, hole.name, cases.name_of(path))
                 for method in used
                 for path in paths
             ):

@@ -49,33 +49,33 @@ class Finished(NamedTuple):
       row: its row in the grid: the damaged image, G(z) under the same mask, the best
         restarts, the completed image, and the original if known.
       trace: the lines of its search in the log.
+      pictures: {name of the file: picture}: the completion, and its landmarks.
     """
 
     entry: Entry
     row: Row
     trace: list[dict[str, Any]]
+    pictures: dict[str, cases.Picture]
 
 
 @dataclasses.dataclass(frozen=True)
 class Finisher:
-    """Completes pictures from the results of their searches, and writes them.
+    """Completes pictures from the results of their searches.
 
     Attributes:
-      output: folder for the pictures.
       compiled: the search.
       blend: "poisson" or "paste", see `completion.complete`.
       scorer: measures landmark errors; None if not wanted.
       figure: draws the landmarks in the course of a search; None if not wanted.
     """
 
-    output: pathlib.Path
     compiled: program.Search
     blend: str
     scorer: landmark_scores.Scorer | None
     figure: landmark_figure.Figure | None
 
     def finish(self, found: Found) -> Finished:
-        """Completes one picture and writes it.
+        """Completes one picture.
 
         Raises:
           InputError: the search diverged.
@@ -87,7 +87,7 @@ class Finisher:
             found.last, problem, compiled=self.compiled, blend=self.blend
         )
         completed = pixels.to_bytes(result.completed)
-        picture_files.write(self.output / f"{case.name}.png", np.asarray(completed[0]))
+        pictures = {f"{case.name}.png": np.asarray(completed[0])}
         entry = {
             "image": case.name,
             "picture_sha256": identity.of_array(
@@ -105,10 +105,10 @@ class Finisher:
         if self.figure is not None:
             faces = [self.compiled.generate(z[None]) for z in found.best]
             drawn = self.figure.draw(problem, faces)
-            picture_files.write(self.output / f"{case.name}_landmarks.png", drawn)
+            pictures[f"{case.name}_landmarks.png"] = drawn
         if case.original is not None:
             entry |= _scores(completed, case.original, case, self.scorer)
-        return Finished(entry, _row(case, problem, result), found.trace)
+        return Finished(entry, _row(case, problem, result), found.trace, pictures)
 
 
 def line(entry: Entry, output: pathlib.Path) -> str:
@@ -173,8 +173,14 @@ class Report:
     def _trace(self) -> reporting.JsonLines:
         return reporting.JsonLines(self.output / "trace.jsonl")
 
+    def begin(self) -> None:
+        """Removes the report of an earlier run, now that results take its place."""
+        files.remove(self.output / "report.json")
+
     def add(self, finished: Finished) -> None:
-        """Adds a completed picture to the report and to the grid."""
+        """Writes a completed picture, and adds it to the report and to the grid."""
+        for name, picture in finished.pictures.items():
+            picture_files.write(self.output / name, picture)
         self.entries.append(finished.entry)
         if len(self._page) == _ROWS_A_PAGE:
             self._page.clear()

@@ -1,6 +1,7 @@
 """Reads and writes files; each is written whole or not at all."""
 
 import contextlib
+import errno
 import importlib.resources
 import json
 import os
@@ -88,6 +89,22 @@ def make_directory(path: str | os.PathLike[str]) -> pathlib.Path:
     return path
 
 
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Returns the content of a regular file; a named pipe is not waited for.
+
+    Raises:
+      OSError: it is no regular file, or cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", os.fspath(path))
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
+
+
 def remove(path: str | os.PathLike[str]) -> None:
     """Deletes a file if it exists.
 
@@ -157,9 +174,14 @@ def check_file(path: str | os.PathLike[str], *, give: str) -> None:
 
 
 def finite(value: Any) -> Any:
-    """Replaces NaN and infinities by None, through dicts and lists."""
+    r"""Replaces what JSON has not: NaN and infinities by None, through dicts and lists.
+
+    A byte of a file's name that is no UTF-8 becomes an escape, as `\udce9`.
+    """
     if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
+        return {finite(key): finite(item) for key, item in value.items()}
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     if isinstance(value, np.generic):

@@ -89,9 +89,9 @@ def read(folder: str | os.PathLike[str], name: str) -> bytes:
     """
     folder = pathlib.Path(folder)
     try:
-        return (folder / _COUNTING / name).read_bytes()
+        return files.read_bytes(folder / _COUNTING / name)
     except (FileNotFoundError, NotADirectoryError):
-        return (folder / name).read_bytes()
+        return files.read_bytes(folder / name)
 
 
 def _check_places(written: pathlib.Path, folder: pathlib.Path) -> None:

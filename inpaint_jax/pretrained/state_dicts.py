@@ -24,6 +24,7 @@ import safetensors.numpy
 from jaxtyping import Shaped
 
 from inpaint_jax.errors import InputError, reason
+from inpaint_jax.io import files
 
 _TYPES = {
     "DoubleStorage": np.float64,
@@ -74,7 +75,7 @@ def read(source: str | os.PathLike[str]) -> StateDict:
         file, _, prefix = str(source).rpartition(":")
         path, prefix = pathlib.Path(file), f"{prefix}."
     try:
-        content = path.read_bytes()
+        content = files.read_bytes(path)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); give the file of a state dict."

@@ -125,6 +125,13 @@ def test_replacing_does_not_replace_a_folder(tmp_path):
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_a_pipe_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(OSError, match="no regular file"):
+            files.read_bytes(path)
+
+
 def test_remove_deletes_a_file_or_refuses(tmp_path):
     path = tmp_path / "file"
     path.write_text("x")

@@ -1,5 +1,6 @@
 """What every application does around its work."""
 
+import shlex
 import subprocess
 import sys
 
@@ -110,3 +111,17 @@ def test_what_jax_warns_of_is_shown(environment):
     )
     assert done.returncode == 0
     assert "a GPU may be present" in done.stderr and "of no use" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_change_no_exit_code(environment, closed):
+    for work, code in {"print('done')": 0, "raise InputError('no')": 2}.items():
+        program = "from inpaint_jax.errors import InputError\n" + PROGRAM
+        quoted = shlex.quote(program.format(work=work))
+        done = subprocess.run(
+            f"{shlex.quote(sys.executable)} -c {quoted} {closed}",
+            shell=True,
+            cwd=launcher.ROOT,
+            env=environment,
+        )
+        assert done.returncode == code

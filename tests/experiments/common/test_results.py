@@ -44,6 +44,13 @@ def test_hidden_files_and_folders_are_in_nobodys_way(tmp_path):
         assert folder == tmp_path
 
 
+def test_folders_that_would_be_written_to_are_not_taken(tmp_path):
+    (tmp_path / "figures").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="no results of .*, as figures"):
+        with results.claim(str(tmp_path), folders=("figures",)):
+            pass
+
+
 def test_no_folder_is_refused():
     with pytest.raises(OutputError, match="empty"):
         with results.claim(""):

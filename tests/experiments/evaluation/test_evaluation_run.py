@@ -1,6 +1,7 @@
 """Scores are never taken for those of another picture, method or model."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -72,4 +73,34 @@ def test_another_method_or_model_of_the_same_name_is_refused(plan):
 def test_scores_without_their_protocol_are_refused(plan):
     (plan.output / "scores.csv").write_text("method,mask,image\n")
     with pytest.raises(InputError, match="without their protocol"):
+        evaluation_run.agree(plan, [method("tv")])
+
+
+def test_names_that_look_alike_are_told_apart(plan, tmp_path):
+    escape = picture(tmp_path / "A" / "a\x1b.jpg", seed=1)
+    literal = picture(tmp_path / "B" / "a\\x1b.jpg", seed=2)
+    evaluation_run.agree(dataclasses.replace(plan, inputs=(escape,)), [method("tv")])
+    with pytest.raises(InputError, match=r"pictures\..*file"):
+        other = dataclasses.replace(plan, inputs=(literal,))
+        evaluation_run.agree(other, [method("tv")])
+
+
+def test_a_name_that_is_no_utf_8_can_be_gone_on_with(plan, tmp_path):
+    named = picture(tmp_path / "A" / "caf\udce9.jpg", seed=1)
+    for _ in range(2):
+        again = dataclasses.replace(plan, inputs=(named,))
+        evaluation_run.agree(again, [method("c\udce9")])
+
+
+def test_rows_of_which_the_protocol_knows_nothing_are_refused(plan):
+    evaluation_run.agree(plan, [method("tv")])
+    path = plan.output / "protocol.json"
+    protocol = json.loads(path.read_text())
+    columns = ",".join(evaluation_run.COLUMNS)
+    numbers = ",1" * (len(evaluation_run.COLUMNS) - 3)
+    table = f"{columns}\ntv,centre,face{numbers}\n"
+    (plan.output / "scores.csv").write_text(table)
+    evaluation_run.agree(plan, [method("tv")])
+    path.write_text(json.dumps({**protocol, "pictures": {}}))
+    with pytest.raises(InputError, match=r"scores of face, which are not in protocol"):
         evaluation_run.agree(plan, [method("tv")])
