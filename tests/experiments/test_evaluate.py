@@ -151,7 +151,7 @@ def test_the_protocol_says_what_decides_the_results(found):
     frame = {"seed": 0, "crop": 128, "size": 64, "version": inpaint_jax.__version__}
     assert protocol["frame"] == frame
     assert {x["file"] for x in protocol["pictures"].values()} == {
-        *("noise.png", "portrait.png")
+        *("'noise.png'", "'portrait.png'")
     }
     assert protocol["methods"]["si"]["settings"]["iterations"] == 2
     assert len(protocol["methods"]["ce"]["model"]["ce"]) == 64
