@@ -1,4 +1,6 @@
-"""The steps of a search for one image: start, advance, keep the best, evaluate.
+"""The parts of a search for one image: start, advance, keep the best, evaluate.
+
+The optimizer step itself is `latent.step`.
 
 They are pure functions, which can be mapped and differentiated, here over faces:
 
