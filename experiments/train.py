@@ -62,11 +62,13 @@ def main() -> int:
     if run.export:  # fails now, not after hours of training
         stablehlo.check_available()
         options.folder(run, "export")
-    if run.model in completer_recipe.MODELS:
-        return _train_feed_forward(run, asked, shape)
-    if run.model == "encoder":
-        return _train_encoder(run, asked)
-    return _train_gan(run, asked, shape.generator())
+    options.given(run, "data")
+    with results.claim(options.given(run, "run_dir"), flag="run_dir"):
+        if run.model in completer_recipe.MODELS:
+            return _train_feed_forward(run, asked, shape)
+        if run.model == "encoder":
+            return _train_encoder(run, asked)
+        return _train_gan(run, asked, shape.generator())
 
 
 def _train_gan(run: Run, asked: Training, architecture: dcgan.Architecture) -> int:
@@ -78,7 +80,7 @@ def _train_gan(run: Run, asked: Training, architecture: dcgan.Architecture) -> i
         pretrained="" if start is None else str(start.source),
         recipe=options.read(gan_recipe.Recipe),
     )
-    run_dir = _run_dir(run)
+    run_dir = options.folder(run, "run_dir")
     faces = _load_data(run, settings.crop, architecture)
     judge = None
     if run.validation:
@@ -109,7 +111,7 @@ def _train_encoder(run: Run, asked: Training) -> int:
         data=options.given(run, "data"),
         checkpoint=str(model.source),
     )
-    run_dir = _run_dir(run)
+    run_dir = options.folder(run, "run_dir")
     faces = _load_data(run, model.crop, model.architecture)
     with checkpoints.opened(run_dir) as store:
         this = _this(store, run_dir, asked)
@@ -130,7 +132,7 @@ def _train_feed_forward(run: Run, asked: Training, shape: Networks) -> int:
         settings = dataclasses.replace(settings, recipe=recipe)
         train = completer_training.run
     architecture = shape.feed_forward(run.model)
-    run_dir = _run_dir(run)
+    run_dir = options.folder(run, "run_dir")
     faces = _load_data(run, settings.crop, architecture)
     with checkpoints.opened(run_dir) as store:
         trained = train(_this(store, run_dir, asked), faces, architecture, settings)
@@ -139,13 +141,6 @@ def _train_feed_forward(run: Run, asked: Training, shape: Networks) -> int:
         networks.export(run.export, trained, provenance=provenance)
         progress.say(f"wrote {run.export}")
     return 1 if faces.skipped else 0
-
-
-def _run_dir(run: Run) -> pathlib.Path:
-    """Creates the run's folder, or takes it from an earlier start."""
-    folder = options.folder(run, "run_dir")
-    results.check_ours(folder, flag="run_dir")
-    return folder
 
 
 def _this(

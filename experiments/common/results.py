@@ -37,11 +37,14 @@ def hold(path: str | os.PathLike[str], *, flag: str) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def claim(path: str, *, folders: Sequence[str] = ()) -> Iterator[pathlib.Path]:
+def claim(
+    path: str, *, flag: str = "output_dir", folders: Sequence[str] = ()
+) -> Iterator[pathlib.Path]:
     """Creates the folder for the results, or takes it from an earlier run.
 
     Args:
-      path: value of --output_dir.
+      path: the folder.
+      flag: name of the flag that names it.
       folders: names of the folders in it that this application writes to.
 
     Yields:
@@ -54,22 +57,14 @@ def claim(path: str, *, folders: Sequence[str] = ()) -> Iterator[pathlib.Path]:
       OutputError: it cannot be created or written to.
     """
     # First, as the lock says from then on that the folder is this application's.
-    check_ours(files.make_directory(path), flag="output_dir", folders=folders)
-    with hold(path, flag="output_dir") as folder:
+    with naming(f"--{flag}", path):
+        folder = files.make_directory(path)
+    _check_ours(folder, flag, folders)
+    with hold(path, flag=flag) as folder:
         yield folder
 
 
-def check_ours(folder: pathlib.Path, *, flag: str, folders: Sequence[str] = ()) -> None:
-    """Checks that a folder is empty, or that this application has written to it.
-
-    Args:
-      folder: the folder.
-      flag: name of the flag that names it.
-      folders: as in `claim`.
-
-    Raises:
-      InputError: it holds other things, as `claim` says.
-    """
+def _check_ours(folder: pathlib.Path, flag: str, folders: Sequence[str]) -> None:
     present = sorted(
         entry.name
         for entry in os.scandir(folder)
