@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from experiments.common import progress, reporting, stopping
 from experiments.training import keeping, run_log, stepping
 from inpaint_jax import runtime
-from inpaint_jax.io import checkpoints, data, files, picture_files
+from inpaint_jax.io import checkpoints, files, picture_files, prefetching
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _calls(
     began: float,
 ) -> Iterator[_Call]:
     """Takes steps until the training is done, at least one."""
-    batches = data.prefetch(rows.batches(start.first), depth=schedule.log_every)
+    batches = prefetching.prefetch(rows.batches(start.first), depth=schedule.log_every)
     step, state, done, rate = start.first, start.state, 0.0, 0.0
     while done < 1.0:
         started = time.monotonic()

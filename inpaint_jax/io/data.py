@@ -10,10 +10,8 @@ import hashlib
 import json
 import os
 import pathlib
-import queue
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -22,8 +20,6 @@ from inpaint_jax import runtime, types
 from inpaint_jax.errors import InputError, reason
 from inpaint_jax.images import framing
 from inpaint_jax.io import files, hashes, ownership, sources
-
-_Item = TypeVar("_Item")
 
 _HASHED_AT_ONCE = 256
 _CACHE_VERSION = 1  # raise it when pictures are framed in another way
@@ -94,10 +90,11 @@ def load(
         "size": size,
         "version": _CACHE_VERSION,
     }
+    options, stamp = files.finite(options), sources.stamp(source)
     if not os.path.exists(cache):
         faces = _read_all(source, crop, size, data_dir, watch)
-        _write_cache(cache, options, faces)
-    return _open_cache(cache, options)
+        _write_cache(cache, options, faces, stamp)
+    return _open_cache(cache, options, stamp)
 
 
 def batches(
@@ -132,54 +129,6 @@ def batches(
         for start in range(place * batch_size, per_epoch * batch_size, batch_size):
             yield np.sort(order[start : start + batch_size])
             step += 1
-
-
-def prefetch(items: Iterator[_Item], *, depth: int = 2) -> Iterator[_Item]:
-    """Yields the items of an iterator that a thread advances ahead of their use.
-
-    Args:
-      items: the iterator; only that thread advances it.
-      depth: largest number of items that wait, beside the one in preparation.
-
-    Yields:
-      The items, in their order. An error of `items` is raised in place of the item
-      that caused it.
-    """
-    ready: queue.Queue[tuple[bool, Any]] = queue.Queue(maxsize=depth)
-    stopped = threading.Event()
-
-    def put(entry: tuple[bool, Any]) -> None:
-        while not stopped.is_set():
-            try:
-                ready.put(entry, timeout=0.1)
-                return
-            except queue.Full:
-                pass
-
-    def draw() -> None:
-        try:
-            for item in items:
-                put((True, item))
-                if stopped.is_set():
-                    return
-            put((False, None))
-        except BaseException as error:  # noqa: B036 - raised again by the consumer
-            put((False, error))
-
-    thread = threading.Thread(target=draw, daemon=True)
-    thread.start()
-    try:
-        while True:
-            there, item = ready.get()
-            if there:
-                yield item
-            elif item is None:
-                return
-            else:
-                raise item
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def _read_all(
@@ -244,15 +193,20 @@ def _beside(cache: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def _write_cache(
-    cache: str | os.PathLike[str], options: Mapping[str, str | int], faces: Faces
+    cache: str | os.PathLike[str],
+    options: Mapping[str, str | int],
+    faces: Faces,
+    stamp: str | None,
 ) -> None:
     # The pictures are written last: if they exist, the description is complete.
     described = {
         **options,
+        "stamp": stamp,
         "names": faces.names,
         "skipped": faces.skipped,
         "repeated": faces.repeated,
     }
+    described = files.finite(described)
     described["sha256"] = _seal(described, faces)
     files.write_json(_beside(cache), described)
     with files.replacing(cache) as temporary, open(temporary, "wb") as file:
@@ -264,7 +218,9 @@ def _seal(described: Mapping[str, Any], faces: Faces) -> str:
 
 
 def _open_cache(
-    cache: str | os.PathLike[str], options: Mapping[str, str | int]
+    cache: str | os.PathLike[str],
+    options: Mapping[str, str | int],
+    stamp: str | None,
 ) -> Faces:
     for path in (cache, _beside(cache)):
         if os.path.exists(path) and not os.path.isfile(path):
@@ -294,4 +250,9 @@ def _open_cache(
             )
     if not sound or found.get("sha256") != _seal(found, faces):
         raise InputError(f"cache={cache}: damaged; remove it.")
+    if stamp is not None and found.get("stamp") not in (None, stamp):
+        raise InputError(
+            f"cache={cache}: the pictures of {options['source']} have changed since it "
+            "was made; remove it or give another name."
+        )
     return faces

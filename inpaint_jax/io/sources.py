@@ -6,6 +6,8 @@ commas join them: `folder:faces[:8500],zip:more.zip`. A picture is read only whe
 used.
 """
 
+import contextlib
+import hashlib
 import os
 import pathlib
 import re
@@ -72,6 +74,27 @@ def split_sources(text: str) -> list[str]:
 def path_of(source: str) -> str:
     """Returns the path of a source, without its kind and slice."""
     return split_slice(source.partition(":")[2])[0]
+
+
+def stamp(source: str) -> str | None:
+    """Returns what changes with the files of some sources: names, sizes, times.
+
+    Args:
+      source: one or more sources, joined by commas.
+
+    Returns:
+      A hash; None if a source is not on disk, as one of `tfds:`.
+    """
+    found = hashlib.sha256()
+    for path in map(path_of, split_sources(source)):
+        if not os.path.exists(path):
+            return None
+        for file in list_pictures(path) if os.path.isdir(path) else [path]:
+            with contextlib.suppress(OSError):  # a link that leads nowhere
+                status = os.stat(file)
+                entry = os.fsencode(file), status.st_size, status.st_mtime_ns
+                found.update(repr(entry).encode())
+    return found.hexdigest()
 
 
 def split_slice(text: str) -> tuple[str, slice]:

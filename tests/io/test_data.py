@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import framing
-from inpaint_jax.io import data, picture_files
+from inpaint_jax.io import data, picture_files, prefetching
 from tests.drawn import noise
 
 # Framing.
@@ -334,8 +334,8 @@ def until(condition):
 
 def test_prefetch_changes_neither_items_nor_order():
     items = [(i, None, np.full(2, i)) for i in range(50)] + [None]
-    assert list(data.prefetch(iter(items))) == items
-    assert list(data.prefetch(iter(()))) == []
+    assert list(prefetching.prefetch(iter(items))) == items
+    assert list(prefetching.prefetch(iter(()))) == []
 
 
 def test_prefetch_raises_an_error_in_its_place():
@@ -343,7 +343,7 @@ def test_prefetch_raises_an_error_in_its_place():
         yield from range(5)
         raise InputError("the sixth")
 
-    found = data.prefetch(failing(), depth=3)
+    found = prefetching.prefetch(failing(), depth=3)
     assert [next(found) for _ in range(5)] == list(range(5))
     with pytest.raises(InputError, match="the sixth"):
         next(found)
@@ -352,7 +352,7 @@ def test_prefetch_raises_an_error_in_its_place():
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_prefetch_reads_ahead_but_not_far(depth):
     drawn = []
-    found = data.prefetch(
+    found = prefetching.prefetch(
         (drawn.append(i) or i for i in itertools.count()), depth=depth
     )
     for taken in range(1, 4):
@@ -367,7 +367,7 @@ def test_prefetch_reads_ahead_but_not_far(depth):
 @pytest.mark.parametrize("end", ["closed", "exhausted", "failed", "dropped"])
 def test_prefetch_leaves_no_thread_behind(end):
     before = set(threading.enumerate())
-    found = data.prefetch(
+    found = prefetching.prefetch(
         iter([1]) if end == "exhausted" else (1 // (3 - i) for i in itertools.count())
     )
     if end == "failed":

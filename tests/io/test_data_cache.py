@@ -52,6 +52,17 @@ def test_a_cache_is_mapped_when_the_source_is_gone(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["faces.npy", "faces.npy.json"]
 
 
+def test_a_cache_of_pictures_that_have_changed_is_refused(tmp_path):
+    folder = files.make_directory(tmp_path / "caf\udce9")
+    for i in range(3):
+        picture_files.write(folder / f"{i}.png", noise(12, 12, 3, seed=i))
+    source, cache = f"folder:{folder}", tmp_path / "faces.npy"
+    cached(source, cache, size=8)
+    cached(source, cache, size=8)
+    picture_files.write(folder / "1.png", noise(12, 12, 3, seed=9))
+    assert "have changed" in refusal(source, cache, size=8)
+
+
 def test_a_cache_of_several_sources_knows_what_was_repeated(source, tmp_path):
     cache, several = tmp_path / "faces.npy", f"{source}[:3],{source}[2:5]"
     plain = data.load(several, crop=128, size=16)

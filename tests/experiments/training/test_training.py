@@ -20,7 +20,7 @@ from experiments.training import (
     training,
 )
 from inpaint_jax.errors import InputError
-from inpaint_jax.io import checkpoints, data, picture_files
+from inpaint_jax.io import checkpoints, data, picture_files, prefetching
 
 KEY = jax.random.key(4)
 META = {
@@ -159,7 +159,7 @@ class SlowRows(stepping.Rows):
 def test_log_tells_which_share_of_the_time_was_spent_on_data(
     tmp_path, monkeypatch, slow
 ):
-    monkeypatch.setattr(data, "prefetch", lambda batches, *, depth: batches)
+    monkeypatch.setattr(prefetching, "prefetch", lambda batches, *, depth: batches)
 
     def slow_advance(*arguments):
         time.sleep(0.5 if slow == "compilation" else 0.0)
