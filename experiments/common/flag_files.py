@@ -6,10 +6,10 @@ for values with blanks at an end, with line breaks, or with bytes that are no UT
 
 import json
 import os
-import pathlib
 from collections.abc import Iterator, Sequence
 
 from inpaint_jax.errors import InputError, reason
+from inpaint_jax.io import files
 
 _DEEPEST = 20  # however it is called each time, as a/../a.flags
 
@@ -36,9 +36,7 @@ def expand(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> list[str]:
             raise InputError(f"{where}: includes itself; take that line out.")
         file = os.path.expanduser(path)
         try:
-            if os.path.exists(file) and not os.path.isfile(file):
-                raise ValueError("not a file")
-            lines = list(_read(pathlib.Path(file).read_text(encoding="utf-8-sig")))
+            lines = list(_read(files.read_bytes(file).decode("utf-8-sig")))
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{where}: cannot be read ({reason(error)}); give a text file with a "

@@ -6,18 +6,18 @@ a network or a flag file of the same name is never taken for the one that was us
 
 import hashlib
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 import inpaint_jax
+from inpaint_jax.io import files
 
 
 def of_file(path: str | os.PathLike[str]) -> str:
     """Returns the SHA-256 of a file's bytes, in hex."""
-    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+    return hashlib.sha256(files.read_bytes(path)).hexdigest()
 
 
 def of_array(array: np.ndarray) -> str:

@@ -1,7 +1,7 @@
 """Writes the results of `experiments.inpaint`: pictures, grids, report and trace.
 
-Report, trace and grids are written anew after each picture, so that a run that ends
-early leaves them of all pictures that are done.
+Report and trace are written anew after each picture, and grids from time to time, so
+that a run that ends early leaves them of the pictures that are done.
 """
 
 import dataclasses
@@ -185,14 +185,9 @@ class Report:
         if len(self._page) == _ROWS_A_PAGE:
             self._page.clear()
         self._page.append(finished.row)
-        names = [entry["image"] for entry in self.entries[-len(self._page) :]]
-        grid = reporting.captioned_sheet(
-            [list(row.values()) for row in self._page],
-            headings=list(self._page[0]),
-            names=names,
-            enlarge=max(2, _TILE // len(self._page[0]["input"])),
-        )
-        picture_files.write(self._grid(self._pages), grid)
+        # Drawing takes as long as the page has rows, so it waits until they double.
+        if len(self._page).bit_count() == 1:
+            self._draw()
         for line in finished.trace:
             self._trace.append(**line)
         self._write()
@@ -203,6 +198,7 @@ class Report:
         Returns:
           Names of the pictures of earlier runs that stay in the folder.
         """
+        self._draw()
         self._write()
         number = self._pages + 1
         while os.path.exists(page := self._grid(number)):
@@ -212,6 +208,16 @@ class Report:
         ours |= {f"{entry['image']}_landmarks.png" for entry in self.entries}
         ours |= {cases.grid_name(page) for page in range(1, number)}
         return sorted({path.name for path in self.output.glob("*.png")} - ours)
+
+    def _draw(self) -> None:
+        names = [entry["image"] for entry in self.entries[-len(self._page) :]]
+        grid = reporting.captioned_sheet(
+            [list(row.values()) for row in self._page],
+            headings=list(self._page[0]),
+            names=names,
+            enlarge=max(2, _TILE // len(self._page[0]["input"])),
+        )
+        picture_files.write(self._grid(self._pages), grid)
 
     @property
     def _pages(self) -> int:

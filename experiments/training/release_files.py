@@ -238,7 +238,7 @@ def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str
 
 def _checked(path: pathlib.Path, sha256: str) -> bytes:
     try:
-        content = path.read_bytes()
+        content = files.read_bytes(path)
     except OSError as error:
         raise InputError(
             f"--install={path.parent}: {path.name} cannot be read ({reason(error)}); "
