@@ -3,6 +3,7 @@ r"""Measures the speed of searches, training, landmarks and blending.
 python -m experiments.benchmark --suite=search --peer=plain --peer=torch \
     --output=search.json
 python -m experiments.benchmark --suite=train --features=48 --kernel_size=4
+python -m experiments.benchmark --suite=train --flagfile=experiments/flags/release.flags
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ import jax
 from experiments.benchmarks import suites, timing
 from experiments.common import application, options, progress, reporting, results
 from experiments.common.options import option
-from experiments.training import landmark_gradients
+from experiments.training import gan_recipe, landmark_gradients
 from inpaint_jax.io import files
 from inpaint_jax.models import dcgan
 
@@ -45,6 +46,12 @@ class Benchmark:
         64, "Channels of the networks' layers next to the image.", least=1
     )
     kernel_size: int = option(5, "Side of the networks' kernels.", least=2)
+    trace_dir: str | None = option(
+        None,
+        "Folder for a trace of the device's operations in the training steps, which "
+        "TensorBoard and Perfetto show.",
+    )
+    recipe: gan_recipe.Recipe = gan_recipe.Recipe()
 
 
 options.define(Benchmark, heading="Measurement")
@@ -63,7 +70,14 @@ def main() -> int:
         ceilings = timing.ceilings(wanted.rounds)
         found = {name: round(value / 1e9, 1) for name, value in ceilings.items()}
         setting = suites.Setting(
-            key, a, ceilings, wanted.batch_size, wanted.rounds, wanted.peer
+            key,
+            a,
+            ceilings,
+            wanted.batch_size,
+            wanted.rounds,
+            wanted.peer,
+            wanted.recipe,
+            _folder(wanted),
         )
         for suite in suites.MEASURES if wanted.suite == "all" else [wanted.suite]:
             progress.say(f"measuring {suite}: compiling, then {wanted.rounds} rounds")
@@ -73,6 +87,11 @@ def main() -> int:
     print(json.dumps(found, indent=2))
     progress.say(f"all of it is in {output}")
     return 0
+
+
+def _folder(wanted: Benchmark) -> str | None:
+    """Creates the folder of traces, if one is asked for."""
+    return str(options.folder(wanted, "trace_dir")) if wanted.trace_dir else None
 
 
 if __name__ == "__main__":

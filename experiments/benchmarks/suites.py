@@ -14,6 +14,7 @@ from experiments.benchmarks import (
     timing,
     training_speed,
 )
+from experiments.training import gan_recipe
 from inpaint_jax import types
 from inpaint_jax.images import blending, masks
 from inpaint_jax.models import dcgan
@@ -31,6 +32,8 @@ class Setting(NamedTuple):
       batch_size: number of candidates, images or faces.
       rounds: number of repetitions of each measurement.
       peers: implementations to compare with, see `search_speed.steps`.
+      recipe: the losses of a training step.
+      trace_dir: see `timing.time_in_turn`; of training steps.
     """
 
     key: types.PRNGKey
@@ -39,6 +42,8 @@ class Setting(NamedTuple):
     batch_size: int
     rounds: int
     peers: Sequence[str]
+    recipe: gan_recipe.Recipe
+    trace_dir: str | None
 
 
 def _search(setting: Setting) -> Found:
@@ -75,18 +80,20 @@ def _growth(setting: Setting) -> Found:
 
 def _train(setting: Setting) -> Found:
     key, a, batch = setting.key, setting.architecture, setting.batch_size
-    runs = training_speed.steps(key, a, batch_size=batch, peers=setting.peers)
-    times = timing.time_in_turn(runs, setting.rounds)
+    recipe = setting.recipe
+    runs = training_speed.steps(key, a, recipe, batch_size=batch, peers=setting.peers)
+    times = timing.time_in_turn(runs, setting.rounds, trace_dir=setting.trace_dir)
     found = {}
     for name, seconds in times.items():
-        encoder = name == "train_step_with_encoder"
-        flops = batch * training_speed.step_flops(a, encoder=encoder)
+        whole = name == "train_step_with_encoder"
+        losses = recipe if whole else training_speed.without_encoder(recipe)
+        flops = batch * training_speed.step_flops(a, losses)
         entry = timing.with_share(seconds, flops, setting.ceilings)
         label = name if name.startswith("train") else f"train_step_{name}"
         found[label] = entry | {"images_per_s": batch / float(np.median(seconds))}
     found["train_step"] |= timing.ratios(times, "train_step")
     found["waiting_for_data"] = training_speed.waiting(
-        key, a, batch_size=batch, count=2 * setting.rounds
+        key, a, recipe, batch_size=batch, count=2 * setting.rounds
     )
     return found
 

@@ -47,12 +47,14 @@ def ceilings(rounds: int) -> Ceilings:
     }
 
 
-def time_in_turn(runs: Runs, rounds: int) -> Times:
+def time_in_turn(runs: Runs, rounds: int, *, trace_dir: str | None = None) -> Times:
     """Times the functions, one after the other in each round, after a warm-up.
 
     Args:
       runs: the functions.
       rounds: number of rounds.
+      trace_dir: existing folder for a trace of the device's operations in one more
+        round, which TensorBoard and Perfetto show; None for no trace.
     """
     for run in runs.values():
         stopping.check()
@@ -64,6 +66,9 @@ def time_in_turn(runs: Runs, rounds: int) -> Times:
             started = time.perf_counter()
             jax.block_until_ready(run())
             times[name].append(time.perf_counter() - started)
+    if trace_dir is not None:
+        with jax.profiler.trace(trace_dir):
+            jax.block_until_ready([run() for run in runs.values()])
     return times
 
 

@@ -1,9 +1,11 @@
 """How fast training is: images a second, use of the processor, waiting for data.
 
-The losses are those of `flags/train_release.flags`. The same step can also be measured
-with XLA's own strided convolutions and in PyTorch.
+The losses are those that the flags give, as in `experiments.train`. The same step can
+also be measured with XLA's own strided convolutions and, with the default losses, in
+PyTorch.
 """
 
+import dataclasses
 import functools
 import os
 import tempfile
@@ -14,69 +16,81 @@ from unittest import mock
 
 import jax
 import numpy as np
-import optax
 from jaxtyping import UInt8
 
 from experiments.benchmarks import torch_peer
-from experiments.training import stepping
+from experiments.training import gan_recipe, release_plan, stepping
 from inpaint_jax import types
+from inpaint_jax.errors import InputError
 from inpaint_jax.models import dcgan
 from inpaint_jax.ops import strided
-from inpaint_jax.training import (
-    gan_gradients,
-    gan_losses,
-    reconstruction_loss,
-    train_gan,
-)
+from inpaint_jax.training import train_gan
 
 _RATE_G, _RATE_D, _BETA1 = 2e-4, 1e-4, 0.5
-_CONFIG = train_gan.TrainConfig(
-    adversarial=gan_losses.LossConfig(
-        real_label=0.9, augment=("brightness", "translation")
-    ),
-    reconstruction=reconstruction_loss.LossConfig(weight=100.0, latent_weight=20.0),
-)
 _FACES = 8500
 
 Images = UInt8[np.ndarray, "count size size 3"]
 
 
 def steps(
-    key: jax.Array, a: dcgan.Architecture, *, batch_size: int, peers: Sequence[str]
+    key: jax.Array,
+    a: dcgan.Architecture,
+    recipe: gan_recipe.Recipe,
+    *,
+    batch_size: int,
+    peers: Sequence[str],
 ) -> dict[str, Callable[[], Any]]:
     """Returns whole training steps on noise, each a function without arguments.
 
     Args:
       key: of the weights and of the steps.
       a: the architecture.
+      recipe: the losses.
       batch_size: images of a step.
       peers: "plain" and "torch", if these are to be compared with.
 
     Raises:
-      InputError: see `torch_peer.load`.
+      InputError: see `torch_peer.load`; or PyTorch does not have these losses.
     """
-    images = _noise(a, batch_size)
+    images, alone = _noise(a, batch_size), without_encoder(recipe)
     train_steps: dict[str, Callable[..., Any]] = {
-        "train_step": _train_step(key, a, encoder=False),
-        "train_step_with_encoder": _train_step(key, a, encoder=True),
+        "train_step": _train_step(key, a, alone),
+        "train_step_with_encoder": _train_step(key, a, recipe),
     }
     if "plain" in peers:
-        train_steps["plain"] = in_plain_form(_train_step(key, a, encoder=False), images)
+        train_steps["plain"] = in_plain_form(_train_step(key, a, alone), images)
     if "torch" in peers:
+        if recipe != gan_recipe.Recipe():
+            raise InputError(
+                "--peer=torch: has the default losses only; leave it out, or the flags "
+                "of other losses."
+            )
+        config = alone.train_config()
         train_steps["torch"] = torch_peer.train_step(
-            a, _CONFIG, rates=(_RATE_G, _RATE_D), beta1=_BETA1
+            a, config, rates=(_RATE_G, _RATE_D), beta1=_BETA1
         )
     return {name: functools.partial(f, images) for name, f in train_steps.items()}
 
 
+def without_encoder(recipe: gan_recipe.Recipe) -> gan_recipe.Recipe:
+    """Returns the recipe of G and D alone."""
+    return dataclasses.replace(recipe, lambda_reconstruction=0.0)
+
+
 def waiting(
-    key: jax.Array, a: dcgan.Architecture, *, batch_size: int, count: int
+    key: jax.Array,
+    a: dcgan.Architecture,
+    recipe: gan_recipe.Recipe,
+    *,
+    batch_size: int,
+    count: int,
 ) -> dict[str, Any]:
     """Measures which fraction of its time training waits for data.
 
     Args:
       key: as in `steps`.
       a: the architecture.
+      recipe: the losses.
       batch_size: images of a step.
       count: of steps from each source.
 
@@ -84,7 +98,8 @@ def waiting(
       {"memory" and "cache": {"share", "images_per_s"}}, for faces in memory and for a
       file of which nothing is in memory yet.
     """
-    step, faces = _train_step(key, a, encoder=False), _noise(a, max(_FACES, batch_size))
+    step = _train_step(key, a, without_encoder(recipe))
+    faces = _noise(a, max(_FACES, batch_size))
     step(faces[:batch_size])
     return {
         "memory": _waiting(step, faces, batch_size, count),
@@ -101,7 +116,7 @@ def in_plain_form(run: Callable[..., Any], *arguments: Any) -> Callable[..., Any
     return run
 
 
-def step_flops(a: dcgan.Architecture, *, encoder: bool) -> int:
+def step_flops(a: dcgan.Architecture, recipe: gan_recipe.Recipe) -> int:
     """Counts the floating-point operations of a training step, for each real image.
 
     Each multiply-add of the convolutions and dense layers counts two, with k x k taps
@@ -111,7 +126,7 @@ def step_flops(a: dcgan.Architecture, *, encoder: bool) -> int:
 
     Args:
       a: the architecture.
-      encoder: whether E is trained too.
+      recipe: the losses.
     """
     last = 16 * a.features << (a.levels - 1)
     project, up = a.z_dim * last, sum(convolutions(a, outer=3))
@@ -120,12 +135,18 @@ def step_flops(a: dcgan.Architecture, *, encoder: bool) -> int:
     # on both, and by the generated images for G. Only there the gradient by the pixels
     # is needed.
     adversarial = 7 * down - 2 * convolutions(a, outer=3)[0]
-    if not encoder:
+    # A penalty needs the gradient by the pixels, and of it the gradient by the weights,
+    # through one pass back; how often it is added counts.
+    penalties = (recipe.real_penalty > 0.0) + (recipe.fake_penalty > 0.0)
+    adversarial += penalties * 3 * down // recipe.penalty_every
+    if not recipe.lambda_reconstruction:
         return 2 * (adversarial + 3 * up + 2 * project)
     encoding = (
         3 * (sum(convolutions(a, outer=4)) + last * a.z_dim)
         - convolutions(a, outer=4)[0]
     )
+    if recipe.lambda_features:  # of both images, and back to the pixels of one
+        encoding += 3 * (down - last)
     return 2 * (adversarial + 2 * 3 * (up + project) + encoding)
 
 
@@ -148,22 +169,27 @@ def _noise(a: dcgan.Architecture, count: int) -> Images:
 
 
 def _train_step(
-    key: types.PRNGKey, a: dcgan.Architecture, *, encoder: bool
+    key: types.PRNGKey, a: dcgan.Architecture, recipe: gan_recipe.Recipe
 ) -> Callable[[Images], Any]:
     """A function that takes one step on the images given to it."""
-    rate = optax.adam(_RATE_G, b1=_BETA1)
-    networks = gan_gradients.Networks(
-        a.generator(),
-        a.discriminator(),
-        rate,
-        optax.adam(_RATE_D, b1=_BETA1),
-        a.encoder() if encoder else None,
-        rate if encoder else None,
+    if recipe.real_penalty > 0.0 or recipe.fake_penalty > 0.0:
+        a = dataclasses.replace(a, discriminator_norm="none")
+    settings = gan_recipe.Settings(
+        data="",
+        seed=0,
+        batch_size=0,
+        crop=0,
+        generator_rate=_RATE_G,
+        discriminator_rate=_RATE_D,
+        beta1=_BETA1,
+        precision=release_plan.usual_precision(),
+        pretrained="",
+        recipe=recipe,
     )
-    state = jax.jit(functools.partial(train_gan.init, networks=networks))(key)
+    given: Any = {"networks": settings.networks(a), "config": recipe.train_config()}
+    state = jax.jit(functools.partial(train_gan.init, **given))(key)
     advance = jax.jit(
-        functools.partial(train_gan.train_step, networks=networks, config=_CONFIG),
-        donate_argnums=1,
+        functools.partial(train_gan.train_step, **given), donate_argnums=1
     )
 
     def step(images: Images) -> Any:

@@ -6,7 +6,8 @@ convolution over cells. The transposed convolution is the reverse: the four outp
 pixels of a cell are four groups of channels of one dense convolution ("sub-pixel
 phases", Shi et al. 2016). On CPU both are computed like this: with many channels as
 3 x 3 convolutions over cells with Winograd's products; where those are not faster,
-directly, with as few taps as possible. Other platforms use XLA's strided forms.
+directly, with as few taps as possible. Other platforms use XLA's strided convolution
+and its adjoint.
 
 Kernels keep the plain layout `[k, k, channels_in, channels_out]` and both functions
 equal XLA's own `SAME` forms with stride 2, so weights can be exchanged with any other
@@ -111,6 +112,41 @@ def plain_conv_transpose(x: Batch, kernel: Kernel) -> Upsampled:
     return lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_LAYOUT)
 
 
+@jax.custom_vjp
+def _adjoint(
+    x: Float[Array, "batch height width channels_out"], kernel: Kernel
+) -> Float[Array, "batch height*2 width*2 channels_in"]:
+    """The gradient of `plain_conv` with respect to its input, at `x`."""
+    size = (x.shape[0], 2 * x.shape[1], 2 * x.shape[2], kernel.shape[2])
+    zeros = jnp.zeros(size, x.dtype)
+    return jax.vjp(lambda y: plain_conv(y, kernel), zeros)[1](x)[0]
+
+
+def _adjoint_gradients(
+    given: tuple[jax.Array, jax.Array], dy: Batch
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = given
+    dkernel = jax.vjp(lambda k: plain_conv(dy, k), kernel)[1](x)[0]
+    return plain_conv(dy, kernel), dkernel
+
+
+_adjoint.defvjp(
+    lambda x, kernel: (_adjoint(x, kernel), (x, kernel)), _adjoint_gradients
+)
+
+
+def adjoint_conv_transpose(x: Batch, kernel: Kernel) -> Upsampled:
+    """Computes what `conv_transpose` does as the adjoint of a strided convolution.
+
+    cuDNN has this form and both its gradients ready. XLA's own form fills x up with
+    zeros, and its kernel's gradient takes images for kernels: up to 30 times slower.
+    """
+    # XLA recognises the adjoint by a reversed kernel; without the barrier it would
+    # cancel this reversal against that one.
+    turned = lax.optimization_barrier(jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+    return _adjoint(x, turned)
+
+
 def _conv_cells(x: Batch, kernel: Kernel) -> Halved:
     if _saves_products(kernel, x.shape[0]):
         points = winograd.at_points(_aligned_cell_kernel(kernel))
@@ -144,7 +180,7 @@ def _conv_transpose_cells(x: Batch, kernel: Kernel) -> Upsampled:
 
 _CONV = platform.choose(cpu=_conv_cells, default=plain_conv)
 _CONV_TRANSPOSE = platform.choose(
-    cpu=_conv_transpose_cells, default=plain_conv_transpose
+    cpu=_conv_transpose_cells, default=adjoint_conv_transpose
 )
 
 

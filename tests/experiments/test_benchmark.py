@@ -1,5 +1,6 @@
 """The benchmark writes one flat file, and counts operations as they are defined."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from experiments.benchmarks import search_speed, training_speed
+from experiments.training import gan_recipe
 from inpaint_jax.models import dcgan
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -36,8 +38,13 @@ def test_a_search_step_is_two_networks_there_and_back(changes):
 
 def test_a_training_step_costs_more_than_a_search_step():
     a = dcgan.Architecture()
-    alone, beside = (training_speed.step_flops(a, encoder=e) for e in (False, True))
-    assert search_speed.step_flops(a) < alone < beside
+    recipe = gan_recipe.Recipe()
+    recipes = [training_speed.without_encoder(recipe), recipe]
+    for name in ("lambda_features", "real_penalty", "fake_penalty"):
+        recipes.append(dataclasses.replace(recipes[-1], **{name: 1.0}))
+    found = [training_speed.step_flops(a, each) for each in recipes]
+    assert search_speed.step_flops(a) < found[0]
+    assert found == sorted(set(found))
 
 
 def test_the_file_is_flat_and_names_the_machine(tmp_path):

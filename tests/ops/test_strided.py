@@ -281,3 +281,34 @@ def test_a_gradient_penalty_equals_that_of_the_plain_form(k, batch, winograd):
     for found, expected in zip(slopes, plain_slopes, strict=True):
         assert float(jnp.abs(expected).max()) > 1.0
         assert_close(found, expected, 1e-4)
+
+
+@pytest.mark.parametrize("k", KERNEL_SIZES)
+@pytest.mark.parametrize("shape", [(3, 3, 5, 2), (2, 4, 1, 3)])
+def test_the_adjoint_of_a_convolution_is_the_transposed_one(k, shape):
+    x, kernel = inputs(shape, k, 4)
+    ours, plain = (
+        value_and_gradients(f)
+        for f in (strided.adjoint_conv_transpose, plain_conv_transpose)
+    )
+    for found, expected in zip(ours(x, kernel), plain(x, kernel), strict=True):
+        assert_close(found, expected, 1e-5)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_no_gradient_on_an_accelerator_takes_images_for_kernels(name):
+    x, kernel = inputs((8, 16, 16, 3), 5, 7)
+
+    def program(function):
+        run = jax.jit(value_and_gradients(function))
+        lowered = run.trace(x, kernel).lower(lowering_platforms=("cuda",))
+        lines = lowered.as_text().splitlines()
+        return [line for line in lines if "stablehlo.convolution" in line]
+
+    def of_images(lines):
+        # The gradient by the kernel, on an image whose pixels are spread.
+        spread = [line for line in lines if "lhs_dilate = [2, 2]" in line]
+        return [line for line in spread if "-> tensor<5x5x" in line]
+
+    assert of_images(program(plain_conv_transpose))
+    assert not of_images(program(PAIRS[name][0]))
