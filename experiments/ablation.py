@@ -15,9 +15,9 @@ from experiments.common import (
     application,
     cases,
     options,
+    output_folders,
     plots,
     progress,
-    results,
     skipping,
 )
 from experiments.common.options import option
@@ -71,7 +71,7 @@ def main() -> int:
     plots.check_available()
     scoring.check_available()
     wanted = options.read(Ablation)
-    with results.claim(wanted.output_dir) as output:
+    with output_folders.claim(wanted.output_dir) as output:
         return _ablate(wanted, output)
 
 

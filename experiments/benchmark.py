@@ -13,7 +13,7 @@ from typing import Literal
 import jax
 
 from experiments.benchmarks import suites, timing
-from experiments.common import application, options, progress, reporting, results
+from experiments.common import application, options, output_folders, progress, reporting
 from experiments.common.options import option
 from experiments.training import gan_recipe, landmark_gradients
 from inpaint_jax.io import files
@@ -61,7 +61,7 @@ def main() -> int:
     """Measures, prints and writes; returns the exit code."""
     wanted, key = options.read(Benchmark), jax.random.key(0)
     output = options.output_file(wanted, "output")
-    results.check_replaceable(output, keys=("batch_size", "versions"))
+    output_folders.check_replaceable(output, keys=("batch_size", "versions"))
     if wanted.suite == "gradients":
         found = landmark_gradients.measure(key)
     else:

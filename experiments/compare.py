@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from experiments.common import application, options, progress, results, statistics
+from experiments.common import (
+    application,
+    options,
+    output_folders,
+    progress,
+    statistics,
+)
 from experiments.common.options import option
 from experiments.search import finished_runs
 from experiments.search.finished_runs import SCORES
@@ -41,7 +47,7 @@ def main() -> int:
     wanted = options.read(Comparison)
     path = options.given(wanted, "baseline")
     output = options.output_file(wanted, "output") if wanted.output else None
-    results.check_replaceable(output, keys=("baseline", "others"))
+    output_folders.check_replaceable(output, keys=("baseline", "others"))
     run = finished_runs.read(path, flag="--baseline")
     others = [finished_runs.read(name, flag="--others") for name in wanted.others]
     for other in others:

@@ -19,8 +19,8 @@ from experiments.common import (
     application,
     cases,
     options,
+    output_folders,
     progress,
-    results,
     skipping,
 )
 from experiments.common.options import option
@@ -78,7 +78,7 @@ def main() -> int:
         if not all(getattr(wanted, name)) or not getattr(wanted, name):
             raise InputError(f"--{name}: holds no name, or an empty one; give names.")
     path = options.given(wanted, "output_dir")
-    with results.claim(path, folders=evaluation_run.FOLDERS) as output:
+    with output_folders.claim(path, folders=evaluation_run.FOLDERS) as output:
         return _evaluate(wanted, output)
 
 

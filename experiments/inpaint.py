@@ -14,8 +14,8 @@ from experiments.common import (
     application,
     cases,
     options,
+    output_folders,
     progress,
-    results,
     skipping,
 )
 from experiments.common.options import option
@@ -78,7 +78,7 @@ options.define(Pictures, heading="Pictures")
 def main() -> int:
     """Completes every input; returns 1 if some were skipped."""
     wanted = options.read(Pictures)
-    with results.claim(wanted.output_dir) as output:
+    with output_folders.claim(wanted.output_dir) as output:
         return _complete(wanted, output)
 
 

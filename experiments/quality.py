@@ -17,10 +17,10 @@ from experiments.common import (
     application,
     cases,
     options,
+    output_folders,
     plots,
     progress,
     reporting,
-    results,
     skipping,
     stopping,
 )
@@ -93,7 +93,7 @@ def main() -> int:
     """Runs the searches, prints a table and plots it."""
     plots.check_available()
     wanted = options.read(Quality)
-    with results.claim(wanted.output_dir) as output:
+    with output_folders.claim(wanted.output_dir) as output:
         return _measure(wanted, output)
 
 

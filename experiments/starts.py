@@ -10,7 +10,7 @@ import os
 import msgspec
 import numpy as np
 
-from experiments.common import application, options, results
+from experiments.common import application, options, output_folders
 from experiments.common.options import option
 from experiments.search import finished_runs
 from inpaint_jax.errors import InputError, naming
@@ -36,7 +36,9 @@ options.define(Runs, heading="Runs")
 def main() -> int:
     """Prints for how many pictures the other search reaches the loss, and when."""
     runs = options.read(Runs)
-    results.check_replaceable(runs.output, keys=("baseline_steps", "other_steps"))
+    output_folders.check_replaceable(
+        runs.output, keys=("baseline_steps", "other_steps")
+    )
     names = ("baseline", "other")
     folders = {f"--{name}": options.given(runs, name) for name in names}
     output = options.output_file(runs, "output") if runs.output else None

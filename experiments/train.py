@@ -16,10 +16,10 @@ import jax
 from experiments.common import (
     application,
     options,
+    output_folders,
     plots,
     progress,
     reporting,
-    results,
 )
 from experiments.training import (
     completer_recipe,
@@ -63,7 +63,7 @@ def main() -> int:
         stablehlo.check_available()
         options.folder(run, "export")
     options.given(run, "data")
-    with results.claim(options.given(run, "run_dir"), flag="run_dir"):
+    with output_folders.claim(options.given(run, "run_dir"), flag="run_dir"):
         if run.model in completer_recipe.MODELS:
             return _train_feed_forward(run, asked, shape)
         if run.model == "encoder":
@@ -230,7 +230,7 @@ def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
             unseen[: check.reconstruct],
             iterations=check.reconstruct_iterations,
         )
-    with results.hold(run_dir, flag="run_dir") as folder:
+    with output_folders.hold(run_dir, flag="run_dir") as folder:
         found = health.check(
             key,
             model,

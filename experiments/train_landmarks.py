@@ -14,9 +14,9 @@ import jax
 from experiments.common import (
     application,
     options,
+    output_folders,
     progress,
     reporting,
-    results,
 )
 from experiments.common.options import option
 from experiments.training import (
@@ -141,7 +141,7 @@ def main() -> int:
     """Trains or evaluates; returns the exit code."""
     wanted = options.read(Run)
     given = options.given(wanted, "run_dir")
-    with results.hold(given, flag="run_dir") as run_dir:
+    with output_folders.hold(given, flag="run_dir") as run_dir:
         return _run(wanted, options.read(Training), run_dir)
 
 

@@ -2,11 +2,11 @@
 
 `complete` completes a face, `load` reads a model, `Settings` holds the hyperparameters
 of the search. The algorithm is in `inpaint_jax.search`, where each module uses only
-those listed before it: `latent` takes one optimizer step and keeps the best latent
-vector, `objective` is the loss (eq. 20 of the thesis), `problem` holds the settings and
-the damaged image, `steps` searches for one image, `program` compiles that search,
-`driver` runs it with early stopping, `completion` ranks the candidates and blends them.
-`landmark_term` is the landmark loss.
+those listed before it: `latent_descent` takes one optimizer step and keeps the best
+latent vector, `objective` is the loss (eq. 20 of the thesis), `problem` holds the
+settings and the damaged image, `one_image` searches for one image, `program` compiles
+that search, `driver` runs it with early stopping, `completion` ranks the candidates and
+blends them. `landmark_term` is the landmark loss.
 """
 
 from inpaint_jax.errors import InputError

@@ -6,14 +6,14 @@ import pathlib
 import pytest
 
 from inpaint_jax.io import picture_files
-from inpaint_jax.search import completion, steps
+from inpaint_jax.search import completion, one_image
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
-@pytest.mark.parametrize("module", [completion, steps], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [completion, one_image], ids=lambda m: m.__name__)
 def test_examples(module):
     found = doctest.testmod(module)
     assert found.attempted > 5 and found.failed == 0

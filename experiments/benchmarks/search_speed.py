@@ -10,7 +10,7 @@ from experiments.benchmarks import search_step, timing, torch_peer, training_spe
 from inpaint_jax import types
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.models import dcgan
-from inpaint_jax.search import latent
+from inpaint_jax.search import latent_descent
 
 _CANDIDATES, _STEPS = (8, 16, 32, 64, 128, 256), (5, 20, 80)
 
@@ -134,7 +134,7 @@ def step_flops(a: dcgan.Architecture) -> int:
 
 
 def _going_on(
-    advance: search_step.Advance, state: latent.LatentState
+    advance: search_step.Advance, state: latent_descent.LatentState
 ) -> Callable[[], types.Latent]:
     """Returns a function that continues a search from its last call."""
 

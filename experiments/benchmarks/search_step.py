@@ -12,7 +12,7 @@ from inpaint_jax import losses, types
 from inpaint_jax.images import framing, masks
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.models import dcgan, inference
-from inpaint_jax.search import landmark_term, latent, objective, problem
+from inpaint_jax.search import landmark_term, latent_descent, objective, problem
 from inpaint_jax.training import train_gan
 
 LAMBDA_PRIOR = 0.003
@@ -23,7 +23,7 @@ _LAMBDA_LANDMARK, _WINDOW, _CROP = 0.05, 7, 108
 _OPTIMIZER = optax.adam(0.01)
 
 Networks = tuple[types.Generate, types.Discriminate]
-Advance = Callable[[latent.LatentState], latent.LatentState]
+Advance = Callable[[latent_descent.LatentState], latent_descent.LatentState]
 Landmark = Callable[..., types.PerExample]
 """(key, z, G(z)) -> the landmark loss of each candidate"""
 
@@ -47,7 +47,7 @@ class Setup(NamedTuple):
     image: types.Image
     mask: types.Mask
     weights: types.ContextWeights
-    start: latent.LatentState
+    start: latent_descent.LatentState
 
 
 def setup(key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int) -> Setup:
@@ -71,7 +71,7 @@ def setup(key: types.PRNGKey, a: dcgan.Architecture, *, batch_size: int) -> Setu
     )
     weights = losses.image.context_weights(mask, window=_WINDOW)
     z = train_gan.sample_z(key, batch_size, a.z_dim)
-    start = latent.init(key, z, optimizer=_OPTIMIZER)
+    start = latent_descent.init(key, z, optimizer=_OPTIMIZER)
     return Setup(a, generator, discriminator, image, mask, weights, start)
 
 
@@ -103,7 +103,9 @@ def together(setup: Setup, networks: Networks, landmark: Landmark | None) -> Adv
 def alone(setup: Setup, networks: Networks, landmark: Landmark | None) -> Advance:
     """Returns a function that takes one step, a program of its own."""
     loss = _objective(networks, setup.image, setup.weights, landmark)
-    step = jax.jit(functools.partial(latent.step, objective=loss, optimizer=_OPTIMIZER))
+    step = jax.jit(
+        functools.partial(latent_descent.step, objective=loss, optimizer=_OPTIMIZER)
+    )
     return lambda state: step(state)[0]
 
 
@@ -146,15 +148,15 @@ def by_dlib(setup: Setup, predictor: dlib_host.Predictor) -> Landmark:
 
 @functools.partial(jax.jit, static_argnames="iterations")
 def _advance(
-    state: latent.LatentState,
+    state: latent_descent.LatentState,
     networks: Networks,
     image: types.Image,
     weights: types.ContextWeights,
     landmark: Landmark | None,
     *,
     iterations: int,
-) -> latent.LatentState:
-    return latent.solve(
+) -> latent_descent.LatentState:
+    return latent_descent.solve(
         state,
         objective=_objective(networks, image, weights, landmark),
         optimizer=_OPTIMIZER,
@@ -167,7 +169,7 @@ def _objective(
     image: types.Image,
     weights: types.ContextWeights,
     landmark: Landmark | None,
-) -> latent.Objective:
+) -> latent_descent.Objective:
     return objective.make(
         *networks,
         image,

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from experiments.common import cases, identity, options, progress, stopping
 from experiments.common.options import option
-from experiments.evaluation import programs
+from experiments.evaluation import baseline_methods
 from experiments.search import search_methods, searches
 from inpaint_jax.errors import InputError, printable
 from inpaint_jax.images import blending, pixels
@@ -123,14 +123,16 @@ def named(
         return _search(name, _FLAG_FILES / f"{_SEARCHES[name]}.flags", model, at_once)
     if name.endswith(".flags") and os.path.isfile(name):
         return _search(name_of(name), pathlib.Path(name), model, at_once)
-    makers: dict[str, Callable[[], programs.Prepared]] = {
-        "mean": programs.mean,
-        "tv": programs.tv,
-        "lr": programs.lr,
-        "pm": programs.pm,
-        "nn": lambda: programs.nn(learned.bank, model),
-        "ce": lambda: programs.drawn("ce", learned.ce, blending.paste, model),
-        "gfc": lambda: programs.drawn("gfc", learned.gfc, blending.poisson, model),
+    makers: dict[str, Callable[[], baseline_methods.Prepared]] = {
+        "mean": baseline_methods.mean,
+        "tv": baseline_methods.tv,
+        "lr": baseline_methods.lr,
+        "pm": baseline_methods.pm,
+        "nn": lambda: baseline_methods.nn(learned.bank, model),
+        "ce": lambda: baseline_methods.drawn("ce", learned.ce, blending.paste, model),
+        "gfc": lambda: baseline_methods.drawn(
+            "gfc", learned.gfc, blending.poisson, model
+        ),
     }
     if name not in makers:
         raise InputError(
@@ -201,7 +203,7 @@ def _follow(
     return faces
 
 
-def _in_batches(name: str, fill: programs.Fill, at_once: int) -> Complete:
+def _in_batches(name: str, fill: baseline_methods.Fill, at_once: int) -> Complete:
     """Returns a method that runs `fill` on batches of one size, filled with copies."""
 
     def run(inputs: Sequence[cases.Case]) -> Completions:

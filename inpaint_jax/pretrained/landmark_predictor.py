@@ -20,9 +20,9 @@ def predict(net: networks.Pretrained) -> jax.tree_util.Partial:
       net: a landmark net.
 
     Returns:
-      A pytree (see `kinds.function`) that maps (image `[batch, H, W, 3]`, mask `[batch,
-      H, W, 1]`, 1 = known) to (points (x, y) in pixels, matrices that whiten their
-      errors to unit variance along each axis). It ignores the pixels in the hole.
+      A pytree (see `model_files.function`) that maps (image `[batch, H, W, 3]`, mask
+      `[batch, H, W, 1]`, 1 = known) to (points (x, y) in pixels, matrices that whiten
+      their errors to unit variance along each axis). It ignores the pixels in the hole.
     """
     apply = _Predict(net.architecture.network(), net.spread)
     return jax.tree_util.Partial(apply, net.variables)

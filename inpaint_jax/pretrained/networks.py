@@ -9,7 +9,7 @@ import jax
 
 from inpaint_jax import types
 from inpaint_jax.models import context_encoder, face_completion, landmark_net
-from inpaint_jax.pretrained import kinds
+from inpaint_jax.pretrained import model_files
 
 Architecture = (
     context_encoder.Architecture
@@ -43,7 +43,7 @@ class Pretrained:
         return _name(self.architecture)
 
     @property
-    def kind(self) -> kinds.Kind:
+    def kind(self) -> model_files.Kind:
         """The model's entry of `KINDS`."""
         return KINDS[self.model]
 
@@ -60,7 +60,7 @@ class Pretrained:
         CE and GFC map (image, mask) to images, the parser maps an image to logits; for
         the landmark net see `landmark_predictor.predict`.
         """
-        return kinds.function(self.architecture.network(), self.variables)
+        return model_files.function(self.architecture.network(), self.variables)
 
 
 def load(path: str | os.PathLike[str], *, model: str) -> Pretrained:
@@ -71,9 +71,9 @@ def load(path: str | os.PathLike[str], *, model: str) -> Pretrained:
       model: the kind that it must be of, a key of `KINDS`.
 
     Raises:
-      InputError: as in `kinds.load`.
+      InputError: as in `model_files.load`.
     """
-    fields, loaded = kinds.load(path, kind=KINDS[model])
+    fields, loaded = model_files.load(path, kind=KINDS[model])
     (variables,) = loaded.networks.values()
     return Pretrained(**fields, variables=variables, source=loaded.source)
 
@@ -89,9 +89,9 @@ def _name(architecture: Architecture) -> str:
 
 
 def _completes(
-    name: str, architecture: type[Architecture], *inputs: kinds.Input
-) -> kinds.Kind:
-    return kinds.Kind(
+    name: str, architecture: type[Architecture], *inputs: model_files.Input
+) -> model_files.Kind:
+    return model_files.Kind(
         name,
         f"experiments.train --model={name}",
         architecture,
@@ -102,10 +102,10 @@ def _completes(
 
 
 def _templates(
-    file: str, *inputs: kinds.Input
+    file: str, *inputs: model_files.Input
 ) -> Callable[..., dict[str, types.Variables]]:
     return lambda architecture, **_: {
-        file: kinds.template(architecture.network(), *inputs)
+        file: model_files.template(architecture.network(), *inputs)
     }
 
 
@@ -116,14 +116,14 @@ def _spread(description: Mapping[str, Any]) -> float:
     return spread
 
 
-export = kinds.export
+export = model_files.export
 """Writes a release of a network."""
 
-KINDS: dict[str, kinds.Kind] = {
+KINDS: dict[str, model_files.Kind] = {
     "ce": _completes("ce", context_encoder.Architecture, "image", "mask"),
     "gfc": _completes("gfc", face_completion.Architecture, "image", "mask"),
     "parser": _completes("parser", face_completion.ParserArchitecture, "image"),
-    "landmark_net": kinds.Kind(
+    "landmark_net": model_files.Kind(
         "landmark_net",
         "experiments.train_landmarks",
         landmark_net.Architecture,

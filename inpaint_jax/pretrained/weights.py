@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import blocks, dcgan, inference
-from inpaint_jax.pretrained import kinds
+from inpaint_jax.pretrained import model_files
 
 Encodes = Literal["nothing", "whole faces", "damaged faces"]
 """What the encoder of a model was trained on."""
@@ -44,7 +44,7 @@ class Model:
     discriminates: bool = True
 
     @property
-    def kind(self) -> kinds.Kind:
+    def kind(self) -> model_files.Kind:
         """How such a model is stored on disk."""
         return KIND
 
@@ -60,12 +60,12 @@ class Model:
 
     @property
     def generate(self) -> jax.tree_util.Partial:
-        """G, which maps z `[batch, z_dim]` to images; see `kinds.function`."""
-        return kinds.function(self.architecture.generator(), self.generator)
+        """G, which maps z `[batch, z_dim]` to images; see `model_files.function`."""
+        return model_files.function(self.architecture.generator(), self.generator)
 
     @property
     def discriminate(self) -> jax.tree_util.Partial:
-        """D, which maps images to logits `[batch]`; see `kinds.function`.
+        """D, which maps images to logits `[batch]`; see `model_files.function`.
 
         Raises:
           InputError: there is no discriminator.
@@ -75,7 +75,9 @@ class Model:
                 f"model {self.source.get('path', '')}: has no discriminator, which "
                 "this needs; give another."
             )
-        return kinds.function(self.architecture.discriminator(), self.discriminator)
+        return model_files.function(
+            self.architecture.discriminator(), self.discriminator
+        )
 
     @property
     def encode(self) -> jax.tree_util.Partial:
@@ -86,7 +88,7 @@ class Model:
         """
         if self.encoder is None:
             raise ValueError("this model has no encoder")
-        return kinds.function(self.architecture.encoder(), self.encoder)
+        return model_files.function(self.architecture.encoder(), self.encoder)
 
     def fused(
         self, *, batch: int, compute_dtype: blocks.DType = jnp.float32
@@ -114,11 +116,13 @@ def templates(
     discriminator: bool = True,
 ) -> dict[str, types.Variables]:
     """Returns the shapes of all networks' variables, without computing anything."""
-    found = {"generator": kinds.template(architecture.generator(), "z")}
+    found = {"generator": model_files.template(architecture.generator(), "z")}
     if discriminator:
-        found["discriminator"] = kinds.template(architecture.discriminator(), "image")
+        found["discriminator"] = model_files.template(
+            architecture.discriminator(), "image"
+        )
     if encoder:
-        found["encoder"] = kinds.template(architecture.encoder(), "image", "mask")
+        found["encoder"] = model_files.template(architecture.encoder(), "image", "mask")
     return found
 
 
@@ -129,9 +133,9 @@ def load(path: str | os.PathLike[str]) -> Model:
       path: the folder, or "release" for the weights that come with the package.
 
     Raises:
-      InputError: as in `kinds.load`.
+      InputError: as in `model_files.load`.
     """
-    fields, loaded = kinds.load(path, kind=KIND)
+    fields, loaded = model_files.load(path, kind=KIND)
     networks = {"discriminator": None, **loaded.networks}
     return Model(**{**fields, **networks}, source=loaded.source)
 
@@ -155,10 +159,10 @@ def _one_of(
     return read
 
 
-export = kinds.export
+export = model_files.export
 """Writes a release of a model."""
 
-KIND = kinds.Kind(
+KIND = model_files.Kind(
     "dcgan",
     "experiments.train",
     dcgan.Architecture,

@@ -41,7 +41,7 @@ from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending, pixels
 from inpaint_jax.pretrained import landmark_predictor, networks, weights
-from inpaint_jax.search import driver, landmark_term, latent, program
+from inpaint_jax.search import driver, landmark_term, latent_descent, program
 from inpaint_jax.search.problem import (
     Known,
     LandmarkLoss,
@@ -205,7 +205,7 @@ def finish(
         lambda array: array[0], compiled.evaluate(z[None], program.stacked([problem]))
     )
     score = jnp.where(jnp.isfinite(last.state.best_loss), score, jnp.nan)
-    order: Int[Array, " restarts"] = latent.rank(score[None])[0]
+    order: Int[Array, " restarts"] = latent_descent.rank(score[None])[0]
     generated = generated[order]
     return Completion(
         completed=_BLENDS[blend](generated[:1], problem.image, problem.mask),

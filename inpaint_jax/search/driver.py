@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
-from inpaint_jax.search import latent, program
+from inpaint_jax.search import latent_descent, program
 from inpaint_jax.search.problem import Problem, Settings
 
 _LEAST_FALL = 1e-3
@@ -30,7 +30,7 @@ class Progress(NamedTuple):
     iteration: int
     loss: Float[np.ndarray, " restarts"]
     best_loss: Float[np.ndarray, " restarts"]
-    state: latent.LatentState
+    state: latent_descent.LatentState
 
     @property
     def best_z(self) -> Float[Array, " z_dim"]:
@@ -123,7 +123,7 @@ class _Group(NamedTuple):
 
     images: tuple[int, ...]
     problems: Problem
-    states: latent.LatentState
+    states: latent_descent.LatentState
     best: Float[np.ndarray, "rows restarts"]
 
 

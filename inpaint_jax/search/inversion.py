@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import optax
 
 from inpaint_jax import types
-from inpaint_jax.search import latent
+from inpaint_jax.search import latent_descent
 
 
 def invert(
@@ -36,8 +36,8 @@ def invert(
         del key
         return jnp.mean((generate(z) - image) ** 2, axis=(1, 2, 3)), None
 
-    state, _ = latent.solve(
-        latent.init(key, z, optimizer=optimizer),
+    state, _ = latent_descent.solve(
+        latent_descent.init(key, z, optimizer=optimizer),
         objective=objective,
         optimizer=optimizer,
         iterations=iterations,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from inpaint_jax import losses, types
-from inpaint_jax.search import latent
+from inpaint_jax.search import latent_descent
 
 Term = Callable[[types.PRNGKey, types.Latent, types.Image], types.PerExample]
 """(key, z, G(z)) -> a loss `[batch]`; rows do not interact."""
@@ -52,8 +52,8 @@ def make(
     saturating: bool = False,
     landmark: Term | None = None,
     term: Term | None = None,
-) -> latent.Objective:
-    """Returns the loss of z (eq. 20) as an objective for `latent`.
+) -> latent_descent.Objective:
+    """Returns the loss of z (eq. 20) as an objective for `latent_descent`.
 
     Args:
       generate: G.

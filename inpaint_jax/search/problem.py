@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, UInt8
 from inpaint_jax import losses, types
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import pixels
-from inpaint_jax.search import latent, objective
+from inpaint_jax.search import latent_descent, objective
 
 Picture = (
     UInt8[np.ndarray, "height width 3"]
@@ -222,7 +222,7 @@ def loss(
     *,
     restarts: int,
     with_landmark: bool,
-) -> latent.Objective:
+) -> latent_descent.Objective:
     """Returns the loss (eq. 20) of the restarts of one image.
 
     Args:

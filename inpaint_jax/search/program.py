@@ -1,4 +1,4 @@
-"""The compiled search: the functions of `steps` for several images at once.
+"""The compiled search: the functions of `one_image` for several images at once.
 
 Weights are arguments of the programs, not constants, so searches with the same settings
 share their programs.
@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Key
 
 from inpaint_jax import runtime, types
 from inpaint_jax.errors import InputError
-from inpaint_jax.search import latent, steps
+from inpaint_jax.search import latent_descent, one_image
 from inpaint_jax.search.problem import (
     LandmarkLoss,
     Networks,
@@ -25,7 +25,7 @@ from inpaint_jax.search.problem import (
 
 
 class Pieces(NamedTuple):
-    """The functions of `steps`, compiled for several images."""
+    """The functions of `one_image`, compiled for several images."""
 
     start: Any
     advance: Any
@@ -52,26 +52,28 @@ class Search(NamedTuple):
 
     def start(
         self, keys: Key[Array, " images"], problems: Problem
-    ) -> latent.LatentState:
-        """Runs `steps.start` for each image; arrays have one row for each image."""
+    ) -> latent_descent.LatentState:
+        """Runs `one_image.start` for each image; arrays have one row for each image."""
         return self.pieces.start(self.networks, keys, problems)
 
     def advance(
-        self, states: latent.LatentState, problems: Problem, *, iterations: int
-    ) -> tuple[latent.LatentState, latent.LatentInfo]:
-        """Runs `steps.advance` for each image; the memory of `states` is reused."""
+        self, states: latent_descent.LatentState, problems: Problem, *, iterations: int
+    ) -> tuple[latent_descent.LatentState, latent_descent.LatentInfo]:
+        """Runs `one_image.advance` for each image; the memory of `states` is reused."""
         return self.pieces.advance(
             self.networks, states, problems, iterations=iterations
         )
 
-    def keep(self, states: latent.LatentState, *, restarts: int) -> latent.LatentState:
-        """Runs `steps.keep` for each image."""
+    def keep(
+        self, states: latent_descent.LatentState, *, restarts: int
+    ) -> latent_descent.LatentState:
+        """Runs `one_image.keep` for each image."""
         return self.pieces.keep(states, restarts=restarts)
 
     def evaluate(
         self, z: Float[Array, "images restarts z_dim"], problems: Problem
     ) -> tuple[Any, Any, Any]:
-        """Runs `steps.evaluate` for each image."""
+        """Runs `one_image.evaluate` for each image."""
         return self.pieces.evaluate(self.networks, z, problems)
 
     def memory(self, key: types.PRNGKey, problem: Problem, *, images: int = 1) -> int:
@@ -159,17 +161,19 @@ def prepare(
 def _pieces(settings: Settings, *, z_dim: int, with_landmark: bool) -> Pieces:
     """Returns the compiled functions; searches with the same settings share them."""
 
-    def start(networks: Networks, key: Any, problem: Problem) -> latent.LatentState:
-        return steps.start(key, networks, problem, z_dim=z_dim, settings=settings)
+    def start(
+        networks: Networks, key: Any, problem: Problem
+    ) -> latent_descent.LatentState:
+        return one_image.start(key, networks, problem, z_dim=z_dim, settings=settings)
 
     advance = functools.partial(
-        steps.advance, settings=settings, with_landmark=with_landmark
+        one_image.advance, settings=settings, with_landmark=with_landmark
     )
-    evaluate = functools.partial(steps.evaluate, settings=settings)
+    evaluate = functools.partial(one_image.evaluate, settings=settings)
     return Pieces(
         start=_for_images(start, shared=1),
         advance=_for_images(advance, "iterations", shared=1, donated=1),
-        keep=_for_images(steps.keep, "restarts"),
+        keep=_for_images(one_image.keep, "restarts"),
         evaluate=_for_images(evaluate, shared=1),
     )
 

@@ -11,7 +11,7 @@ import pytest
 from inpaint_jax import losses
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
-from inpaint_jax.search import completion, driver, program, steps
+from inpaint_jax.search import completion, driver, one_image, program
 from inpaint_jax.search.problem import LandmarkLoss, Problem, Settings, image_key
 
 pytestmark = pytest.mark.usefixtures("standard_promotion", "optimised")
@@ -310,7 +310,7 @@ def test_restarts_begin_around_the_guess(init, restarts, near):
 
 
 def test_restarts_around_a_guess_stay_in_the_box():
-    points = steps.starting_points(
+    points = one_image.starting_points(
         jax.random.key(0),
         jnp.ones((1, 5)),
         z_dim=5,

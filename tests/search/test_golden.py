@@ -19,7 +19,14 @@ from inpaint_jax.images import blending, masks, pixels
 from inpaint_jax.io import files
 from inpaint_jax.ops import strided
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import driver, latent, objective, problem, program, steps
+from inpaint_jax.search import (
+    driver,
+    latent_descent,
+    objective,
+    one_image,
+    problem,
+    program,
+)
 
 pytestmark = pytest.mark.usefixtures("standard_promotion", "optimised")
 
@@ -51,7 +58,7 @@ def plain(optimised):
         patch.setattr(strided, "conv", strided.plain_conv)
         patch.setattr(strided, "conv_transpose", strided.plain_conv_transpose)
         guess = jax.jit(networks.encode)(scene.image, scene.mask)
-        z = steps.starting_points(
+        z = one_image.starting_points(
             key, guess, z_dim=networks.architecture.z_dim, settings=SETTINGS
         )
         weight = losses.image.context_weights(scene.mask, window=SETTINGS.window)
@@ -59,7 +66,7 @@ def plain(optimised):
         optimizer = optax.adam(rate)
         step = jax.jit(
             functools.partial(
-                latent.step,
+                latent_descent.step,
                 objective=objective.make(
                     networks.generate,
                     networks.discriminate,
@@ -71,7 +78,7 @@ def plain(optimised):
                 optimizer=optimizer,
             )
         )
-        state = latent.init(jax.random.fold_in(key, 1), z, optimizer=optimizer)
+        state = latent_descent.init(jax.random.fold_in(key, 1), z, optimizer=optimizer)
         for _ in range(ITERATIONS):
             state, _ = step(state)
         best = state.best_z[jnp.argmin(state.best_loss)][None]

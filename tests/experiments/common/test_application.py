@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from experiments.common import results
+from experiments.common import output_folders
 from tests.experiments import launcher
 
 PROGRAM = """
@@ -39,7 +39,7 @@ def test_a_device_that_is_not_there_is_refused_in_one_sentence(environment):
 
 @pytest.mark.parametrize("name", ["inpaint", "evaluate", "ablation", "quality"])
 def test_a_folder_that_another_process_writes_to_is_refused(name, launched, tmp_path):
-    with results.hold(tmp_path, flag="output_dir") as folder:
+    with output_folders.hold(tmp_path, flag="output_dir") as folder:
         done = launched(f"experiments.{name}", f"--output_dir={folder}")
         assert [path.name for path in folder.iterdir()] == [".lock"]
     assert done.returncode == 2

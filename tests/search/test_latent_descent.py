@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from inpaint_jax.search import latent
+from inpaint_jax.search import latent_descent
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
 
@@ -29,8 +29,8 @@ def bowl(target):
 
 @functools.partial(jax.jit, static_argnames=("optimizer", "iterations"))
 def descend(z, target, *, optimizer, iterations):
-    state = latent.init(jax.random.key(0), z, optimizer=optimizer)
-    return latent.solve(
+    state = latent_descent.init(jax.random.key(0), z, optimizer=optimizer)
+    return latent_descent.solve(
         state, objective=bowl(target), optimizer=optimizer, iterations=iterations
     )
 
@@ -43,8 +43,8 @@ def root(z, floor, *, iterations):
         return jnp.sqrt(z[:, 0] - floor) + jnp.sum(z[:, 1:] ** 2, axis=1), None
 
     optimizer = ADAM
-    state = latent.init(jax.random.key(0), z, optimizer=optimizer)
-    return latent.solve(
+    state = latent_descent.init(jax.random.key(0), z, optimizer=optimizer)
+    return latent_descent.solve(
         state, objective=objective, optimizer=optimizer, iterations=iterations
     )
 
@@ -92,9 +92,9 @@ def test_the_best_point_is_the_lowest_that_was_visited():
     target = np.array([[0.8, -0.9, 0.1], [0, 0, 0], [5, 5, 5]], np.float32)
     rough = optax.sgd(0.45)
     step = jax.jit(
-        functools.partial(latent.step, objective=bowl(target), optimizer=rough)
+        functools.partial(latent_descent.step, objective=bowl(target), optimizer=rough)
     )
-    state = latent.init(jax.random.key(0), jnp.asarray(START), optimizer=rough)
+    state = latent_descent.init(jax.random.key(0), jnp.asarray(START), optimizer=rough)
     visited, lowest = [], []
     for _ in range(8):
         visited.append(np.asarray(state.z))
@@ -113,11 +113,11 @@ def test_the_whole_equals_its_parts():
 
     @functools.partial(jax.jit, static_argnames="iterations")
     def solve(state, *, iterations):
-        return latent.solve(
+        return latent_descent.solve(
             state, objective=bowl(target), optimizer=ADAM, iterations=iterations
         )
 
-    start = latent.init(jax.random.key(0), jnp.asarray(START), optimizer=ADAM)
+    start = latent_descent.init(jax.random.key(0), jnp.asarray(START), optimizer=ADAM)
     whole, info = solve(start, iterations=10)
     middle, first = solve(start, iterations=4)
     parts, second = solve(middle, iterations=6)
@@ -169,9 +169,9 @@ def test_a_loss_that_is_not_finite_is_never_the_best(bad):
         loss = jnp.sum(z**2, axis=1)
         return jnp.where(jnp.arange(3) == 1, bad, loss), None
 
-    start = latent.init(jax.random.key(0), jnp.asarray(START), optimizer=ADAM)
+    start = latent_descent.init(jax.random.key(0), jnp.asarray(START), optimizer=ADAM)
     state, _ = jax.jit(
-        functools.partial(latent.step, objective=objective, optimizer=ADAM)
+        functools.partial(latent_descent.step, objective=objective, optimizer=ADAM)
     )(start)
     expected = np.sum(START**2, axis=1)
     expected[1] = np.inf
@@ -199,17 +199,19 @@ def test_five_steps_equal_adam_in_numpy():
 
 def test_rank_puts_the_lowest_first_and_nan_last():
     score = jnp.array([[3.0, jnp.nan, 1.0, -2.0], [jnp.nan, jnp.nan, 5.0, 4.0]])
-    np.testing.assert_array_equal(latent.rank(score), [[3, 2, 0, 1], [3, 2, 0, 1]])
+    np.testing.assert_array_equal(
+        latent_descent.rank(score), [[3, 2, 0, 1], [3, 2, 0, 1]]
+    )
 
 
 def test_rank_is_stable():
     score = jnp.array([[1.0, 0.0, 1.0, 0.0, jnp.nan, 1.0, jnp.nan]])
-    np.testing.assert_array_equal(latent.rank(score), [[1, 3, 0, 2, 5, 4, 6]])
+    np.testing.assert_array_equal(latent_descent.rank(score), [[1, 3, 0, 2, 5, 4, 6]])
 
 
 def test_rank_puts_nan_behind_infinity():
     score = jnp.array([[jnp.nan, jnp.inf, 0.0]])
-    np.testing.assert_array_equal(latent.rank(score), [[2, 1, 0]])
+    np.testing.assert_array_equal(latent_descent.rank(score), [[2, 1, 0]])
 
 
 def test_an_objective_gets_a_fresh_key_at_each_step():
@@ -219,8 +221,10 @@ def test_an_objective_gets_a_fresh_key_at_each_step():
 
     @jax.jit
     def run(key):
-        state = latent.init(key, jnp.asarray(START), optimizer=ADAM)
-        return latent.solve(state, objective=objective, optimizer=ADAM, iterations=4)
+        state = latent_descent.init(key, jnp.asarray(START), optimizer=ADAM)
+        return latent_descent.solve(
+            state, objective=objective, optimizer=ADAM, iterations=4
+        )
 
     drawn = np.asarray(run(jax.random.key(0))[1].loss)
     assert len(np.unique(drawn)) == drawn.size
@@ -234,9 +238,9 @@ def test_searches_that_are_taken_out_go_on_as_if_alone():
     whole, _ = descend(START, target, optimizer=optimizer, iterations=10)
     half, _ = descend(START, target, optimizer=optimizer, iterations=5)
     rows = np.array([2, 0])
-    taken = latent.take(half, jnp.asarray(rows))
+    taken = latent_descent.take(half, jnp.asarray(rows))
     state, _ = jax.jit(
-        lambda state: latent.solve(
+        lambda state: latent_descent.solve(
             state, objective=bowl(target[rows]), optimizer=optimizer, iterations=5
         )
     )(taken)

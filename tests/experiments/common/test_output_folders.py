@@ -5,15 +5,15 @@ import os
 
 import pytest
 
-from experiments.common import application, results
+from experiments.common import application, output_folders
 from inpaint_jax.errors import InputError, OutputError
 
 
 def test_a_folder_is_created_and_taken_again(tmp_path):
-    with results.claim(str(tmp_path / "new" / "folder")) as folder:
+    with output_folders.claim(str(tmp_path / "new" / "folder")) as folder:
         application.write_effective_flags(folder)
         (folder / "portrait.png").write_bytes(b"a result")
-    with results.claim(str(folder)) as again:
+    with output_folders.claim(str(folder)) as again:
         assert again == folder
 
 
@@ -23,37 +23,37 @@ def test_a_folder_of_other_files_is_refused(tmp_path, mark):
     if mark is not None:
         (tmp_path / application.FLAG_FILE).write_text(mark)
     with pytest.raises(InputError, match="no results of .*; give a new or an empty"):
-        with results.claim(str(tmp_path)):
+        with output_folders.claim(str(tmp_path)):
             pass
 
 
 def test_results_of_a_run_that_was_killed_before_its_flag_file_are_taken(tmp_path):
     for _ in range(2):
-        with results.claim(str(tmp_path)) as folder:
+        with output_folders.claim(str(tmp_path)) as folder:
             (folder / "portrait.png").write_bytes(b"a result")
     (tmp_path / ".lock").write_text("# python -m experiments.other ")
     with pytest.raises(InputError, match="no results of"):
-        with results.claim(str(tmp_path)):
+        with output_folders.claim(str(tmp_path)):
             pass
 
 
 def test_hidden_files_and_folders_are_in_nobodys_way(tmp_path):
     (tmp_path / ".DS_Store").write_bytes(b"")
     (tmp_path / "left").mkdir()
-    with results.claim(str(tmp_path)) as folder:
+    with output_folders.claim(str(tmp_path)) as folder:
         assert folder == tmp_path
 
 
 def test_folders_that_would_be_written_to_are_not_taken(tmp_path):
     (tmp_path / "figures").symlink_to(tmp_path)
     with pytest.raises(InputError, match="no results of .*, as figures"):
-        with results.claim(str(tmp_path), folders=("figures",)):
+        with output_folders.claim(str(tmp_path), folders=("figures",)):
             pass
 
 
 def test_no_folder_is_refused():
     with pytest.raises(OutputError, match="empty"):
-        with results.claim(""):
+        with output_folders.claim(""):
             pass
 
 
@@ -62,18 +62,18 @@ def test_a_file_of_another_kind_is_not_replaced(tmp_path, text):
     path = tmp_path / "found.json"
     path.write_text(text)
     with pytest.raises(InputError, match=r"--output=.*found\.json: is there"):
-        results.check_replaceable(str(path), keys=("images", "others"))
+        output_folders.check_replaceable(str(path), keys=("images", "others"))
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "found.json")
     with pytest.raises(InputError, match=r"found\.json: is there"):
-        results.check_replaceable(str(tmp_path / "found.json"), keys=())
+        output_folders.check_replaceable(str(tmp_path / "found.json"), keys=())
 
 
 def test_a_result_of_the_same_kind_is_replaced(tmp_path):
     path = tmp_path / "found.json"
-    results.check_replaceable(str(path), keys=("others",))
+    output_folders.check_replaceable(str(path), keys=("others",))
     path.write_text(json.dumps({"others": {}, "images": 3}))
-    results.check_replaceable(str(path), keys=("images", "others"))
-    results.check_replaceable(None, keys=("images",))
+    output_folders.check_replaceable(str(path), keys=("images", "others"))
+    output_folders.check_replaceable(None, keys=("images",))

@@ -1,19 +1,19 @@
 """The parts of a search for one image: start, advance, keep the best, evaluate.
 
-The optimizer step itself is `latent.step`.
+The optimizer step itself is `latent_descent.step`.
 
 They are pure functions, which can be mapped and differentiated, here over faces:
 
 >>> import inpaint_jax, jax, jax.numpy as jnp
 >>> from inpaint_jax import Problem, Settings, masks
->>> from inpaint_jax.search import problem, steps
+>>> from inpaint_jax.search import problem, one_image
 >>> model = inpaint_jax.load("release")
 >>> networks = problem.Networks(model.generate, model.discriminate)
 >>> few = Settings(restarts=2, init="random")
 >>> def search(key, image, mask):
 ...     damaged = Problem(image[None], mask[None])
-...     state = steps.start(key, networks, damaged, z_dim=128, settings=few)
-...     state, info = steps.advance(
+...     state = one_image.start(key, networks, damaged, z_dim=128, settings=few)
+...     state, info = one_image.advance(
 ...         networks, state, damaged, iterations=2, settings=few
 ...     )
 ...     return state.best_z, info.loss
@@ -32,7 +32,7 @@ import optax
 from jaxtyping import Array, Float
 
 from inpaint_jax import types
-from inpaint_jax.search import latent
+from inpaint_jax.search import latent_descent
 from inpaint_jax.search import problem as problems
 from inpaint_jax.search.problem import Networks, Problem, Settings
 
@@ -46,7 +46,7 @@ def start(
     *,
     z_dim: int,
     settings: Settings,
-) -> latent.LatentState:
+) -> latent_descent.LatentState:
     """Returns the initial state of the search for one image.
 
     Args:
@@ -61,18 +61,20 @@ def start(
     if networks.encode is not None and settings.init != "random":
         guess = networks.encode(problem.image, problem.mask)
     z = starting_points(key, guess, z_dim=z_dim, settings=settings)
-    return latent.init(jax.random.fold_in(key, 1), z, optimizer=_optimizer(settings))
+    return latent_descent.init(
+        jax.random.fold_in(key, 1), z, optimizer=_optimizer(settings)
+    )
 
 
 def advance(
     networks: Networks,
-    state: latent.LatentState,
+    state: latent_descent.LatentState,
     problem: Problem,
     *,
     iterations: int,
     settings: Settings,
     with_landmark: bool = True,
-) -> tuple[latent.LatentState, latent.LatentInfo]:
+) -> tuple[latent_descent.LatentState, latent_descent.LatentInfo]:
     """Takes a number of steps with all restarts of one image.
 
     Args:
@@ -86,7 +88,7 @@ def advance(
     Returns:
       (next state, info of all steps, `[iterations, restarts]`).
     """
-    return latent.solve(
+    return latent_descent.solve(
         state,
         objective=problems.loss(
             networks,
@@ -100,9 +102,13 @@ def advance(
     )
 
 
-def keep(state: latent.LatentState, *, restarts: int) -> latent.LatentState:
+def keep(
+    state: latent_descent.LatentState, *, restarts: int
+) -> latent_descent.LatentState:
     """Returns the state with only the best restarts of one image."""
-    return latent.take(state, latent.rank(state.best_loss[None])[0, :restarts])
+    return latent_descent.take(
+        state, latent_descent.rank(state.best_loss[None])[0, :restarts]
+    )
 
 
 def evaluate(
