@@ -32,16 +32,25 @@ def allow_callbacks() -> None:
     jax.config.update(_ASYNC, False)
 
 
-def keep_programs(directory: str | os.PathLike[str]) -> None:
+def keeps_programs() -> bool:
+    """Returns whether the user has told JAX where to cache compiled programs."""
+    return bool(jax.config.values["jax_compilation_cache_dir"])
+
+
+def keep_programs(
+    directory: str | os.PathLike[str], *, most_bytes: int = 1_000_000_000
+) -> None:
     """Caches compiled programs in a folder and reuses them in later processes.
 
-    A cached program is used only by the same version of JAX on the same processor. One
-    that another process is just writing is compiled again, with a warning.
+    A cached program is used only by the same version of JAX on the same processor.
 
     Args:
       directory: an existing folder.
+      most_bytes: above this size of the folder, the programs that were not used for
+        longest are removed.
     """
     jax.config.update("jax_compilation_cache_dir", os.fspath(directory))
+    jax.config.update("jax_compilation_cache_max_size", most_bytes)
     # Cache every program: a search begins with many small ones.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -22,7 +22,7 @@ from experiments.common import (
 )
 from experiments.common.options import option
 from inpaint_jax import runtime
-from inpaint_jax.errors import naming, printable
+from inpaint_jax.errors import InputError, OutputError, naming, printable
 from inpaint_jax.io import files, ownership
 
 
@@ -33,7 +33,8 @@ class Process:
     debug: bool = option(False, "Show the traceback of every error.")
     compilation_cache_dir: str | None = option(
         None,
-        "Folder that caches compiled programs, so that the next run starts sooner.",
+        "Folder that caches compiled programs, so that the next run starts sooner; by "
+        "default one in the user's cache folder, with none no folder.",
     )
 
 
@@ -82,8 +83,7 @@ def _ended(main: Callable[[], int], callbacks: bool) -> int:
     process = options.read(Process)
     try:
         _announce()
-        if process.compilation_cache_dir:
-            runtime.keep_programs(_private(process.compilation_cache_dir))
+        _keep_programs(process.compilation_cache_dir)
         with stopping.deferred():
             code = main()
         sys.stdout.flush()
@@ -102,10 +102,33 @@ def _ended(main: Callable[[], int], callbacks: bool) -> int:
         return stopped.code
 
 
-def _private(path: str) -> pathlib.Path:
-    """Creates the folder of compiled programs: who writes there decides what runs."""
-    with naming("--compilation_cache_dir", path):
-        return ownership.make_private(path)
+def _keep_programs(given: str | None) -> None:
+    """Caches compiled programs in the given folder, or in the default one.
+
+    The folder is private: who writes there decides what runs.
+    """
+    if given == "none" or (given is None and runtime.keeps_programs()):
+        return
+    if given is not None:
+        with naming("--compilation_cache_dir", given):
+            return runtime.keep_programs(ownership.make_private(given))
+    try:
+        runtime.keep_programs(ownership.make_private(_usual_cache()))
+    except (InputError, OutputError, RuntimeError) as error:
+        progress.say(f"compiled programs are not kept for the next run: {error}")
+
+
+def _usual_cache() -> pathlib.Path:
+    """Returns the default folder of compiled programs, in the user's cache folder.
+
+    Raises:
+      RuntimeError: the user has no home.
+    """
+    folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not folder.is_absolute():
+        usual = "~/Library/Caches" if sys.platform == "darwin" else "~/.cache"
+        folder = pathlib.Path(usual).expanduser()
+    return folder / "inpaint_jax" / "programs"
 
 
 def write_effective_flags(directory: str | os.PathLike[str], *kinds: type) -> None:

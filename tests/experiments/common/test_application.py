@@ -125,3 +125,41 @@ def test_closed_streams_change_no_exit_code(environment, closed):
             env=environment,
         )
         assert done.returncode == code
+
+
+COMPILES = """
+import jax
+from experiments.common import application
+
+def main():
+    jax.jit(lambda x: x + 1)(0)
+    return 0
+
+application.run(main)
+"""
+
+
+@pytest.mark.parametrize("home", ["home", "/dev/null"])
+@pytest.mark.parametrize("flags", [[], ["--compilation_cache_dir=none"]])
+def test_programs_are_kept_in_the_users_cache_folder(
+    environment, tmp_path, home, flags
+):
+    home = tmp_path / home  # where /dev/null is absolute, and stays
+    environment = dict(environment, HOME=str(home), XDG_CACHE_HOME="cache")
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILES, *flags],
+        cwd=launcher.ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    cache = home / ".cache" / "inpaint_jax" / "programs"
+    kept = home.name == "home" and not flags
+    assert cache.is_dir() == kept
+    if kept:
+        assert any(cache.iterdir()) and cache.stat().st_mode & 0o777 == 0o700
+    told = "compiled programs are not kept for the next run: /dev/null" in done.stdout
+    assert told == (home.name == "null" and not flags)
+    assert not (launcher.ROOT / "cache").exists()
