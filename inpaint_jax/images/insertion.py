@@ -1,0 +1,119 @@
+"""Puts a completed face back into its photograph, at the photograph's resolution.
+
+The completed face is small and the photograph is large, so the face was enlarged and
+has neither the brightness of its surroundings nor their grain. Poisson blending (Perez
+et al. 2003) mends the first: what is added to the face is harmonic in the hole and
+meets the known pixels around it. It is solved from coarse to fine, as millions of
+unknowns are too many for the solver of `blending.poisson`.
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from scipy import ndimage
+
+Picture = UInt8[np.ndarray, "height width 3"]
+Pixels = Bool[np.ndarray, "height width"]
+Values = Float32[np.ndarray, "height width channels"]
+Coarse = Float32[np.ndarray, "height_coarse width_coarse channels"]
+CoarsePixels = Bool[np.ndarray, "height_coarse width_coarse"]
+
+_SWEEPS = 24  # of relaxation at each level
+_SMALLEST = 3  # side up to which no coarser level is used
+
+
+def insert(
+    photograph: Picture, face: Picture, fill: Pixels, *, known: Pixels
+) -> Picture:
+    """Fills pixels of a photograph with a face, blended into its surroundings.
+
+    Args:
+      photograph: uint8 `[H, W, 3]`.
+      face: the completed face, as large as the photograph.
+      fill: the pixels to be taken from the face.
+      known: the pixels of the photograph that the face must fit; all others are
+        neither looked at nor changed.
+
+    Returns:
+      uint8 `[H, W, 3]`; bit-equal to the photograph outside `fill`.
+    """
+    result = photograph.copy()
+    parts, _ = ndimage.label(fill)  # pyright: ignore[reportGeneralTypeIssues]
+    for number, box in enumerate(ndimage.find_objects(parts), start=1):
+        # With the pixels around the part, which it must fit.
+        box = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
+        inside = parts[box] == number
+        new, old = (x[box].astype(np.float32) for x in (face, photograph))
+        blended = new + harmonic(old - new, inside, known[box] & ~inside)
+        levels = np.clip(np.rint(blended), 0.0, 255.0).astype(np.uint8)
+        result[box][inside] = levels[inside]
+    return result
+
+
+def harmonic(values: Values, unknown: Pixels, known: Pixels) -> Values:
+    """Extends values harmonically: each unknown one is the mean of its neighbours.
+
+    Neighbours that are neither known nor unknown do not count, nor do those beyond the
+    edge. Where no known pixel is connected the result is 0.
+
+    Args:
+      values: `[H, W, channels]`; used at the known pixels only.
+      unknown: where to extend.
+      known: the pixels with values; none may be unknown as well.
+
+    Returns:
+      `[H, W, channels]`: the values, and 0 where a pixel is neither.
+    """
+    values = np.where(known[..., None], values, np.float32(0.0))
+    if max(unknown.shape) > _SMALLEST and unknown.any():
+        coarse = harmonic(*_coarser(values, unknown, known))
+        zoom: Any = ndimage.zoom  # which it is declared to return is much wider
+        finer = zoom(coarse, (2, 2, 1), order=1, grid_mode=True, mode="nearest")
+        finer = finer[: unknown.shape[0], : unknown.shape[1]]
+        values = np.where(unknown[..., None], finer, values)
+    return _relaxed(values, unknown, unknown | known)
+
+
+def _coarser(
+    values: Values, unknown: Pixels, known: Pixels
+) -> tuple[Coarse, CoarsePixels, CoarsePixels]:
+    """Halves the problem: a cell with a known pixel is known, by the mean of those."""
+    weights = known[..., None].astype(np.float32)
+    count = _cells(weights)
+    mean = _cells(values * weights) / np.maximum(count, np.float32(1.0))
+    coarse_known = count[..., 0] > 0
+    coarse_unknown = _cells(unknown[..., None].astype(np.float32))[..., 0] > 0
+    return mean, coarse_unknown & ~coarse_known, coarse_known
+
+
+def _cells(x: Values) -> Coarse:
+    """Sums over cells of 2 x 2 pixels; an odd side is filled up with zeros."""
+    x = np.pad(x, ((0, x.shape[0] % 2), (0, x.shape[1] % 2), (0, 0)))
+    height, width, channels = x.shape
+    return x.reshape(height // 2, 2, width // 2, 2, channels).sum(axis=(1, 3))
+
+
+def _relaxed(values: Values, unknown: Pixels, counted: Pixels) -> Values:
+    """Replaces the unknown values by the means of their neighbours, many times.
+
+    Half of them at a time, as on a chessboard (red-black Gauss-Seidel).
+    """
+    neighbours = np.maximum(_neighbours(counted[..., None].astype(np.float32)), 1.0)
+    rows, columns = np.indices(unknown.shape)
+    halves = [unknown & ((rows + columns) % 2 == parity) for parity in (0, 1)]
+    for _ in range(_SWEEPS):
+        for half in halves:
+            means = _neighbours(values) / neighbours
+            values = np.where(half[..., None], means, values)
+    return values
+
+
+def _neighbours(x: Values) -> Values:
+    """Sums each pixel's four neighbours."""
+    total = np.zeros_like(x)
+    total[1:] += x[:-1]
+    total[:-1] += x[1:]
+    total[:, 1:] += x[:, :-1]
+    total[:, :-1] += x[:, 1:]
+    return total

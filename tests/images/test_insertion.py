@@ -1,0 +1,102 @@
+"""A face is put back so that it meets the photograph around the hole."""
+
+import hypothesis
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import scipy.sparse
+import scipy.sparse.linalg
+
+from inpaint_jax.images import insertion
+
+
+def solved_directly(values, unknown, known):
+    """The harmonic extension, as a system of equations."""
+    number = np.full(unknown.shape, -1)
+    number[unknown] = np.arange(unknown.sum())
+    matrix = scipy.sparse.lil_matrix((unknown.sum(),) * 2)
+    right = np.zeros((unknown.sum(), values.shape[-1]))
+    for y, x in np.argwhere(unknown):
+        for other in ((y + 1, x), (y - 1, x), (y, x + 1), (y, x - 1)):
+            within = all(0 <= n < side for n, side in zip(other, known.shape))  # noqa: B905
+            if within and (unknown[other] or known[other]):
+                matrix[number[y, x], number[y, x]] += 1
+                if unknown[other]:
+                    matrix[number[y, x], number[other]] -= 1
+                else:
+                    right[number[y, x]] += values[other]
+    found = np.where(known[..., None], values, 0.0)
+    found[unknown] = scipy.sparse.linalg.spsolve(matrix.tocsc(), right)
+    return found
+
+
+def ring(shape):
+    rows, columns = np.indices(shape)
+    radius = np.hypot(rows - shape[0] / 2, columns - shape[1] / 2)
+    return (radius < 0.4 * min(shape)) & (radius > 0.15 * min(shape))
+
+
+def block(shape):
+    hole = np.zeros(shape, bool)
+    hole[7:-9, 5:-12] = True
+    return hole
+
+
+def half(shape):
+    hole = np.zeros(shape, bool)
+    hole[:, : shape[1] // 2] = True
+    return hole
+
+
+@pytest.mark.parametrize("hole", [ring, block, half])
+def test_it_is_nearly_the_harmonic_extension(hole):
+    unknown = hole((61, 74))
+    slope = np.add.outer(np.linspace(-30, 20, 61), np.linspace(10, -40, 74))
+    noise = np.random.default_rng(0).normal(scale=5.0, size=(61, 74, 3))
+    values = (slope[..., None] + noise).astype(np.float32)
+    found = insertion.harmonic(values, unknown, ~unknown)
+    expected = solved_directly(values, unknown, ~unknown)
+    np.testing.assert_array_equal(found[~unknown], values[~unknown])
+    error = np.abs(found - expected)[unknown]
+    assert error.mean() < 0.6 and error.max() < 3.0
+
+
+def test_a_face_of_another_brightness_vanishes_in_its_photograph():
+    generator = np.random.default_rng(1)
+    photograph = generator.integers(60, 180, (40, 50, 3), np.uint8)
+    face = photograph + np.array([20, -15, 40], np.int16)
+    fill = block((40, 50))
+    found = insertion.insert(
+        photograph, face.astype(np.uint8), fill, known=~fill
+    ).astype(np.int16)
+    assert np.abs(found - photograph).max() <= 1
+
+
+def test_pixels_that_are_no_neighbours_of_the_hole_do_not_count():
+    # A second hole, which nothing fills, adjoins the first; its colours are garish.
+    fill, other = np.zeros((2, 30, 40), bool)
+    fill[8:20, 10:20] = True
+    other[8:20, 20:30] = True
+    photograph = np.full((30, 40, 3), 90, np.uint8)
+    photograph[other] = [255, 0, 255]
+    face = np.full_like(photograph, 120)
+    found = insertion.insert(photograph, face, fill, known=~fill & ~other)
+    expected = photograph.copy()
+    expected[fill] = 90
+    np.testing.assert_array_equal(found, expected)
+
+
+@hypothesis.settings(max_examples=25, deadline=None, derandomize=True)
+@hypothesis.given(
+    hnp.arrays(
+        np.int8, st.tuples(*2 * [st.integers(1, 12)]), elements=st.integers(0, 2)
+    )
+)
+def test_only_what_is_to_be_filled_changes(kind):
+    photograph = np.random.default_rng(2).integers(0, 256, (*kind.shape, 3), np.uint8)
+    face = 255 - photograph
+    found = insertion.insert(photograph, face, kind == 1, known=kind == 0)
+    np.testing.assert_array_equal(found[kind != 1], photograph[kind != 1])
+    if not (kind == 0).any():  # nothing to fit: the face as it is
+        np.testing.assert_array_equal(found[kind == 1], face[kind == 1])
