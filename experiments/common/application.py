@@ -23,7 +23,7 @@ from experiments.common import (
 from experiments.common.options import option
 from inpaint_jax import runtime
 from inpaint_jax.errors import InputError, OutputError, naming, printable
-from inpaint_jax.io import files, ownership
+from inpaint_jax.io import files, private_folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,9 +111,9 @@ def _keep_programs(given: str | None) -> None:
         return
     if given is not None:
         with naming("--compilation_cache_dir", given):
-            return runtime.keep_programs(ownership.make_private(given))
+            return runtime.keep_programs(private_folders.make_private(given))
     try:
-        runtime.keep_programs(ownership.make_private(_usual_cache()))
+        runtime.keep_programs(private_folders.make_private(_usual_cache()))
     except (InputError, OutputError, RuntimeError) as error:
         progress.say(f"compiled programs are not kept for the next run: {error}")
 

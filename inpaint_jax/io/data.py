@@ -19,7 +19,7 @@ from jaxtyping import Int, UInt8
 from inpaint_jax import runtime, types
 from inpaint_jax.errors import InputError, reason
 from inpaint_jax.images import framing
-from inpaint_jax.io import files, hashes, ownership, sources
+from inpaint_jax.io import files, hashes, private_folders, sources
 
 _HASHED_AT_ONCE = 256
 _CACHE_VERSION = 1  # raise it when pictures are framed in another way
@@ -228,7 +228,7 @@ def _open_cache(
                 f"cache={cache}: {path} is no regular file; remove it or give "
                 "another name."
             )
-    ownership.check(cache)
+    private_folders.check(cache)
     try:
         found = json.loads(_beside(cache).read_text(encoding="utf-8"))
         images = np.lib.format.open_memmap(cache, mode="r")
