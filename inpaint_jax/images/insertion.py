@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from scipy import ndimage
 
+from inpaint_jax.images import pixels
+
 Picture = UInt8[np.ndarray, "height width 3"]
 Pixels = Bool[np.ndarray, "height width"]
 Values = Float32[np.ndarray, "height width channels"]
@@ -46,8 +48,7 @@ def insert(
         inside = parts[box] == number
         new, old = (x[box].astype(np.float32) for x in (face, photograph))
         blended = new + harmonic(old - new, inside, known[box] & ~inside)
-        levels = np.clip(np.rint(blended), 0.0, 255.0).astype(np.uint8)
-        result[box][inside] = levels[inside]
+        result[box][inside] = pixels.rounded(blended[inside])
     return result
 
 

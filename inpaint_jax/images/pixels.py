@@ -34,6 +34,11 @@ def to_bytes(image: Float[jax.Array, "..."]) -> UInt8[jax.Array, "..."]:
     return jnp.clip(scaled, 0.0, 255.0).astype(jnp.uint8)
 
 
+def rounded(levels: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+    """Rounds levels that were computed from bytes, 0 to 255, and clips them."""
+    return np.clip(np.rint(levels), 0.0, 255.0).astype(np.uint8)
+
+
 def grey(
     image: Float[jax.Array, "*batch height width 3"],
 ) -> Float[jax.Array, "*batch height width"]:
