@@ -38,13 +38,23 @@ def _sections(description: Mapping[str, Any]) -> Iterator[str]:
     )
     architecture = _words(description.get("architecture", {}))
     yield f"Architecture: {architecture}; crop of {description.get('crop')} pixels."
+    trainings = _trainings(about)
+    first = next(iter(trainings.values()))
     yield "## Data\n\n" + _bullets(
-        [_data(about), f"{about.get('images', '?')} pictures"]
+        [_data({**first, **about}), f"{first.get('images', '?')} pictures"]
     )
-    yield "## Training\n\n" + _bullets(_training(about))
+    for name, training in trainings.items():
+        heading = f"## Training of the {name}" if name else "## Training"
+        yield f"{heading}\n\n" + _bullets(_training(training))
     yield f"## Scores\n\n{_bullets(_scores(about))}"
     yield f"## Licence\n\n{about.get('licence', _UNSAID)}"
     yield "## Known biases\n\n" + _bullets(about.get("known_biases", [_UNSAID]))
+
+
+def _trainings(about: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Returns {name of a network: its provenance}; one of no name if they share it."""
+    named = {name: each for name, each in about.items() if isinstance(each, Mapping)}
+    return {n: each for n, each in named.items() if "command" in each} or {"": about}
 
 
 def _data(about: Mapping[str, Any]) -> str:
@@ -67,10 +77,11 @@ def _training(about: Mapping[str, Any]) -> Iterator[str]:
 
 def _scores(about: Mapping[str, Any]) -> Iterator[str]:
     scores = dict(about.get("scores", {}))
-    if "validation_score" in about:
-        scores["score of the checkpoint on validation faces"] = about[
-            "validation_score"
-        ]
+    for name, training in _trainings(about).items():
+        if "validation_score" in training:
+            what = f"{name}'s checkpoint" if name else "checkpoint"
+            score = training["validation_score"]
+            scores[f"score of the {what} on validation faces"] = score
     for name, value in scores.items():
         yield f"{name.replace('_', ' ')}: {_words(value)}"
     if not scores:
