@@ -12,7 +12,7 @@ They are pure functions, which can be mapped and differentiated, here over faces
 >>> few = Settings(restarts=2, init="random")
 >>> def search(key, image, mask):
 ...     damaged = Problem(image[None], mask[None])
-...     state = one_image.start(key, networks, damaged, z_dim=128, settings=few)
+...     state = one_image.start(key, networks, damaged, z_dim=256, settings=few)
 ...     state, info = one_image.advance(
 ...         networks, state, damaged, iterations=2, settings=few
 ...     )
@@ -21,7 +21,7 @@ They are pure functions, which can be mapped and differentiated, here over faces
 >>> masked = jax.vmap(lambda key: masks.free_form(key, (64, 64)))(keys)
 >>> best_z, loss = jax.jit(jax.vmap(search))(keys, jnp.zeros((3, 64, 64, 3)), masked)
 >>> best_z.shape, loss.shape
-((3, 2, 128), (3, 2, 2))
+((3, 2, 256), (3, 2, 2))
 """
 
 from typing import Any
