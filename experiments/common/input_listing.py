@@ -67,11 +67,10 @@ def list_inputs(
     """
     given = [images] if isinstance(images, str) else images
     found, passed_over = [], []
+    excluded = _Excluded(output, input_paths.existing(mask))
     for item in (item for text in given for item in _split(text)):
         with naming("--images", item):
-            inputs, passed = _listed(
-                item, _Excluded(output, input_paths.existing(mask))
-            )
+            inputs, passed = _listed(item, excluded)
         found += inputs
         passed_over += passed
     found = _distinct(found)
@@ -206,8 +205,8 @@ def _of_folder(
 ) -> tuple[list[Input], list[PassedOver]]:
     if excluded.output == pathlib.Path(os.path.realpath(folder)):
         raise InputError(
-            f"--output_dir={excluded.output}: is the folder of --images, whose pictures "
-            "and results would be mixed; give another folder."
+            f"--output_dir={excluded.output}: is the folder of --images, whose "
+            "pictures and results would be mixed; give another folder."
         )
     listed = excluded.of_folder(sources.survey(folder), folder)
     return _chosen(listed, folder, folder, part)

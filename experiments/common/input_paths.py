@@ -1,4 +1,4 @@
-"""Paths as people give them: with quotes, `~` and wildcards; and what is named by one."""
+"""Paths as people give them, with quotes, `~` and wildcards; and inputs."""
 
 import glob
 import os

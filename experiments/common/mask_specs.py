@@ -52,6 +52,29 @@ class MaskSpec(NamedTuple):
     make: masks.MakeMask | None
     find: FindHole | None
 
+    def of(
+        self, picture: input_paths.Input, photo: photographs.Photograph, *, size: int
+    ) -> Hole:
+        """Finds the hole of one picture; for specifications that are no presets.
+
+        Args:
+          picture: the picture.
+          photo: the same, as it was read.
+          size: side of the model's images.
+
+        Returns:
+          The hole, of the size of the photograph, or `[size, size]`.
+
+        Raises:
+          InputError: there is none, or it has another size.
+        """
+        if self.find is None:
+            raise ValueError(f"{self.name} is a preset")
+        hole = self.find(picture, photo)
+        if hole.pixels.shape not in (photo.shape, (size, size)):
+            raise _misfit(hole, picture.path, photo, size)
+        return hole
+
 
 def read_mask(
     name: str, *, hole_is_white: bool = True, grow: int = 0, flag: str = "--mask"
@@ -154,8 +177,8 @@ def _rectangle(text: str) -> FindHole:
     )
     if not width or not height:
         raise InputError(
-            f"{text}: no rectangle; give rect:X,Y,W,H in pixels of the upright picture, "
-            "as rect:10,20,64,48."
+            f"{text}: no rectangle; give rect:X,Y,W,H in pixels of the upright "
+            "picture, as rect:10,20,64,48."
         )
 
     def find(picture: input_paths.Input, photo: photographs.Photograph) -> Hole:
@@ -190,8 +213,8 @@ class _Hint:
         self.said = True
         marks, other = ("white", "black") if self.hole_is_white else ("black", "white")
         progress.say(
-            f"{self.flag}={self.value}: {marks} marks the hole, which is {share:.0%} of "
-            f"{hole.name}; if {other} was meant to, give --mask_hole={other}"
+            f"{self.flag}={self.value}: {marks} marks the hole, which is {share:.0%} "
+            f"of {hole.name}; if {other} was meant to, give --mask_hole={other}"
         )
 
 
@@ -218,8 +241,8 @@ def _of_folder(folder: str, hint: _Hint) -> FindHole:
                 fit = [p for p in found.get(each, []) if os.path.realpath(p) != itself]
                 if len(fit) > 1:
                     raise InputError(
-                        f"{folder}: has two masks for {picture.path}, {fit[0].name} and "
-                        f"{fit[1].name}; leave one."
+                        f"{folder}: has two masks for {picture.path}, {fit[0].name} "
+                        f"and {fit[1].name}; leave one."
                     )
                 if fit:
                     return _of_file(fit[0], hint)

@@ -30,11 +30,11 @@ def find_hole(
 ) -> Hole:
     """Finds the hole that a stencil marks.
 
-    Of two colours the brighter one counts as white; of few levels, as of labels, all but
-    the background's mark the hole. Else everything does that differs from the
+    Of two colours the brighter one counts as white; of few levels, as of labels, all
+    but the background's mark the hole. Else everything does that differs from the
     background by more than the noise of JPEG, so a soft brush leaves no pixel half
-    covered. The levels are those of the colours, or of alpha in a layer of one colour. A
-    photograph with a hole in its alpha marks what is transparent.
+    covered. The levels are those of the colours, or of alpha in a layer of one colour.
+    A photograph with a hole in its alpha marks what is transparent.
 
     Args:
       rgba: uint8 `[H, W, 4]`, as `picture_files.read_stencil` returns it.
