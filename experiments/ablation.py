@@ -14,6 +14,8 @@ from typing import Literal
 from experiments.common import (
     application,
     cases,
+    input_listing,
+    mask_specs,
     options,
     output_folders,
     plots,
@@ -80,10 +82,11 @@ def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
     given = ablation_run.parse(wanted.method, only=wanted.only)
     holes = _holes(wanted.masks)
     images = options.given(wanted, "images")
-    paths = cases.list_inputs(images, mask=wanted.masks[0], output=output)
-    paths = paths[: wanted.limit]
+    listed = input_listing.list_inputs(images, mask=wanted.masks[0], output=output)
+    paths = input_listing.paths_by_stem(listed.inputs)[: wanted.limit]
     model = searches.load()
     skipped = skipping.Skipped(alone=False)
+    skipped.pass_over(listed.passed_over)
     faces = cases.Originals(paths, model.crop, model.architecture.image_size)
     faces = faces.usable(images, skipped)
     at_once = min(wanted.images_at_once, len(paths))
@@ -107,8 +110,8 @@ def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
     return skipped.exit_code
 
 
-def _holes(names: tuple[str, ...]) -> list[cases.MaskSpec]:
-    holes = [cases.read_mask(name, flag="--masks") for name in names]
+def _holes(names: tuple[str, ...]) -> list[mask_specs.MaskSpec]:
+    holes = [mask_specs.read_mask(name, flag="--masks") for name in names]
     if not holes or len({*names}) < len(names) or not all(hole.make for hole in holes):
         raise InputError(
             f"--masks={','.join(names)}: must be names of masks, each once and no "

@@ -18,6 +18,8 @@ import numpy as np
 from experiments.common import (
     application,
     cases,
+    input_listing,
+    mask_specs,
     options,
     output_folders,
     progress,
@@ -120,7 +122,7 @@ def _check_names(methods: Sequence[str]) -> None:
 def _plan(
     wanted: Evaluation, model: weights.Model, output: pathlib.Path
 ) -> tuple[evaluation_run.Plan, skipping.Skipped]:
-    holes = [cases.read_mask(name, flag="--masks") for name in wanted.masks]
+    holes = [mask_specs.read_mask(name, flag="--masks") for name in wanted.masks]
     if any(hole.make is None for hole in holes):
         raise InputError(
             f"--masks={','.join(wanted.masks)}: must be names; give some of "
@@ -147,7 +149,9 @@ def _inputs(
 ) -> list[pathlib.Path]:
     """Lists the pictures; those of an array or data set are first written to files."""
     if not images.startswith(("array:", "tfds:")):
-        return cases.list_inputs(images, mask="", output=output)[:limit]
+        listed = input_listing.list_inputs(images, mask="", output=output)
+        skipped.pass_over(listed.passed_over)
+        return input_listing.paths_by_stem(listed.inputs)[:limit]
     with naming("--images", images):
         names, read = sources.open_source(images)
     folder = files.make_directory(output / "inputs")

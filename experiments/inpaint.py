@@ -13,6 +13,8 @@ from typing import Literal
 from experiments.common import (
     application,
     cases,
+    input_listing,
+    mask_specs,
     options,
     output_folders,
     progress,
@@ -38,14 +40,24 @@ _PORTRAIT = files.ASSETS / "portrait.png"
 class Pictures:
     """The pictures that are completed, their mask, and the output."""
 
-    images: str | None = option(
-        None,
-        "A picture, or a folder of pictures with an optional [start:stop]; by default "
-        "the portrait that comes with the package.",
+    images: tuple[str, ...] = option(
+        (),
+        "Pictures, folders with an optional [start:stop], paths with *, ? or **, or "
+        "@FILE for a text file with a path on each line; commas join several, or the "
+        "flag is repeated. By default the portrait that comes with the package.",
+        repeated=True,
     )
     mask: str = option(
         "centre",
-        f"Name of a mask ({', '.join(masks.MASKS)}), or a picture that marks the hole.",
+        f"Name of a mask ({', '.join(masks.MASKS)}); a picture that marks the hole, or "
+        "a folder with one for each picture (its name, or NAME_mask); alpha: the "
+        "picture's transparent pixels; or rect:X,Y,W,H in pixels of the picture.",
+    )
+    grow_mask: int = option(
+        0,
+        "Pixels of the photograph by which a hole that is no preset is enlarged.",
+        least=0,
+        most=10_000,
     )
     mask_hole: Literal["white", "black"] = option(
         "white", "Colour that marks the hole in a picture given as --mask."
@@ -85,12 +97,10 @@ def main() -> int:
 def _complete(wanted: Pictures, output: pathlib.Path) -> int:
     asked = options.read(searches.Search)
     landmarks = options.read(landmark_options.LandmarkOptions)
-    inputs = cases.list_inputs(
-        str(_PORTRAIT) if wanted.images is None else wanted.images,
-        mask=wanted.mask,
-        output=output,
+    inputs, passed_over = input_listing.list_inputs(
+        wanted.images or str(_PORTRAIT), mask=wanted.mask, output=output
     )
-    hole = cases.read_mask(wanted.mask, hole_is_white=wanted.mask_hole == "white")
+    hole = _mask(wanted)
     model = searches.load()
     size = model.architecture.image_size
     guidance, scorer = landmark_options.load(landmarks, size=size, crop=model.crop)
@@ -106,6 +116,7 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
         original_known=wanted.original_known,
     )
     skipped = skipping.Skipped(alone=len(inputs) == 1)
+    skipped.pass_over(passed_over)
     tasks = picture_search.tasks(inputs, read, guidance, skipped)
     finisher = picture_report.Finisher(compiled, asked.blend, scorer, figure)
     described = picture_report.describe(asked, guidance, model)
@@ -126,11 +137,17 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
         report.add(finished)
         progress.say(picture_report.line(finished.entry, output))
     if not report.entries:
-        raise InputError(f"--images={wanted.images}: none of the pictures can be used.")
+        given = ",".join(wanted.images)
+        raise InputError(f"--images={given}: none of the pictures can be used.")
     if old := report.close():
         progress.say(f"{len(old)} pictures of earlier runs stay, as {old[0]}")
     progress.say(f"look at {output / 'grid.png'}; figures: {output / 'report.json'}")
     return skipped.exit_code
+
+
+def _mask(wanted: Pictures) -> mask_specs.MaskSpec:
+    white = wanted.mask_hole == "white"
+    return mask_specs.read_mask(wanted.mask, hole_is_white=white, grow=wanted.grow_mask)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from jaxtyping import Float
 from experiments.common import (
     application,
     cases,
+    input_listing,
+    mask_specs,
     options,
     output_folders,
     plots,
@@ -100,15 +102,17 @@ def main() -> int:
 def _measure(wanted: Quality, output: pathlib.Path) -> int:
     asked = options.read(search_methods.Asked)
     images = options.given(wanted, "images")
-    paths = cases.list_inputs(images, mask=wanted.mask, output=output)
+    listed = input_listing.list_inputs(images, mask=wanted.mask, output=output)
+    paths = input_listing.paths_by_stem(listed.inputs)
     model = searches.load()
     guidance, _ = landmark_options.load(
         asked.landmarks,
         size=model.architecture.image_size,
         crop=model.crop,
     )
-    hole = cases.read_mask(wanted.mask)
+    hole = mask_specs.read_mask(wanted.mask)
     skipped = skipping.Skipped(alone=False)
+    skipped.pass_over(listed.passed_over)
     originals = cases.Originals(paths, model.crop, model.architecture.image_size)
     originals = originals.usable(images, skipped)
     faces = [_face(case, guidance) for case in originals.read(hole, seed=0)]

@@ -139,7 +139,11 @@ def take(arguments: Sequence[str], values: flags.FlagValues) -> None:
     except (flags.Error, ValueError) as error:
         raise InputError(_explained(error, values)) from error
     if unknown:
-        raise InputError(f"{unknown[0]}: unknown argument; flags start with --.")
+        several = "; several paths go into one flag, with commas between"
+        raise InputError(
+            f"{unknown[0]}: unknown argument; flags start with --"
+            f"{several if os.path.lexists(unknown[0]) else ''}."
+        )
 
 
 def _explained(error: Exception, known: flags.FlagValues) -> str:

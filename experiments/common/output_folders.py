@@ -104,15 +104,27 @@ def check_replaceable(path: str | None, *, keys: Iterable[str]) -> None:
         raise refused
 
 
+def holds_results(folder: str | os.PathLike[str]) -> bool:
+    """Returns whether an application of these experiments writes to a folder."""
+    package = __name__.partition(".")[0]
+    known = (f"# python -m {package}.", _mark())
+    marks = (application.FLAG_FILE, locks.NAME)
+    return any(_begins(pathlib.Path(folder, each), known) for each in marks)
+
+
 def _mark() -> str:
     """How the first line begins in what this application leaves in its folders."""
     return f"# python -m {application.name()} "
 
 
 def _is_ours(path: pathlib.Path) -> bool:
+    return _begins(path, (_mark(),))
+
+
+def _begins(path: pathlib.Path, marks: tuple[str, ...]) -> bool:
     try:
         return os.path.isfile(path) and path.read_text(encoding="utf-8").startswith(
-            _mark()
+            marks
         )
     except (OSError, ValueError):
         return False

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.common import cases, records
+from experiments.common import mask_specs, records
 from experiments.evaluation import ablation_pairs, scoring
 
 COLUMNS = (*scoring.COLUMNS, "loss", "iterations", "seconds")
@@ -25,7 +25,7 @@ class Units:
     """The masks and seeds of each method, and the table of their rows."""
 
     def __init__(
-        self, folder: pathlib.Path, holes: Sequence[cases.MaskSpec], seeds: int
+        self, folder: pathlib.Path, holes: Sequence[mask_specs.MaskSpec], seeds: int
     ) -> None:
         """Opens the table.
 
@@ -44,7 +44,7 @@ class Units:
 
     def missing(
         self, method: str, images: Sequence[str]
-    ) -> list[tuple[cases.MaskSpec, int, list[int]]]:
+    ) -> list[tuple[mask_specs.MaskSpec, int, list[int]]]:
         """Returns (mask, seed, places of images) of a method's missing rows."""
         units = [
             (hole, seed, self._without_row(method, hole, seed, images))
@@ -56,7 +56,7 @@ class Units:
     def add(
         self,
         method: str,
-        hole: cases.MaskSpec,
+        hole: mask_specs.MaskSpec,
         seed: int,
         scores: Mapping[str, Sequence[Any]],
     ) -> None:
@@ -74,7 +74,7 @@ class Units:
             self._table.append(**keys, **dict(zip(names, row, strict=True)))
 
     def scores(
-        self, method: str, hole: cases.MaskSpec, images: Sequence[str]
+        self, method: str, hole: mask_specs.MaskSpec, images: Sequence[str]
     ) -> ablation_pairs.Columns:
         """Returns the columns of a method under one mask, for all seeds."""
         rows = [
@@ -87,7 +87,7 @@ class Units:
         }
 
     def _without_row(
-        self, method: str, hole: cases.MaskSpec, seed: int, images: Sequence[str]
+        self, method: str, hole: mask_specs.MaskSpec, seed: int, images: Sequence[str]
     ) -> list[int]:
         return [
             place

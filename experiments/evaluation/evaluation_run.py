@@ -14,6 +14,7 @@ import numpy as np
 from experiments.common import (
     cases,
     identity,
+    mask_specs,
     progress,
     protocols,
     records,
@@ -49,7 +50,7 @@ class Plan:
     """
 
     inputs: tuple[pathlib.Path, ...]
-    holes: tuple[cases.MaskSpec, ...]
+    holes: tuple[mask_specs.MaskSpec, ...]
     seed: int
     at_once: int
     crop: int
@@ -153,7 +154,7 @@ def _table(plan: Plan) -> records.Table:
 
 
 def read(
-    plan: Plan, paths: Sequence[pathlib.Path], hole: cases.MaskSpec
+    plan: Plan, paths: Sequence[pathlib.Path], hole: mask_specs.MaskSpec
 ) -> list[cases.Case]:
     """Reads some of the pictures with one mask."""
     faces = cases.Originals(paths, plan.crop, plan.size)

@@ -1,7 +1,6 @@
 """Searches for pictures in groups, one program each."""
 
 import itertools
-import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -9,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from experiments.common import cases, skipping
+from experiments.common import cases, input_paths, skipping
 from experiments.search import landmark_guidance, searches, targets
 from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
@@ -52,28 +51,28 @@ class Found(NamedTuple):
 
 
 def tasks(
-    paths: Iterable[pathlib.Path],
-    read: Callable[[pathlib.Path], cases.Case],
+    inputs: Iterable[input_paths.Input],
+    read: Callable[[input_paths.Input], cases.Case],
     guidance: landmark_guidance.LandmarkGuidance,
     skipped: skipping.Skipped,
 ) -> Iterator[Task]:
     """Reads pictures one by one, as they are needed.
 
     Args:
-      paths: the pictures.
-      read: path -> the picture with its mask, as `cases.read`.
+      inputs: the pictures.
+      read: input -> the picture with its mask, as `cases.read`.
       guidance: landmark guidance of the search.
       skipped: records pictures that cannot be read or have no landmarks.
 
     Yields:
       The other pictures.
     """
-    for path in paths:
+    for picture in inputs:
         try:
-            case = read(path)
+            case = read(picture)
             problem, described = guidance.problem(case)
         except InputError as error:
-            skipped.add(path, error)
+            skipped.add(picture.path, error)
         else:
             yield Task(case, problem, described)
 

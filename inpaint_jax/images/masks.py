@@ -175,7 +175,8 @@ def named(name: str) -> tuple[str, MakeMask]:
         return name, functools.partial(random_pixels, rate=int(match[1]) / 100)
     raise InputError(
         f"{name}: no such mask and no such file; give {', '.join(MASKS)} (or "
-        "random1 to random99), or a picture that marks the hole."
+        "random1 to random99), a picture or a folder of pictures that mark the hole, "
+        "alpha, or rect:X,Y,W,H."
     )
 
 

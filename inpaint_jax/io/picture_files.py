@@ -12,26 +12,42 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from inpaint_jax.errors import InputError, reason
 from inpaint_jax.images import framing
-from inpaint_jax.io import files
+from inpaint_jax.io import colour_profiles, files
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp")
+"""How names of pictures end, in lower case."""
+
 _FORMATS = ("PNG", "JPEG", "WEBP")
-_MAX_PIXELS = 40_000_000
+_MAX_PIXELS = 50_000_000  # photographs of 48 megapixels are common
 
 
 def write(
     path: str | os.PathLike[str], image: UInt8[np.ndarray, "height width 3"]
 ) -> None:
-    """Writes an RGB picture as PNG, whole or not at all."""
+    """Writes an RGB picture as PNG, see `save`."""
+    save(path, Image.fromarray(np.asarray(image)))
+
+
+def save(path: str | os.PathLike[str], picture: Image.Image) -> None:
+    """Writes a picture of Pillow's as PNG, whole or not at all.
+
+    The file's folder is created if need be.
+
+    Raises:
+      OutputError: it cannot be written.
+    """
+    with contextlib.suppress(OSError):  # `replacing` says what is wrong with it
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     with files.replacing(path) as temporary:
-        Image.fromarray(np.asarray(image)).save(temporary, format="PNG")
+        picture.save(temporary, format="PNG")
 
 
 def read(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 3"]:
     """Reads a PNG, JPEG or WebP picture as RGB bytes, upright.
 
-    The EXIF orientation is applied, grey becomes RGB, transparency is laid on white,
-    and an animation yields its first frame.
+    The EXIF orientation is applied, colours of another profile are converted to sRGB,
+    grey becomes RGB, transparency is laid on white, and an animation yields its first
+    frame.
 
     Args:
       path: the picture.
@@ -40,10 +56,10 @@ def read(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 3"]:
       uint8 `[H, W, 3]`.
 
     Raises:
-      InputError: the file is missing, empty, no picture, damaged, larger than 40
+      InputError: the file is missing, empty, no picture, damaged, larger than 50
         megapixels, or grey with 16 bits (16-bit colours are read by their high bytes).
     """
-    with _opened(path) as picture:
+    with opened(path) as picture:
         return _upright_rgb(picture)
 
 
@@ -64,37 +80,44 @@ def decode(content: bytes, *, name: str) -> UInt8[np.ndarray, "height width 3"]:
         return _upright_rgb(picture)
 
 
-def read_stencil(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width"]:
-    """Reads a mask picture as grey levels 0..255.
+def read_stencil(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 4"]:
+    """Reads a picture that marks a hole: its channels, upright, as the file has them.
 
-    Painting tools store a mask either as grey levels or, with a constant colour, in the
-    alpha channel; whichever of the two varies is used.
+    Args:
+      path: the picture.
+
+    Returns:
+      uint8 `[H, W, 4]`, RGB and alpha; see `stencils.find_hole`.
 
     Raises:
       InputError: as `read`.
     """
-    with _opened(path) as picture:
-        picture = ImageOps.exif_transpose(picture)
-        if picture.has_transparency_data:
-            *colour, alpha = picture.convert("RGBA").split()
-            constant = all(len(set(band.getextrema())) == 1 for band in colour)
-            if constant and len(set(alpha.getextrema())) > 1:
-                return np.asarray(alpha)
-        return np.asarray(picture.convert("L"))
+    with opened(path) as picture:
+        return np.asarray(ImageOps.exif_transpose(picture).convert("RGBA"))
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """Lays a picture on white if it has transparency."""
+    if not picture.has_transparency_data:
+        return picture
+    picture = picture.convert("RGBA")
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")
 
 
 def _upright_rgb(picture: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
-    picture = ImageOps.exif_transpose(picture)
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    return np.asarray(picture.convert("RGB"))
+    picture, _, _ = colour_profiles.to_srgb(ImageOps.exif_transpose(picture))
+    return np.asarray(on_white(picture).convert("RGB"))
 
 
-def _opened(
+def opened(
     path: str | os.PathLike[str],
 ) -> contextlib.AbstractContextManager[Image.Image]:
+    """Opens a picture and decodes it; errors within the block say it is damaged.
+
+    Raises:
+      InputError: as `read`.
+    """
     files.check_file(path, give="give a PNG, JPEG or WebP picture")
     return _decoded(path, path, os.path.getsize(path))
 

@@ -12,7 +12,7 @@ import os
 import pathlib
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -106,30 +106,54 @@ def split_slice(text: str) -> tuple[str, slice]:
     return path, slice(int(start) if start else None, int(stop) if stop else None)
 
 
-def list_pictures(directory: str) -> list[pathlib.Path]:
-    """Returns the paths of a folder's pictures, subfolders included, sorted.
+class Survey(NamedTuple):
+    """The files of a folder and its subfolders, sorted; hidden ones are not among them.
 
-    What may hide pictures is among the paths, so that whoever reads them says that they
-    are not used: links that lead nowhere, links to folders, which are not followed, and
-    subfolders that cannot be listed.
+    Attributes:
+      pictures: files that are named as pictures, and what may hide pictures: links that
+        lead nowhere, links to folders, which are not followed, and subfolders that
+        cannot be listed. Whoever reads them says that they are not used.
+      others: all other files.
+    """
+
+    pictures: list[pathlib.Path]
+    others: list[pathlib.Path]
+
+
+def survey(directory: str | os.PathLike[str]) -> Survey:
+    """Lists the files of a folder, subfolders included.
 
     Raises:
-      InputError: there is no such folder, it cannot be listed, or it holds no picture.
+      InputError: there is no such folder, or it cannot be listed.
     """
     unlisted: list[OSError] = []
     if not os.path.isdir(directory):
         raise InputError(f"{directory}: no such folder; give a folder of pictures.")
-    found = []
+    pictures, others = [], []
     for folder, inside, names in os.walk(directory, onerror=unlisted.append):
+        inside[:] = [name for name in inside if not name.startswith(".")]
         links = [name for name in inside if os.path.islink(os.path.join(folder, name))]
-        pictures = [n for n in names if n.lower().endswith(picture_files.SUFFIXES)]
-        found += [pathlib.Path(folder, name) for name in (*links, *pictures)]
-    paths = sorted([*found, *(pathlib.Path(error.filename) for error in unlisted)])
-    if paths == [pathlib.Path(directory)]:
+        pictures += [pathlib.Path(folder, name) for name in links]
+        for name in names:
+            if not name.startswith("."):
+                known = name.lower().endswith(picture_files.SUFFIXES)
+                (pictures if known else others).append(pathlib.Path(folder, name))
+    failed = [pathlib.Path(error.filename) for error in unlisted]
+    if failed == [pathlib.Path(directory)]:
         raise InputError(
             f"{directory}: cannot be listed ({reason(unlisted[0])}); give yourself "
             "leave to."
         )
+    return Survey(sorted([*pictures, *failed]), sorted(others))
+
+
+def list_pictures(directory: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """Returns the paths of a folder's pictures, see `Survey`.
+
+    Raises:
+      InputError: as `survey`, or it holds no picture.
+    """
+    paths = survey(directory).pictures
     if not paths:
         raise InputError(
             f"{directory}: no picture in this folder; expected "

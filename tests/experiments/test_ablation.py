@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.common import cases, stopping
+from experiments.common import cases, mask_specs, stopping
 from experiments.evaluation import (
     ablation_pairs,
     ablation_report,
@@ -69,7 +69,7 @@ def call(bench):
 
     paths, holes = (
         sorted(faces.iterdir()),
-        [cases.read_mask("centre", hole_is_white=True)],
+        [mask_specs.read_mask("centre", hole_is_white=True)],
     )
 
     def run(folder, *given, methods=(NONE, OTHER), seeds=2, limit=3):

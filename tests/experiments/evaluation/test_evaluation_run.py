@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from experiments.common import cases
+from experiments.common import mask_specs
 from experiments.evaluation import completion_methods, evaluation_run
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files, picture_files
@@ -26,7 +26,7 @@ def method(name, **described):
 def plan(tmp_path):
     return evaluation_run.Plan(
         inputs=(picture(tmp_path / "A" / "face.jpg", seed=0),),
-        holes=(cases.read_mask("centre", hole_is_white=True),),
+        holes=(mask_specs.read_mask("centre", hole_is_white=True),),
         seed=0,
         at_once=1,
         crop=128,

@@ -1,0 +1,274 @@
+"""What --mask specifies: a preset, files that mark holes, transparency, a rectangle."""
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import scipy  # imports scipy.ndimage when it is first used
+from jaxtyping import Bool
+
+from experiments.common import input_paths, progress
+from inpaint_jax.errors import InputError, naming
+from inpaint_jax.images import masks, stencils
+from inpaint_jax.io import photographs, picture_files, sources
+
+HolePixels = Bool[np.ndarray, "height width"]
+
+_MUCH = 0.85  # of the picture: most masks of such holes are of the other polarity
+
+
+class Hole(NamedTuple):
+    """The hole of one picture.
+
+    Attributes:
+      pixels: True in the hole, `[H, W]`, of the upright photograph, or of the size of
+        the model's images.
+      name: where it comes from, for error messages.
+    """
+
+    pixels: HolePixels
+    name: str
+
+
+FindHole = Callable[[input_paths.Input, photographs.Photograph], Hole]
+"""(input, its photograph) -> its hole; raises InputError if there is none."""
+
+
+class MaskSpec(NamedTuple):
+    """The masks that --mask specifies: exactly one of `make` and `find` is given.
+
+    Attributes:
+      name: name of the mask, or the value of the flag.
+      make: function that makes a preset, within the face's frame; None for a hole that
+        is found in the photograph's own pixels.
+      find: function that finds such a hole.
+    """
+
+    name: str
+    make: masks.MakeMask | None
+    find: FindHole | None
+
+    def of(
+        self, picture: input_paths.Input, photo: photographs.Photograph, *, size: int
+    ) -> Hole:
+        """Finds the hole of one picture; for specifications that are no presets.
+
+        Args:
+          picture: the picture.
+          photo: the same, as it was read.
+          size: side of the model's images.
+
+        Returns:
+          The hole, of the size of the photograph, or `[size, size]`.
+
+        Raises:
+          InputError: there is none, or it has another size.
+        """
+        if self.find is None:
+            raise ValueError(f"{self.name} is a preset")
+        hole = self.find(picture, photo)
+        if hole.pixels.shape not in (photo.shape, (size, size)):
+            raise _misfit(hole, picture.path, photo, size)
+        return hole
+
+
+def read_mask(
+    name: str, *, hole_is_white: bool = True, grow: int = 0, flag: str = "--mask"
+) -> MaskSpec:
+    """Finds the masks that a flag specifies.
+
+    Args:
+      name: name of a preset (`masks.named`), `alpha`, `rect:X,Y,W,H`, or path of a
+        picture that marks the hole or of a folder with one for each picture.
+      hole_is_white: whether white marks the hole in pictures; otherwise black does.
+      grow: pixels by which holes other than those of presets are dilated.
+      flag: the flag that names it.
+
+    Raises:
+      InputError: there is no such mask or file, or the picture marks no hole.
+    """
+    with naming(flag, name):
+        try:
+            preset = MaskSpec(*masks.named(name), None)
+        except InputError:
+            find = _finder(name, hole_is_white, flag)
+            if find is None:
+                raise
+            return MaskSpec(name, None, _growing(find, grow))
+    if grow:
+        raise InputError(
+            f"--grow_mask={grow}: a preset as {flag}={name} does not grow; give "
+            "--grow_mask=0."
+        )
+    return preset
+
+
+def _finder(name: str, hole_is_white: bool, flag: str) -> FindHole | None:
+    """Returns how holes are found; None if nothing has that name."""
+    if name == "alpha":
+        return _erased
+    if name.startswith("rect:"):
+        return _rectangle(name)
+    path = input_paths.existing(name)
+    hint = _Hint(flag, name, hole_is_white)
+    if os.path.isdir(path):
+        return _of_folder(path, hint)
+    if not os.path.isfile(path):
+        return None
+    hole = _of_file(path, hint)
+    return lambda picture, photo: hole
+
+
+def _growing(find: FindHole, grow: int) -> FindHole:
+    if not grow:
+        return find
+
+    def grown(picture: input_paths.Input, photo: photographs.Photograph) -> Hole:
+        hole = find(picture, photo)
+        pixels = dilated(hole.pixels, grow)
+        if pixels.all():
+            raise InputError(
+                f"--grow_mask={grow}: the hole of {hole.name} grows over the whole "
+                "picture; give less."
+            )
+        return hole._replace(pixels=pixels)
+
+    return grown
+
+
+def dilated(hole: HolePixels, distance: int) -> HolePixels:
+    """Returns a hole with all pixels that are at most `distance` pixels from it."""
+    rows, columns = (np.flatnonzero(hole.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return hole
+    near = tuple(
+        slice(max(int(places[0]) - distance, 0), int(places[-1]) + distance + 1)
+        for places in (rows, columns)
+    )
+    grown = hole.copy()
+    away = scipy.ndimage.distance_transform_edt(~hole[near])
+    grown[near] = np.asarray(away) <= distance
+    return grown
+
+
+def _erased(picture: input_paths.Input, photo: photographs.Photograph) -> Hole:
+    alpha = photo.alpha
+    hole = None if alpha is None else stencils.transparent(alpha)
+    if hole is None or not hole.any():
+        raise InputError(
+            f"{picture.path}: has no transparent pixels, which --mask=alpha takes for "
+            "the hole; erase the hole in it, or give another --mask."
+        )
+    if hole.all():
+        raise InputError(
+            f"{picture.path}: is transparent all over; leave a part of it."
+        )
+    return Hole(hole, str(picture.path))
+
+
+def _rectangle(text: str) -> FindHole:
+    match = re.fullmatch(r"rect:(-?\d{1,9}),(-?\d{1,9}),(\d{1,9}),(\d{1,9})", text)
+    left, top, width, height = (
+        (int(each) for each in match.groups()) if match else 4 * (0,)
+    )
+    if not width or not height:
+        raise InputError(
+            f"{text}: no rectangle; give rect:X,Y,W,H in pixels of the upright "
+            "picture, as rect:10,20,64,48."
+        )
+
+    def find(picture: input_paths.Input, photo: photographs.Photograph) -> Hole:
+        hole = np.zeros(photo.shape, bool)
+        hole[
+            max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)
+        ] = 1
+        if not hole.any() or hole.all():
+            what = "covers all of" if hole.any() else "lies outside"
+            raise InputError(
+                f"{text}: {what} {picture.path}, which has {_size(photo.shape)}; give "
+                "rect:X,Y,W,H that covers a part of it."
+            )
+        return Hole(hole, text)
+
+    return find
+
+
+@dataclasses.dataclass
+class _Hint:
+    """Reads masks, and says once that a hole is so large that it may be inverted."""
+
+    flag: str
+    value: str
+    hole_is_white: bool
+    said: bool = False
+
+    def about(self, hole: Hole) -> None:
+        share = float(hole.pixels.mean())
+        if share <= _MUCH or self.said:
+            return
+        self.said = True
+        marks, other = ("white", "black") if self.hole_is_white else ("black", "white")
+        progress.say(
+            f"{self.flag}={self.value}: {marks} marks the hole, which is {share:.0%} "
+            f"of {hole.name}; if {other} was meant to, give --mask_hole={other}"
+        )
+
+
+def _of_file(path: str | os.PathLike[str], hint: _Hint) -> Hole:
+    rgba = picture_files.read_stencil(path)
+    pixels = stencils.find_hole(rgba, name=str(path), hole_is_white=hint.hole_is_white)
+    hole = Hole(pixels, str(path))
+    hint.about(hole)
+    return hole
+
+
+def _of_folder(folder: str, hint: _Hint) -> FindHole:
+    """Finds the mask of each picture by its name in a folder of masks."""
+    found: dict[str, list[pathlib.Path]] = {}
+    for path in sources.list_pictures(folder):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        found.setdefault(name, []).append(path)
+
+    def find(picture: input_paths.Input, photo: photographs.Photograph) -> Hole:
+        del photo
+        itself = os.path.realpath(picture.path)
+        for name in dict.fromkeys((picture.name, picture.stem)):
+            for each in (f"{name}_mask", name):
+                fit = [p for p in found.get(each, []) if os.path.realpath(p) != itself]
+                if len(fit) > 1:
+                    raise InputError(
+                        f"{folder}: has two masks for {picture.path}, {fit[0].name} "
+                        f"and {fit[1].name}; leave one."
+                    )
+                if fit:
+                    return _of_file(fit[0], hint)
+        raise InputError(
+            f"{folder}: has no mask for {picture.path}; expected {picture.stem}.png or "
+            f"{picture.stem}_mask.png there."
+        )
+
+    return find
+
+
+def _misfit(
+    hole: Hole, path: pathlib.Path, photo: photographs.Photograph, size: int
+) -> InputError:
+    text = f"{hole.name}: {_size(hole.pixels.shape)}, but {path} "
+    if hole.pixels.shape != photo.shape[::-1]:
+        return InputError(
+            f"{text}has {_size(photo.shape)}; give a mask of the picture's own size, "
+            f"or {size} x {size} as it is completed."
+        )
+    if photo.turned:
+        text += "is turned by a quarter, as its EXIF orientation says, and then "
+    return InputError(
+        f"{text}has {_size(photo.shape)} upright; turn the mask by a quarter."
+    )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]} x {shape[0]} pixels"
