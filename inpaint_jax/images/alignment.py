@@ -17,6 +17,7 @@ __all__ = [
     "TEMPLATE",
     "Box",
     "Similarity",
+    "any_of_blocks",
     "central",
     "corners",
     "fit",
@@ -197,7 +198,7 @@ def hole_to_frame(
     if left == right or top == bottom:
         return np.zeros((size, size), bool)
     by = max(1, int(1 / (16 * similarity.scale)))
-    part = _any_of_blocks(hole[top:bottom, left:right], by)
+    part = any_of_blocks(hole[top:bottom, left:right], by)
     # Each pixel, or each sixteenth of it, by the upright box around it.
     centres = (np.arange(size * parts) + 0.5) / parts - 0.5
     grid = np.stack(np.meshgrid(centres, centres), axis=-1)
@@ -223,7 +224,10 @@ def _range(centre: np.ndarray, half: float, limit: int) -> tuple[np.ndarray, ...
     return first, np.ceil(centre + half - 1e-6).clip(first, limit).astype(int)
 
 
-def _any_of_blocks(hole: np.ndarray, by: int) -> np.ndarray:
+def any_of_blocks(
+    hole: Bool[np.ndarray, "height width"], by: int
+) -> Bool[np.ndarray, "rows columns"]:
+    """Returns which blocks of `by` x `by` pixels, from the first on, touch the hole."""
     for axis in (0, 1) if by > 1 else ():
         starts = np.arange(0, hole.shape[axis], by)
         hole = np.logical_or.reduceat(hole, starts, axis=axis)
