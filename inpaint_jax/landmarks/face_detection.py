@@ -1,0 +1,174 @@
+"""Detects faces in a photograph with dlib, and places their points.
+
+The detector sees the whole photograph, turned views if that shows no face, and the
+surroundings of a part of the hole.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from inpaint_jax.images import alignment, framing
+from inpaint_jax.landmarks import face_views, hidden_faces
+from inpaint_jax.landmarks.face_views import Detector, Predictor
+
+_Picture = UInt8[np.ndarray, "height width 3"]
+_Hole = Bool[np.ndarray, "height width"]
+
+# Side of the views in pixels: of all, and of a part or when turned.
+_WHOLE, _PART = 1600, 640
+_TURNS = (30.0, -30.0, 60.0, -60.0, 90.0, -90.0, 120.0, -120.0, 150.0, -150.0, 180.0)
+# Turns at which a face under a hole is looked for, the likeliest first.
+_HIDDEN_TURNS = ((0.0,), (25.0, -25.0), (50.0, -50.0), (90.0, -90.0, 180.0))
+_STANDARD = 0.0
+# How often the points of a face under a hole are placed again.
+_ROUNDS = 2
+# The upright view in which points are placed again: wider than the frame, as dlib looks
+# at pixels beside the face.
+_CHIP_CROP, _CHIP_PIXELS = 192, 288
+_CHIP = alignment.template(crop=_CHIP_CROP, size=_CHIP_PIXELS)
+# How much a point in the hole counts against a visible one.
+_GUESSED = 0.1
+# A face is that under a part of the hole if they have so much of the smaller in common.
+_COMMON = 0.3
+
+
+class Face(NamedTuple):
+    """A face in a photograph.
+
+    Attributes:
+      points: `[68, 2]`, its landmarks (x, y) in pixels of the photograph.
+      score: dlib's, of the detection.
+      similarity: from the photograph to the frame.
+      how: "detected", or "under the hole" if only a lower threshold found it there.
+    """
+
+    points: Float[np.ndarray, "68 2"]
+    score: float
+    similarity: alignment.Similarity
+    how: str
+
+
+class Finder:
+    """Shows views of one photograph to the detector."""
+
+    def __init__(
+        self, picture: _Picture, hole: _Hole, detector: Detector, predictor: Predictor
+    ) -> None:
+        """Keeps the photograph, its hole (not everywhere), and dlib's models."""
+        self._photograph = face_views.Photograph(picture, hole)
+        self._detector, self._predictor = detector, predictor
+
+    def everywhere(self) -> list[Face]:
+        """Finds faces in the whole photograph, in turned views if it shows none."""
+        height, width = self._photograph.picture.shape[:2]
+        middle, side = np.array([width - 1, height - 1]) / 2, max(height, width)
+        found = self._in(
+            middle, side, min(_WHOLE, 2 * side), 0.0, _STANDARD, "detected"
+        )
+        for turn in _TURNS if not found else ():
+            # The turned photograph fits into the circle around it.
+            circle = float(np.hypot(height, width))
+            found += self._in(middle, circle, _PART, turn, _STANDARD, "detected")
+        return found
+
+    def around(self, part: alignment.Box) -> list[Face]:
+        """Finds the likeliest face under a part of the hole; none or one."""
+        for turns in _HIDDEN_TURNS:
+            guesses = [
+                hidden_faces.likeliest(
+                    self._photograph, part, detector=self._detector, turn=turn
+                )
+                for turn in turns
+            ]
+            known = [guess for guess in guesses if guess is not None]
+            if known:
+                best = max(known, key=lambda guess: guess.score)
+                points = self._points(best.view, best.box)
+                if points is not None:
+                    for _ in range(_ROUNDS):
+                        points = self._upright(points, with_mean=True)
+                    return [self._face(points, best.score, "under the hole")]
+        return []
+
+    def weights(
+        self, points: Float[np.ndarray, "points 2"]
+    ) -> Float[np.ndarray, " points"]:
+        """Returns how much each point counts: less in the hole, where it is guessed."""
+        height, width = self._photograph.hole.shape
+        x, y = np.round(points).astype(int).T
+        hidden = self._photograph.hole[y.clip(0, height - 1), x.clip(0, width - 1)]
+        return np.where(hidden, _GUESSED, 1.0)
+
+    def _in(
+        self,
+        middle: Float[np.ndarray, "2"],
+        side: float,
+        pixels: int,
+        turn: float,
+        threshold: float,
+        how: str,
+    ) -> list[Face]:
+        """Finds the faces in the view of a turned square of the photograph."""
+        similarity = face_views.square(middle, side=side, turn=turn, pixels=pixels)
+        view = face_views.draw(self._photograph, similarity, pixels=pixels)
+        boxes, scores = self._detector.scored(view.picture, threshold=threshold)
+        found = []
+        for box, score in zip(boxes, scores, strict=True):
+            points = self._points(view, box)
+            if points is not None:
+                points = self._upright(points, with_mean=False)
+                found.append(self._face(points, float(score), how))
+        return distinct(found)
+
+    def _face(self, points: Float[np.ndarray, "68 2"], score: float, how: str) -> Face:
+        similarity = alignment.fit(points, _CHIP, weights=self.weights(points))
+        return Face(points, score, similarity, how)
+
+    def _upright(
+        self, points: Float[np.ndarray, "68 2"], *, with_mean: bool
+    ) -> Float[np.ndarray, "68 2"]:
+        """Places the points again in an upright view of the face."""
+        similarity = alignment.fit(points, _CHIP, weights=self.weights(points))
+        view = face_views.draw(self._photograph, similarity, pixels=_CHIP_PIXELS)
+        if with_mean and view.hole.any():
+            middle, zoom = np.full(2, _CHIP_PIXELS // 2), _CHIP_PIXELS / _CHIP_CROP
+            view = hidden_faces.drawn_in(view, middle, zoom=zoom)
+        # The usual box, moved from its frame to the wider view.
+        usual = framing.aligned_box(crop=_CHIP_CROP, size=_CHIP_PIXELS)
+        again = self._points(view, np.array(usual, np.int32))
+        return points if again is None else again
+
+    def _points(
+        self, view: face_views.View, box: Int[np.ndarray, "4"]
+    ) -> Float[np.ndarray, "68 2"] | None:
+        points, status = self._predictor.predict(view.picture[None], box[None])
+        if status[0]:
+            return None
+        return view.similarity.inverse.apply(points[0].astype(np.float64))
+
+
+def covers(points: Float[np.ndarray, "68 2"], part: alignment.Box) -> bool:
+    """Whether a face reaches over much of a part of the hole."""
+    lowest, highest = points.min(axis=0), points.max(axis=0)
+    first = np.maximum(lowest, part[:2])
+    last = np.minimum(highest, part[2:])
+    common = np.prod(np.maximum(last - first, 0))
+    areas = [np.prod(highest - lowest), (part[2] - part[0]) * (part[3] - part[1])]
+    return bool(common > _COMMON * min(areas))
+
+
+def distinct(faces: Sequence[Face]) -> list[Face]:
+    """Keeps of faces at one place that with the highest score."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        centre, radius = face.points.mean(axis=0), np.ptp(face.points, axis=0).mean()
+        if all(
+            np.linalg.norm(centre - other.points.mean(axis=0))
+            > 0.4 * max(radius, np.ptp(other.points, axis=0).mean())
+            for other in kept
+        ):
+            kept.append(face)
+    return kept

@@ -1,0 +1,108 @@
+"""Finds the faces in a photograph, tilted ones and such under a hole too."""
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.ndimage
+from jaxtyping import Bool, Float, UInt8
+
+from inpaint_jax.images import alignment
+from inpaint_jax.landmarks.face_detection import Face, Finder, covers, distinct
+from inpaint_jax.landmarks.face_views import Detector, Predictor
+
+_Picture = UInt8[np.ndarray, "height width 3"]
+_Hole = Bool[np.ndarray, "height width"]
+
+Locate = Callable[
+    [UInt8[np.ndarray, "size size 3"], Bool[np.ndarray, "size size"]],
+    tuple[Float[np.ndarray, "68 2"], Float[np.ndarray, " 68"]],
+]
+"""(what the frame shows, its hole) -> (points in pixels of the frame, weights: how sure
+each is). It ignores the pixels in the hole."""
+
+_MOST_PARTS = 6
+# How often points are placed in the frame that follows from them.
+_ROUNDS = 2
+
+
+def find(
+    picture: _Picture,
+    hole: _Hole | None,
+    *,
+    detector: Detector,
+    predictor: Predictor,
+    crop: int,
+    size: int,
+    locate: Locate | None = None,
+) -> list[Face]:
+    """Finds all faces in a photograph.
+
+    Args:
+      picture: RGB bytes.
+      hole: True in the hole; None without one.
+      detector: finds upright faces.
+      predictor: places their points.
+      crop: side of the frame in CelebA pixels.
+      size: side of the frame in pixels.
+      locate: places the points of faces of which a part is hidden; without it they are
+        the predictor's, in a picture whose hole is filled smoothly.
+
+    Returns:
+      The faces, the largest first.
+    """
+    hole = np.zeros(picture.shape[:2], bool) if hole is None else hole
+    if hole.all():
+        return []
+    finder = Finder(picture, hole, detector, predictor)
+    found = finder.everywhere()
+    for part in _parts(hole):
+        if not any(covers(face.points, part) for face in found):
+            found += finder.around(part)
+    frame = alignment.template(crop=crop, size=size)
+    faces = []
+    for face in distinct(found):
+        weights = finder.weights(face.points)
+        fitted = alignment.fit(face.points, frame, weights=weights)
+        face = face._replace(similarity=fitted)
+        if locate is not None:
+            face = _located(picture, hole, face, locate, frame, size)
+        faces.append(face)
+    return sorted(faces, key=lambda face: face.similarity.scale)
+
+
+def _located(
+    picture: _Picture,
+    hole: _Hole,
+    face: Face,
+    locate: Locate,
+    frame: Float[np.ndarray, "68 2"],
+    size: int,
+) -> Face:
+    """Places the points again in the frame, and in the frame that follows from them."""
+    for _ in range(_ROUNDS):
+        shown = alignment.to_frame(picture, face.similarity, size=size)
+        hidden = alignment.hole_to_frame(hole, face.similarity, size=size)
+        if not hidden.any() or hidden.all():
+            break
+        points, weights = locate(shown, hidden)
+        moved = alignment.fit(points, frame, weights=weights)
+        face = face._replace(
+            points=face.similarity.inverse.apply(points),
+            similarity=moved.after(face.similarity),
+        )
+    return face
+
+
+def _parts(hole: _Hole) -> list[alignment.Box]:
+    """Boxes of the parts of a hole that are near each other, the largest first."""
+    by = max(1, max(hole.shape) // 200)
+    small = alignment.any_of_blocks(hole, by)
+    labels, _ = scipy.ndimage.label(scipy.ndimage.binary_dilation(small, iterations=3))
+    boxes = []
+    for number, (rows, columns) in enumerate(scipy.ndimage.find_objects(labels), 1):
+        y, x = np.nonzero(small & (labels == number))
+        del rows, columns
+        boxes.append(
+            (x.min() * by, y.min() * by, (x.max() + 1) * by, (y.max() + 1) * by)
+        )
+    return sorted(boxes, key=lambda b: -(b[2] - b[0]) * (b[3] - b[1]))[:_MOST_PARTS]
