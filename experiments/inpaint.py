@@ -23,9 +23,11 @@ from experiments.search import (
     landmark_figure,
     landmark_options,
     picture_report,
+    picture_results,
     picture_search,
     search_methods,
     searches,
+    sheet_pages,
 )
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
@@ -107,7 +109,7 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
     )
     skipped = skipping.Skipped(alone=len(inputs) == 1)
     tasks = picture_search.tasks(inputs, read, guidance, skipped)
-    finisher = picture_report.Finisher(compiled, asked.blend, scorer, figure)
+    finisher = picture_results.Finisher(compiled, asked.blend, scorer, figure, guidance)
     described = picture_report.describe(asked, guidance, model)
     described = {"mask": hole.name, "seed": wanted.seed, **described}
     report = picture_report.Report(output, described, skipped)
@@ -124,12 +126,13 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
             report.begin()
             application.write_effective_flags(output, Pictures, *search_methods.OPTIONS)
         report.add(finished)
-        progress.say(picture_report.line(finished.entry, output))
+        progress.say(picture_results.line(finished.entry, output))
     if not report.entries:
         raise InputError(f"--images={wanted.images}: none of the pictures can be used.")
     if old := report.close():
         progress.say(f"{len(old)} pictures of earlier runs stay, as {old[0]}")
-    progress.say(f"look at {output / 'grid.png'}; figures: {output / 'report.json'}")
+    sheet, figures = output / sheet_pages.name(1), output / "report.json"
+    progress.say(f"look at {output / 'grid.png'} or {sheet}; figures: {figures}")
     return skipped.exit_code
 
 

@@ -1,5 +1,6 @@
 """Completion as a user runs it: files, exit codes, and the same bytes again."""
 
+import base64
 import concurrent.futures
 import contextlib
 import functools
@@ -246,13 +247,24 @@ def test_a_run_writes_what_it_promises(base):
     assert "Traceback" not in base.err
     names = {path.name for path in base.folder.iterdir()}
     pictures = {"a.png", "b.png", "c.png", "grid.png"}
-    texts = {"report.json", "trace.jsonl", "effective.flags"}
+    texts = {"report.json", "trace.jsonl", "effective.flags", "contact_sheet.html"}
     assert names == pictures | texts | {".lock"}
     for name in "abc":
         assert written(base, name).shape == (64, 64, 3)
         assert f"{name}.png" in base.out
     grid = written(base, "grid")
     assert grid.shape[0] > 3 * 64 and grid.shape[1] > 4 * 64
+
+
+def test_the_contact_sheet_shows_what_was_written(base):
+    text = (base.folder / "contact_sheet.html").read_text()
+    assert str(base.folder / "contact_sheet.html") in base.out
+    assert [f"<h2>{name}</h2>" in text for name in "abc"] == [True] * 3
+    for name in "abc":
+        stored = io.BytesIO()
+        Image.fromarray(written(base, name)).save(stored, format="PNG")
+        assert base64.b64encode(stored.getvalue()).decode() in text
+    assert text.count('class="curves"') == 3 and "restart 2" in text
 
 
 def test_trace_follows_each_image_step_by_step(base):
