@@ -22,6 +22,7 @@ from experiments.common.options import option
 from experiments.search import (
     landmark_figure,
     landmark_options,
+    output_names,
     picture_report,
     picture_results,
     picture_search,
@@ -32,6 +33,7 @@ from experiments.search import (
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
 from inpaint_jax.io import files
+from inpaint_jax.search import answers as different
 
 _PORTRAIT = files.ASSETS / "portrait.png"
 
@@ -62,6 +64,14 @@ class Pictures:
     landmark_figure: bool = option(
         False, "Draw the landmarks in the course of each search."
     )
+    answers: int = option(
+        1,
+        "Number of different completions of each picture, NAME.png, NAME_2.png and so "
+        "on: the best restarts that differ in the hole by a root mean square of at "
+        f"least {different.DIFFERENT:g} (from black to white it is 2).",
+        least=1,
+        most=100,
+    )
     images_at_once: int = option(
         1,
         "Number of images that one program searches for, if memory allows.",
@@ -87,11 +97,7 @@ def main() -> int:
 def _complete(wanted: Pictures, output: pathlib.Path) -> int:
     asked = options.read(searches.Search)
     landmarks = options.read(landmark_options.LandmarkOptions)
-    inputs = cases.list_inputs(
-        str(_PORTRAIT) if wanted.images is None else wanted.images,
-        mask=wanted.mask,
-        output=output,
-    )
+    inputs = _inputs(wanted, asked, output)
     hole = cases.read_mask(wanted.mask, hole_is_white=wanted.mask_hole == "white")
     model = searches.load()
     size = model.architecture.image_size
@@ -109,7 +115,9 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
     )
     skipped = skipping.Skipped(alone=len(inputs) == 1)
     tasks = picture_search.tasks(inputs, read, guidance, skipped)
-    finisher = picture_results.Finisher(compiled, asked.blend, scorer, figure, guidance)
+    finisher = picture_results.Finisher(
+        compiled, asked.blend, scorer, figure, guidance, wanted.answers
+    )
     described = picture_report.describe(asked, guidance, model)
     described = {"mask": hole.name, "seed": wanted.seed, **described}
     report = picture_report.Report(output, described, skipped)
@@ -127,6 +135,8 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
             application.write_effective_flags(output, Pictures, *search_methods.OPTIONS)
         report.add(finished)
         progress.say(picture_results.line(finished.entry, output))
+        if fewer := finished.entry.get("fewer_answers"):
+            progress.say(f"{finished.entry['image']}: {fewer}")
     if not report.entries:
         raise InputError(f"--images={wanted.images}: none of the pictures can be used.")
     if old := report.close():
@@ -134,6 +144,26 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
     sheet, figures = output / sheet_pages.name(1), output / "report.json"
     progress.say(f"look at {output / 'grid.png'} or {sheet}; figures: {figures}")
     return skipped.exit_code
+
+
+def _inputs(
+    wanted: Pictures, asked: searches.Search, output: pathlib.Path
+) -> list[pathlib.Path]:
+    """Lists the pictures to complete; no result may overwrite one of them."""
+    inputs = cases.list_inputs(
+        str(_PORTRAIT) if wanted.images is None else wanted.images,
+        mask=wanted.mask,
+        output=output,
+    )
+    output_names.check(
+        inputs,
+        mask=wanted.mask,
+        output=output,
+        answers=wanted.answers,
+        animate=False,
+    )
+    output_names.check_count(wanted.answers, asked.settings)
+    return inputs
 
 
 if __name__ == "__main__":

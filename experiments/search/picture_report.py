@@ -27,6 +27,7 @@ from inpaint_jax.search.problem import Settings
 _ROWS_A_PAGE = 32
 _TILE = 128  # least side of a picture in the grid, in pixels
 _SCORES = ("psnr", "psnr_hole", "ssim", "nme")
+_NOTES = ("fewer_answers",)
 _ON_SHEET = {
     "psnr": "PSNR, dB",
     "psnr_hole": "PSNR of the hole, dB",
@@ -169,11 +170,23 @@ def _face(finished: Finished) -> contact_sheet.Face:
     scores |= {f"{name} term": term for name, term in entry.get("terms", {}).items()}
     return contact_sheet.Face(
         name=entry["image"],
-        pictures=finished.row,
+        pictures=finished.row | _further(finished),
         landmarks=finished.landmarks,
         trace=finished.trace,
         scores=scores,
+        notes=[f"There are {entry[each]}." for each in _NOTES if each in entry],
     )
+
+
+def _further(finished: Finished) -> dict[str, cases.Picture]:
+    """Returns the answers after the first, with captions."""
+    _, *others = finished.entry.get("answers", [None])
+    return {
+        f"answer {number}: loss {answer['score']:.3g}, {answer['distance']:.2g} away": (
+            finished.pictures[answer["file"]]
+        )
+        for number, answer in enumerate(others, start=2)
+    }
 
 
 def _ranking(settings: Settings, guidance: landmark_guidance.LandmarkGuidance) -> str:

@@ -13,12 +13,13 @@ from experiments.search import (
     landmark_figure,
     landmark_guidance,
     landmark_scores,
+    output_names,
 )
 from experiments.search.picture_search import Found
 from inpaint_jax import types
 from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import masks, pixels
-from inpaint_jax.search import completion, driver, program
+from inpaint_jax.search import answers, completion, driver, program
 from inpaint_jax.search.problem import Problem
 
 _SHOWN_RESTARTS = 4
@@ -38,7 +39,8 @@ class Finished(NamedTuple):
       row: its row in the grid: the damaged image, G(z) under the same mask, the best
         restarts, the completed image, and the original if known.
       trace: the lines of its search in the log.
-      pictures: {name of the file: picture}: the completion, and its landmarks.
+      pictures: {name of the file: picture}: the completion, its landmarks, and further
+        answers.
       landmarks: those of the contact sheet, see `face_landmarks.of`.
     """
 
@@ -59,6 +61,7 @@ class Finisher:
       scorer: measures landmark errors; None if not wanted.
       figure: draws the landmarks in the course of a search; None if not wanted.
       guidance: landmark guidance of the search.
+      answers: largest number of different completions.
     """
 
     compiled: program.Search
@@ -66,6 +69,7 @@ class Finisher:
     scorer: landmark_scores.Scorer | None
     figure: landmark_figure.Figure | None
     guidance: landmark_guidance.LandmarkGuidance
+    answers: int = 1
 
     def finish(self, found: Found) -> Finished:
         """Completes one picture.
@@ -99,11 +103,42 @@ class Finisher:
             faces = [self.compiled.generate(z[None]) for z in found.best]
             drawn = self.figure.draw(problem, faces)
             pictures[f"{case.name}_landmarks.png"] = drawn
+        if self.answers > 1:
+            further, described = self._answers(case.name, problem, result)
+            pictures |= further
+            entry |= described
         if case.original is not None:
             entry |= _scores(completed, case.original, case, self.scorer)
         landmarks = face_landmarks.of(self.guidance, problem, result.completed)
         row = _row(case, problem, result)
         return Finished(entry, row, found.trace, pictures, landmarks)
+
+    def _answers(
+        self, name: str, problem: Problem, result: completion.Completion
+    ) -> tuple[dict[str, cases.Picture], Entry]:
+        """Returns the answers after the first, and what the report says of all."""
+        blended = completion.blended(result.generated, problem, blend=self.blend)
+        chosen = answers.choose(
+            np.asarray(blended),
+            np.asarray(result.score),
+            np.asarray(problem.mask),
+            most=self.answers,
+        )
+        pictures, listed = {}, []
+        for number, (index, distance) in enumerate(zip(*chosen, strict=True), start=1):
+            file = output_names.answer(name, number)
+            away = None if number == 1 else float(distance)
+            score = float(result.score[index])
+            listed.append({"file": file, "score": score, "distance": away})
+            if number > 1:
+                pictures[file] = np.asarray(pixels.to_bytes(blended[index]))
+        entry: Entry = {"answers": listed}
+        if len(listed) < self.answers:
+            entry["fewer_answers"] = (
+                f"{len(listed)} of {self.answers} answers: no other restart is "
+                f"{answers.DIFFERENT:g} or more away from these"
+            )
+        return pictures, entry
 
 
 def line(entry: Entry, output: pathlib.Path) -> str:

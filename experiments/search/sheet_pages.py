@@ -19,6 +19,11 @@ def name(page: int) -> str:
     return "contact_sheet.html" if page == 1 else f"contact_sheet_{page}.html"
 
 
+def numbers(faces: int) -> range:
+    """Returns the numbers of the pages of a run."""
+    return range(1, 2 + (faces - 1) // FACES_A_PAGE)
+
+
 class Pages:
     """The pages of a run."""
 

@@ -82,12 +82,28 @@ def bench(tmp_path_factory):
         folder / "nan" / "generator.safetensors",
         lambda tensors: tensors["params/project/bias"].__setitem__(0, np.nan),
     )
-    for name in ("faces", "mixed", "bad", "twins", "named_grid", "own", "masks"):
+    for name in (
+        "answered",
+        "faces",
+        "mixed",
+        "bad",
+        "twins",
+        "named_grid",
+        "own",
+        "masks",
+    ):
         (folder / name).mkdir()
     for seed, (name, shape) in enumerate(PICTURES.items()):
         picture_files.write(folder / "faces" / f"{name}.png", noise(*shape, seed=seed))
     intact = (folder / "faces" / "a.png").read_bytes()
-    copies = ("mixed/a.png", "twins/a.png", "twins/a.webp", "named_grid/grid.png")
+    copies = (
+        "answered/a.png",
+        "answered/a_2.png",
+        "mixed/a.png",
+        "twins/a.png",
+        "twins/a.webp",
+        "named_grid/grid.png",
+    )
     for name in (*copies, "own/a.png"):
         (folder / name).write_bytes(intact)
     for name in ("own", "masks"):  # as if they were results of an earlier run
@@ -216,6 +232,8 @@ def variants(base, inpaint_here, bench):
             f"--mask={bench}/black_hole.png",
             "--mask_hole=black",
         ),
+        "answers": (*QUICK, one, "--answers=2", "--init=random"),
+        "alike": (*QUICK, one, "--answers=2", "--init_std=0"),
         "photo": (
             *QUICK,
             f"--images={bench}/faces/b.png",
@@ -378,6 +396,38 @@ def test_the_seed_changes_the_hole_and_nothing_else(base, variants):
     assert not changed.any()
 
 
+def test_answers_are_restarts_and_the_first_is_the_result(base, variants):
+    outcome = variants["answers"]
+    assert outcome.code == 0, outcome.err
+    (entry,) = outcome.report()["images"]
+    first, second = entry["answers"]
+    assert (first["file"], second["file"]) == ("a.png", "a_2.png")
+    assert [first["score"], second["score"]] == entry["scores_of_restarts"]
+    assert first["score"] == entry["score"] and first["distance"] is None
+    one, two = (
+        written(outcome, "a").astype(float),
+        written(outcome, "a_2").astype(float),
+    )
+    hole = np.zeros((64, 64), bool)
+    hole[16:48, 16:48] = True
+    np.testing.assert_array_equal(one[~hole], two[~hole])
+    apart = np.sqrt(((one - two)[hole] ** 2).mean()) / 127.5
+    assert second["distance"] == pytest.approx(apart, abs=0.005) and apart >= 0.1
+    sheet = (outcome.folder / "contact_sheet.html").read_text()
+    assert "answer 2: loss" in sheet and "fewer_answers" not in entry
+    assert "answers" not in base.report()["images"][0]
+
+
+def test_restarts_that_are_alike_are_one_answer(variants):
+    outcome = variants["alike"]
+    (entry,) = outcome.report()["images"]
+    assert [each["file"] for each in entry["answers"]] == ["a.png"]
+    assert outcome.pictures().keys() == {"a.png", "grid.png"}
+    assert f"a: {entry['fewer_answers']}" in outcome.out
+    assert "1 of 2 answers" in entry["fewer_answers"]
+    assert "1 of 2 answers" in (outcome.folder / "contact_sheet.html").read_text()
+
+
 # Known pixels.
 
 
@@ -511,6 +561,11 @@ REFUSED = {
         ["--landmark_target=oracle", "--allow_oracle"],
     ),
     "output_dir is a file": (["--output_dir={bench}/notes.txt"], ["notes.txt"]),
+    "too many answers": (["--answers=3"], ["--answers=3", "2 restarts"]),
+    "name of an answer": (
+        ["--images={bench}/answered", "--answers=2"],
+        ["--answers=2", "a_2.png"],
+    ),
     "even window": (["--window=4"], ["--window=4", "odd"]),
     "negative rate": (["--learning_rate=-1"], ["learning_rate"]),
     "schedule of words": (["--restart_schedule=many"], ["schedule=many", "64x10"]),
