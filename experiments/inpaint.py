@@ -72,6 +72,11 @@ class Pictures:
         least=1,
         most=100,
     )
+    animate: bool = option(
+        False,
+        "Write each search as an animated picture NAME.webp, with a frame after each "
+        "--chunk (give a small one).",
+    )
     images_at_once: int = option(
         1,
         "Number of images that one program searches for, if memory allows.",
@@ -116,7 +121,7 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
     skipped = skipping.Skipped(alone=len(inputs) == 1)
     tasks = picture_search.tasks(inputs, read, guidance, skipped)
     finisher = picture_results.Finisher(
-        compiled, asked.blend, scorer, figure, guidance, wanted.answers
+        compiled, asked.blend, scorer, figure, guidance, wanted.answers, wanted.animate
     )
     described = picture_report.describe(asked, guidance, model)
     described = {"mask": hole.name, "seed": wanted.seed, **described}
@@ -160,7 +165,7 @@ def _inputs(
         mask=wanted.mask,
         output=output,
         answers=wanted.answers,
-        animate=False,
+        animate=wanted.animate,
     )
     output_names.check_count(wanted.answers, asked.settings)
     return inputs

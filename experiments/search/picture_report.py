@@ -14,8 +14,10 @@ import numpy as np
 
 from experiments.common import cases, reporting, skipping
 from experiments.search import (
+    animation,
     contact_sheet,
     landmark_guidance,
+    output_names,
     searches,
     sheet_pages,
 )
@@ -103,6 +105,9 @@ class Report:
         """Writes a completed picture, and adds it to report, grid and contact sheet."""
         for name, picture in finished.pictures.items():
             picture_files.write(self.output / name, picture)
+        if finished.frames:
+            name = output_names.animation(finished.entry["image"])
+            animation.write(self.output / name, finished.frames)
         self._written.update(finished.pictures)
         self.entries.append(finished.entry)
         if len(self._page) == _ROWS_A_PAGE:

@@ -3,12 +3,14 @@
 import dataclasses
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.common import cases, identity
 from experiments.search import (
+    animation,
     face_landmarks,
     landmark_figure,
     landmark_guidance,
@@ -42,6 +44,7 @@ class Finished(NamedTuple):
       pictures: {name of the file: picture}: the completion, its landmarks, and further
         answers.
       landmarks: those of the contact sheet, see `face_landmarks.of`.
+      frames: of the animation of its search; none if not wanted.
     """
 
     entry: Entry
@@ -49,6 +52,7 @@ class Finished(NamedTuple):
     trace: list[dict[str, Any]]
     pictures: dict[str, cases.Picture]
     landmarks: dict[str, face_landmarks.Points] = {}
+    frames: Sequence[animation.Frame] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Finisher:
       figure: draws the landmarks in the course of a search; None if not wanted.
       guidance: landmark guidance of the search.
       answers: largest number of different completions.
+      animate: whether frames of the search are drawn.
     """
 
     compiled: program.Search
@@ -70,6 +75,7 @@ class Finisher:
     figure: landmark_figure.Figure | None
     guidance: landmark_guidance.LandmarkGuidance
     answers: int = 1
+    animate: bool = False
 
     def finish(self, found: Found) -> Finished:
         """Completes one picture.
@@ -111,7 +117,12 @@ class Finisher:
             entry |= _scores(completed, case.original, case, self.scorer)
         landmarks = face_landmarks.of(self.guidance, problem, result.completed)
         row = _row(case, problem, result)
-        return Finished(entry, row, found.trace, pictures, landmarks)
+        frames = []
+        if self.animate:
+            frames = animation.frames(
+                found.best, problem, compiled=self.compiled, blend=self.blend
+            )
+        return Finished(entry, row, found.trace, pictures, landmarks, frames)
 
     def _answers(
         self, name: str, problem: Problem, result: completion.Completion

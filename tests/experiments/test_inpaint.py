@@ -232,7 +232,7 @@ def variants(base, inpaint_here, bench):
             f"--mask={bench}/black_hole.png",
             "--mask_hole=black",
         ),
-        "answers": (*QUICK, one, "--answers=2", "--init=random"),
+        "answers": (*QUICK, one, "--answers=2", "--init=random", "--animate"),
         "alike": (*QUICK, one, "--answers=2", "--init_std=0"),
         "photo": (
             *QUICK,
@@ -416,6 +416,16 @@ def test_answers_are_restarts_and_the_first_is_the_result(base, variants):
     sheet = (outcome.folder / "contact_sheet.html").read_text()
     assert "answer 2: loss" in sheet and "fewer_answers" not in entry
     assert "answers" not in base.report()["images"][0]
+
+
+def test_an_animation_ends_with_the_result(variants):
+    outcome = variants["answers"]
+    with Image.open(outcome.folder / "a.webp") as animated:
+        assert animated.n_frames == 2 and animated.size == (256, 256)
+        animated.seek(1)
+        last = np.asarray(animated.convert("RGB"))[2::4, 2::4]
+    # The hole is blended alone here, and rounded once more.
+    assert np.abs(last.astype(int) - written(outcome, "a")).max() <= 1
 
 
 def test_restarts_that_are_alike_are_one_answer(variants):
