@@ -24,14 +24,18 @@ from experiments.common.options import option
 from experiments.search import (
     landmark_figure,
     landmark_options,
+    output_names,
     picture_report,
+    picture_results,
     picture_search,
     search_methods,
     searches,
+    sheet_pages,
 )
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
 from inpaint_jax.io import files
+from inpaint_jax.search import answers as different
 
 _PORTRAIT = files.ASSETS / "portrait.png"
 
@@ -72,6 +76,19 @@ class Pictures:
     landmark_figure: bool = option(
         False, "Draw the landmarks in the course of each search."
     )
+    answers: int = option(
+        1,
+        "Number of different completions of each picture, NAME.png, NAME_2.png and so "
+        "on: the best restarts that differ in the hole by a root mean square of at "
+        f"least {different.DIFFERENT:g} (from black to white it is 2).",
+        least=1,
+        most=100,
+    )
+    animate: bool = option(
+        False,
+        "Write each search as an animated picture NAME.webp, with a frame after each "
+        "--chunk (give a small one).",
+    )
     images_at_once: int = option(
         1,
         "Number of images that one program searches for, if memory allows.",
@@ -97,9 +114,7 @@ def main() -> int:
 def _complete(wanted: Pictures, output: pathlib.Path) -> int:
     asked = options.read(searches.Search)
     landmarks = options.read(landmark_options.LandmarkOptions)
-    inputs, passed_over = input_listing.list_inputs(
-        wanted.images or str(_PORTRAIT), mask=wanted.mask, output=output
-    )
+    inputs, passed_over = _inputs(wanted, asked, output)
     hole = _mask(wanted)
     model = searches.load()
     size = model.architecture.image_size
@@ -118,7 +133,9 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
     skipped = skipping.Skipped(alone=len(inputs) == 1)
     skipped.pass_over(passed_over)
     tasks = picture_search.tasks(inputs, read, guidance, skipped)
-    finisher = picture_report.Finisher(compiled, asked.blend, scorer, figure)
+    finisher = picture_results.Finisher(
+        compiled, asked.blend, scorer, figure, guidance, wanted.answers, wanted.animate
+    )
     described = picture_report.describe(asked, guidance, model)
     described = {"mask": hole.name, "seed": wanted.seed, **described}
     report = picture_report.Report(output, described, skipped)
@@ -135,19 +152,40 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
             report.begin()
             application.write_effective_flags(output, Pictures, *search_methods.OPTIONS)
         report.add(finished)
-        progress.say(picture_report.line(finished.entry, output))
+        progress.say(picture_results.line(finished.entry, output))
+        if fewer := finished.entry.get("fewer_answers"):
+            progress.say(f"{finished.entry['image']}: {fewer}")
     if not report.entries:
         given = ",".join(wanted.images)
         raise InputError(f"--images={given}: none of the pictures can be used.")
     if old := report.close():
         progress.say(f"{len(old)} pictures of earlier runs stay, as {old[0]}")
-    progress.say(f"look at {output / 'grid.png'}; figures: {output / 'report.json'}")
+    sheet, figures = output / sheet_pages.name(1), output / "report.json"
+    progress.say(f"look at {output / 'grid.png'} or {sheet}; figures: {figures}")
     return skipped.exit_code
 
 
 def _mask(wanted: Pictures) -> mask_specs.MaskSpec:
     white = wanted.mask_hole == "white"
     return mask_specs.read_mask(wanted.mask, hole_is_white=white, grow=wanted.grow_mask)
+
+
+def _inputs(
+    wanted: Pictures, asked: searches.Search, output: pathlib.Path
+) -> input_listing.Listing:
+    """Lists the pictures to complete; no result may overwrite one of them."""
+    listing = input_listing.list_inputs(
+        wanted.images or str(_PORTRAIT), mask=wanted.mask, output=output
+    )
+    output_names.check(
+        listing.inputs,
+        mask=wanted.mask,
+        output=output,
+        answers=wanted.answers,
+        animate=wanted.animate,
+    )
+    output_names.check_count(wanted.answers, asked.settings)
+    return listing
 
 
 if __name__ == "__main__":

@@ -1,127 +1,45 @@
-"""Writes the results of `experiments.inpaint`: pictures, grids, report and trace.
+"""Writes what `experiments.inpaint` leaves: pictures, sheets, grids, report, trace.
 
-Report and trace are written anew after each picture, and grids from time to time, so
-that a run that ends early leaves them of the pictures that are done.
+Report, trace and contact sheet are written anew after each picture, and grids from time
+to time, so that a run that ends early leaves them of the pictures that are done.
 """
 
 import dataclasses
 import functools
 import os
 import pathlib
-import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from experiments.common import cases, identity, reporting, skipping
+from experiments.common import cases, reporting, skipping
 from experiments.search import (
-    landmark_figure,
+    animation,
+    contact_sheet,
     landmark_guidance,
-    landmark_scores,
+    output_names,
     searches,
+    sheet_pages,
 )
-from experiments.search.picture_search import Found
-from inpaint_jax import types
-from inpaint_jax.evaluation import metrics
-from inpaint_jax.images import masks, pixels
+from experiments.search.picture_results import Entry, Finished, Row
 from inpaint_jax.io import files, picture_files
 from inpaint_jax.pretrained import weights
-from inpaint_jax.search import completion, driver, program
-from inpaint_jax.search.problem import Problem, Settings
+from inpaint_jax.search.problem import Settings
 
-_SHOWN_RESTARTS = 4
 _ROWS_A_PAGE = 32
 _TILE = 128  # least side of a picture in the grid, in pixels
 _SCORES = ("psnr", "psnr_hole", "ssim", "nme")
-
-Entry = dict[str, Any]
-"""The report's entry of one picture, as JSON values."""
-
-Row = dict[str, cases.Picture]
-"""{heading: picture}"""
-
-
-class Finished(NamedTuple):
-    """A completed picture.
-
-    Attributes:
-      entry: its entry in the report.
-      row: its row in the grid: the damaged image, G(z) under the same mask, the best
-        restarts, the completed image, and the original if known.
-      trace: the lines of its search in the log.
-      pictures: {name of the file: picture}: the completion, and its landmarks.
-    """
-
-    entry: Entry
-    row: Row
-    trace: list[dict[str, Any]]
-    pictures: dict[str, cases.Picture]
-
-
-@dataclasses.dataclass(frozen=True)
-class Finisher:
-    """Completes pictures from the results of their searches.
-
-    Attributes:
-      compiled: the search.
-      blend: "poisson" or "paste", see `completion.complete`.
-      scorer: measures landmark errors; None if not wanted.
-      figure: draws the landmarks in the course of a search; None if not wanted.
-    """
-
-    compiled: program.Search
-    blend: str
-    scorer: landmark_scores.Scorer | None
-    figure: landmark_figure.Figure | None
-
-    def finish(self, found: Found) -> Finished:
-        """Completes one picture.
-
-        Raises:
-          InputError: the search diverged.
-        """
-        started = time.monotonic()
-        case, problem, described = found.task
-        driver.check(found.last)
-        result = completion.finish(
-            found.last, problem, compiled=self.compiled, blend=self.blend
-        )
-        completed = pixels.to_bytes(result.completed)
-        pictures = {f"{case.name}.png": np.asarray(completed[0])}
-        entry = {
-            "image": case.name,
-            "picture_sha256": identity.of_array(
-                case.picture if case.original is None else case.original
-            ),
-            "mask_sha256": identity.of_array(np.asarray(case.mask, np.uint8)),
-            "hole_fraction": float(masks.hole_fraction(case.mask)[0]),
-            **described,
-            "iterations": result.iterations,
-            "score": float(result.score[0]),
-            "terms": {name: float(value[0]) for name, value in result.terms.items()},
-            "scores_of_restarts": np.asarray(result.score).tolist(),
-            "seconds": round(found.seconds + time.monotonic() - started, 3),
-        }
-        if self.figure is not None:
-            faces = [self.compiled.generate(z[None]) for z in found.best]
-            drawn = self.figure.draw(problem, faces)
-            pictures[f"{case.name}_landmarks.png"] = drawn
-        if case.original is not None:
-            entry |= _scores(completed, case.original, case, self.scorer)
-        return Finished(entry, _row(case, problem, result), found.trace, pictures)
-
-
-def line(entry: Entry, output: pathlib.Path) -> str:
-    """Returns the line that is printed for a completed picture."""
-    text = (
-        f"{output / entry['image']}.png: hole {entry['hole_fraction']:.0%}, "
-        f"{entry['iterations']} iterations, {entry['seconds']:.1f} s"
-    )
-    if "psnr" in entry:
-        text += (
-            f", PSNR {entry['psnr']:.1f} dB, in the hole {entry['psnr_hole']:.1f} dB"
-        )
-    return text
+_NOTES = ("fewer_answers",)
+_ON_SHEET = {
+    "psnr": "PSNR, dB",
+    "psnr_hole": "PSNR of the hole, dB",
+    "ssim": "SSIM",
+    "nme": "landmark error / eye distance",
+    "score": "loss (eq. 20)",
+    "hole_fraction": "share of the hole",
+    "iterations": "steps",
+    "seconds": "seconds",
+}
 
 
 def describe(
@@ -152,8 +70,9 @@ def describe(
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """`report.json`, `trace.jsonl`, and `grid.png`, `grid_2.png` and so on, of a run.
+    """`report.json`, `trace.jsonl`, and pages of grids and contact sheets, of a run.
 
+    Pages are `grid.png`, `grid_2.png` and so on, and `contact_sheet.html` likewise.
     Those of an earlier run stay until the first picture is done.
 
     Attributes:
@@ -168,19 +87,28 @@ class Report:
     skipped: skipping.Skipped
     entries: list[Entry] = dataclasses.field(default_factory=list)
     _page: list[Row] = dataclasses.field(default_factory=list)
+    _written: set[str] = dataclasses.field(default_factory=set)
 
     @functools.cached_property
     def _trace(self) -> reporting.JsonLines:
         return reporting.JsonLines(self.output / "trace.jsonl")
+
+    @functools.cached_property
+    def _sheet(self) -> sheet_pages.Pages:
+        return sheet_pages.Pages(self.output)
 
     def begin(self) -> None:
         """Removes the report of an earlier run, now that results take its place."""
         files.remove(self.output / "report.json")
 
     def add(self, finished: Finished) -> None:
-        """Writes a completed picture, and adds it to the report and to the grid."""
+        """Writes a completed picture, and adds it to report, grid and contact sheet."""
         for name, picture in finished.pictures.items():
             picture_files.write(self.output / name, picture)
+        if finished.frames:
+            name = output_names.animation(finished.entry["image"])
+            animation.write(self.output / name, finished.frames)
+        self._written.update(finished.pictures)
         self.entries.append(finished.entry)
         if len(self._page) == _ROWS_A_PAGE:
             self._page.clear()
@@ -191,22 +119,22 @@ class Report:
         for line in finished.trace:
             self._trace.append(**line)
         self._write()
+        self._sheet.add(_face(finished), self._run)
 
     def close(self) -> list[str]:
-        """Writes what was skipped last, and removes further grids of earlier runs.
+        """Writes what was skipped last, and removes further pages of earlier runs.
 
         Returns:
           Names of the pictures of earlier runs that stay in the folder.
         """
         self._draw()
         self._write()
+        self._sheet.close(self._run)
         number = self._pages + 1
         while os.path.exists(page := self._grid(number)):
             files.remove(page)
             number += 1
-        ours = {f"{entry['image']}.png" for entry in self.entries}
-        ours |= {f"{entry['image']}_landmarks.png" for entry in self.entries}
-        ours |= {cases.grid_name(page) for page in range(1, number)}
+        ours = self._written | {cases.grid_name(page) for page in range(1, number)}
         return sorted({path.name for path in self.output.glob("*.png")} - ours)
 
     def _draw(self) -> None:
@@ -218,6 +146,12 @@ class Report:
             enlarge=max(2, _TILE // len(self._page[0]["input"])),
         )
         picture_files.write(self._grid(self._pages), grid)
+
+    @property
+    def _run(self) -> contact_sheet.Run:
+        mean, skipped = _mean(self.entries), self.skipped.reasons
+        named = {_ON_SHEET[name]: value for name, value in mean.items()}
+        return contact_sheet.Run(self.described, len(self.entries), named, skipped)
 
     @property
     def _pages(self) -> int:
@@ -235,33 +169,29 @@ class Report:
         files.write_json(self.output / "report.json", self.described | found)
 
 
-def _row(case: cases.Case, problem: Problem, result: completion.Completion) -> Row:
-    restarts = result.generated[:_SHOWN_RESTARTS]
-    images = {
-        "input": problem.image[0],
-        "best, masked": case.mask[0] * restarts[0],
-        **{f"restart {i}": image for i, image in enumerate(restarts, start=1)},
-        "completed": result.completed[0],
-    }
-    row = {name: np.asarray(pixels.to_bytes(image)) for name, image in images.items()}
-    return row if case.original is None else {**row, "original": case.original}
+def _face(finished: Finished) -> contact_sheet.Face:
+    entry = finished.entry
+    scores = {text: entry[name] for name, text in _ON_SHEET.items() if name in entry}
+    scores |= {f"{name} term": term for name, term in entry.get("terms", {}).items()}
+    return contact_sheet.Face(
+        name=entry["image"],
+        pictures=finished.row | _further(finished),
+        landmarks=finished.landmarks,
+        trace=finished.trace,
+        scores=scores,
+        notes=[f"There are {entry[each]}." for each in _NOTES if each in entry],
+    )
 
 
-def _scores(
-    completed: types.ImageBytes,
-    original: cases.Picture,
-    case: cases.Case,
-    scorer: landmark_scores.Scorer | None,
-) -> dict[str, float]:
-    scored, truth = pixels.from_bytes(completed), pixels.from_bytes(original)[None]
-    found = {
-        "psnr": float(metrics.psnr(scored, truth)[0]),
-        "psnr_hole": float(metrics.psnr(scored, truth, 1.0 - case.mask)[0]),
-        "ssim": float(metrics.ssim(scored, truth)[0]),
+def _further(finished: Finished) -> dict[str, cases.Picture]:
+    """Returns the answers after the first, with captions."""
+    _, *others = finished.entry.get("answers", [None])
+    return {
+        f"answer {number}: loss {answer['score']:.3g}, {answer['distance']:.2g} away": (
+            finished.pictures[answer["file"]]
+        )
+        for number, answer in enumerate(others, start=2)
     }
-    if scorer is not None:
-        found["nme"] = scorer.error(original, scored, crop=case.crop)
-    return found
 
 
 def _ranking(settings: Settings, guidance: landmark_guidance.LandmarkGuidance) -> str:

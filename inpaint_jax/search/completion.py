@@ -208,7 +208,7 @@ def finish(
     order: Int[Array, " restarts"] = latent_descent.rank(score[None])[0]
     generated = generated[order]
     return Completion(
-        completed=_BLENDS[blend](generated[:1], problem.image, problem.mask),
+        completed=blended(generated[:1], problem, blend=blend),
         generated=generated,
         z=z[order],
         score=score[order],
@@ -219,6 +219,24 @@ def finish(
         },
         iterations=last.iteration,
     )
+
+
+def blended(generated: types.Image, problem: Problem, *, blend: str) -> types.Image:
+    """Blends generated faces into the damaged image.
+
+    Args:
+      generated: `[restarts, H, W, 3]`, as in `Completion`.
+      problem: the damaged image.
+      blend: "poisson" or "paste", as in `complete`.
+
+    Returns:
+      `[restarts, H, W, 3]`, the image with each of the faces in its hole.
+    """
+    image, mask = (
+        jnp.repeat(array, len(generated), axis=0)
+        for array in (problem.image, problem.mask)
+    )
+    return _BLENDS[blend](generated, image, mask)
 
 
 def _check(model: object, key: object, blend: str) -> None:

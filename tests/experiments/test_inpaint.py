@@ -1,5 +1,6 @@
 """Completion as a user runs it: files, exit codes, and the same bytes again."""
 
+import base64
 import concurrent.futures
 import contextlib
 import functools
@@ -81,12 +82,28 @@ def bench(tmp_path_factory):
         folder / "nan" / "generator.safetensors",
         lambda tensors: tensors["params/project/bias"].__setitem__(0, np.nan),
     )
-    for name in ("faces", "mixed", "bad", "twins", "named_grid", "own", "masks"):
+    for name in (
+        "answered",
+        "faces",
+        "mixed",
+        "bad",
+        "twins",
+        "named_grid",
+        "own",
+        "masks",
+    ):
         (folder / name).mkdir()
     for seed, (name, shape) in enumerate(PICTURES.items()):
         picture_files.write(folder / "faces" / f"{name}.png", noise(*shape, seed=seed))
     intact = (folder / "faces" / "a.png").read_bytes()
-    copies = ("mixed/a.png", "twins/a.png", "twins/a.webp", "named_grid/grid.png")
+    copies = (
+        "answered/a.png",
+        "answered/a_2.png",
+        "mixed/a.png",
+        "twins/a.png",
+        "twins/a.webp",
+        "named_grid/grid.png",
+    )
     for name in (*copies, "own/a.png"):
         (folder / name).write_bytes(intact)
     for name in ("own", "masks"):  # as if they were results of an earlier run
@@ -215,6 +232,8 @@ def variants(base, inpaint_here, bench):
             f"--mask={bench}/black_hole.png",
             "--mask_hole=black",
         ),
+        "answers": (*QUICK, one, "--answers=2", "--init=random", "--animate"),
+        "alike": (*QUICK, one, "--answers=2", "--init_std=0"),
         "photo": (
             *QUICK,
             f"--images={bench}/faces/b.png",
@@ -246,13 +265,24 @@ def test_a_run_writes_what_it_promises(base):
     assert "Traceback" not in base.err
     names = {path.name for path in base.folder.iterdir()}
     pictures = {"a.png", "b.png", "c.png", "grid.png"}
-    texts = {"report.json", "trace.jsonl", "effective.flags"}
+    texts = {"report.json", "trace.jsonl", "effective.flags", "contact_sheet.html"}
     assert names == pictures | texts | {".lock"}
     for name in "abc":
         assert written(base, name).shape == (64, 64, 3)
         assert f"{name}.png" in base.out
     grid = written(base, "grid")
     assert grid.shape[0] > 3 * 64 and grid.shape[1] > 4 * 64
+
+
+def test_the_contact_sheet_shows_what_was_written(base):
+    text = (base.folder / "contact_sheet.html").read_text()
+    assert str(base.folder / "contact_sheet.html") in base.out
+    assert [f"<h2>{name}</h2>" in text for name in "abc"] == [True] * 3
+    for name in "abc":
+        stored = io.BytesIO()
+        Image.fromarray(written(base, name)).save(stored, format="PNG")
+        assert base64.b64encode(stored.getvalue()).decode() in text
+    assert text.count('class="curves"') == 3 and "restart 2" in text
 
 
 def test_trace_follows_each_image_step_by_step(base):
@@ -364,6 +394,48 @@ def test_the_seed_changes_the_hole_and_nothing_else(base, variants):
     assert changed[16:48, 16:48].any()
     changed[16:48, 16:48] = False
     assert not changed.any()
+
+
+def test_answers_are_restarts_and_the_first_is_the_result(base, variants):
+    outcome = variants["answers"]
+    assert outcome.code == 0, outcome.err
+    (entry,) = outcome.report()["images"]
+    first, second = entry["answers"]
+    assert (first["file"], second["file"]) == ("a.png", "a_2.png")
+    assert [first["score"], second["score"]] == entry["scores_of_restarts"]
+    assert first["score"] == entry["score"] and first["distance"] is None
+    one, two = (
+        written(outcome, "a").astype(float),
+        written(outcome, "a_2").astype(float),
+    )
+    hole = np.zeros((64, 64), bool)
+    hole[16:48, 16:48] = True
+    np.testing.assert_array_equal(one[~hole], two[~hole])
+    apart = np.sqrt(((one - two)[hole] ** 2).mean()) / 127.5
+    assert second["distance"] == pytest.approx(apart, abs=0.005) and apart >= 0.1
+    sheet = (outcome.folder / "contact_sheet.html").read_text()
+    assert "answer 2: loss" in sheet and "fewer_answers" not in entry
+    assert "answers" not in base.report()["images"][0]
+
+
+def test_an_animation_ends_with_the_result(variants):
+    outcome = variants["answers"]
+    with Image.open(outcome.folder / "a.webp") as animated:
+        assert animated.n_frames == 2 and animated.size == (256, 256)
+        animated.seek(1)
+        last = np.asarray(animated.convert("RGB"))[2::4, 2::4]
+    # The hole is blended alone here, and rounded once more.
+    assert np.abs(last.astype(int) - written(outcome, "a")).max() <= 1
+
+
+def test_restarts_that_are_alike_are_one_answer(variants):
+    outcome = variants["alike"]
+    (entry,) = outcome.report()["images"]
+    assert [each["file"] for each in entry["answers"]] == ["a.png"]
+    assert outcome.pictures().keys() == {"a.png", "grid.png"}
+    assert f"a: {entry['fewer_answers']}" in outcome.out
+    assert "1 of 2 answers" in entry["fewer_answers"]
+    assert "1 of 2 answers" in (outcome.folder / "contact_sheet.html").read_text()
 
 
 # Known pixels.
@@ -499,6 +571,11 @@ REFUSED = {
         ["--landmark_target=oracle", "--allow_oracle"],
     ),
     "output_dir is a file": (["--output_dir={bench}/notes.txt"], ["notes.txt"]),
+    "too many answers": (["--answers=3"], ["--answers=3", "2 restarts"]),
+    "name of an answer": (
+        ["--images={bench}/answered", "--answers=2"],
+        ["--answers=2", "a_2.png"],
+    ),
     "even window": (["--window=4"], ["--window=4", "odd"]),
     "negative rate": (["--learning_rate=-1"], ["learning_rate"]),
     "schedule of words": (["--restart_schedule=many"], ["schedule=many", "64x10"]),

@@ -15,11 +15,10 @@ SIDE = 4
 
 
 def finished(name, psnr=20.0):
-    row = {
-        heading: np.full((SIDE, SIDE, 3), 7, np.uint8) for heading in ("input", "best")
-    }
+    picture = np.full((SIDE, SIDE, 3), 7, np.uint8)
+    row = {"input": picture, "completed": picture}
     trace = [{"image": name, "step": step} for step in (1, 2)]
-    pictures = {f"{name}.png": row["best"]}
+    pictures = {f"{name}.png": row["completed"]}
     return picture_report.Finished({"image": name, "psnr": psnr}, row, trace, pictures)
 
 
@@ -61,6 +60,8 @@ def test_a_grid_has_pages_and_none_of_an_earlier_run(tmp_path):
     for i in range(70):
         long.add(finished(str(i)))
     long.close()
+    sheets = {f"contact_sheet{end}.html" for end in ("", "_2", "_3")}
+    assert {path.name for path in tmp_path.glob("contact*")} == sheets
     pages = ["grid.png", "grid_2.png", "grid_3.png"]
     assert sorted(path.name for path in tmp_path.glob("grid*")) == pages
     first, second, last = (picture_files.read(tmp_path / name) for name in pages)
@@ -70,6 +71,8 @@ def test_a_grid_has_pages_and_none_of_an_earlier_run(tmp_path):
     stay = short.close()
     assert "b.png" in stay and "0.png" in stay and "a.png" not in stay
     assert [path.name for path in tmp_path.glob("grid*")] == ["grid.png"]
+    (sheet,) = tmp_path.glob("contact*")
+    assert "<h2>a</h2>" in sheet.read_text() and "<h2>0</h2>" not in sheet.read_text()
 
 
 def test_a_result_that_cannot_be_written_is_nobodys_bad_picture(tmp_path):

@@ -1,0 +1,75 @@
+"""Shows a search as an animated picture in the format WebP."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from inpaint_jax.images import pixels
+from inpaint_jax.io import files
+from inpaint_jax.search import completion, program
+from inpaint_jax.search.problem import Problem
+
+_MOST_FRAMES = 50
+_SECONDS, _HELD = 1.5, 1.5  # of all frames but the last, and of the last
+_LONGEST = 0.4  # seconds of a frame, if there are few
+_SIDE = 256  # least side of a frame in pixels
+
+Frame = UInt8[np.ndarray, "height width 3"]
+
+
+def frames(
+    best: Sequence[Float[np.ndarray, " z_dim"]],
+    problem: Problem,
+    *,
+    compiled: program.Search,
+    blend: str,
+) -> list[Frame]:
+    """Returns the completed picture of the best restart after each chunk.
+
+    Of a long search a part of them is taken, evenly and with the last.
+
+    Args:
+      best: z of the best restart after each chunk.
+      problem: the damaged image.
+      compiled: the search.
+      blend: "poisson" or "paste", see `completion.complete`.
+    """
+    count = min(len(best), _MOST_FRAMES)
+    chosen = np.linspace(len(best) - 1, 0, count).round().astype(int)[::-1]
+    shown = []
+    for index in chosen:
+        generated = compiled.generate(best[index][None])
+        picture = completion.blended(generated, problem, blend=blend)
+        shown.append(np.asarray(pixels.to_bytes(picture[0])))
+    return shown
+
+
+def write(path: str | os.PathLike[str], shown: Sequence[Frame]) -> None:
+    """Writes frames as an animation that begins again after its last, held frame.
+
+    Pixels are kept: frames are enlarged by a whole number, without loss.
+
+    Args:
+      path: the file, which is written whole or not at all.
+      shown: at least one frame, all of one size.
+    """
+    enlarge = max(1, -(-_SIDE // min(shown[0].shape[:2])))
+    first, *others = [
+        Image.fromarray(frame.repeat(enlarge, axis=0).repeat(enlarge, axis=1))
+        for frame in shown
+    ]
+    each = min(_LONGEST, _SECONDS / max(1, len(others)))
+    durations = [round(1000 * each)] * len(others) + [round(1000 * _HELD)]
+    with files.replacing(path) as temporary:
+        first.save(
+            temporary,
+            format="WEBP",
+            save_all=True,
+            append_images=others,
+            duration=durations,
+            loop=0,
+            lossless=True,
+        )

@@ -1,0 +1,194 @@
+"""Completes pictures from what their searches found, and scores them."""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.common import cases, identity
+from experiments.search import (
+    animation,
+    face_landmarks,
+    landmark_figure,
+    landmark_guidance,
+    landmark_scores,
+    output_names,
+)
+from experiments.search.picture_search import Found
+from inpaint_jax import types
+from inpaint_jax.evaluation import metrics
+from inpaint_jax.images import masks, pixels
+from inpaint_jax.search import answers, completion, driver, program
+from inpaint_jax.search.problem import Problem
+
+_SHOWN_RESTARTS = 4
+
+Entry = dict[str, Any]
+"""The report's entry of one picture, as JSON values."""
+
+Row = dict[str, cases.Picture]
+"""{heading: picture}"""
+
+
+class Finished(NamedTuple):
+    """A completed picture.
+
+    Attributes:
+      entry: its entry in the report.
+      row: its row in the grid: the damaged image, G(z) under the same mask, the best
+        restarts, the completed image, and the original if known.
+      trace: the lines of its search in the log.
+      pictures: {name of the file: picture}: the completion, its landmarks, and further
+        answers.
+      landmarks: those of the contact sheet, see `face_landmarks.of`.
+      frames: of the animation of its search; none if not wanted.
+    """
+
+    entry: Entry
+    row: Row
+    trace: list[dict[str, Any]]
+    pictures: dict[str, cases.Picture]
+    landmarks: dict[str, face_landmarks.Points] = {}
+    frames: Sequence[animation.Frame] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Finisher:
+    """Completes pictures from the results of their searches.
+
+    Attributes:
+      compiled: the search.
+      blend: "poisson" or "paste", see `completion.complete`.
+      scorer: measures landmark errors; None if not wanted.
+      figure: draws the landmarks in the course of a search; None if not wanted.
+      guidance: landmark guidance of the search.
+      answers: largest number of different completions.
+      animate: whether frames of the search are drawn.
+    """
+
+    compiled: program.Search
+    blend: str
+    scorer: landmark_scores.Scorer | None
+    figure: landmark_figure.Figure | None
+    guidance: landmark_guidance.LandmarkGuidance
+    answers: int = 1
+    animate: bool = False
+
+    def finish(self, found: Found) -> Finished:
+        """Completes one picture.
+
+        Raises:
+          InputError: the search diverged.
+        """
+        started = time.monotonic()
+        case, problem, described = found.task
+        driver.check(found.last)
+        result = completion.finish(
+            found.last, problem, compiled=self.compiled, blend=self.blend
+        )
+        completed = pixels.to_bytes(result.completed)
+        pictures = {f"{case.name}.png": np.asarray(completed[0])}
+        entry = {
+            "image": case.name,
+            "picture_sha256": identity.of_array(
+                case.picture if case.original is None else case.original
+            ),
+            "mask_sha256": identity.of_array(np.asarray(case.mask, np.uint8)),
+            "hole_fraction": float(masks.hole_fraction(case.mask)[0]),
+            **described,
+            "iterations": result.iterations,
+            "score": float(result.score[0]),
+            "terms": {name: float(value[0]) for name, value in result.terms.items()},
+            "scores_of_restarts": np.asarray(result.score).tolist(),
+            "seconds": round(found.seconds + time.monotonic() - started, 3),
+        }
+        if self.figure is not None:
+            faces = [self.compiled.generate(z[None]) for z in found.best]
+            drawn = self.figure.draw(problem, faces)
+            pictures[f"{case.name}_landmarks.png"] = drawn
+        if self.answers > 1:
+            further, described = self._answers(case.name, problem, result)
+            pictures |= further
+            entry |= described
+        if case.original is not None:
+            entry |= _scores(completed, case.original, case, self.scorer)
+        landmarks = face_landmarks.of(self.guidance, problem, result.completed)
+        row = _row(case, problem, result)
+        frames = []
+        if self.animate:
+            frames = animation.frames(
+                found.best, problem, compiled=self.compiled, blend=self.blend
+            )
+        return Finished(entry, row, found.trace, pictures, landmarks, frames)
+
+    def _answers(
+        self, name: str, problem: Problem, result: completion.Completion
+    ) -> tuple[dict[str, cases.Picture], Entry]:
+        """Returns the answers after the first, and what the report says of all."""
+        blended = completion.blended(result.generated, problem, blend=self.blend)
+        chosen = answers.choose(
+            np.asarray(blended),
+            np.asarray(result.score),
+            np.asarray(problem.mask),
+            most=self.answers,
+        )
+        pictures, listed = {}, []
+        for number, (index, distance) in enumerate(zip(*chosen, strict=True), start=1):
+            file = output_names.answer(name, number)
+            away = None if number == 1 else float(distance)
+            score = float(result.score[index])
+            listed.append({"file": file, "score": score, "distance": away})
+            if number > 1:
+                pictures[file] = np.asarray(pixels.to_bytes(blended[index]))
+        entry: Entry = {"answers": listed}
+        if len(listed) < self.answers:
+            entry["fewer_answers"] = (
+                f"{len(listed)} of {self.answers} answers: no other restart is "
+                f"{answers.DIFFERENT:g} or more away from these"
+            )
+        return pictures, entry
+
+
+def line(entry: Entry, output: pathlib.Path) -> str:
+    """Returns the line that is printed for a completed picture."""
+    text = (
+        f"{output / entry['image']}.png: hole {entry['hole_fraction']:.0%}, "
+        f"{entry['iterations']} iterations, {entry['seconds']:.1f} s"
+    )
+    if "psnr" in entry:
+        text += (
+            f", PSNR {entry['psnr']:.1f} dB, in the hole {entry['psnr_hole']:.1f} dB"
+        )
+    return text
+
+
+def _row(case: cases.Case, problem: Problem, result: completion.Completion) -> Row:
+    restarts = result.generated[:_SHOWN_RESTARTS]
+    images = {
+        "input": problem.image[0],
+        "best, masked": case.mask[0] * restarts[0],
+        **{f"restart {i}": image for i, image in enumerate(restarts, start=1)},
+        "completed": result.completed[0],
+    }
+    row = {name: np.asarray(pixels.to_bytes(image)) for name, image in images.items()}
+    return row if case.original is None else {**row, "original": case.original}
+
+
+def _scores(
+    completed: types.ImageBytes,
+    original: cases.Picture,
+    case: cases.Case,
+    scorer: landmark_scores.Scorer | None,
+) -> dict[str, float]:
+    scored, truth = pixels.from_bytes(completed), pixels.from_bytes(original)[None]
+    found = {
+        "psnr": float(metrics.psnr(scored, truth)[0]),
+        "psnr_hole": float(metrics.psnr(scored, truth, 1.0 - case.mask)[0]),
+        "ssim": float(metrics.ssim(scored, truth)[0]),
+    }
+    if scorer is not None:
+        found["nme"] = scorer.error(original, scored, crop=case.crop)
+    return found
