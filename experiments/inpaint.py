@@ -12,16 +12,17 @@ from typing import Literal
 
 from experiments.common import (
     application,
-    cases,
     input_listing,
     mask_specs,
     options,
     output_folders,
+    photo_cases,
     progress,
     skipping,
 )
 from experiments.common.options import option
 from experiments.search import (
+    face_finder,
     landmark_figure,
     landmark_options,
     output_names,
@@ -70,6 +71,12 @@ class Pictures:
         None,
         "Whether the pictures are undamaged, so that the result can be scored; by "
         "default yes for a named mask, no for a mask file.",
+    )
+    face: str = option(
+        "all",
+        "Which faces of a photograph are completed, where the hole touches them: all, "
+        "largest, the number of one, from 1 by size; or none to take each picture as "
+        "it is framed, as aligned CelebA pictures always are.",
     )
     output_dir: str = option("outputs", "Folder to write to.")
     seed: int = option(0, "Seed of masks and starting points.", least=0, most=2**32 - 1)
@@ -122,14 +129,15 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
     figure = landmark_figure.of(guidance) if wanted.landmark_figure else None
     most = min(wanted.images_at_once, len(inputs))
     compiled = searches.prepare(model, asked, guidance.loss(), images=most)
-    read = functools.partial(
-        cases.read,
-        hole=hole,
-        crop=model.crop,
-        size=size,
-        seed=wanted.seed,
-        original_known=wanted.original_known,
+    find = face_finder.Finder(crop=model.crop, size=size)
+    known = wanted.original_known
+    if known is None:
+        known = hole.make is not None
+    photos = photo_cases.Wanted(
+        find, wanted.face, model.crop, size, wanted.seed, original_known=known
     )
+    photo_cases.check(photos)
+    read = functools.partial(photo_cases.read, spec=hole, wanted=photos)
     skipped = skipping.Skipped(alone=len(inputs) == 1)
     skipped.pass_over(passed_over)
     tasks = picture_search.tasks(inputs, read, guidance, skipped)

@@ -18,12 +18,32 @@ from experiments.common import (
 )
 from inpaint_jax import types
 from inpaint_jax.errors import InputError, naming, printable
-from inpaint_jax.images import framing, masks
+from inpaint_jax.images import alignment, framing, masks
 from inpaint_jax.io import photographs, picture_files
 from inpaint_jax.search import problem
 
 Picture = UInt8[np.ndarray, "height width 3"]
 Stencil = Float[jax.Array, "height width 1"]
+
+
+class Placement(NamedTuple):
+    """Where the result of a case belongs.
+
+    Attributes:
+      name: name of the photograph's result, see `input_paths.Input`.
+      photo: the photograph.
+      hole: True in its hole, `[H, W]`.
+      frame: from the photograph to the case's frame.
+      number: of the face, from 1.
+      count: number of the photograph's faces that are completed.
+    """
+
+    name: str
+    photo: photographs.Photograph
+    hole: mask_specs.HolePixels
+    frame: alignment.Similarity
+    number: int
+    count: int
 
 
 class Case(NamedTuple):
@@ -36,6 +56,7 @@ class Case(NamedTuple):
       crop: side of the frame in CelebA pixels.
       mask: `[1, H, W, 1]`, 1 = known.
       key: random key of the starting points.
+      placement: where its result belongs; None for a picture that is only framed.
     """
 
     name: str
@@ -44,6 +65,7 @@ class Case(NamedTuple):
     crop: int
     mask: types.Mask
     key: types.PRNGKey
+    placement: Placement | None = None
 
 
 def name_of(path: pathlib.Path) -> str:

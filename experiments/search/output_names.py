@@ -1,7 +1,7 @@
 """Refuses inputs that further results of `experiments.inpaint` would overwrite.
 
-`input_listing.list_inputs` knows `NAME.png` and what each run writes; here are the files
-that flags ask for, and contact sheets.
+`input_listing.list_inputs` knows `NAME.png` and what each run writes; here are the
+files that flags ask for, and contact sheets.
 """
 
 import os

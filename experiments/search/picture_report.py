@@ -22,7 +22,7 @@ from experiments.search import (
     sheet_pages,
 )
 from experiments.search.picture_results import Entry, Finished, Row
-from inpaint_jax.io import files, picture_files
+from inpaint_jax.io import files, photographs, picture_files
 from inpaint_jax.pretrained import weights
 from inpaint_jax.search.problem import Settings
 
@@ -103,12 +103,15 @@ class Report:
 
     def add(self, finished: Finished) -> None:
         """Writes a completed picture, and adds it to report, grid and contact sheet."""
+        for name, completed in finished.photographs.items():
+            pixels, like = completed
+            photographs.write_photograph(self._path(name), pixels, like=like)
         for name, picture in finished.pictures.items():
-            picture_files.write(self.output / name, picture)
+            picture_files.write(self._path(name), picture)
         if finished.frames:
             name = output_names.animation(finished.entry["image"])
-            animation.write(self.output / name, finished.frames)
-        self._written.update(finished.pictures)
+            animation.write(self._path(name), finished.frames)
+        self._written.update(finished.photographs, finished.pictures)
         self.entries.append(finished.entry)
         if len(self._page) == _ROWS_A_PAGE:
             self._page.clear()
@@ -136,6 +139,12 @@ class Report:
             number += 1
         ours = self._written | {cases.grid_name(page) for page in range(1, number)}
         return sorted({path.name for path in self.output.glob("*.png")} - ours)
+
+    def _path(self, name: str) -> pathlib.Path:
+        """Returns the path of a result, whose subfolder is created if need be."""
+        path = self.output / name
+        files.make_directory(path.parent)
+        return path
 
     def _draw(self) -> None:
         names = [entry["image"] for entry in self.entries[-len(self._page) :]]
@@ -188,7 +197,7 @@ def _further(finished: Finished) -> dict[str, cases.Picture]:
     _, *others = finished.entry.get("answers", [None])
     return {
         f"answer {number}: loss {answer['score']:.3g}, {answer['distance']:.2g} away": (
-            finished.pictures[answer["file"]]
+            finished.faces[number - 1]
         )
         for number, answer in enumerate(others, start=2)
     }

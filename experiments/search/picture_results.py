@@ -16,6 +16,7 @@ from experiments.search import (
     landmark_guidance,
     landmark_scores,
     output_names,
+    photo_results,
 )
 from experiments.search.picture_search import Found
 from inpaint_jax import types
@@ -41,8 +42,10 @@ class Finished(NamedTuple):
       row: its row in the grid: the damaged image, G(z) under the same mask, the best
         restarts, the completed image, and the original if known.
       trace: the lines of its search in the log.
-      pictures: {name of the file: picture}: the completion, its landmarks, and further
-        answers.
+      faces: its completions within the frame, the best answer first.
+      photographs: {name of the file: completed photograph}; none before the last face
+        of a photograph is completed.
+      pictures: {name of the file: picture} beside these.
       landmarks: those of the contact sheet, see `face_landmarks.of`.
       frames: of the animation of its search; none if not wanted.
     """
@@ -50,6 +53,8 @@ class Finished(NamedTuple):
     entry: Entry
     row: Row
     trace: list[dict[str, Any]]
+    faces: list[cases.Picture]
+    photographs: dict[str, photo_results.Completed]
     pictures: dict[str, cases.Picture]
     landmarks: dict[str, face_landmarks.Points] = {}
     frames: Sequence[animation.Frame] = ()
@@ -67,6 +72,7 @@ class Finisher:
       guidance: landmark guidance of the search.
       answers: largest number of different completions.
       animate: whether frames of the search are drawn.
+      assembly: puts the faces into their photographs.
     """
 
     compiled: program.Search
@@ -76,6 +82,9 @@ class Finisher:
     guidance: landmark_guidance.LandmarkGuidance
     answers: int = 1
     animate: bool = False
+    assembly: photo_results.Assembly = dataclasses.field(
+        default_factory=photo_results.Assembly
+    )
 
     def finish(self, found: Found) -> Finished:
         """Completes one picture.
@@ -90,9 +99,10 @@ class Finisher:
             found.last, problem, compiled=self.compiled, blend=self.blend
         )
         completed = pixels.to_bytes(result.completed)
-        pictures = {f"{case.name}.png": np.asarray(completed[0])}
+        faces, pictures = [np.asarray(completed[0])], {}
         entry = {
             "image": case.name,
+            **_placed(case),
             "picture_sha256": identity.of_array(
                 case.picture if case.original is None else case.original
             ),
@@ -110,8 +120,8 @@ class Finisher:
             drawn = self.figure.draw(problem, faces)
             pictures[f"{case.name}_landmarks.png"] = drawn
         if self.answers > 1:
-            further, described = self._answers(case.name, problem, result)
-            pictures |= further
+            further, described = self._answers(case, problem, result)
+            faces += further
             entry |= described
         if case.original is not None:
             entry |= _scores(completed, case.original, case, self.scorer)
@@ -122,11 +132,23 @@ class Finisher:
             frames = animation.frames(
                 found.best, problem, compiled=self.compiled, blend=self.blend
             )
-        return Finished(entry, row, found.trace, pictures, landmarks, frames)
+        photographs = self._photographs(case, faces)
+        return Finished(
+            entry, row, found.trace, faces, photographs, pictures, landmarks, frames
+        )
+
+    def _photographs(
+        self, case: cases.Case, faces: list[cases.Picture]
+    ) -> dict[str, photo_results.Completed]:
+        if case.placement is None:
+            return {}
+        found = self.assembly.add(case.placement, faces)
+        names = (output_names.answer(case.placement.name, n + 1) for n in range(99))
+        return dict(zip(names, found, strict=False))
 
     def _answers(
-        self, name: str, problem: Problem, result: completion.Completion
-    ) -> tuple[dict[str, cases.Picture], Entry]:
+        self, case: cases.Case, problem: Problem, result: completion.Completion
+    ) -> tuple[list[cases.Picture], Entry]:
         """Returns the answers after the first, and what the report says of all."""
         blended = completion.blended(result.generated, problem, blend=self.blend)
         chosen = answers.choose(
@@ -135,29 +157,47 @@ class Finisher:
             np.asarray(problem.mask),
             most=self.answers,
         )
-        pictures, listed = {}, []
+        name = case.name if case.placement is None else case.placement.name
+        faces, listed = [], []
         for number, (index, distance) in enumerate(zip(*chosen, strict=True), start=1):
             file = output_names.answer(name, number)
             away = None if number == 1 else float(distance)
             score = float(result.score[index])
             listed.append({"file": file, "score": score, "distance": away})
             if number > 1:
-                pictures[file] = np.asarray(pixels.to_bytes(blended[index]))
+                faces.append(np.asarray(pixels.to_bytes(blended[index])))
         entry: Entry = {"answers": listed}
         if len(listed) < self.answers:
             entry["fewer_answers"] = (
                 f"{len(listed)} of {self.answers} answers: no other restart is "
                 f"{answers.DIFFERENT:g} or more away from these"
             )
-        return pictures, entry
+        return faces, entry
+
+
+def _placed(case: cases.Case) -> Entry:
+    """Returns what the report says of the photograph of a case."""
+    if case.placement is None:
+        return {}
+    height, width = case.placement.photo.shape
+    found: Entry = {
+        "photograph": output_names.answer(case.placement.name, 1),
+        "size": [width, height],
+        "frame": np.round(case.placement.frame.matrix, 5).tolist(),
+    }
+    if case.placement.count > 1:
+        found["face"] = f"{case.placement.number} of {case.placement.count}"
+    return found
 
 
 def line(entry: Entry, output: pathlib.Path) -> str:
     """Returns the line that is printed for a completed picture."""
     text = (
-        f"{output / entry['image']}.png: hole {entry['hole_fraction']:.0%}, "
+        f"{output / entry['photograph']}: hole {entry['hole_fraction']:.0%}, "
         f"{entry['iterations']} iterations, {entry['seconds']:.1f} s"
     )
+    if "face" in entry:
+        text = f"face {entry['face']} of {text}"
     if "psnr" in entry:
         text += (
             f", PSNR {entry['psnr']:.1f} dB, in the hole {entry['psnr_hole']:.1f} dB"

@@ -52,7 +52,7 @@ class Found(NamedTuple):
 
 def tasks(
     inputs: Iterable[input_paths.Input],
-    read: Callable[[input_paths.Input], cases.Case],
+    read: Callable[[input_paths.Input], list[cases.Case]],
     guidance: landmark_guidance.LandmarkGuidance,
     skipped: skipping.Skipped,
 ) -> Iterator[Task]:
@@ -60,7 +60,7 @@ def tasks(
 
     Args:
       inputs: the pictures.
-      read: input -> the picture with its mask, as `cases.read`.
+      read: input -> the picture's faces with their masks, see `photo_cases.read`.
       guidance: landmark guidance of the search.
       skipped: records pictures that cannot be read or have no landmarks.
 
@@ -69,12 +69,11 @@ def tasks(
     """
     for picture in inputs:
         try:
-            case = read(picture)
-            problem, described = guidance.problem(case)
+            found = [Task(case, *guidance.problem(case)) for case in read(picture)]
         except InputError as error:
             skipped.add(picture.path, error)
         else:
-            yield Task(case, problem, described)
+            yield from found
 
 
 def search(

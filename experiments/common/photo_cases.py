@@ -1,0 +1,275 @@
+"""The faces of a photograph as cases, each framed with its part of the hole."""
+
+import functools
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool
+
+from experiments.common import cases, input_paths, mask_specs, progress
+from inpaint_jax.errors import InputError, naming
+from inpaint_jax.images import alignment, framing
+from inpaint_jax.io import photographs
+from inpaint_jax.search import problem
+
+Frame = Bool[np.ndarray, "size size"]
+"""Which pixels of a face's frame are hidden."""
+
+FindFaces = Callable[
+    [cases.Picture, mask_specs.HolePixels | None], Sequence[alignment.Similarity]
+]
+"""(photograph, hole) -> from the photograph to each face's frame, the largest first."""
+
+_SMALL = 32  # side of a face's frame in the photograph below which it is named
+
+
+class Wanted(NamedTuple):
+    """How photographs become cases.
+
+    Attributes:
+      find: finds the faces of a photograph.
+      face: which faces are completed, where the hole meets their frames: "all",
+        "largest", the number of one, from 1 by size; or "none" to take every picture as
+        it is framed.
+      crop: side of the frame in CelebA pixels.
+      size: height and width of the model's images.
+      seed: seed of masks and starting points, combined with each picture's name.
+      original_known: whether the photographs are undamaged.
+    """
+
+    find: FindFaces
+    face: str
+    crop: int
+    size: int
+    seed: int
+    original_known: bool
+
+
+def check(wanted: Wanted) -> None:
+    """Checks which faces are asked for.
+
+    Raises:
+      InputError: there is no such choice.
+    """
+    if wanted.face not in ("all", "largest", "none") and not wanted.face.isdigit():
+        raise InputError(
+            f"--face={wanted.face}: must be all, largest, none or a number from 1 on."
+        )
+
+
+def read(
+    picture: input_paths.Input, spec: mask_specs.MaskSpec, *, wanted: Wanted
+) -> list[cases.Case]:
+    """Reads one photograph, and frames the faces that are to be completed.
+
+    Args:
+      picture: the photograph and the name of its result.
+      spec: its mask; a preset lies in each face's frame.
+      wanted: how it becomes cases.
+
+    Raises:
+      InputError: it cannot be read, the mask does not fit it, or no face is found or
+        meets the hole.
+    """
+    photo = photographs.read_photograph(picture.path)
+    if photo.remark:
+        progress.say(f"{picture.path}: {photo.remark}")
+    size, seen = wanted.size, photo.on_white()
+    with naming("--mask", spec.name):
+        erased = None if spec.make else spec.of(picture, photo, size=size).pixels
+    is_framed = wanted.face == "none" or _is_framed(photo.shape, size)
+    of_frame = erased is not None and erased.shape != photo.shape
+    if of_frame and not is_framed:
+        raise InputError(
+            f"--mask={spec.name}: has the size of the model's images, but the faces in "
+            f"{picture.path} are framed anew; give a mask of the picture's size."
+        )
+    frames = [alignment.central(*photo.shape, crop=wanted.crop, size=size)]
+    if not is_framed:
+        frames = _faces(picture.path, seen, erased, wanted)
+    keys = _keys(wanted.seed, picture.path, len(frames))
+    if spec.make is not None:
+        hidden = [
+            np.asarray(spec.make(key[0], (size, size)))[..., 0] == 0 for key in keys
+        ]
+    elif of_frame:
+        hidden = [erased]
+    else:
+        hidden = [alignment.hole_to_frame(erased, each, size=size) for each in frames]
+    hole = erased
+    if hole is None or of_frame:
+        hole = _hole_of_frames(photo.shape, frames, hidden)
+    given = zip(frames, hidden, keys, strict=True)
+    found = [
+        _case(photo, seen, hole, each, part, key[1], wanted)
+        for each, part, key in given
+    ]
+    return _placed(picture, photo, hole, found, frames, spec, wanted)
+
+
+def _is_framed(shape: tuple[int, int], size: int) -> bool:
+    return framing.is_aligned(*shape) or shape == (size, size)
+
+
+def _faces(
+    path: pathlib.Path,
+    seen: cases.Picture,
+    erased: mask_specs.HolePixels | None,
+    wanted: Wanted,
+) -> list[alignment.Similarity]:
+    """Returns the frames of the faces that are to be completed.
+
+    Raises:
+      InputError: there is none.
+    """
+    found = list(wanted.find(seen, erased))
+    if not found:
+        raise InputError(
+            f"{path}: no face was found; give --face=none if it is framed as the "
+            "training faces are, upright, with the face in its middle."
+        )
+    if wanted.face == "largest":
+        found = found[:1]
+    elif wanted.face.isdigit():
+        number = int(wanted.face)
+        if not 1 <= number <= len(found):
+            raise InputError(
+                f"--face={number}: {path} shows {len(found)} faces; give 1 to "
+                f"{len(found)}, the largest first."
+            )
+        found = found[number - 1 : number]
+    if erased is None:
+        return found
+    meets = [alignment.hole_to_frame(erased, f, size=wanted.size).any() for f in found]
+    chosen = [face for face, meet in zip(found, meets, strict=True) if meet]
+    if not chosen:
+        raise InputError(
+            f"{path}: the hole, {_place(erased)}, lies outside the frame of every face "
+            "that was found or chosen; mark a part of a face, or give --face=none to "
+            "take the picture as it is framed."
+        )
+    return chosen
+
+
+def _keys(seed: int, path: pathlib.Path, count: int) -> list[tuple[jax.Array, ...]]:
+    """Returns for each face the keys of its mask and of its starting points."""
+    key = problem.image_key(jax.random.key(seed), path.name)
+    keys = [key, *(jax.random.fold_in(key, number) for number in range(1, count))]
+    return [tuple(jax.random.split(each)) for each in keys]
+
+
+def _case(
+    photo: photographs.Photograph,
+    seen: cases.Picture,
+    hole: mask_specs.HolePixels,
+    frame: alignment.Similarity,
+    hidden: Frame,
+    key: jax.Array,
+    wanted: Wanted,
+) -> cases.Case:
+    """Frames one face; `cases.Case.placement` and its name are given later."""
+    size = wanted.size
+    to_frame = functools.partial(alignment.to_frame, similarity=frame, size=size)
+    # Scaling mixes neighbouring pixels. The hole is filled with the mean colour first,
+    # so that its pixels cannot reach a known one.
+    left, top, right, bottom = alignment.frame_box(frame, photo.shape, size=size)
+    inside = hole[top:bottom, left:right]
+    known = seen[top:bottom, left:right][~inside]
+    empty = seen.copy()
+    if len(known):
+        empty[hole] = known.mean(axis=0).astype(np.uint8)
+    beyond = alignment.outside(frame, photo.shape, size=size)
+    mask = ~(hidden | beyond)
+    return cases.Case(
+        name="",
+        picture=to_frame(empty),
+        original=to_frame(seen) if wanted.original_known else None,
+        crop=wanted.crop,
+        mask=jnp.asarray(mask, jnp.float32)[None, ..., None],
+        key=key,
+    )
+
+
+def _placed(
+    picture: input_paths.Input,
+    photo: photographs.Photograph,
+    hole: mask_specs.HolePixels,
+    found: list[cases.Case],
+    frames: list[alignment.Similarity],
+    spec: mask_specs.MaskSpec,
+    wanted: Wanted,
+) -> list[cases.Case]:
+    """Names the cases and says where they belong; tells what stays of the hole."""
+    size, count = wanted.size, len(found)
+    for case in found:
+        if not case.mask.any():
+            raise InputError(
+                f"{picture.path}: the hole of {spec.name} hides a whole face; leave a "
+                "part of it."
+            )
+    covered = np.zeros_like(hole)
+    every = np.ones((size, size), bool)
+    for frame in frames:
+        cover(covered, frame, every)
+        side = size / frame.scale
+        if side < _SMALL:
+            progress.say(
+                f"{picture.path}: a face is framed by only {side:.0f} pixels; what is "
+                "completed of it is coarse"
+            )
+    left = hole & ~covered
+    if left.any():
+        progress.say(
+            f"{picture.path}: {left.sum() / hole.sum():.0%} of the hole, "
+            f"{_place(left)}, lies outside the frames of faces and stays as it is"
+        )
+    placements = [
+        cases.Placement(picture.name, photo, hole, frame, number, count)
+        for number, frame in enumerate(frames, start=1)
+    ]
+    names = [picture.name]
+    if count > 1:
+        names = [f"{picture.name}_face{n}" for n in range(1, count + 1)]
+    return [
+        case._replace(name=name, placement=placement)
+        for case, name, placement in zip(found, names, placements, strict=True)
+    ]
+
+
+def _hole_of_frames(
+    shape: tuple[int, int],
+    frames: Sequence[alignment.Similarity],
+    hidden: Sequence[Frame],
+) -> mask_specs.HolePixels:
+    """Returns the hole in the photograph that is hidden in the frames."""
+    hole = np.zeros(shape, bool)
+    for frame, part in zip(frames, hidden, strict=True):
+        cover(hole, frame, part)
+    return hole
+
+
+def cover(
+    pixels: Bool[np.ndarray, "height width"],
+    frame: alignment.Similarity,
+    part: Frame,
+) -> None:
+    """Sets the pixels of a photograph whose place in a frame is in a part of it."""
+    size = len(part)
+    left, top, right, bottom = alignment.frame_box(frame, pixels.shape, size=size)
+    columns = np.arange(left, right)
+    for row in range(top, bottom):
+        line = np.column_stack([columns, np.full(len(columns), row)])
+        x, y = np.rint(frame.apply(line.astype(np.float64))).astype(int).T
+        within = (x >= 0) & (y >= 0) & (x < size) & (y < size)
+        pixels[row, columns[within]] |= part[y[within], x[within]]
+
+
+def _place(hole: mask_specs.HolePixels) -> str:
+    """Says where a hole lies."""
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+    return f"{width} x {height} pixels from ({columns[0]}, {rows[0]}) on"

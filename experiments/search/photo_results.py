@@ -1,0 +1,93 @@
+"""Puts completed faces back into their photographs."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.common import cases, photo_cases
+from inpaint_jax.images import alignment, insertion
+from inpaint_jax.io import photographs
+
+
+class Completed(NamedTuple):
+    """A completed photograph.
+
+    Attributes:
+      pixels: uint8 `[H, W, 3]`; outside the hole the photograph's own.
+      like: what it is written like, see `photographs.write_photograph`.
+    """
+
+    pixels: cases.Picture
+    like: photographs.Photograph
+
+
+class Assembly:
+    """Collects the faces of each photograph until all of them are completed."""
+
+    def __init__(self) -> None:
+        """Begins without a face."""
+        self._faces: list[tuple[cases.Placement, Sequence[cases.Picture]]] = []
+
+    def add(
+        self, placement: cases.Placement, answers: Sequence[cases.Picture]
+    ) -> list[Completed]:
+        """Adds a completed face.
+
+        Args:
+          placement: of the face.
+          answers: its completions in the frame, the best first.
+
+        Returns:
+          The completed photograph for each answer, if this was its last face; otherwise
+          nothing. A face with fewer answers than others has its best one in the rest.
+        """
+        # Faces of one photograph follow each other; one whose search failed leaves the
+        # others of its photograph behind.
+        self._faces = [each for each in self._faces if each[0].name == placement.name]
+        self._faces.append((placement, answers))
+        if len(self._faces) < placement.count:
+            return []
+        most = max(len(answers) for _, answers in self._faces)
+        found = [self._assembled(number) for number in range(most)]
+        self._faces.clear()
+        return found
+
+    def _assembled(self, number: int) -> Completed:
+        placement = self._faces[0][0]
+        pixels, missing = placement.photo.pixels, placement.hole.copy()
+        for each, answers in self._faces:
+            face = answers[number] if number < len(answers) else answers[0]
+            pixels = inserted(pixels, missing, face, each.frame)
+        return Completed(pixels, placement.photo.opaque_in(placement.hole & ~missing))
+
+
+def inserted(
+    pixels: cases.Picture,
+    missing: np.ndarray,
+    face: cases.Picture,
+    frame: alignment.Similarity,
+) -> cases.Picture:
+    """Fills the part of a photograph's hole that lies in the frame of a face.
+
+    Args:
+      pixels: uint8 `[H, W, 3]`.
+      missing: `[H, W]`, True where a pixel is still missing; what is filled is set to
+        False.
+      face: the completed face, uint8 `[size, size, 3]`.
+      frame: from the photograph to the face's frame.
+    """
+    size = len(face)
+    within = np.zeros_like(missing)
+    photo_cases.cover(within, frame, np.ones((size, size), bool))
+    left, top, right, bottom = alignment.frame_box(frame, missing.shape, size=size)
+    # With the pixels around the frame, which the face must meet as well.
+    box = max(left - 1, 0), max(top - 1, 0), right + 1, bottom + 1
+    box = (*box[:2], min(box[2], missing.shape[1]), min(box[3], missing.shape[0]))
+    part = np.s_[box[1] : box[3], box[0] : box[2]]
+    drawn = alignment.to_photograph(face, frame, box=box)
+    fill = missing[part] & within[part]
+    result = pixels.copy()
+    result[part] = insertion.insert(pixels[part], drawn, fill, known=~missing[part])
+    missing[part] &= ~fill
+    return result
