@@ -64,9 +64,9 @@ class Finder:
     def everywhere(self) -> list[Face]:
         """Finds faces in the whole photograph, in turned views if it shows none."""
         height, width = self._photograph.picture.shape[:2]
-        middle, side = np.array([width - 1, height - 1]) / 2, max(height, width)
+        middle, side = np.array([width - 1, height - 1]) / 2, float(max(height, width))
         found = self._in(
-            middle, side, min(_WHOLE, 2 * side), 0.0, _STANDARD, "detected"
+            middle, side, min(_WHOLE, 2 * int(side)), 0.0, _STANDARD, "detected"
         )
         for turn in _TURNS if not found else ():
             # The turned photograph fits into the circle around it.
