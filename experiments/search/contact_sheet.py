@@ -159,7 +159,7 @@ def _compare(before: Picture, after: Picture) -> str:
     )
     return (
         f'<figure class="compare"><div class="stack">{stack}</div>{slider}'
-        "<figcaption>input on the left, completed on the right</figcaption></figure>"
+        "<figcaption>left: input, right: completed</figcaption></figure>"
     )
 
 

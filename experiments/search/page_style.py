@@ -18,7 +18,8 @@ p, ul { margin: .4rem 0; overflow-wrap: anywhere; }
 .row { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 figure { margin: 0; }
 figcaption { color: var(--dim); font-size: .85rem; margin-top: .25rem;
-  max-width: 256px; }
+  max-width: 380px; }
+.compare figcaption { max-width: 256px; }
 .small figcaption { max-width: 128px; }
 img { display: block; image-rendering: pixelated; }
 .row + .row, p + .row { margin-top: 1rem; }
