@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
@@ -21,7 +22,7 @@ Frame = UInt8[np.ndarray, "height width 3"]
 
 
 def frames(
-    best: Sequence[Float[np.ndarray, " z_dim"]],
+    best: Sequence[Float[jax.Array, " z_dim"]],
     problem: Problem,
     *,
     compiled: program.Search,

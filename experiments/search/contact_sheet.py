@@ -22,7 +22,9 @@ from inpaint_jax.errors import printable
 Picture = UInt8[np.ndarray, "height width 3"]
 Points = Float[np.ndarray, "points 2"]
 
-_ABOUT = ("mask", "seed", "model.path", "ranking", "blend", "device")
+# What the head says before all else, and how it calls it.
+_ABOUT = {name: name for name in ("mask", "seed", "ranking", "blend", "device")}
+_ABOUT["model.path"] = "model"
 _LOSS_KEY = (
     '<span class="key loss"></span>each restart '
     '<span class="key best"></span>lowest so far'
@@ -122,8 +124,8 @@ def _policy() -> str:
 
 def _head(run: Run) -> str:
     flat = dict(_flat(run.described))
-    short = {name: flat[name] for name in _ABOUT if name in flat}
-    rest = {name: value for name, value in flat.items() if name not in short}
+    short = {text: flat[name] for name, text in _ABOUT.items() if name in flat}
+    rest = {name: value for name, value in flat.items() if name not in _ABOUT}
     faces = "1 face" if run.faces == 1 else f"{run.faces} faces"
     short = {
         "completed": faces,
@@ -157,7 +159,7 @@ def _compare(before: Picture, after: Picture) -> str:
     )
     return (
         f'<figure class="compare"><div class="stack">{stack}</div>{slider}'
-        "<figcaption>input on the left, completed on the right</figcaption></figure>"
+        "<figcaption>left: input, right: completed</figcaption></figure>"
     )
 
 

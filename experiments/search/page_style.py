@@ -17,7 +17,10 @@ p, ul { margin: .4rem 0; overflow-wrap: anywhere; }
   border-radius: 8px; padding: 1rem; margin: 1rem 0; }
 .row { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 figure { margin: 0; }
-figcaption { color: var(--dim); font-size: .85rem; margin-top: .25rem; }
+figcaption { color: var(--dim); font-size: .85rem; margin-top: .25rem;
+  max-width: 380px; }
+.compare figcaption { max-width: 256px; }
+.small figcaption { max-width: 128px; }
 img { display: block; image-rendering: pixelated; }
 .row + .row, p + .row { margin-top: 1rem; }
 .small img { width: 128px; height: auto; }

@@ -34,7 +34,7 @@ _ON_SHEET = {
     "psnr": "PSNR, dB",
     "psnr_hole": "PSNR of the hole, dB",
     "ssim": "SSIM",
-    "nme": "landmark error / eye distance",
+    "nme": "landmark error / eyes",
     "score": "loss (eq. 20)",
     "hole_fraction": "share of the hole",
     "iterations": "steps",

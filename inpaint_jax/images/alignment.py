@@ -11,23 +11,8 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from inpaint_jax.images import framing
-from inpaint_jax.images.similarities import Similarity, fit
-
-__all__ = [
-    "TEMPLATE",
-    "Box",
-    "Similarity",
-    "any_of_blocks",
-    "central",
-    "corners",
-    "fit",
-    "frame_box",
-    "hole_to_frame",
-    "outside",
-    "template",
-    "to_frame",
-    "to_photograph",
-]
+from inpaint_jax.images.similarities import Similarity as Similarity
+from inpaint_jax.images.similarities import fit as fit
 
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom): edges of pixels, so that right - left is the width."""
@@ -255,16 +240,33 @@ def _plane_to_frame(
     cut = similarity.after(_scaled(1.0, left, top))
     edges = np.round(cut.inverse.apply(corners(size)) + 0.5, 6)
     within = (edges >= 0).all() and (edges <= part.size).all()
-    if _is_upright(similarity) and within:
+    upright = _is_upright(similarity)
+    if upright and within:
         box = (*edges[0].tolist(), *edges[2].tolist())
         return np.asarray(part.resize((size, size), _BICUBIC, box=box))
     by = max(1, int(1 / (_FINE * cut.scale)))
     part = np.asarray(part.reduce(by))
+    if upright:
+        return _resized(part, edges[0] / by, edges[2] / by, size)
     reduced = cut.after(_scaled(float(by), *[(by - 1) / 2] * 2))
     times = max(1, int(np.ceil(1 / reduced.scale - 1e-6)))
     fine = _scaled(float(times), *[(times - 1) / 2] * 2).after(reduced)
     drawn = _transform(part, fine.inverse, (times * size, times * size))
     return np.asarray(drawn.resize((size, size), _BICUBIC))
+
+
+def _resized(
+    part: UInt8[np.ndarray, "height width"],
+    first: Float[np.ndarray, "2"],
+    last: Float[np.ndarray, "2"],
+    size: int,
+) -> UInt8[np.ndarray, "size size"]:
+    """Scales the box from `first` to `last`, with the plane's edges continued."""
+    (x0, y0) = np.ceil(-first).clip(0).astype(int)
+    (x1, y1) = np.ceil(last - part.shape[::-1]).clip(0).astype(int)
+    padded = Image.fromarray(np.pad(part, ((y0, y1), (x0, x1)), mode="edge"))
+    box = (*(first + [x0, y0]).tolist(), *(last + [x0, y0]).tolist())
+    return np.asarray(padded.resize((size, size), _BICUBIC, box=box))
 
 
 def _transform(

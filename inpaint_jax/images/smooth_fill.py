@@ -22,9 +22,21 @@ def fill(
     """
     if not hole.any():
         return picture
-    known = ~hole[:, :, None]
-    filled = _fill(np.where(known, picture, 0).astype(np.float32), known)
-    return np.where(known, picture, np.round(filled).astype(np.uint8))
+    # What lies farther from the hole than it is long hardly matters.
+    cut = tuple(_surroundings(hole.any(axis=axis)) for axis in (1, 0))
+    known, part = ~hole[cut][:, :, None], picture[cut]
+    if not known.any():
+        return picture
+    filled = _fill(np.where(known, part, 0).astype(np.float32), known)
+    result = picture.copy()
+    result[cut] = np.where(known, part, np.round(filled).astype(np.uint8))
+    return result
+
+
+def _surroundings(hidden: Bool[np.ndarray, " length"]) -> slice:
+    first, last = np.flatnonzero(hidden)[[0, -1]]
+    reach = int(last - first) + 8
+    return slice(max(0, int(first) - reach), int(last) + reach)
 
 
 def _fill(

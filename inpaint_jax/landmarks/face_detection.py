@@ -17,12 +17,14 @@ from inpaint_jax.landmarks.face_views import Detector, Predictor
 _Picture = UInt8[np.ndarray, "height width 3"]
 _Hole = Bool[np.ndarray, "height width"]
 
-# Side of the views in pixels: of all, and of a part or when turned.
-_WHOLE, _PART = 1600, 640
+# Side of the views in pixels: of the whole, and of what is turned.
+_WHOLE, _PART = 1600, 560
 _TURNS = (30.0, -30.0, 60.0, -60.0, 90.0, -90.0, 120.0, -120.0, 150.0, -150.0, 180.0)
 # Turns at which a face under a hole is looked for, the likeliest first.
 _HIDDEN_TURNS = ((0.0,), (25.0, -25.0), (50.0, -50.0), (90.0, -90.0, 180.0))
-_STANDARD = 0.0
+# Lowest scores of a face in the whole photograph and in a turned view, and a score from
+# which on turned views are not needed.
+_STANDARD, _TURNED, _SURE = 0.0, 0.3, 0.5
 # How often the points of a face under a hole are placed again.
 _ROUNDS = 2
 # The upright view in which points are placed again: wider than the frame, as dlib looks
@@ -64,15 +66,27 @@ class Finder:
     def everywhere(self) -> list[Face]:
         """Finds faces in the whole photograph, in turned views if it shows none."""
         height, width = self._photograph.picture.shape[:2]
-        middle, side = np.array([width - 1, height - 1]) / 2, max(height, width)
-        found = self._in(
-            middle, side, min(_WHOLE, 2 * side), 0.0, _STANDARD, "detected"
-        )
-        for turn in _TURNS if not found else ():
-            # The turned photograph fits into the circle around it.
-            circle = float(np.hypot(height, width))
-            found += self._in(middle, circle, _PART, turn, _STANDARD, "detected")
-        return found
+        middle, side = np.array([width - 1, height - 1]) / 2, float(max(height, width))
+        pixels = min(_WHOLE, 2 * int(side))
+        whole = face_views.square(middle, side=side, turn=0.0, pixels=pixels)
+        view = face_views.draw(self._photograph, whole, pixels=pixels)
+        found = self._in(view, _STANDARD)
+        if any(face.score >= _SURE for face in found):
+            return found
+        # Turned views are drawn from a small one, and fit into the circle around it.
+        upright = face_views.square(middle, side=side, turn=0.0, pixels=_PART)
+        small = face_views.draw(self._photograph, upright, pixels=_PART)
+        filled = face_views.Photograph(small.picture, np.zeros_like(small.hole))
+        circle = round(_PART * float(np.hypot(height, width)) / side)
+        centre = np.full(2, (_PART - 1) / 2)
+        for turn in _TURNS:
+            turned = face_views.square(
+                centre, side=float(circle), turn=turn, pixels=circle
+            )
+            view = face_views.draw(filled, turned, pixels=circle)
+            view = view._replace(similarity=turned.after(upright))
+            found += self._in(view, _TURNED)
+        return distinct(found)
 
     def around(self, part: alignment.Box) -> list[Face]:
         """Finds the likeliest face under a part of the hole; none or one."""
@@ -89,7 +103,7 @@ class Finder:
                 points = self._points(best.view, best.box)
                 if points is not None:
                     for _ in range(_ROUNDS):
-                        points = self._upright(points, with_mean=True)
+                        points = self._upright(points)
                     return [self._face(points, best.score, "under the hole")]
         return []
 
@@ -102,38 +116,27 @@ class Finder:
         hidden = self._photograph.hole[y.clip(0, height - 1), x.clip(0, width - 1)]
         return np.where(hidden, _GUESSED, 1.0)
 
-    def _in(
-        self,
-        middle: Float[np.ndarray, "2"],
-        side: float,
-        pixels: int,
-        turn: float,
-        threshold: float,
-        how: str,
-    ) -> list[Face]:
-        """Finds the faces in the view of a turned square of the photograph."""
-        similarity = face_views.square(middle, side=side, turn=turn, pixels=pixels)
-        view = face_views.draw(self._photograph, similarity, pixels=pixels)
+    def _in(self, view: face_views.View, threshold: float) -> list[Face]:
+        """Finds the faces in a view."""
         boxes, scores = self._detector.scored(view.picture, threshold=threshold)
         found = []
         for box, score in zip(boxes, scores, strict=True):
             points = self._points(view, box)
             if points is not None:
-                points = self._upright(points, with_mean=False)
-                found.append(self._face(points, float(score), how))
+                for _ in range(_ROUNDS if self._photograph.hole.any() else 1):
+                    points = self._upright(points)
+                found.append(self._face(points, float(score), "detected"))
         return distinct(found)
 
     def _face(self, points: Float[np.ndarray, "68 2"], score: float, how: str) -> Face:
         similarity = alignment.fit(points, _CHIP, weights=self.weights(points))
         return Face(points, score, similarity, how)
 
-    def _upright(
-        self, points: Float[np.ndarray, "68 2"], *, with_mean: bool
-    ) -> Float[np.ndarray, "68 2"]:
+    def _upright(self, points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "68 2"]:
         """Places the points again in an upright view of the face."""
         similarity = alignment.fit(points, _CHIP, weights=self.weights(points))
         view = face_views.draw(self._photograph, similarity, pixels=_CHIP_PIXELS)
-        if with_mean and view.hole.any():
+        if view.hole.any():
             middle, zoom = np.full(2, _CHIP_PIXELS // 2), _CHIP_PIXELS / _CHIP_CROP
             view = hidden_faces.drawn_in(view, middle, zoom=zoom)
         # The usual box, moved from its frame to the wider view.

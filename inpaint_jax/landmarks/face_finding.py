@@ -97,12 +97,11 @@ def _parts(hole: _Hole) -> list[alignment.Box]:
     """Boxes of the parts of a hole that are near each other, the largest first."""
     by = max(1, max(hole.shape) // 200)
     small = alignment.any_of_blocks(hole, by)
-    labels, _ = scipy.ndimage.label(scipy.ndimage.binary_dilation(small, iterations=3))
+    near = scipy.ndimage.binary_dilation(small, iterations=3)
+    labels, count = scipy.ndimage.label(near)
     boxes = []
-    for number, (rows, columns) in enumerate(scipy.ndimage.find_objects(labels), 1):
+    for number in range(1, count + 1):
         y, x = np.nonzero(small & (labels == number))
-        del rows, columns
-        boxes.append(
-            (x.min() * by, y.min() * by, (x.max() + 1) * by, (y.max() + 1) * by)
-        )
+        edges = by * np.array([x.min(), y.min(), x.max() + 1, y.max() + 1])
+        boxes.append(tuple(edges.tolist()))
     return sorted(boxes, key=lambda b: -(b[2] - b[0]) * (b[3] - b[1]))[:_MOST_PARTS]

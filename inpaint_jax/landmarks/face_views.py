@@ -5,7 +5,7 @@ view is a square picture with its similarity from the photograph; its hole is fi
 smoothly.
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.ndimage
@@ -17,6 +17,7 @@ _Picture = UInt8[np.ndarray, "height width 3"]
 _Hole = Bool[np.ndarray, "height width"]
 
 
+@runtime_checkable
 class Detector(Protocol):
     """Finds upright faces; `dlib_host.Detector` is one."""
 
@@ -27,6 +28,7 @@ class Detector(Protocol):
         ...
 
 
+@runtime_checkable
 class Predictor(Protocol):
     """Places the 68 landmarks in a box; `dlib_host.Predictor` is one."""
 

@@ -16,9 +16,9 @@ from inpaint_jax.io import files, picture_files
 from inpaint_jax.landmarks import face_views
 
 # The longest side of the hole in CelebA pixels: from a mouth or an eye to a whole face.
-_EXTENTS = (36, 48, 64, 84, 108)
+_EXTENTS = (40, 56, 78, 108)
 # The hole's centre in CelebA pixels from the frame's: on a face, in these steps.
-_ACROSS, _DOWN = (-36, -24, -12, 0, 12, 24, 36), (-18, -6, 6, 18, 30, 42)
+_ACROSS, _DOWN = (-30, -15, 0, 15, 30), (-16, -2, 12, 26, 40)
 # Half the side of what the detector is shown of a view, in CelebA pixels.
 _REACH = 88
 # Where dlib's box lies in the frame: its centre from the frame's, and its side.

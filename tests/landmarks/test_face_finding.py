@@ -1,0 +1,162 @@
+"""Faces are found, placed and aligned wherever a detector sees them in a view.
+
+A detector and a predictor that know a drawn mark stand in for dlib's: what is tested is
+the geometry. Real faces show that dlib finds enough of them.
+"""
+
+import numpy as np
+import pytest
+
+from inpaint_jax.images import alignment
+from inpaint_jax.io import files, picture_files
+from inpaint_jax.landmarks import dlib_host, face_finding
+
+FRAME = {"crop": 128, "size": 64}
+
+
+def drawn_face(similarity, height, width):
+    """A grey photograph with a green disc at the eyes and a red one at the mouth."""
+    y, x = np.mgrid[:height, :width].astype(float)
+    place = similarity.apply(np.stack([x, y], -1))
+    picture = np.full((height, width, 3), 128, np.uint8)
+    for middle, colour in (((31.5, 33.5), (0, 255, 0)), ((31.5, 54.5), (255, 0, 0))):
+        inside = np.linalg.norm(place - np.array(middle), axis=-1) < 5
+        picture[inside] = colour
+    return picture
+
+
+def marks(picture):
+    """Centres of the green and of the red disc, or None."""
+    values = picture.astype(int)
+    found = []
+    for one, other in ((1, 0), (0, 1)):
+        y, x = np.nonzero(values[:, :, one] - values[:, :, other] > 100)
+        if len(x) < 4:
+            return None
+        found.append(np.array([x.mean(), y.mean()]))
+    return found
+
+
+class Marks:
+    """Detects upright marks as dlib does upright faces, and places points by them."""
+
+    def scored(self, image, *, threshold):
+        del threshold
+        both = marks(image)
+        if both is None:
+            return np.zeros((0, 4), np.int32), np.zeros(0)
+        down = both[1] - both[0]
+        tilt = np.rad2deg(np.arctan2(down[0], down[1]))
+        if abs(tilt) > 20 or down[1] < 10:
+            return np.zeros((0, 4), np.int32), np.zeros(0)
+        half = np.array([1.0, 1.0]) * down[1]
+        corners = [*(both[0] - half), *(both[0] + half)]
+        return np.array([corners]).round().astype(np.int32), np.array([1.0])
+
+    def predict(self, images, boxes):
+        del boxes
+        points = np.full((len(images), 68, 2), np.nan, np.float32)
+        status = np.ones(len(images), np.int32)
+        for i, image in enumerate(images):
+            both = marks(image)
+            if both is not None:
+                where = alignment.fit(
+                    np.array([(31.5, 33.5), (31.5, 54.5)]), np.array(both)
+                )
+                points[i] = where.apply(alignment.template(**FRAME))
+                status[i] = 0
+        return points, status
+
+
+def find(picture, hole=None, **options):
+    return face_finding.find(
+        picture, hole, detector=Marks(), predictor=Marks(), **FRAME, **options
+    )
+
+
+def turned(scale, degrees, middle):
+    turn = scale * np.exp(1j * np.deg2rad(degrees))
+    linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    return alignment.Similarity(
+        np.column_stack([linear, 31.5 - linear @ np.array(middle, float)])
+    )
+
+
+def off(found, true):
+    """Mean distance of the frame's corners in pixels of the frame."""
+    there = true.apply(found.inverse.apply(alignment.corners(64)))
+    return np.linalg.norm(there - alignment.corners(64), axis=1).mean()
+
+
+@pytest.mark.parametrize("degrees", [0, 15, -40, 80, 180])
+def test_a_face_is_found_at_any_turn_and_aligned(degrees):
+    true = turned(0.6, degrees, (120, 90))
+    (face,) = find(drawn_face(true, 180, 240))
+    assert off(face.similarity, true) < 0.5
+    expected = true.inverse.apply(alignment.template(**FRAME))
+    np.testing.assert_allclose(face.points, expected, atol=1)
+    assert face.how == "detected" and face.score == 1.0
+
+
+def test_nothing_is_found_where_nothing_is():
+    assert find(np.full((90, 120, 3), 128, np.uint8)) == []
+    picture = drawn_face(turned(0.6, 0, (120, 90)), 180, 240)
+    assert find(picture, np.ones((180, 240), bool)) == []
+
+
+def test_what_shows_the_face_moves_it_and_only_if_it_has_a_hole():
+    true = turned(0.6, 0, (120, 90))
+    picture = drawn_face(true, 180, 240)
+    hole = np.zeros((180, 240), bool)
+    calls = []
+
+    def locate(shown, hidden):
+        calls.append((shown.shape, int(hidden.sum())))
+        # All points lie three pixels to the right of where they were.
+        return alignment.template(**FRAME) + [3.0, 0.0], np.ones(68)
+
+    find(picture, hole, locate=locate)
+    assert not calls
+    hole[130:140, 90:150] = True
+    (face,) = find(picture, hole, locate=locate)
+    assert {shape for shape, _ in calls} == {(64, 64, 3)}
+    assert min(count for _, count in calls) > 0
+    # Each round moves the frame by three of its pixels.
+    moved = face.similarity.apply(true.inverse.apply(np.array([[31.5, 31.5]])))
+    np.testing.assert_allclose(moved, [[31.5 - 3 * len(calls), 31.5]], atol=0.7)
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {"detector": dlib_host.Detector(), "predictor": dlib_host.Predictor()}
+
+
+def test_the_portrait_is_found_where_it_is_aligned_and_with_its_eyes_hidden(models):
+    picture = picture_files.read(files.ASSETS / "portrait.png")
+    (face,) = face_finding.find(picture, None, **models, **FRAME)
+    true = alignment.central(*picture.shape[:2], **FRAME)
+    eye_distance = 19.6
+    assert off(face.similarity, true) < 0.15 * eye_distance
+    hole = np.zeros(picture.shape[:2], bool)
+    left, top = np.floor(face.points[17:48].min(axis=0)).astype(int)
+    right, bottom = np.ceil(face.points[17:48].max(axis=0)).astype(int)
+    hole[top:bottom, left:right] = True
+    damaged = np.where(hole[:, :, None], np.uint8(255), picture)
+    (hidden,) = face_finding.find(damaged, hole, **models, **FRAME)
+    assert off(hidden.similarity, face.similarity) < 0.6 * eye_distance
+
+
+@pytest.mark.faces
+def test_real_faces_are_found_turned_and_moved(models, faces_folder):
+    near = []
+    for number, degrees in ((9001, 0), (9009, 15), (9012, -30), (9031, 30)):
+        picture = picture_files.read(faces_folder / f"{number:06d}.jpg")
+        height, width = picture.shape[:2]
+        upright = alignment.central(height, width, **FRAME)
+        turn = turned(1.5, degrees, ((width - 1) / 2, (height - 1) / 2))
+        moved = alignment.Similarity(turn.matrix + [[0, 0, 40.0], [0, 0, 50.0]])
+        photo = alignment.to_frame(picture, moved, size=160)
+        faces = face_finding.find(photo, None, **models, **FRAME)
+        true = upright.after(moved.inverse)
+        near.append(min((off(f.similarity, true) for f in faces), default=99.0))
+    assert np.sum(np.array(near) < 4) >= 3
