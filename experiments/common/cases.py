@@ -18,7 +18,7 @@ from experiments.common import (
 )
 from inpaint_jax import types
 from inpaint_jax.errors import InputError, naming, printable
-from inpaint_jax.images import alignment, framing, masks
+from inpaint_jax.images import alignment, framing, masks, stencils
 from inpaint_jax.io import photographs, picture_files
 from inpaint_jax.search import problem
 
@@ -102,8 +102,7 @@ def read(
       InputError: the picture cannot be read, or the mask does not fit it.
     """
     photo = photographs.read_photograph(picture.path)
-    if photo.remark:
-        progress.say(f"{picture.path}: {photo.remark}")
+    remark(picture.path, photo, hole)
     seen = photo.on_white()
     framed = original = framing.frame(seen, crop=crop, size=size)
     key = problem.image_key(jax.random.key(seed), picture.path.name)
@@ -177,6 +176,27 @@ class Originals(NamedTuple):
         )
         named = [input_paths.Input(path, name_of(path)) for path in self.paths]
         return [one(picture, original_known=True) for picture in named]
+
+
+def remark(
+    path: pathlib.Path, photo: photographs.Photograph, hole: mask_specs.MaskSpec
+) -> None:
+    """Says what is odd about a photograph.
+
+    Args:
+      path: of the photograph.
+      photo: the photograph.
+      hole: its mask.
+    """
+    if photo.remark:
+        progress.say(f"{path}: {photo.remark}")
+    if hole.make is not None and photo.alpha is not None:
+        erased = float(stencils.transparent(photo.alpha).mean())
+        if 0.0 < erased < 1.0:
+            progress.say(
+                f"{path}: {erased:.0%} is transparent, and shown white; --mask=alpha "
+                "takes it for the hole"
+            )
 
 
 def _frame_with_hole(

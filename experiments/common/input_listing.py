@@ -253,9 +253,9 @@ def _chosen(
 
 def _other(path: pathlib.Path) -> PassedOver:
     suffix = path.suffix.lower()
-    give = f"convert it to {', '.join(('PNG', 'JPEG'))} or WebP"
+    give = "convert it to PNG, JPEG or WebP"
     if suffix in _OTHER_PICTURES:
-        return PassedOver(path, f"a {suffix[1:].upper()} picture; {give}.", True)
+        return PassedOver(path, f"is a picture in {suffix[1:].upper()}; {give}.", True)
     what = f"{path.suffix} is no suffix" if suffix else "without a suffix"
     return PassedOver(path, f"{what} of a picture.")
 

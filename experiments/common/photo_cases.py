@@ -76,8 +76,7 @@ def read(
         meets the hole.
     """
     photo = photographs.read_photograph(picture.path)
-    if photo.remark:
-        progress.say(f"{picture.path}: {photo.remark}")
+    cases.remark(picture.path, photo, spec)
     size, seen = wanted.size, photo.on_white()
     with naming("--mask", spec.name):
         erased = None if spec.make else spec.of(picture, photo, size=size).pixels

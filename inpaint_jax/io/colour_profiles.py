@@ -2,6 +2,7 @@
 
 import functools
 import io
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -61,7 +62,8 @@ def is_grey(picture: Image.Image) -> bool:
 def _transform(content: bytes) -> tuple[str, ImageCms.ImageCmsTransform | None]:
     """Returns a profile's colour space and its way to sRGB; None if it is sRGB."""
     profile = ImageCms.ImageCmsProfile(io.BytesIO(content))
-    space = profile.profile.xcolor_space.strip()
+    core: Any = profile.profile  # Pillow declares it as the file that it came from
+    space = core.xcolor_space.strip()
     if space not in _MODES:
         raise ValueError(space)
     mode = _MODES[space]

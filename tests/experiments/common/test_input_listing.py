@@ -129,14 +129,14 @@ def test_what_is_passed_over_is_named_once(place, capsys):
     assert [each.name for each in found.inputs] == ["1"]
     passed = {each.path.name: each for each in found.passed_over}
     assert len(passed) == len(found.passed_over) == 4
-    assert "a HEIC picture; convert it" in passed["photo.HEIC"].why
+    assert "is a picture in HEIC; convert it" in passed["photo.HEIC"].why
     assert passed["old.bmp"].is_picture and not passed["notes.txt"].is_picture
     skipped = skipping.Skipped(alone=True)
     skipped.pass_over([passed["notes.txt"], passed["plain"]])
     assert skipped.exit_code == 0 and len(skipped.reasons) == 2
     skipped.pass_over([passed["old.bmp"]])
     assert skipped.exit_code == 1 and len(skipped.reasons) == 3
-    assert "skipped a/old.bmp: a BMP picture" in capsys.readouterr().out
+    assert "skipped a/old.bmp: is a picture in BMP" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("suffix", [".jfif", ".JPE", ".WEBP"])

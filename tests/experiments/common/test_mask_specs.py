@@ -181,3 +181,12 @@ def test_a_case_takes_its_hole_from_the_photograph(tmp_path):
     assert case.name == "sub/p" and case.original is None
     # The central square of 30 x 40 pixels, at its own size.
     np.testing.assert_array_equal(np.asarray(case.mask[0, ..., 0]) == 0, HOLE[5:35])
+
+
+def test_transparent_pixels_under_a_preset_are_told(tmp_path, capsys):
+    alpha = np.where(HOLE, np.uint8(0), np.uint8(255))
+    preset = mask_specs.read_mask("centre")
+    for given in (picture(tmp_path, "p", alpha=alpha), picture(tmp_path, "q")):
+        cases.read(given, preset, crop=128, size=30, seed=0, original_known=None)
+    said = capsys.readouterr().out
+    assert "p.png: 10% is transparent" in said and "q.png" not in said
