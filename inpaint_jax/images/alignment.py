@@ -200,7 +200,8 @@ def hole_to_frame(
         - total[rows[1], columns[0]]
         + total[rows[0], columns[0]]
     )
-    return (count > 0).reshape(size, parts, size, parts).any(axis=(1, 3))
+    touched = (count > 0).reshape(size, parts, size, parts)
+    return np.any(touched, axis=(1, 3), keepdims=True)[:, 0, :, 0]
 
 
 def _range(centre: np.ndarray, half: float, limit: int) -> tuple[np.ndarray, ...]:

@@ -1,7 +1,7 @@
 """Fills the hole of a photograph smoothly from around it, for detectors of faces."""
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 
 def fill(
@@ -23,7 +23,8 @@ def fill(
     if not hole.any():
         return picture
     # What lies farther from the hole than it is long hardly matters.
-    cut = tuple(_surroundings(hole.any(axis=axis)) for axis in (1, 0))
+    rows, columns = np.nonzero(hole)
+    cut = _surroundings(rows), _surroundings(columns)
     known, part = ~hole[cut][:, :, None], picture[cut]
     if not known.any():
         return picture
@@ -33,10 +34,10 @@ def fill(
     return result
 
 
-def _surroundings(hidden: Bool[np.ndarray, " length"]) -> slice:
-    first, last = np.flatnonzero(hidden)[[0, -1]]
-    reach = int(last - first) + 8
-    return slice(max(0, int(first) - reach), int(last) + reach)
+def _surroundings(hidden: Int[np.ndarray, " pixels"]) -> slice:
+    first, last = int(hidden.min()), int(hidden.max())
+    reach = last - first + 8
+    return slice(max(0, first - reach), last + reach)
 
 
 def _fill(

@@ -44,7 +44,7 @@ class Face(NamedTuple):
       points: `[68, 2]`, its landmarks (x, y) in pixels of the photograph.
       score: dlib's, of the detection.
       similarity: from the photograph to the frame.
-      how: "detected", or "under the hole" if only a lower threshold found it there.
+      how: "detected", or "under the hole" if only the mean face in it made it visible.
     """
 
     points: Float[np.ndarray, "68 2"]

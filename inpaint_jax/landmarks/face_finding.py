@@ -98,9 +98,10 @@ def _parts(hole: _Hole) -> list[alignment.Box]:
     by = max(1, max(hole.shape) // 200)
     small = alignment.any_of_blocks(hole, by)
     near = scipy.ndimage.binary_dilation(small, iterations=3)
-    labels, count = scipy.ndimage.label(near)
+    labels = np.zeros(near.shape, np.int32)
+    scipy.ndimage.label(near, output=labels)
     boxes = []
-    for number in range(1, count + 1):
+    for number in range(1, int(labels.max()) + 1):
         y, x = np.nonzero(small & (labels == number))
         edges = by * np.array([x.min(), y.min(), x.max() + 1, y.max() + 1])
         boxes.append(tuple(edges.tolist()))
