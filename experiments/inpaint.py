@@ -129,15 +129,7 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
     figure = landmark_figure.of(guidance) if wanted.landmark_figure else None
     most = min(wanted.images_at_once, len(inputs))
     compiled = searches.prepare(model, asked, guidance.loss(), images=most)
-    find = face_finder.Finder(crop=model.crop, size=size)
-    known = wanted.original_known
-    if known is None:
-        known = hole.make is not None
-    photos = photo_cases.Wanted(
-        find, wanted.face, model.crop, size, wanted.seed, original_known=known
-    )
-    photo_cases.check(photos)
-    read = functools.partial(photo_cases.read, spec=hole, wanted=photos)
+    read = _reader(wanted, hole, crop=model.crop, size=size)
     skipped = skipping.Skipped(alone=len(inputs) == 1)
     skipped.pass_over(passed_over)
     tasks = picture_search.tasks(inputs, read, guidance, skipped)
@@ -171,6 +163,21 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
     sheet, figures = output / sheet_pages.name(1), output / "report.json"
     progress.say(f"look at {output / 'grid.png'} or {sheet}; figures: {figures}")
     return skipped.exit_code
+
+
+def _reader(
+    wanted: Pictures, hole: mask_specs.MaskSpec, *, crop: int, size: int
+) -> picture_search.Read:
+    """Returns the function that reads the faces of a photograph."""
+    known = wanted.original_known
+    if known is None:
+        known = hole.make is not None
+    find = face_finder.Finder(crop=crop, size=size)
+    photos = photo_cases.Wanted(
+        find, wanted.face, crop, size, wanted.seed, original_known=known
+    )
+    photo_cases.check(photos)
+    return functools.partial(photo_cases.read, spec=hole, wanted=photos)
 
 
 def _mask(wanted: Pictures) -> mask_specs.MaskSpec:

@@ -1,12 +1,22 @@
 """Finds faces with dlib and the landmark net, which are loaded when first needed."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 
-from inpaint_jax.images import alignment
+from inpaint_jax.images import alignment, pixels
 from inpaint_jax.landmarks import dlib_host, face_finding
+from inpaint_jax.pretrained import landmark_predictor, networks
+
+
+class _Models(NamedTuple):
+    detector: dlib_host.Detector
+    predictor: dlib_host.Predictor
+    locate: face_finding.Locate | None
 
 
 class Finder:
@@ -20,7 +30,7 @@ class Finder:
           size: side of the frames in pixels.
         """
         self._crop, self._size = crop, size
-        self._models: tuple[dlib_host.Detector, dlib_host.Predictor] | None = None
+        self._models: _Models | None = None
 
     def __call__(
         self,
@@ -29,18 +39,36 @@ class Finder:
     ) -> Sequence[alignment.Similarity]:
         """Finds faces.
 
+        Args:
+          picture: RGB bytes.
+          hole: True in the hole; None without one.
+
         Raises:
           InputError: dlib or its model is not installed.
         """
         if self._models is None:
-            self._models = dlib_host.Detector(), dlib_host.Predictor()
-        detector, predictor = self._models
+            self._models = _Models(
+                dlib_host.Detector(), dlib_host.Predictor(), self._locate()
+            )
         faces = face_finding.find(
-            picture,
-            hole,
-            detector=detector,
-            predictor=predictor,
-            crop=self._crop,
-            size=self._size,
+            picture, hole, crop=self._crop, size=self._size, **self._models._asdict()
         )
         return [face.similarity for face in faces]
+
+    def _locate(self) -> face_finding.Locate | None:
+        """Returns the landmark net, if it knows such frames."""
+        net = networks.load("release", model="landmark_net")
+        if (net.architecture.image_size, net.crop) != (self._size, self._crop):
+            return None
+        predict = jax.jit(landmark_predictor.predict(net))
+
+        def locate(
+            frame: UInt8[np.ndarray, "size size 3"],
+            hidden: Bool[np.ndarray, "size size"],
+        ) -> tuple[Float[np.ndarray, "68 2"], Float[np.ndarray, " 68"]]:
+            mask = jnp.asarray(~hidden, jnp.float32)[None, ..., None]
+            points, whitening = predict(pixels.from_bytes(frame)[None], mask)
+            sure = np.abs(np.linalg.det(np.asarray(whitening[0], np.float64)))
+            return np.asarray(points[0], np.float64), sure
+
+        return locate

@@ -15,6 +15,9 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.search import driver, program
 from inpaint_jax.search.problem import Problem
 
+Read = Callable[[input_paths.Input], list[cases.Case]]
+"""Input -> the picture's faces with their masks, see `photo_cases.read`."""
+
 Best = Float[jax.Array, " z_dim"]
 
 
@@ -52,7 +55,7 @@ class Found(NamedTuple):
 
 def tasks(
     inputs: Iterable[input_paths.Input],
-    read: Callable[[input_paths.Input], list[cases.Case]],
+    read: Read,
     guidance: landmark_guidance.LandmarkGuidance,
     skipped: skipping.Skipped,
 ) -> Iterator[Task]:
@@ -60,7 +63,7 @@ def tasks(
 
     Args:
       inputs: the pictures.
-      read: input -> the picture's faces with their masks, see `photo_cases.read`.
+      read: reads the faces of a picture.
       guidance: landmark guidance of the search.
       skipped: records pictures that cannot be read or have no landmarks.
 
