@@ -39,12 +39,12 @@ def rectangle(*corners):
 
 @pytest.mark.parametrize("frame", FRAMES)
 def test_a_face_that_is_the_photographs_own_changes_little(frame):
-    hole = rectangle((40, 45, 80, 90), (160, 60, 180, 80))
+    hole = rectangle((40, 45, 80, 90), (156, 62, 172, 76))
     face = alignment.to_frame(smooth(), frame, size=64)
     missing = hole.copy()
     found = photo_results.inserted(smooth(), missing, face, frame)
     filled = hole & ~missing
-    assert filled.sum() in (40 * 45, 20 * 20)
+    assert filled.sum() in (40 * 45, 16 * 14)
     np.testing.assert_array_equal(found[~filled], smooth()[~filled])
     difference = np.abs(found.astype(int) - smooth())[filled]
     assert difference.max() <= 2
@@ -59,7 +59,7 @@ def test_a_brighter_face_is_blended():
 
 
 def test_a_photograph_is_complete_with_its_last_face():
-    hole = rectangle((40, 45, 80, 90), (160, 60, 180, 80), (0, 0, 5, 5))
+    hole = rectangle((40, 45, 80, 90), (156, 62, 172, 76), (0, 0, 5, 5))
     faces = [alignment.to_frame(smooth(), frame, size=64) for frame in FRAMES]
     assembly = photo_results.Assembly()
     first, last = placements(hole, *FRAMES)
@@ -68,9 +68,8 @@ def test_a_photograph_is_complete_with_its_last_face():
     for completed in (best, second):
         kept = ~hole | rectangle((0, 0, 5, 5))  # which lies in no frame
         np.testing.assert_array_equal(completed.pixels[kept], smooth()[kept])
-    np.testing.assert_array_equal(
-        best.pixels[60:80, 160:180], second.pixels[60:80, 160:180]
-    )
+    alike = np.s_[62:76, 156:172]  # of which there is one answer
+    np.testing.assert_array_equal(best.pixels[alike], second.pixels[alike])
     assert (best.pixels[50:80, 45:75] != second.pixels[50:80, 45:75]).any()
 
 
