@@ -91,23 +91,37 @@ def read(
     if not is_framed:
         frames = _faces(picture.path, seen, erased, wanted)
     keys = _keys(wanted.seed, picture.path, len(frames))
-    if spec.make is not None:
-        hidden = [
-            np.asarray(spec.make(key[0], (size, size)))[..., 0] == 0 for key in keys
-        ]
-    elif of_frame:
-        hidden = [erased]
-    else:
-        hidden = [alignment.hole_to_frame(erased, each, size=size) for each in frames]
-    hole = erased
-    if hole is None or of_frame:
-        hole = _hole_of_frames(photo.shape, frames, hidden)
+    hole, hidden = _hidden(spec, erased, photo.shape, frames, keys, size)
     given = zip(frames, hidden, keys, strict=True)
     found = [
         _case(photo, seen, hole, each, part, key[1], wanted)
         for each, part, key in given
     ]
     return _placed(picture, photo, hole, found, frames, spec, wanted)
+
+
+def _hidden(
+    spec: mask_specs.MaskSpec,
+    erased: mask_specs.HolePixels | None,
+    shape: tuple[int, int],
+    frames: Sequence[alignment.Similarity],
+    keys: Sequence[tuple[jax.Array, ...]],
+    size: int,
+) -> tuple[mask_specs.HolePixels, list[Frame]]:
+    """Returns the photograph's hole, and what it hides in each frame."""
+    if spec.make is not None:
+        made = [spec.make(key[0], (size, size)) for key in keys]
+        hidden = [np.asarray(mask)[..., 0] == 0 for mask in made]
+    elif erased is not None and erased.shape == shape:
+        return erased, [
+            alignment.hole_to_frame(erased, frame, size=size) for frame in frames
+        ]
+    else:
+        hidden = [] if erased is None else [erased]
+    hole = np.zeros(shape, bool)
+    for frame, part in zip(frames, hidden, strict=True):
+        cover(hole, frame, part)
+    return hole, hidden
 
 
 def _is_framed(shape: tuple[int, int], size: int) -> bool:
@@ -237,18 +251,6 @@ def _placed(
         case._replace(name=name, placement=placement)
         for case, name, placement in zip(found, names, placements, strict=True)
     ]
-
-
-def _hole_of_frames(
-    shape: tuple[int, int],
-    frames: Sequence[alignment.Similarity],
-    hidden: Sequence[Frame],
-) -> mask_specs.HolePixels:
-    """Returns the hole in the photograph that is hidden in the frames."""
-    hole = np.zeros(shape, bool)
-    for frame, part in zip(frames, hidden, strict=True):
-        cover(hole, frame, part)
-    return hole
 
 
 def cover(

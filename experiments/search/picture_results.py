@@ -116,8 +116,8 @@ class Finisher:
             "seconds": round(found.seconds + time.monotonic() - started, 3),
         }
         if self.figure is not None:
-            faces = [self.compiled.generate(z[None]) for z in found.best]
-            drawn = self.figure.draw(problem, faces)
+            course = [self.compiled.generate(z[None]) for z in found.best]
+            drawn = self.figure.draw(problem, course)
             pictures[f"{case.name}_landmarks.png"] = drawn
         if self.answers > 1:
             further, described = self._answers(case, problem, result)
