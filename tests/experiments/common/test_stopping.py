@@ -15,9 +15,11 @@ from tests.experiments import launcher
 
 # Steps of a tenth of a second, or one that no signal gets into.
 APPLICATION = """
-import sys, time
+import signal, sys, time
 from experiments.common import stopping
 
+# As in the foreground; in the background of a script SIGINT is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 stopping.watch()
 print("watched", flush=True)
 if sys.argv[1] == "imports":
