@@ -143,7 +143,8 @@ class Report:
     def _path(self, name: str) -> pathlib.Path:
         """Returns the path of a result, whose subfolder is created if need be."""
         path = self.output / name
-        files.make_directory(path.parent)
+        if path.parent != self.output:
+            files.make_directory(path.parent)
         return path
 
     def _draw(self) -> None:

@@ -31,13 +31,9 @@ def write(
 def save(path: str | os.PathLike[str], picture: Image.Image) -> None:
     """Writes a picture of Pillow's as PNG, whole or not at all.
 
-    The file's folder is created if need be.
-
     Raises:
       OutputError: it cannot be written.
     """
-    with contextlib.suppress(OSError):  # `replacing` says what is wrong with it
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     with files.replacing(path) as temporary:
         picture.save(temporary, format="PNG")
 

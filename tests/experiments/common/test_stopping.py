@@ -69,7 +69,9 @@ def test_no_signal_is_lost_and_none_waits_for_ever(kind, number):
 def test_an_application_is_watched_while_it_imports_and_a_user_of_its_code_is_not(
     found,
 ):
-    code = f"import sys; sys.argv[0] = '{found}'; import experiments; import signal; "
+    code = "import signal, sys; "
+    code += "signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += f"sys.argv[0] = '{found}'; import experiments; "
     code += (
         "print(len(signal.pthread_sigmask(signal.SIG_BLOCK, [])), 'jax' in sys.modules)"
     )

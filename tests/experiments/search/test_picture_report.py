@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from experiments.common import skipping
-from experiments.search import picture_report
+from experiments.search import photo_results, picture_report
 from inpaint_jax.errors import OutputError
-from inpaint_jax.io import files, picture_files
+from inpaint_jax.io import files, photographs, picture_files
 
 SIDE = 4
 
@@ -18,8 +18,12 @@ def finished(name, psnr=20.0):
     picture = np.full((SIDE, SIDE, 3), 7, np.uint8)
     row = {"input": picture, "completed": picture}
     trace = [{"image": name, "step": step} for step in (1, 2)]
-    pictures = {f"{name}.png": row["completed"]}
-    return picture_report.Finished({"image": name, "psnr": psnr}, row, trace, pictures)
+    photo = photographs.Photograph(
+        picture, None, grey=False, format="PNG", turned=False, converted=False
+    )
+    completed = {f"{name}.png": photo_results.Completed(picture, photo)}
+    entry = {"image": name, "psnr": psnr}
+    return picture_report.Finished(entry, row, trace, [picture], completed, {})
 
 
 def report(folder, *reasons):
