@@ -94,7 +94,7 @@ def read(
     hole, hidden = _hidden(spec, erased, photo.shape, frames, keys, size)
     given = zip(frames, hidden, keys, strict=True)
     found = [
-        _case(photo, seen, hole, each, part, key[1], wanted)
+        _case(photo, seen, erased, each, part, key[1], wanted)
         for each, part, key in given
     ]
     return _placed(picture, photo, hole, found, frames, spec, wanted)
@@ -178,7 +178,7 @@ def _keys(seed: int, path: pathlib.Path, count: int) -> list[tuple[jax.Array, ..
 def _case(
     photo: photographs.Photograph,
     seen: cases.Picture,
-    hole: mask_specs.HolePixels,
+    erased: mask_specs.HolePixels | None,
     frame: alignment.Similarity,
     hidden: Frame,
     key: jax.Array,
@@ -187,19 +187,21 @@ def _case(
     """Frames one face; `cases.Case.placement` and its name are given later."""
     size = wanted.size
     to_frame = functools.partial(alignment.to_frame, similarity=frame, size=size)
-    # Scaling mixes neighbouring pixels. The hole is filled with the mean colour first,
-    # so that its pixels cannot reach a known one.
-    left, top, right, bottom = alignment.frame_box(frame, photo.shape, size=size)
-    inside = hole[top:bottom, left:right]
-    known = seen[top:bottom, left:right][~inside]
-    empty = seen.copy()
-    if len(known):
-        empty[hole] = known.mean(axis=0).astype(np.uint8)
+    shown = seen
+    if erased is not None and erased.shape == photo.shape:
+        # Scaling mixes neighbouring pixels. The hole is filled with the mean colour
+        # first, so that its pixels cannot reach a known one. A preset hides pixels of
+        # the frame, as it does in every evaluation.
+        left, top, right, bottom = alignment.frame_box(frame, photo.shape, size=size)
+        inside = erased[top:bottom, left:right]
+        known = seen[top:bottom, left:right][~inside]
+        shown = seen.copy()
+        shown[erased] = known.mean(axis=0).astype(np.uint8) if len(known) else 0
     beyond = alignment.outside(frame, photo.shape, size=size)
     mask = ~(hidden | beyond)
     return cases.Case(
         name="",
-        picture=to_frame(empty),
+        picture=to_frame(shown),
         original=to_frame(seen) if wanted.original_known else None,
         crop=wanted.crop,
         mask=jnp.asarray(mask, jnp.float32)[None, ..., None],
