@@ -12,11 +12,16 @@ from tests.drawn import noise
 MARK = "# python -m experiments.inpaint --flagfile=effective.flags"
 
 
+def draw(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture_files.write(path, noise(8, 8, 3))
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A working folder with pictures in several folders."""
     for name in ("a/1.png", "b/1.png", "b/c/2.PNG", "one, two.png", "x [1].png"):
-        picture_files.write(tmp_path / name, noise(8, 8, 3))
+        draw(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -114,7 +119,7 @@ def test_hidden_files_and_results_are_no_inputs(place):
 
 def test_masks_beside_the_pictures_are_no_inputs(place):
     for name in ("b/1_mask.png", "b/masks/1.png", "b/hole.png"):
-        picture_files.write(place / name, noise(8, 8, 3))
+        draw(place / name)
     everything = ["1", "1_mask", "c/2", "hole", "masks/1"]
     assert names("b") == everything
     assert names("b", mask="b/hole.png") == [n for n in everything if n != "hole"]
@@ -146,13 +151,13 @@ def test_suffixes_of_pictures(place, suffix):
 
 
 def test_names_that_clash_are_refused(place):
-    picture_files.write(place / "a" / "1.webp", noise(8, 8, 3))
+    draw(place / "a" / "1.webp")
     with pytest.raises(InputError, match="1.webp: would be written as 1.png"):
         listing("a")
     inputs = listing("b,x*,a/1.png").inputs
     with pytest.raises(InputError, match="a/1.png: would be written as 1.png, like b"):
         input_listing.paths_by_stem(inputs)
-    picture_files.write(place / "grid.png", noise(8, 8, 3))
+    draw(place / "grid.png")
     with pytest.raises(InputError, match="a grid of this run"):
         listing("grid.png")
 
