@@ -143,8 +143,10 @@ class Finisher:
         if case.placement is None:
             return {}
         found = self.assembly.add(case.placement, faces)
-        names = (output_names.answer(case.placement.name, n + 1) for n in range(99))
-        return dict(zip(names, found, strict=False))
+        return {
+            output_names.answer(case.placement.name, number): completed
+            for number, completed in enumerate(found, start=1)
+        }
 
     def _answers(
         self, case: cases.Case, problem: Problem, result: completion.Completion
