@@ -12,8 +12,8 @@ import pathlib
 from typing import Literal
 
 from experiments.common import (
+    aligned_pictures,
     application,
-    cases,
     input_listing,
     mask_specs,
     options,
@@ -87,7 +87,9 @@ def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
     model = searches.load()
     skipped = skipping.Skipped(alone=False)
     skipped.pass_over(listed.passed_over)
-    faces = cases.Originals(paths, model.crop, model.architecture.image_size)
+    faces = aligned_pictures.AlignedPictures(
+        paths, model.crop, model.architecture.image_size
+    )
     faces = faces.usable(images, skipped)
     at_once = min(wanted.images_at_once, len(paths))
     units = ablation_units.Units(output, holes, wanted.seeds)

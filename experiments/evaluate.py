@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.common import (
+    aligned_pictures,
     application,
-    cases,
     input_listing,
     mask_specs,
     options,
@@ -133,7 +133,11 @@ def _plan(
     inputs = _inputs(images, output, wanted.limit, skipped)
     crop, size = model.crop, model.architecture.image_size
     plan = evaluation_run.Plan(
-        inputs=tuple(cases.Originals(inputs, crop, size).usable(images, skipped).paths),
+        inputs=tuple(
+            aligned_pictures.AlignedPictures(inputs, crop, size)
+            .usable(images, skipped)
+            .paths
+        ),
         holes=tuple({hole.name: hole for hole in holes}.values()),
         seed=wanted.seed,
         at_once=min(wanted.images_at_once, len(inputs)),

@@ -12,6 +12,7 @@ from typing import Literal
 
 from experiments.common import (
     application,
+    chosen_faces,
     input_listing,
     mask_specs,
     options,
@@ -169,14 +170,17 @@ def _reader(
     wanted: Pictures, hole: mask_specs.MaskSpec, *, crop: int, size: int
 ) -> picture_search.Read:
     """Returns the function that reads the faces of a photograph."""
-    known = wanted.original_known
-    if known is None:
-        known = hole.make is not None
-    find = face_finder.Finder(crop=crop, size=size)
-    photos = photo_cases.Wanted(
-        find, wanted.face, crop, size, wanted.seed, original_known=known
+    choice = chosen_faces.Choice(
+        wanted.face, face_finder.Finder(crop, size), crop, size
     )
-    photo_cases.check(photos)
+    chosen_faces.check(choice)
+    photos = photo_cases.Wanted(
+        functools.partial(chosen_faces.frames, choice=choice),
+        crop=crop,
+        size=size,
+        seed=wanted.seed,
+        original_known=wanted.original_known,
+    )
     return functools.partial(photo_cases.read, spec=hole, wanted=photos)
 
 

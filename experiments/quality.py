@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.common import (
+    aligned_pictures,
     application,
     cases,
     input_listing,
@@ -113,7 +114,9 @@ def _measure(wanted: Quality, output: pathlib.Path) -> int:
     hole = mask_specs.read_mask(wanted.mask)
     skipped = skipping.Skipped(alone=False)
     skipped.pass_over(listed.passed_over)
-    originals = cases.Originals(paths, model.crop, model.architecture.image_size)
+    originals = aligned_pictures.AlignedPictures(
+        paths, model.crop, model.architecture.image_size
+    )
     originals = originals.usable(images, skipped)
     faces = [_face(case, guidance) for case in originals.read(hole, seed=0)]
     found: dict[str, list[list[quality_curves.Point]]] = {}

@@ -10,55 +10,48 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
-from experiments.common import cases, input_paths, mask_specs, progress
+from experiments.common import (
+    cases,
+    chosen_faces,
+    input_paths,
+    mask_specs,
+    progress,
+)
 from inpaint_jax.errors import InputError, naming
-from inpaint_jax.images import alignment, framing
+from inpaint_jax.images import alignment
 from inpaint_jax.io import photographs
 from inpaint_jax.search import problem
 
 Frame = Bool[np.ndarray, "size size"]
 """Which pixels of a face's frame are hidden."""
 
-FindFaces = Callable[
-    [cases.Picture, mask_specs.HolePixels | None], Sequence[alignment.Similarity]
-]
-"""(photograph, hole) -> from the photograph to each face's frame, the largest first."""
-
 _SMALL = 32  # side of a face's frame in the photograph below which it is named
+
+
+Frames = Callable[
+    [pathlib.Path, cases.Picture, mask_specs.HolePixels | None],
+    Sequence[alignment.Similarity],
+]
+"""(path, photograph, hole) -> the frames of its faces, see `chosen_faces.frames`."""
 
 
 class Wanted(NamedTuple):
     """How photographs become cases.
 
     Attributes:
-      find: finds the faces of a photograph.
-      face: which faces are completed, where the hole meets their frames: "all",
-        "largest", the number of one, from 1 by size; or "none" to take every picture as
-        it is framed.
+      frames: chooses the faces that are completed.
       crop: side of the frame in CelebA pixels.
       size: height and width of the model's images.
       seed: seed of masks and starting points, combined with each picture's name.
-      original_known: whether the photographs are undamaged.
+      original_known: whether the photographs are undamaged; None for yes with a preset
+        and no with another mask, which usually comes with a damaged picture.
     """
 
-    find: FindFaces
-    face: str
+    frames: Frames
     crop: int
     size: int
     seed: int
-    original_known: bool
-
-
-def check(wanted: Wanted) -> None:
-    """Checks which faces are asked for.
-
-    Raises:
-      InputError: there is no such choice.
-    """
-    if wanted.face not in ("all", "largest", "none") and not wanted.face.isdigit():
-        raise InputError(
-            f"--face={wanted.face}: must be all, largest, none or a number from 1 on."
-        )
+    original_known: bool | None
 
 
 def read(
@@ -80,24 +73,20 @@ def read(
     size, seen = wanted.size, photo.on_white()
     with naming("--mask", spec.name):
         erased = None if spec.make else spec.of(picture, photo, size=size).pixels
-    is_framed = wanted.face == "none" or _is_framed(photo.shape, size)
-    of_frame = erased is not None and erased.shape != photo.shape
-    if of_frame and not is_framed:
-        raise InputError(
-            f"--mask={spec.name}: has the size of the model's images, but the faces in "
-            f"{picture.path} are framed anew; give a mask of the picture's size."
-        )
-    frames = [alignment.central(*photo.shape, crop=wanted.crop, size=size)]
-    if not is_framed:
-        frames = _faces(picture.path, seen, erased, wanted)
+    frames = wanted.frames(picture.path, seen, erased)
     keys = _keys(wanted.seed, picture.path, len(frames))
     hole, hidden = _hidden(spec, erased, photo.shape, frames, keys, size)
     given = zip(frames, hidden, keys, strict=True)
-    found = [
+    framed = [
         _case(photo, seen, erased, each, part, key[1], wanted)
         for each, part, key in given
     ]
-    return _placed(picture, photo, hole, found, frames, spec, wanted)
+    undamaged = wanted.original_known
+    if undamaged is None:
+        undamaged = spec.make is not None
+    if not undamaged:
+        framed = [case._replace(original=None) for case in framed]
+    return _placed(picture, photo, hole, framed, frames, spec)
 
 
 def _hidden(
@@ -122,50 +111,6 @@ def _hidden(
     for frame, part in zip(frames, hidden, strict=True):
         cover(hole, frame, part)
     return hole, hidden
-
-
-def _is_framed(shape: tuple[int, int], size: int) -> bool:
-    return framing.is_aligned(*shape) or shape == (size, size)
-
-
-def _faces(
-    path: pathlib.Path,
-    seen: cases.Picture,
-    erased: mask_specs.HolePixels | None,
-    wanted: Wanted,
-) -> list[alignment.Similarity]:
-    """Returns the frames of the faces that are to be completed.
-
-    Raises:
-      InputError: there is none.
-    """
-    found = list(wanted.find(seen, erased))
-    if not found:
-        raise InputError(
-            f"{path}: no face was found; give --face=none if it is framed as the "
-            "training faces are, upright, with the face in its middle."
-        )
-    if wanted.face == "largest":
-        found = found[:1]
-    elif wanted.face.isdigit():
-        number = int(wanted.face)
-        if not 1 <= number <= len(found):
-            raise InputError(
-                f"--face={number}: {path} shows {len(found)} faces; give 1 to "
-                f"{len(found)}, the largest first."
-            )
-        found = found[number - 1 : number]
-    if erased is None:
-        return found
-    meets = [alignment.hole_to_frame(erased, f, size=wanted.size).any() for f in found]
-    chosen = [face for face, meet in zip(found, meets, strict=True) if meet]
-    if not chosen:
-        raise InputError(
-            f"{path}: the hole, {_place(erased)}, lies outside the frame of every face "
-            "that was found or chosen; mark a part of a face, or give --face=none to "
-            "take the picture as it is framed."
-        )
-    return chosen
 
 
 def _keys(seed: int, path: pathlib.Path, count: int) -> list[tuple[jax.Array, ...]]:
@@ -202,7 +147,7 @@ def _case(
     return cases.Case(
         name="",
         picture=to_frame(shown),
-        original=to_frame(seen) if wanted.original_known else None,
+        original=to_frame(seen),
         crop=wanted.crop,
         mask=jnp.asarray(mask, jnp.float32)[None, ..., None],
         key=key,
@@ -214,12 +159,11 @@ def _placed(
     photo: photographs.Photograph,
     hole: mask_specs.HolePixels,
     found: list[cases.Case],
-    frames: list[alignment.Similarity],
+    frames: Sequence[alignment.Similarity],
     spec: mask_specs.MaskSpec,
-    wanted: Wanted,
 ) -> list[cases.Case]:
     """Names the cases and says where they belong; tells what stays of the hole."""
-    size, count = wanted.size, len(found)
+    size, count = len(found[0].picture), len(found)
     for case in found:
         if not case.mask.any():
             raise InputError(
@@ -240,7 +184,8 @@ def _placed(
     if left.any():
         progress.say(
             f"{picture.path}: {left.sum() / hole.sum():.0%} of the hole, "
-            f"{_place(left)}, lies outside the frames of faces and stays as it is"
+            f"{chosen_faces.place(left)}, lies outside the frames of faces and stays "
+            "as it is"
         )
     placements = [
         cases.Placement(picture.name, photo, hole, frame, number, count)
@@ -269,10 +214,3 @@ def cover(
         x, y = np.rint(frame.apply(line.astype(np.float64))).astype(int).T
         within = (x >= 0) & (y >= 0) & (x < size) & (y < size)
         pixels[row, columns[within]] |= part[y[within], x[within]]
-
-
-def _place(hole: mask_specs.HolePixels) -> str:
-    """Says where a hole lies."""
-    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
-    width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
-    return f"{width} x {height} pixels from ({columns[0]}, {rows[0]}) on"

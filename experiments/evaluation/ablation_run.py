@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.common import cases, identity, progress, protocols, reporting
+from experiments.common import (
+    aligned_pictures,
+    cases,
+    identity,
+    progress,
+    protocols,
+    reporting,
+)
 from experiments.evaluation import ablation_units, scoring
 from experiments.evaluation.ablation_pairs import BASELINE
 from experiments.search import budgets, search_methods
@@ -129,7 +136,7 @@ def prepare(
 def agree(
     output: pathlib.Path,
     methods: Methods,
-    faces: cases.Originals,
+    faces: aligned_pictures.AlignedPictures,
     units: ablation_units.Units,
     *,
     source: dict[str, Any],
@@ -179,7 +186,7 @@ def search(
     methods: Methods,
     plans: Plans,
     model: weights.Model,
-    faces: cases.Originals,
+    faces: aligned_pictures.AlignedPictures,
     units: ablation_units.Units,
     *,
     at_once: int,
@@ -217,7 +224,7 @@ def search(
 
 def _measured(
     methods: Methods,
-    faces: cases.Originals,
+    faces: aligned_pictures.AlignedPictures,
     units: ablation_units.Units,
     *,
     at_once: int,
@@ -232,7 +239,7 @@ def _measured(
     )
 
 
-def _pictures(faces: cases.Originals) -> dict[str, dict[str, str]]:
+def _pictures(faces: aligned_pictures.AlignedPictures) -> dict[str, dict[str, str]]:
     hashes = map(identity.of_file, faces.paths)
     return {"pictures": dict(zip(faces.names, hashes, strict=True))}
 

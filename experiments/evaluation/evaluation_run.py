@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.common import (
+    aligned_pictures,
     cases,
     identity,
     mask_specs,
@@ -157,7 +158,7 @@ def read(
     plan: Plan, paths: Sequence[pathlib.Path], hole: mask_specs.MaskSpec
 ) -> list[cases.Case]:
     """Reads some of the pictures with one mask."""
-    faces = cases.Originals(paths, plan.crop, plan.size)
+    faces = aligned_pictures.AlignedPictures(paths, plan.crop, plan.size)
     return faces.read(hole, seed=plan.seed)
 
 

@@ -1,7 +1,7 @@
 """Finds faces with dlib and the landmark net, which are loaded when first needed."""
 
+import functools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,16 +13,10 @@ from inpaint_jax.landmarks import dlib_host, face_finding
 from inpaint_jax.pretrained import landmark_predictor, networks
 
 
-class _Models(NamedTuple):
-    detector: dlib_host.Detector
-    predictor: dlib_host.Predictor
-    locate: face_finding.Locate | None
-
-
 class Finder:
-    """Finds the frames of the faces in photographs, see `photo_cases.FindFaces`."""
+    """Finds the frames of the faces in photographs, see `chosen_faces.FaceFinder`."""
 
-    def __init__(self, *, crop: int, size: int) -> None:
+    def __init__(self, crop: int, size: int) -> None:
         """Loads nothing yet.
 
         Args:
@@ -30,45 +24,65 @@ class Finder:
           size: side of the frames in pixels.
         """
         self._crop, self._size = crop, size
-        self._models: _Models | None = None
 
-    def __call__(
+    @functools.cached_property
+    def _dlib(self) -> tuple[dlib_host.Detector, dlib_host.Predictor]:
+        return dlib_host.Detector(), dlib_host.Predictor()
+
+    @functools.cached_property
+    def _locate(self) -> face_finding.Locate | None:
+        """The landmark net, if it knows such frames."""
+        net = networks.load("release", model="landmark_net")
+        if (net.architecture.image_size, net.crop) != (self._size, self._crop):
+            return None
+        return _locating(net)
+
+    def faces(
         self,
         picture: UInt8[np.ndarray, "height width 3"],
         hole: Bool[np.ndarray, "height width"] | None,
     ) -> Sequence[alignment.Similarity]:
-        """Finds faces.
-
-        Args:
-          picture: RGB bytes.
-          hole: True in the hole; None without one.
+        """Finds faces, see `chosen_faces.FaceFinder`.
 
         Raises:
           InputError: dlib or its model is not installed.
         """
-        if self._models is None:
-            self._models = _Models(
-                dlib_host.Detector(), dlib_host.Predictor(), self._locate()
-            )
+        detector, predictor = self._dlib
         faces = face_finding.find(
-            picture, hole, crop=self._crop, size=self._size, **self._models._asdict()
+            picture,
+            hole,
+            detector=detector,
+            predictor=predictor,
+            crop=self._crop,
+            size=self._size,
+            locate=self._locate,
         )
         return [face.similarity for face in faces]
 
-    def _locate(self) -> face_finding.Locate | None:
-        """Returns the landmark net, if it knows such frames."""
-        net = networks.load("release", model="landmark_net")
-        if (net.architecture.image_size, net.crop) != (self._size, self._crop):
-            return None
-        predict = jax.jit(landmark_predictor.predict(net))
+    def settled(
+        self,
+        picture: UInt8[np.ndarray, "height width 3"],
+        hole: Bool[np.ndarray, "height width"] | None,
+        frame: alignment.Similarity,
+    ) -> alignment.Similarity:
+        """Corrects a frame, see `chosen_faces.FaceFinder`; not without a net."""
+        if self._locate is None:
+            return frame
+        return face_finding.settled(
+            picture, hole, frame, locate=self._locate, crop=self._crop, size=self._size
+        )
 
-        def locate(
-            frame: UInt8[np.ndarray, "size size 3"],
-            hidden: Bool[np.ndarray, "size size"],
-        ) -> tuple[Float[np.ndarray, "68 2"], Float[np.ndarray, " 68"]]:
-            mask = jnp.asarray(~hidden, jnp.float32)[None, ..., None]
-            points, whitening = predict(pixels.from_bytes(frame)[None], mask)
-            sure = np.abs(np.linalg.det(np.asarray(whitening[0], np.float64)))
-            return np.asarray(points[0], np.float64), sure
 
-        return locate
+def _locating(net: networks.Pretrained) -> face_finding.Locate:
+    predict = jax.jit(landmark_predictor.predict(net))
+
+    def locate(
+        frame: UInt8[np.ndarray, "size size 3"],
+        hidden: Bool[np.ndarray, "size size"],
+    ) -> tuple[Float[np.ndarray, "68 2"], Float[np.ndarray, " 68"]]:
+        mask = jnp.asarray(~hidden, jnp.float32)[None, ..., None]
+        points, whitening = predict(pixels.from_bytes(frame)[None], mask)
+        sure = np.abs(np.linalg.det(np.asarray(whitening[0], np.float64)))
+        return np.asarray(points[0], np.float64), sure
+
+    return locate

@@ -12,6 +12,8 @@ from PIL import Image
 
 from inpaint_jax.images import framing
 from inpaint_jax.images.similarities import Similarity as Similarity
+from inpaint_jax.images.similarities import corners as corners
+from inpaint_jax.images.similarities import distance as distance
 from inpaint_jax.images.similarities import fit as fit
 
 Box = tuple[int, int, int, int]
@@ -71,12 +73,6 @@ def template(*, crop: int, size: int) -> Float[np.ndarray, "68 2"]:
       size: side of the frame in pixels.
     """
     return (TEMPLATE + crop / 2) * size / crop - 0.5
-
-
-def corners(size: int) -> Float[np.ndarray, "4 2"]:
-    """Returns the four outer corners of a frame, clockwise from the first pixel's."""
-    near, far = -0.5, size - 0.5
-    return np.array([(near, near), (far, near), (far, far), (near, far)])
 
 
 def frame_box(similarity: Similarity, shape: tuple[int, ...], *, size: int) -> Box:

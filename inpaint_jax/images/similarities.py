@@ -74,3 +74,25 @@ def fit(
     across = w @ (p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]) / variance
     turned = np.array([[along, -across], [across, along]])
     return Similarity(np.column_stack([turned, target_mean - turned @ mean]))
+
+
+def corners(size: int) -> Float[np.ndarray, "4 2"]:
+    """Returns the four outer corners of a frame, clockwise from the first pixel's."""
+    near, far = -0.5, size - 0.5
+    return np.array([(near, near), (far, near), (far, far), (near, far)])
+
+
+def distance(one: Similarity, other: Similarity, *, size: int) -> float:
+    """Returns how far the corners of two frames lie apart.
+
+    Args:
+      one: from a photograph to a frame.
+      other: from the same photograph to another frame.
+      size: side of the frames in pixels.
+
+    Returns:
+      The mean over the four corners, in sides of the frame.
+    """
+    expected = corners(size)
+    found = one.apply(other.inverse.apply(expected))
+    return float(np.linalg.norm(found - expected, axis=1).mean() / size)

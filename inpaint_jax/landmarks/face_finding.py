@@ -21,9 +21,9 @@ Locate = Callable[
 each is). It ignores the pixels in the hole."""
 
 _MOST_PARTS = 6
-# How often points are placed in the frame that follows from them. The landmark net has
-# seen aligned faces only and moves a frame by a part of what it is off.
-_ROUNDS = 20
+# How often points are placed in the frame that follows from them, at most, and how far
+# the frame still moves when it stays, in its sides.
+_ROUNDS, _STILL = 20, 0.002
 
 
 def find(
@@ -64,34 +64,49 @@ def find(
     for face in distinct(found):
         weights = finder.weights(face.points)
         fitted = alignment.fit(face.points, frame, weights=weights)
-        face = face._replace(similarity=fitted)
-        if locate is not None:
-            face = _located(picture, hole, face, locate, frame, size)
-        faces.append(face)
+        hidden = alignment.hole_to_frame(hole, fitted, size=size)
+        if locate is not None and hidden.any():
+            fitted = settled(picture, hole, fitted, locate=locate, crop=crop, size=size)
+        faces.append(face._replace(similarity=fitted))
     return sorted(faces, key=lambda face: face.similarity.scale)
 
 
-def _located(
+def settled(
     picture: _Picture,
-    hole: _Hole,
-    face: Face,
+    hole: _Hole | None,
+    similarity: alignment.Similarity,
+    *,
     locate: Locate,
-    frame: Float[np.ndarray, "68 2"],
+    crop: int,
     size: int,
-) -> Face:
-    """Places the points again in the frame, and in the frame that follows from them."""
+) -> alignment.Similarity:
+    """Places points in a frame, then in the frame that follows from them, and so on.
+
+    Args:
+      picture: RGB bytes.
+      hole: True in the hole; None without one.
+      similarity: from the photograph to an approximate frame of a face.
+      locate: places the points.
+      crop: side of the frame in CelebA pixels.
+      size: side of the frame in pixels.
+
+    Returns:
+      The similarity to the last frame.
+    """
+    template = alignment.template(crop=crop, size=size)
     for _ in range(_ROUNDS):
-        shown = alignment.to_frame(picture, face.similarity, size=size)
-        hidden = alignment.hole_to_frame(hole, face.similarity, size=size)
-        if not hidden.any() or hidden.all():
+        shown = alignment.to_frame(picture, similarity, size=size)
+        hidden = alignment.outside(similarity, picture.shape, size=size)
+        if hole is not None:
+            hidden |= alignment.hole_to_frame(hole, similarity, size=size)
+        if hidden.all():
             break
         points, weights = locate(shown, hidden)
-        moved = alignment.fit(points, frame, weights=weights)
-        face = face._replace(
-            points=face.similarity.inverse.apply(points),
-            similarity=moved.after(face.similarity),
-        )
-    return face
+        moved = alignment.fit(points, template, weights=weights)
+        before, similarity = similarity, moved.after(similarity)
+        if alignment.distance(before, similarity, size=size) < _STILL:
+            break
+    return similarity
 
 
 def _parts(hole: _Hole) -> list[alignment.Box]:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.common import cases, mask_specs, stopping
+from experiments.common import aligned_pictures, mask_specs, stopping
 from experiments.evaluation import (
     ablation_pairs,
     ablation_report,
@@ -73,7 +73,9 @@ def call(bench):
     )
 
     def run(folder, *given, methods=(NONE, OTHER), seeds=2, limit=3):
-        originals = cases.Originals(paths[:limit], model.crop, TINY.image_size)
+        originals = aligned_pictures.AlignedPictures(
+            paths[:limit], model.crop, TINY.image_size
+        )
         with jax.numpy_dtype_promotion("standard"):
             usual = search_methods.parse("usual", [*QUICK, *given])
             wanted = ablation_run.parse(methods)

@@ -242,3 +242,14 @@ def test_a_large_photograph_is_not_copied_as_floats():
     np.testing.assert_array_equal(got, np.full((64, 64, 3), 77))
     assert marked[32, 32] and not marked[10, 10]
     assert peak < picture.nbytes
+
+
+def test_frames_are_as_far_apart_as_their_corners():
+    one = alignment.central(180, 240, crop=128, size=64)
+    moved = alignment.Similarity(one.matrix + [[0, 0, 3.0], [0, 0, 4.0]])
+    np.testing.assert_allclose(alignment.distance(one, one, size=64), 0, atol=1e-9)
+    np.testing.assert_allclose(alignment.distance(one, moved, size=64), 5 / 64)
+    # Half a turn about the centre exchanges opposite corners.
+    turn = alignment.Similarity(np.array([[-1.0, 0.0, 63.0], [0.0, -1.0, 63.0]]))
+    found = alignment.distance(turn.after(one), one, size=64)
+    np.testing.assert_allclose(found, 2**0.5)

@@ -126,6 +126,31 @@ def test_what_shows_the_face_moves_it_and_only_if_it_has_a_hole():
     np.testing.assert_allclose(moved, [[31.5 - 3 * len(calls), 31.5]], atol=0.7)
 
 
+def test_a_frame_settles_where_its_face_is_and_stays():
+    # A face that is shifted in the frame, of which each guess finds half.
+    picture = np.zeros((180, 240, 3), np.uint8)
+    true = alignment.central(180, 240, **FRAME)
+    begun = alignment.Similarity(true.matrix + [[0, 0, 8.0], [0, 0, -6.0]])
+    seen = []
+
+    def locate(shown, hidden):
+        seen.append(hidden)
+        now = guesses[-1].after(true.inverse).apply(alignment.template(**FRAME))
+        found = (now + alignment.template(**FRAME)) / 2
+        moved = alignment.fit(found, alignment.template(**FRAME))
+        guesses.append(moved.after(guesses[-1]))
+        return found, np.ones(68)
+
+    guesses = [begun]
+    at = face_finding.settled(picture, None, begun, locate=locate, **FRAME)
+    assert alignment.distance(at, true, size=64) < 0.003
+    assert 5 < len(seen) < 12
+    # What the frame shows from beyond the picture is hidden.
+    expected = alignment.outside(begun, picture.shape, size=64)
+    np.testing.assert_array_equal(seen[0], expected)
+    assert expected.any()
+
+
 @pytest.fixture(scope="module")
 def models():
     return {"detector": dlib_host.Detector(), "predictor": dlib_host.Predictor()}

@@ -1,12 +1,13 @@
 """What --mask specifies: which pixels of which picture are the hole."""
 
+import functools
 import pathlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.common import cases, mask_specs
+from experiments.common import chosen_faces, mask_specs, photo_cases
 from experiments.common.input_paths import Input
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import photographs
@@ -167,17 +168,21 @@ def test_a_large_hole_is_hinted_at_once(tmp_path, capsys):
     assert not capsys.readouterr().out
 
 
-def test_a_case_takes_its_hole_from_the_photograph(tmp_path):
-    alpha = np.where(HOLE, np.uint8(0), np.uint8(255))
-    given = picture(tmp_path, "sub/p", alpha=alpha)
-    case = cases.read(
-        given,
-        mask_specs.read_mask("alpha"),
+def read(given, spec):
+    wanted = photo_cases.Wanted(
+        functools.partial(chosen_faces.as_it_is, crop=128, size=30),
         crop=128,
         size=30,
         seed=0,
         original_known=None,
     )
+    (case,) = photo_cases.read(given, spec, wanted=wanted)
+    return case
+
+
+def test_a_case_takes_its_hole_from_the_photograph(tmp_path):
+    alpha = np.where(HOLE, np.uint8(0), np.uint8(255))
+    case = read(picture(tmp_path, "sub/p", alpha=alpha), mask_specs.read_mask("alpha"))
     assert case.name == "sub/p" and case.original is None
     # The central square of 30 x 40 pixels, at its own size.
     np.testing.assert_array_equal(np.asarray(case.mask[0, ..., 0]) == 0, HOLE[5:35])
@@ -187,6 +192,6 @@ def test_transparent_pixels_under_a_preset_are_told(tmp_path, capsys):
     alpha = np.where(HOLE, np.uint8(0), np.uint8(255))
     preset = mask_specs.read_mask("centre")
     for given in (picture(tmp_path, "p", alpha=alpha), picture(tmp_path, "q")):
-        cases.read(given, preset, crop=128, size=30, seed=0, original_known=None)
+        assert read(given, preset).original is not None
     said = capsys.readouterr().out
-    assert "p.png: 10% is transparent" in said and "q.png" not in said
+    assert "p.png: 10% is transparent" in said and said.count("is transparent") == 1

@@ -1,9 +1,11 @@
 """The faces of a photograph become cases that hide its hole and nothing else."""
 
+import functools
+
 import numpy as np
 import pytest
 
-from experiments.common import input_paths, mask_specs, photo_cases
+from experiments.common import chosen_faces, input_paths, mask_specs, photo_cases
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import alignment, framing
 from inpaint_jax.io import picture_files
@@ -30,9 +32,27 @@ def photograph(tmp_path):
     return path
 
 
-def read(path, mask, *frames, face="all"):
+class Finder:
+    """Finds given faces, and sees the face of a framed picture in a given frame."""
+
+    def __init__(self, *frames, settled=None):
+        self.frames, self.at = frames, settled
+
+    def faces(self, picture, hole):
+        return list(self.frames)
+
+    def settled(self, picture, hole, frame):
+        return frame if self.at is None else self.at
+
+
+def read(path, mask, *frames, face="all", settled=None):
+    choice = chosen_faces.Choice(face, Finder(*frames, settled=settled), 128, SIZE)
     wanted = photo_cases.Wanted(
-        lambda picture, hole: frames, face, 128, SIZE, 0, original_known=True
+        functools.partial(chosen_faces.frames, choice=choice),
+        crop=128,
+        size=SIZE,
+        seed=0,
+        original_known=True,
     )
     given = input_paths.Input(path, path.stem)
     return photo_cases.read(given, mask_specs.read_mask(mask), wanted=wanted)
@@ -115,8 +135,57 @@ def test_a_framed_picture_is_taken_as_it_is(photograph):
 
 
 def test_there_is_no_other_choice():
-    wanted = photo_cases.Wanted(
-        lambda *_: [], "some", 128, SIZE, 0, original_known=True
-    )
+    choice = chosen_faces.Choice("some", Finder(), 128, SIZE)
     with pytest.raises(InputError, match="--face=some: must be all, largest, none"):
-        photo_cases.check(wanted)
+        chosen_faces.check(choice)
+
+
+@pytest.fixture
+def aligned(tmp_path):
+    """A picture with the proportions of aligned ones."""
+    path = tmp_path / "aligned.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (218, 178, 3), np.uint8)
+    picture_files.write(path, pixels)
+    return path
+
+
+CENTRAL = alignment.central(218, 178, crop=128, size=SIZE)
+
+
+def turned(degrees):
+    """The central frame, turned about its centre."""
+    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    linear, centre = np.array([[cosine, -sine], [sine, cosine]]), (SIZE - 1) / 2
+    shift = centre - linear @ (centre, centre)
+    return alignment.Similarity(np.column_stack([linear, shift])).after(CENTRAL)
+
+
+def test_an_aligned_picture_is_taken_as_it_is_framed(aligned, capsys):
+    (case,) = read(aligned, "centre", LARGE, settled=turned(10))
+    np.testing.assert_array_equal(case.placement.frame.matrix, CENTRAL.matrix)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_face_that_is_turned_in_an_aligned_picture_is_framed_anew(aligned, capsys):
+    (case,) = read(aligned, "centre", turned(31), settled=turned(30))
+    np.testing.assert_array_equal(case.placement.frame.matrix, turned(31).matrix)
+    said = capsys.readouterr().out
+    assert "aligned.png" in said and "turned by 30 degrees" in said
+    (case,) = read(aligned, "centre", turned(31), settled=turned(30), face="none")
+    np.testing.assert_array_equal(case.placement.frame.matrix, CENTRAL.matrix)
+
+
+def test_a_picture_whose_turned_face_is_not_found_is_taken_as_framed(aligned, capsys):
+    (case,) = read(aligned, "centre", settled=turned(30))
+    np.testing.assert_array_equal(case.placement.frame.matrix, CENTRAL.matrix)
+    assert "no face was found; taken as it is framed" in capsys.readouterr().out
+
+
+def test_a_mask_of_the_models_size_needs_a_framed_picture(photograph, tmp_path):
+    stencil = np.zeros((SIZE, SIZE, 3), np.uint8)
+    stencil[:, :20] = 255
+    picture_files.write(tmp_path / "mask.png", stencil)
+    with pytest.raises(InputError, match="framed anew; give a mask of the picture"):
+        read(photograph, str(tmp_path / "mask.png"), LARGE)
+    (case,) = read(photograph, str(tmp_path / "mask.png"), face="none")
+    np.testing.assert_array_equal(hidden(case), stencil[..., 0] > 0)

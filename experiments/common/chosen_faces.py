@@ -1,0 +1,200 @@
+"""Which faces of a photograph are completed, and how each is framed."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from experiments.common import cases, mask_specs, progress
+from inpaint_jax.errors import InputError
+from inpaint_jax.images import alignment, framing
+
+# How far the corners of a frame may lie from where they should, in sides of the frame.
+# Of 500 aligned faces 2 lie farther, of such that are turned by 15 degrees half.
+_OFF = 0.14
+
+
+def as_it_is(
+    path: pathlib.Path,
+    seen: cases.Picture,
+    hole: mask_specs.HolePixels | None,
+    *,
+    crop: int,
+    size: int,
+) -> list[alignment.Similarity]:
+    """Returns the one frame of a picture that is framed already, see `framing.frame`.
+
+    Args:
+      path: of the picture.
+      seen: the picture.
+      hole: is not looked at.
+      crop: side of the frame in CelebA pixels, of a picture with such proportions.
+      size: height and width of the model's images.
+    """
+    return [alignment.central(*seen.shape[:2], crop=crop, size=size)]
+
+
+class FaceFinder(Protocol):
+    """Finds faces; `face_finder.Finder` is one."""
+
+    def faces(
+        self, picture: cases.Picture, hole: mask_specs.HolePixels | None
+    ) -> Sequence[alignment.Similarity]:
+        """Returns similarities from a photograph to its faces' frames.
+
+        Args:
+          picture: the photograph.
+          hole: True in the hole; None without one.
+
+        Returns:
+          The largest face first.
+        """
+        ...
+
+    def settled(
+        self,
+        picture: cases.Picture,
+        hole: mask_specs.HolePixels | None,
+        frame: alignment.Similarity,
+    ) -> alignment.Similarity:
+        """Returns the frame of the face that an approximate frame shows.
+
+        Args:
+          picture: the photograph.
+          hole: True in the hole; None without one.
+          frame: from the photograph to the approximate frame.
+        """
+        ...
+
+
+class Choice(NamedTuple):
+    """Which faces are completed.
+
+    Attributes:
+      face: where the hole meets their frames: "all", "largest", the number of one, from
+        1 by size; or "none" to take every picture as it is framed.
+      finder: finds them; not asked if `face` is "none".
+      crop: side of the frame in CelebA pixels.
+      size: height and width of the model's images.
+    """
+
+    face: str
+    finder: FaceFinder
+    crop: int
+    size: int
+
+
+def check(choice: Choice) -> None:
+    """Checks which faces are asked for.
+
+    Raises:
+      InputError: there is no such choice.
+    """
+    face = choice.face
+    if face not in ("all", "largest", "none") and not face.isdigit():
+        raise InputError(
+            f"--face={face}: must be all, largest, none or a number from 1 on."
+        )
+
+
+def frames(
+    path: pathlib.Path,
+    seen: cases.Picture,
+    hole: mask_specs.HolePixels | None,
+    *,
+    choice: Choice,
+) -> list[alignment.Similarity]:
+    """Returns the frames of the faces that are to be completed.
+
+    A picture with the proportions of aligned ones has one face, which lies where it
+    should, unless the landmark net sees it elsewhere.
+
+    Args:
+      path: of the photograph, for messages.
+      seen: the photograph.
+      hole: True in its hole; None if that lies in each face's frame. Instead of the
+        photograph's size it may have that of the frame.
+      choice: which faces.
+
+    Raises:
+      InputError: none is found, or none that the hole meets.
+    """
+    shape = seen.shape[:2]
+    framed = as_it_is(path, seen, hole, crop=choice.crop, size=choice.size)
+    if choice.face == "none" or shape == (choice.size, choice.size):
+        return framed
+    of_frame = hole is not None and hole.shape != shape
+    if framing.is_aligned(*shape):
+        if of_frame or _lies_there(path, seen, hole, framed[0], choice):
+            return framed
+        if not list(choice.finder.faces(seen, hole)):
+            progress.say(f"{path}: no face was found; taken as it is framed")
+            return framed
+    if of_frame:
+        raise InputError(
+            f"{path}: the mask has the size of the model's images, but the faces are "
+            "framed anew; give a mask of the picture's size."
+        )
+    return _chosen(path, seen, hole, choice)
+
+
+def _lies_there(
+    path: pathlib.Path,
+    seen: cases.Picture,
+    hole: mask_specs.HolePixels | None,
+    frame: alignment.Similarity,
+    choice: Choice,
+) -> bool:
+    """Returns whether the face lies where a frame expects it; says so if not."""
+    settled = choice.finder.settled(seen, hole, frame)
+    if alignment.distance(settled, frame, size=choice.size) <= _OFF:
+        return True
+    turn = np.rad2deg(settled.angle - frame.angle)
+    progress.say(
+        f"{path}: has the proportions of an aligned picture, but its face is turned by "
+        f"{turn:.0f} degrees, {frame.scale / settled.scale:.1f} times as large or "
+        "moved; framed anew (--face=none takes it as it is)"
+    )
+    return False
+
+
+def _chosen(
+    path: pathlib.Path,
+    seen: cases.Picture,
+    hole: mask_specs.HolePixels | None,
+    choice: Choice,
+) -> list[alignment.Similarity]:
+    found = list(choice.finder.faces(seen, hole))
+    if not found:
+        raise InputError(
+            f"{path}: no face was found; give --face=none if it is framed as the "
+            "training faces are, upright, with the face in its middle."
+        )
+    if choice.face == "largest":
+        found = found[:1]
+    elif choice.face.isdigit():
+        number = int(choice.face)
+        if not 1 <= number <= len(found):
+            raise InputError(
+                f"--face={number}: {path} shows {len(found)} faces; give 1 to "
+                f"{len(found)}, the largest first."
+            )
+        found = found[number - 1 : number]
+    if hole is None:
+        return found
+    met = [f for f in found if alignment.hole_to_frame(hole, f, size=choice.size).any()]
+    if not met:
+        raise InputError(
+            f"{path}: the hole, {place(hole)}, lies outside the frame of every face "
+            "that was found or chosen; mark a part of a face, or give --face=none to "
+            "take the picture as it is framed."
+        )
+    return met
+
+
+def place(hole: mask_specs.HolePixels) -> str:
+    """Says where a hole lies: its size and its first pixel."""
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+    return f"{width} x {height} pixels from ({columns[0]}, {rows[0]}) on"
