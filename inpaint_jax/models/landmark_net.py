@@ -7,6 +7,7 @@ A^-1. Where the face is hidden A is small and the ellipse is wide.
 """
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -18,6 +19,8 @@ from inpaint_jax.ops import dense, strided
 # Number of residual blocks at a half, a quarter and an eighth of the size. One block at
 # half size would cost as much as all the others.
 _BLOCKS = (0, 1, 2)
+
+_FARTHEST = 16.0  # deviations from the mean that a normalised value may have
 
 LAPLACE_DEVIATION = 3.0**0.5
 
@@ -131,8 +134,28 @@ _he = nn.initializers.he_normal()
 _near_zero = nn.initializers.normal(stddev=1e-3)
 
 
+class BatchNorm(nn.BatchNorm):
+    """BatchNorm that sees no value farther out than it can be in training.
+
+    There a value is one of the batch whose deviation it is divided by, so it is less
+    than the root of their number away from the mean. With stored statistics a face
+    that is unlike all others could be hundreds of deviations away.
+    """
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch channels"]) -> Any:
+        """Normalises; see `nn.BatchNorm`."""
+        if self.use_running_average and self.has_variable("batch_stats", "mean"):
+            stored = self.variables["batch_stats"]
+            reach = _FARTHEST * jnp.sqrt(stored["var"] + self.epsilon)
+            low, high = (stored["mean"] + sign * reach for sign in (-1, 1))
+            shape = (*[1] * (x.ndim - 1), -1)
+            x = jnp.clip(x, low.reshape(shape), high.reshape(shape))
+        return super().__call__(x)
+
+
 def _norm(train: bool) -> nn.BatchNorm:
-    return nn.BatchNorm(use_running_average=not train, momentum=0.97)
+    return BatchNorm(use_running_average=not train, momentum=0.97)
 
 
 def _triangular(numbers: Float[Array, "batch points 3"]) -> Whitening:

@@ -1,5 +1,6 @@
 """Training of the landmark net on labelled faces under random masks."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -13,10 +14,22 @@ from inpaint_jax.landmarks import annotation
 from inpaint_jax.models import landmark_net
 from inpaint_jax.training import descent, supervised
 
-# How far a face is moved in its frame: in radians, times, and parts of the frame.
-_MAX_TURN, _MAX_ZOOM, _MAX_SHIFT = 0.436, 1.25, 0.16
 _WARM = 0.025  # fraction of the training in which the learning rate rises
 _MAX_CONTRAST, _MAX_BRIGHTNESS = 0.1, 0.1
+
+
+class Moves(NamedTuple):
+    """How far faces are moved in their frames, at most.
+
+    Attributes:
+      turn: in degrees.
+      zoom: how many times larger or smaller, at least 1.
+      shift: in sides of the frame.
+    """
+
+    turn: float = 0.0
+    zoom: float = 1.0
+    shift: float = 1 / 64
 
 
 class FitInfo(NamedTuple):
@@ -64,6 +77,7 @@ def train_step(
     *,
     architecture: landmark_net.Architecture,
     optimizer: optax.GradientTransformation,
+    moves: Moves,
 ) -> tuple[supervised.State, FitInfo]:
     """Takes one step of the net.
 
@@ -79,12 +93,14 @@ def train_step(
         it, then falls to 0.
       architecture: of the net.
       optimizer: of its weights.
+      moves: how far faces are moved in their frames.
 
     Returns:
       The next state, and metrics of this step.
     """
     key_view, key_mask = jax.random.split(key)
-    image, known, truth = random_view(key_view, pixels.from_bytes(images), landmarks)
+    shown = pixels.from_bytes(images)
+    image, known, truth = random_view(key_view, shown, landmarks, moves=moves)
     batch, height, width, _ = image.shape
     mask = known * masks.sample(key_mask, batch, (height, width))
 
@@ -107,18 +123,19 @@ def train_step(
 
 
 def random_view(
-    key: types.PRNGKey, image: types.Image, landmarks: landmark_net.Landmarks
+    key: types.PRNGKey,
+    image: types.Image,
+    landmarks: landmark_net.Landmarks,
+    *,
+    moves: Moves,
 ) -> tuple[types.Image, types.Mask, landmark_net.Landmarks]:
     """Changes each face, and its points with it.
-
-    Half of the faces stay in their frame. The others lie in it as a face does whose
-    frame was guessed: turned by up to 25 degrees, 1.25 times larger or smaller and 10
-    pixels aside at 64, small changes more often than large ones.
 
     Args:
       key: of the changes.
       image: `[batch, H, W, 3]`.
       landmarks: in pixels.
+      moves: how far faces are moved; small changes are more frequent than large ones.
 
     Returns:
       Image, mask and points: mirrored half of the time, moved, with other contrast and
@@ -130,8 +147,9 @@ def random_view(
     image = jnp.where(flip[..., None], image[:, :, ::-1], image)
     mirrored = annotation.mirror(landmarks, width=width)
     landmarks = jnp.where(flip, mirrored, landmarks)
-    moves = jax.vmap(_random_move)(jax.random.split(key_move, batch))
-    image, known, landmarks = jax.vmap(_moved)(image, landmarks, moves)
+    keys = jax.random.split(key_move, batch)
+    drawn = jax.vmap(lambda key: _random_move(key, moves))(keys)
+    image, known, landmarks = jax.vmap(_moved)(image, landmarks, drawn)
     light = jax.random.uniform(key_light, (2, batch, 1, 1, 1), minval=-1.0)
     contrast, brightness = 1.0 + _MAX_CONTRAST * light[0], _MAX_BRIGHTNESS * light[1]
     return contrast * image + brightness, known, landmarks
@@ -144,11 +162,12 @@ class _Move(NamedTuple):
     shift: Float[Array, "2"]
 
 
-def _random_move(key: types.PRNGKey) -> _Move:
+def _random_move(key: types.PRNGKey, moves: Moves) -> _Move:
     key_reach, key_move = jax.random.split(key)
-    reach = jax.random.uniform(key_reach, minval=-1.0).clip(0.0)
-    most = jnp.array([_MAX_TURN, jnp.log(_MAX_ZOOM), _MAX_SHIFT, _MAX_SHIFT])
-    move = reach * most * jax.random.uniform(key_move, (4,), minval=-1.0)
+    most = [math.radians(moves.turn), math.log(moves.zoom), *[moves.shift] * 2]
+    # All four are small or large together, as the errors of a frame are.
+    reach = jax.random.uniform(key_reach) * jnp.array(most)
+    move = reach * jax.random.uniform(key_move, (4,), minval=-1.0)
     cosine, sine = jnp.cos(move[0]), jnp.sin(move[0])
     turn = jnp.array([[cosine, -sine], [sine, cosine]])
     return _Move(jnp.exp(move[1]) * turn, move[2:])

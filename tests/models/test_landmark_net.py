@@ -98,7 +98,7 @@ def plain_norm(x, variables, *names):
         for group in ("params", "batch_stats")
     )
     x = (x - stats["mean"]) / np.sqrt(stats["var"] + np.float32(1e-5))
-    return x * params["scale"] + params["bias"]
+    return np.clip(x, -16, 16) * params["scale"] + params["bias"]
 
 
 def plain_conv(x, kernel, stride):
@@ -357,3 +357,28 @@ def test_likelihood_pulls_the_place_to_the_truth():
     for found, matrix in zip(gradient, MATRICES, strict=True):
         expected = matrix.T @ matrix @ error / np.linalg.norm(matrix @ error)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_values_are_normalised_as_far_out_as_training_has_them(variables):
+    norm = landmark_net.BatchNorm(use_running_average=True)
+    found = variables["params"]["_Down_0"]["BatchNorm_0"]
+    stored = variables["batch_stats"]["_Down_0"]["BatchNorm_0"]
+    channels = len(stored["mean"])
+    deviations = np.array([-300.0, -15.9, 0.0, 2.5, 15.9, 17.0, 1e4])
+    spread = np.sqrt(np.asarray(stored["var"]) + 1e-5)
+    x = np.asarray(stored["mean"]) + deviations[:, None] * spread
+    out = norm.apply(
+        {"params": found, "batch_stats": stored}, jnp.asarray(x, jnp.float32)
+    )
+    expected = np.clip(deviations, -16, 16)[:, None] * np.asarray(found["scale"])
+    expected = expected + np.asarray(found["bias"])
+    assert out.shape == (len(deviations), channels)
+    np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_statistics_of_a_batch_are_those_of_all_its_values(variables):
+    norm = landmark_net.BatchNorm(use_running_average=False)
+    x = np.zeros((1000, 4), np.float32)
+    x[0] = 1e4  # 32 deviations away
+    out = norm.init_with_output(jax.random.key(0), jnp.asarray(x))[0]
+    np.testing.assert_allclose(out[0], (x[0] - 10) / x.std(), rtol=1e-3)
