@@ -61,6 +61,16 @@ def check(wanted: Wanted) -> None:
         )
 
 
+def finds_faces(shape: tuple[int, int], wanted: Wanted) -> bool:
+    """Returns whether faces are searched for in a photograph.
+
+    Args:
+      shape: its height and width.
+      wanted: how it becomes cases.
+    """
+    return wanted.face != "none" and not _is_framed(shape, wanted.size)
+
+
 def read(
     picture: input_paths.Input, spec: mask_specs.MaskSpec, *, wanted: Wanted
 ) -> list[cases.Case]:
@@ -80,7 +90,7 @@ def read(
     size, seen = wanted.size, photo.on_white()
     with naming("--mask", spec.name):
         erased = None if spec.make else spec.of(picture, photo, size=size).pixels
-    is_framed = wanted.face == "none" or _is_framed(photo.shape, size)
+    is_framed = not finds_faces(photo.shape, wanted)
     of_frame = erased is not None and erased.shape != photo.shape
     if of_frame and not is_framed:
         raise InputError(
