@@ -150,7 +150,8 @@ def write(folder: pathlib.Path, record: Record) -> None:
         side=len(record.faces[0].finished.faces[0]),
         faces=[_packed(*face) for face in record.faces],
     )
-    plain = msgspec.to_builtins(content)
+    # A report takes NumPy's numbers as well.
+    plain = msgspec.to_builtins(content, enc_hook=lambda value: value.tolist())
     stored = {"sha256": hashes.of_json(plain), "content": plain}
     files.write_text(folder / file_name(record.name), json.dumps(stored) + "\n")
 

@@ -77,6 +77,14 @@ def test_it_comes_back_bit_by_bit(output):
         np.testing.assert_array_equal(one.finished.faces, other.finished.faces)
 
 
+def test_numpys_numbers_are_numbers(output):
+    first = face("a_face1")
+    first.finished.entry["deviation"] = np.float32(0.5)
+    written(output, faces=[first])
+    (found,) = finished_records.read(output, "sub/a").faces
+    assert found.finished.entry["deviation"] == 0.5
+
+
 def test_a_result_that_is_gone_or_another_is_named(output):
     record, _ = written(output)
     assert finished_records.changed(record, output) == []
