@@ -5,21 +5,26 @@ python -m experiments.inpaint --flagfile=experiments/flags/landmark.flags \
     --images=faces --mask=left --output_dir=outputs/left
 """
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from experiments.common import (
     application,
     chosen_faces,
     input_listing,
+    input_paths,
     mask_specs,
     options,
     output_folders,
     photo_cases,
     progress,
     skipping,
+    stopping,
 )
 from experiments.common.options import option
 from experiments.search import (
@@ -30,6 +35,7 @@ from experiments.search import (
     picture_report,
     picture_results,
     picture_search,
+    resuming,
     search_methods,
     searches,
     sheet_pages,
@@ -109,7 +115,23 @@ class Pictures:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class GoingOn:
+    """Whether an earlier run goes on.
+
+    It is not among the flags that a run leaves: results do not depend on it.
+    """
+
+    resume: bool = option(
+        False,
+        "Pass over the pictures that an earlier run in --output_dir has finished, and "
+        "go on with the others. A picture is computed anew if anything has changed: "
+        "it, its mask, a flag, a network or a result.",
+    )
+
+
 options.define(Pictures, heading="Pictures")
+options.define(GoingOn, heading="Interrupted runs")
 
 
 def main() -> int:
@@ -128,60 +150,130 @@ def _complete(wanted: Pictures, output: pathlib.Path) -> int:
     size = model.architecture.image_size
     guidance, scorer = landmark_options.load(landmarks, size=size, crop=model.crop)
     figure = landmark_figure.of(guidance) if wanted.landmark_figure else None
+    photos = _photos(wanted, hole, crop=model.crop, size=size)
     most = min(wanted.images_at_once, len(inputs))
-    compiled = searches.prepare(model, asked, guidance.loss(), images=most)
-    read = _reader(wanted, hole, crop=model.crop, size=size)
     skipped = skipping.Skipped(alone=len(inputs) == 1)
     skipped.pass_over(passed_over)
-    tasks = picture_search.tasks(inputs, read, guidance, skipped)
-    finisher = picture_results.Finisher(
-        compiled, asked.blend, scorer, figure, guidance, wanted.answers, wanted.animate
-    )
+
+    @functools.cache
+    def finisher() -> picture_results.Finisher:
+        return picture_results.Finisher(
+            searches.prepare(model, asked, guidance.loss(), images=most),
+            *(asked.blend, scorer, figure, guidance, wanted.answers, wanted.animate),
+        )
+
     described = picture_report.describe(asked, guidance, model)
     described = {"mask": hole.name, "seed": wanted.seed, **described}
+    run = resuming.of_run((wanted, asked, landmarks), model, guidance, described)
+    run |= {"--original_known": photos.original_known, "--images_at_once": most}
+    if wanted.face != "none":
+        run["models that find faces"] = face_finder.models()
+    depends = functools.partial(resuming.of_picture, hole=hole, run=run)
+    begun = _begun(inputs, depends, output)
+    if not begun.finished:
+        finisher()  # says what is wrong with it
+        progress.say(f"pictures: {len(inputs)}, mask: {hole.name}; compiling")
     report = picture_report.Report(output, described, skipped)
-    progress.say(f"pictures: {len(inputs)}, mask: {hole.name}; compiling")
-    for found in picture_search.search(
-        tasks, compiled, most=most, memory=wanted.max_memory
-    ):
-        try:
-            finished = finisher.finish(found)
-        except InputError as error:
-            skipped.add(pathlib.Path(found.task.case.name), error)
-            continue
-        if not report.entries:
-            report.begin()
-            application.write_effective_flags(output, Pictures, *search_methods.OPTIONS)
-        report.add(finished)
-        progress.say(picture_results.line(finished.entry, output))
-        if fewer := finished.entry.get("fewer_answers"):
-            progress.say(f"{finished.entry['image']}: {fewer}")
+    read = functools.partial(photo_cases.read, spec=hole, wanted=photos)
+    results = picture_search.search(
+        begun.photos,
+        picture_search.Reader(read, guidance, skipped),
+        lambda: finisher().compiled,
+        most=most,
+        memory=wanted.max_memory,
+        together=begun.together,
+    )
+    records = resuming.Records(output)
+    with _saying_how_to_go_on(report):
+        _report(results, finisher, report, records)
     if not report.entries:
         given = ",".join(wanted.images)
         raise InputError(f"--images={given}: none of the pictures can be used.")
-    if old := report.close():
-        progress.say(f"{len(old)} pictures of earlier runs stay, as {old[0]}")
-    sheet, figures = output / sheet_pages.name(1), output / "report.json"
-    progress.say(f"look at {output / 'grid.png'} or {sheet}; figures: {figures}")
+    _close(report, records)
     return skipped.exit_code
 
 
-def _reader(
+def _begun(
+    inputs: Sequence[input_paths.Input], depends: resuming.Depends, output: pathlib.Path
+) -> resuming.Resumed:
+    if options.read(GoingOn).resume:
+        return resuming.resumed(inputs, depends, output)
+    return resuming.anew(inputs, depends)
+
+
+def _report(
+    results: Iterator[picture_search.Result],
+    finisher: Callable[[], picture_results.Finisher],
+    report: picture_report.Report,
+    records: resuming.Records,
+) -> None:
+    """Completes faces and reports them, and those that an earlier run has finished."""
+    output, begun = report.output, False
+    for result in results:
+        finished = None
+        if result.found is not None:
+            try:
+                finished = finisher().finish(result.found)
+            except InputError as error:
+                name = result.found.task.case.name
+                report.skipped.add(pathlib.Path(name), error)
+                continue
+        if not report.entries:
+            application.write_effective_flags(output, Pictures, *search_methods.OPTIONS)
+        if finished is None:
+            report.pass_over(records.finished(result))
+            continue
+        if not begun:
+            report.begin()
+            begun = True
+        report.add(finished)
+        records.add(result, finished)
+        _say(finished.entry, output)
+
+
+@contextlib.contextmanager
+def _saying_how_to_go_on(report: picture_report.Report) -> Iterator[None]:
+    try:
+        yield
+    except stopping.Stopped as stopped:
+        if report.entries:
+            flags = f"--flagfile={report.output / application.FLAG_FILE}"
+            given = ["python", "-m", application.name(), flags, "--resume"]
+            stopped.add_note(f"{shlex.join(given)} goes on.")
+        raise
+
+
+def _say(entry: picture_results.Entry, output: pathlib.Path) -> None:
+    progress.say(picture_results.line(entry, output))
+    if fewer := entry.get("fewer_answers"):
+        progress.say(f"{entry['image']}: {fewer}")
+
+
+def _close(report: picture_report.Report, records: resuming.Records) -> None:
+    output = report.output
+    if old := report.close():
+        progress.say(f"{len(old)} pictures of earlier runs stay, as {old[0]}")
+    records.tidy()
+    sheet, figures = output / sheet_pages.name(1), output / "report.json"
+    progress.say(f"look at {output / 'grid.png'} or {sheet}; figures: {figures}")
+
+
+def _photos(
     wanted: Pictures, hole: mask_specs.MaskSpec, *, crop: int, size: int
-) -> picture_search.Read:
-    """Returns the function that reads the faces of a photograph."""
+) -> photo_cases.Wanted:
+    """Returns how photographs become cases."""
     choice = chosen_faces.Choice(
         wanted.face, face_finder.Finder(crop, size), crop, size
     )
     chosen_faces.check(choice)
-    photos = photo_cases.Wanted(
+    known = wanted.original_known
+    return photo_cases.Wanted(
         functools.partial(chosen_faces.frames, choice=choice),
         crop=crop,
         size=size,
         seed=wanted.seed,
-        original_known=wanted.original_known,
+        original_known=hole.make is not None if known is None else known,
     )
-    return functools.partial(photo_cases.read, spec=hole, wanted=photos)
 
 
 def _mask(wanted: Pictures) -> mask_specs.MaskSpec:

@@ -41,6 +41,10 @@ class Process:
 FLAG_FILE = "effective.flags"
 """File in the folder of the results, with which `--flagfile` repeats the run."""
 
+_GOES_ON = (
+    "the same command goes on with a training, a release, an evaluation or an "
+    "ablation, and with --resume with pictures to complete."
+)
 _HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort", "--helpxml"}
 
 
@@ -95,10 +99,8 @@ def _ended(main: Callable[[], int], callbacks: bool) -> int:
             traceback.print_exc()
         return _fail(error)
     except stopping.Stopped as stopped:
-        _refuse(
-            f"{stopped}; every file that is there is whole, and the same command goes "
-            "on with a training, a release, an evaluation or an ablation."
-        )
+        goes_on = getattr(stopped, "__notes__", [_GOES_ON])
+        _refuse(f"{stopped}; every file that is there is whole, and {goes_on[0]}")
         return stopped.code
 
 

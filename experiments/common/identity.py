@@ -16,8 +16,13 @@ from inpaint_jax.io import files
 
 
 def of_file(path: str | os.PathLike[str]) -> str:
-    """Returns the SHA-256 of a file's bytes, in hex."""
-    return hashlib.sha256(files.read_bytes(path)).hexdigest()
+    """Returns the SHA-256 of a file's bytes, in hex.
+
+    Raises:
+      OSError: it is no regular file, or cannot be read.
+    """
+    with files.reading(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def of_array(array: np.ndarray) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import scipy  # imports scipy.ndimage when it is first used
 from jaxtyping import Bool
 
-from experiments.common import input_paths, progress
+from experiments.common import identity, input_paths, progress
 from inpaint_jax.errors import InputError, naming
 from inpaint_jax.images import masks, stencils
 from inpaint_jax.io import photographs, picture_files, sources
@@ -37,6 +37,9 @@ class Hole(NamedTuple):
 FindHole = Callable[[input_paths.Input, photographs.Photograph], Hole]
 """(input, its photograph) -> its hole; raises InputError if there is none."""
 
+HashOfMask = Callable[[input_paths.Input], str]
+"""Input -> SHA-256 of the file that marks its hole; raises InputError without one."""
+
 
 class MaskSpec(NamedTuple):
     """The masks that --mask specifies: exactly one of `make` and `find` is given.
@@ -46,11 +49,22 @@ class MaskSpec(NamedTuple):
       make: function that makes a preset, within the face's frame; None for a hole that
         is found in the photograph's own pixels.
       find: function that finds such a hole.
+      hash_of: returns the hash of the file that marks it; None if none does.
     """
 
     name: str
     make: masks.MakeMask | None
     find: FindHole | None
+    hash_of: HashOfMask | None = None
+
+    def identity(self, picture: input_paths.Input) -> str:
+        """Returns what the mask of a picture depends on: its name, or a file's hash.
+
+        Raises:
+          InputError: there is no mask for the picture.
+          OSError: its file cannot be read.
+        """
+        return self.name if self.hash_of is None else self.hash_of(picture)
 
     def of(
         self, picture: input_paths.Input, photo: photographs.Photograph, *, size: int
@@ -95,10 +109,10 @@ def read_mask(
         try:
             preset = MaskSpec(*masks.named(name), None)
         except InputError:
-            find = _finder(name, hole_is_white, flag)
+            find, hash_of = _finder(name, hole_is_white, flag)
             if find is None:
                 raise
-            return MaskSpec(name, None, _growing(find, grow))
+            return MaskSpec(name, None, _growing(find, grow), hash_of)
     if grow:
         raise InputError(
             f"--grow_mask={grow}: a preset as {flag}={name} does not grow; give "
@@ -107,20 +121,28 @@ def read_mask(
     return preset
 
 
-def _finder(name: str, hole_is_white: bool, flag: str) -> FindHole | None:
-    """Returns how holes are found; None if nothing has that name."""
+def _finder(
+    name: str, hole_is_white: bool, flag: str
+) -> tuple[FindHole | None, HashOfMask | None]:
+    """Returns how holes are found, None if nothing has that name; and their hashes."""
     if name == "alpha":
-        return _erased
+        return _erased, None
     if name.startswith("rect:"):
-        return _rectangle(name)
+        return _rectangle(name), None
     path = input_paths.existing(name)
     hint = _Hint(flag, name, hole_is_white)
     if os.path.isdir(path):
-        return _of_folder(path, hint)
+        file_of = _in_folder(path)
+        return (
+            lambda picture, photo: _of_file(file_of(picture), hint),
+            lambda picture: identity.of_file(file_of(picture)),
+        )
     if not os.path.isfile(path):
-        return None
+        return None, None
+    # Before it is read, in case that it changes.
+    sha256 = identity.of_file(path) if os.access(path, os.R_OK) else ""
     hole = _of_file(path, hint)
-    return lambda picture, photo: hole
+    return (lambda picture, photo: hole), (lambda picture: sha256)
 
 
 def _growing(find: FindHole, grow: int) -> FindHole:
@@ -226,15 +248,14 @@ def _of_file(path: str | os.PathLike[str], hint: _Hint) -> Hole:
     return hole
 
 
-def _of_folder(folder: str, hint: _Hint) -> FindHole:
-    """Finds the mask of each picture by its name in a folder of masks."""
+def _in_folder(folder: str) -> Callable[[input_paths.Input], pathlib.Path]:
+    """Returns how the mask of a picture is found by its name in a folder of masks."""
     found: dict[str, list[pathlib.Path]] = {}
     for path in sources.list_pictures(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
         found.setdefault(name, []).append(path)
 
-    def find(picture: input_paths.Input, photo: photographs.Photograph) -> Hole:
-        del photo
+    def find(picture: input_paths.Input) -> pathlib.Path:
         itself = os.path.realpath(picture.path)
         for name in dict.fromkeys((picture.name, picture.stem)):
             for each in (f"{name}_mask", name):
@@ -245,7 +266,7 @@ def _of_folder(folder: str, hint: _Hint) -> FindHole:
                         f"and {fit[1].name}; leave one."
                     )
                 if fit:
-                    return _of_file(fit[0], hint)
+                    return fit[0]
         raise InputError(
             f"{folder}: has no mask for {picture.path}; expected {picture.stem}.png or "
             f"{picture.stem}_mask.png there."

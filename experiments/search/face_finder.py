@@ -2,15 +2,32 @@
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from experiments.common import identity
+from inpaint_jax.errors import InputError
 from inpaint_jax.images import alignment, pixels
 from inpaint_jax.landmarks import dlib_host, face_finding
 from inpaint_jax.pretrained import landmark_predictor, networks
+
+
+@functools.cache
+def models() -> dict[str, Any]:
+    """Returns the hashes of the models that find faces; None for one that is missing.
+
+    Nothing of dlib is loaded.
+    """
+    net = networks.load("release", model="landmark_net")
+    try:
+        cascade = identity.of_file(dlib_host.find_model(None))
+    except InputError:
+        cascade = None
+    return {"cascade": cascade, "net": identity.of_model(net.source)}
 
 
 class Finder:

@@ -87,6 +87,7 @@ class Report:
     skipped: skipping.Skipped
     entries: list[Entry] = dataclasses.field(default_factory=list)
     _page: list[Row] = dataclasses.field(default_factory=list)
+    _lines: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     _written: set[str] = dataclasses.field(default_factory=set)
 
     @functools.cached_property
@@ -111,18 +112,30 @@ class Report:
         if finished.frames:
             name = output_names.animation(finished.entry["image"])
             animation.write(self._path(name), finished.frames)
-        self._written.update(finished.photographs, finished.pictures)
+        self._take(finished)
+        # Drawing takes as long as the page has rows, so it waits until they double.
+        if len(self._page).bit_count() == 1:
+            self._draw()
+        self._write()
+        self._sheet.add(_face(finished), self._run)
+
+    def pass_over(self, finished: Finished) -> None:
+        """Adds a picture that an earlier run has completed.
+
+        Files change with the next one that is completed, or when a page is full.
+        """
+        self._take(finished)
+        if len(self._page) == _ROWS_A_PAGE:
+            self._draw()
+        self._sheet.add(_face(finished), self._run, later=True)
+
+    def _take(self, finished: Finished) -> None:
+        self._written.update(finished.files)
         self.entries.append(finished.entry)
         if len(self._page) == _ROWS_A_PAGE:
             self._page.clear()
         self._page.append(finished.row)
-        # Drawing takes as long as the page has rows, so it waits until they double.
-        if len(self._page).bit_count() == 1:
-            self._draw()
-        for line in finished.trace:
-            self._trace.append(**line)
-        self._write()
-        self._sheet.add(_face(finished), self._run)
+        self._lines.extend(finished.trace)
 
     def close(self) -> list[str]:
         """Writes what was skipped last, and removes further pages of earlier runs.
@@ -177,6 +190,9 @@ class Report:
             "skipped": self.skipped.reasons,
         }
         files.write_json(self.output / "report.json", self.described | found)
+        for line in self._lines:
+            self._trace.append(**line)
+        self._lines.clear()
 
 
 def _face(finished: Finished) -> contact_sheet.Face:

@@ -48,6 +48,7 @@ class Finished(NamedTuple):
       pictures: {name of the file: picture} beside these.
       landmarks: those of the contact sheet, see `face_landmarks.of`.
       frames: of the animation of its search; none if not wanted.
+      stored: names of files that an earlier run has written for it.
     """
 
     entry: Entry
@@ -58,6 +59,13 @@ class Finished(NamedTuple):
     pictures: dict[str, cases.Picture]
     landmarks: dict[str, face_landmarks.Points] = {}
     frames: Sequence[animation.Frame] = ()
+    stored: Sequence[str] = ()
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files that are written for it."""
+        animated = [output_names.animation(self.entry["image"])] if self.frames else []
+        return [*self.photographs, *self.pictures, *animated, *self.stored]
 
 
 @dataclasses.dataclass(frozen=True)

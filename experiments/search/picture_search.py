@@ -1,17 +1,20 @@
 """Searches for pictures in groups, one program each."""
 
+import dataclasses
+import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from experiments.common import cases, input_paths, skipping
+from experiments.common import cases, input_paths, progress, skipping, stopping
 from experiments.search import landmark_guidance, searches, targets
 from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
+from inpaint_jax.io import hashes
 from inpaint_jax.search import driver, program
 from inpaint_jax.search.problem import Problem
 
@@ -53,70 +56,202 @@ class Found(NamedTuple):
     trace: list[dict[str, Any]]
 
 
-def tasks(
-    inputs: Iterable[input_paths.Input],
-    read: Read,
-    guidance: landmark_guidance.LandmarkGuidance,
-    skipped: skipping.Skipped,
-) -> Iterator[Task]:
-    """Reads pictures one by one, as they are needed.
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """A photograph of a run.
 
-    Args:
-      inputs: the pictures.
+    Attributes:
+      picture: where it is, and the name of its result.
+      depends: what its results depend on, see `resuming.of_picture`.
+      companies: `Result.company` of each of its faces, if an earlier run has finished
+        it; otherwise empty.
+    """
+
+    picture: input_paths.Input
+    depends: dict[str, Any]
+    companies: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Hash of what its results depend on."""
+        return hashes.of_json(self.depends)
+
+
+class Result(NamedTuple):
+    """What the search for a face has found, or that an earlier run has finished it.
+
+    Attributes:
+      photo: its photograph.
+      number: of the face, from 0.
+      company: hash of the faces that share its program. Where some of them stop early
+        the others go on in a smaller one, with another rounding.
+      together: number of images in the program.
+      found: the result of the search; None if the photograph is finished.
+    """
+
+    photo: Photo
+    number: int
+    company: str
+    together: int
+    found: Found | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """Reads photographs as tasks.
+
+    Attributes:
       read: reads the faces of a picture.
       guidance: landmark guidance of the search.
       skipped: records pictures that cannot be read or have no landmarks.
-
-    Yields:
-      The other pictures.
     """
-    for picture in inputs:
-        try:
-            found = [Task(case, *guidance.problem(case)) for case in read(picture)]
-        except InputError as error:
-            skipped.add(picture.path, error)
-        else:
-            yield from found
+
+    read: Read
+    guidance: landmark_guidance.LandmarkGuidance
+    skipped: skipping.Skipped
+
+    def tasks(self, photo: Photo) -> list[Task]:
+        """Returns the faces of a photograph.
+
+        Raises:
+          InputError: it cannot be read, or has no landmarks.
+        """
+        found = self.read(photo.picture)
+        return [Task(case, *self.guidance.problem(case)) for case in found]
+
+    def members(self, photos: Iterable[Photo]) -> Iterator["_Member"]:
+        """Yields the faces of photographs; those that are not finished are read."""
+        for photo in photos:
+            stopping.check()
+            tasks: Sequence[Task | None] = [None] * len(photo.companies)
+            try:
+                tasks = tasks or self.tasks(photo)
+            except InputError as error:
+                self.skipped.add(photo.picture.path, error)
+            for number, task in enumerate(tasks):
+                yield _Member(photo, number, number + 1 == len(tasks), task)
+
+
+class _Member(NamedTuple):
+    """A face of a photograph; without a task if it is finished."""
+
+    photo: Photo
+    number: int
+    is_last: bool
+    task: Task | None
 
 
 def search(
-    tasks: Iterator[Task],
-    compiled: program.Search,
+    photos: Iterable[Photo],
+    reader: Reader,
+    prepare: Callable[[], program.Search],
     *,
     most: int,
     memory: float | None,
-) -> Iterator[Found]:
-    """Searches for pictures, as many at once as the memory allows.
+    together: int | None = None,
+) -> Iterator[Result]:
+    """Searches for the faces of photographs, as many at once as the memory allows.
+
+    Groups are the same whether photographs are finished or not. One of which all are
+    finished, in the same company, is passed over.
 
     Args:
-      tasks: the pictures.
-      compiled: the search.
-      most: largest number of pictures that are searched for at once.
+      photos: the photographs.
+      reader: reads them.
+      prepare: returns the search; called when there is something to search for.
+      most: largest number of images that are searched for at once.
       memory: memory in GB for the program; None for 80 % of the free memory.
+      together: number of images that are searched for at once; None for as many as the
+        memory allows.
 
     Yields:
-      The result of each picture, in their order.
+      The result of each face, in their order.
 
     Raises:
-      InputError: the memory is too small for one picture.
+      InputError: the memory is too small for one image.
     """
-    at_once = None
-    while group := list(itertools.islice(tasks, most)):
-        if at_once is None:
-            at_once = _that_fit(most, group[0], compiled, memory)
-        for first in range(0, len(group), at_once):
-            part = group[first : first + at_once]
-            yield from _together(part, compiled, at_once=at_once)
+
+    def fitting(first: _Member) -> int:
+        if together is not None:
+            return together
+        assert first.task is not None
+        return _that_fit(most, first.task, prepare, memory)
+
+    for block in _blocks(_groups(reader.members(photos), most, fitting)):
+        groups = [(group, _company(group), size) for group, size in block]
+        if not all(_is_finished(group, company) for group, company, _ in groups):
+            groups = [(_read(g, reader), company, size) for g, company, size in groups]
+        for group, company, size in groups:
+            tasks = [member.task for member in group if member.task is not None]
+            found: Sequence[Found | None] = [None] * len(group)
+            if tasks:
+                found = _together(tasks, prepare(), at_once=size)
+            for member, each in zip(group, found, strict=True):
+                yield Result(member.photo, member.number, company, size, each)
+
+
+def _groups(
+    members: Iterator[_Member], most: int, fitting: Callable[[_Member], int]
+) -> Iterator[tuple[list[_Member], int]]:
+    """Yields the faces that share a program, and the number of images that it holds."""
+    size = None
+    while several := list(itertools.islice(members, most)):
+        size = size or fitting(several[0])
+        for first in range(0, len(several), size):
+            yield several[first : first + size], size
+
+
+def _blocks(
+    groups: Iterable[tuple[list[_Member], int]],
+) -> Iterator[list[tuple[list[_Member], int]]]:
+    """Yields as few groups as hold whole photographs."""
+    block = []
+    for group, size in groups:
+        block.append((group, size))
+        if group[-1].is_last:
+            yield block
+            block = []
+
+
+def _company(group: Sequence[_Member]) -> str:
+    return hashes.of_json([[each.photo.sha256, each.number] for each in group])
+
+
+def _is_finished(group: Sequence[_Member], company: str) -> bool:
+    return all(
+        each.task is None and each.photo.companies[each.number] == company
+        for each in group
+    )
+
+
+def _read(group: Sequence[_Member], reader: Reader) -> list[_Member]:
+    """Reads the photographs that are finished, as others of their program are not."""
+    again = {each.photo.picture.name: each.photo for each in group if each.task is None}
+    tasks = {name: reader.tasks(photo) for name, photo in again.items()}
+    if again:
+        progress.say(
+            f"{', '.join(again)}: searched for again with the others of the program, "
+            "which are not finished"
+        )
+    return [
+        each
+        if each.task is not None
+        else each._replace(task=tasks[each.photo.picture.name][each.number])
+        for each in group
+    ]
 
 
 def _that_fit(
-    most: int, task: Task, compiled: program.Search, memory: float | None
+    most: int,
+    task: Task,
+    prepare: Callable[[], program.Search],
+    memory: float | None,
 ) -> int:
     """Returns how many pictures like this one fit into the memory, at most `most`."""
     if most == 1 and memory is None:
         return 1
     gigabytes = memory or 0.8 * runtime.free_memory() / 1e9
-    one = compiled.memory(task.case.key, task.problem) / 1e9
+    one = prepare().memory(task.case.key, task.problem) / 1e9
     if one > gigabytes:
         raise InputError(
             f"--max_memory={gigabytes:.3g}: one picture takes {one:.2g} GB; allow more "

@@ -34,14 +34,23 @@ class Pages:
         self._faces: list[str] = []
         self._first: list[str] = []  # the faces of the first page, once it is full
 
-    def add(self, shown: contact_sheet.Face, run: contact_sheet.Run) -> None:
-        """Adds a face, and writes its page."""
+    def add(
+        self, shown: contact_sheet.Face, run: contact_sheet.Run, *, later: bool = False
+    ) -> None:
+        """Adds a face, and writes its page.
+
+        Args:
+          shown: the face.
+          run: what the head of the page says of the run.
+          later: whether the page is only written when it is full, or with a later face.
+        """
         full = self._faces if len(self._faces) == FACES_A_PAGE else []
         if full:
             self._first = self._first or full
             self._faces, self._number = [], self._number + 1
         self._faces.append(contact_sheet.face(shown))
-        self._write(self._number, self._faces, run)
+        if full or not later:
+            self._write(self._number, self._faces, run)
         if full:  # it has a next page now
             self._write(self._number - 1, full, run)
 

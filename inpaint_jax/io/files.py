@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import importlib.resources
+import io
 import json
 import os
 import pathlib
@@ -89,8 +90,9 @@ def make_directory(path: str | os.PathLike[str]) -> pathlib.Path:
     return path
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Returns the content of a regular file; a named pipe is not waited for.
+@contextlib.contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
+    """Opens a regular file to read its bytes; a named pipe is not waited for.
 
     Raises:
       OSError: it is no regular file, or cannot be read.
@@ -100,9 +102,19 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "no regular file", os.fspath(path))
         with open(descriptor, "rb", closefd=False) as file:
-            return file.read()
+            yield file
     finally:
         os.close(descriptor)
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Returns the content of a regular file, see `reading`.
+
+    Raises:
+      OSError: it is no regular file, or cannot be read.
+    """
+    with reading(path) as file:
+        return file.read()
 
 
 def remove(path: str | os.PathLike[str]) -> None:

@@ -4,10 +4,13 @@
     python -m tests.experiments.kill_applications --applications=train --signals=SIGTERM
 
 After each signal every file that is there must be whole. Then the same command runs to
-its end, and must leave what a run leaves that nobody disturbed. A release is ruled by
-the clock, so of it only the names of the files are compared. The moments lie between a
-tenth of a second, in which Python itself starts, and the end of an undisturbed run; a
-code of 0 says that only the interpreter had still to end. Prints a table in Markdown.
+its end, and must leave what a run leaves that nobody disturbed. "resume" is a batch of
+pictures that goes on with --resume, and those that it passes over are counted. A
+release is ruled by the clock, so of it only the names of the files are compared. The
+moments lie between a tenth of a second, in which Python itself starts, and the end of
+an undisturbed run; three of four of "resume" begin when a random number of its pictures
+is finished. A code of 0 says that only the interpreter had still to end. Prints a table
+in Markdown.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import csv
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -29,6 +33,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import safetensors.numpy
+from PIL import Image, ImageSequence
 
 from experiments.common import reporting
 from inpaint_jax.io import files, picture_files
@@ -41,38 +46,44 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGKILL")
 TINY = dcgan.Architecture(image_size=64, features=2, z_dim=8, kernel_size=4)
 SEARCH = ("--landmark_term=none", "--init=random", "--restarts=2", "--patience=0")
 SEARCH += ("--iterations=20", "--chunk=1")
+BATCH = 30  # pictures
 # What no two runs have in common: times, and a tree that is worked on.
 VARYING = ("seconds", "data_wait_fraction", "commit")
+VARYING_ROW = re.compile(rf'<tr><th scope="row">({"|".join(VARYING)})</th>.*')
 HEADINGS = ("application", "signal", "moments", "exit codes", "tracebacks")
-HEADINGS += ("damaged files", "unequal ends", "longest end, s")
+HEADINGS += ("damaged files", "unequal ends", "longest end, s", "passed over")
+PASSED_OVER = re.compile(r"^--resume: (\d+) of (\d+) pictures are finished", re.M)
 
 
 class Application(NamedTuple):
-    """A command, its folder of results, and what two runs of it have in common."""
+    """A command, its folder of results, and what two runs of it have in common.
+
+    After a signal it goes on with further flags.
+    """
 
     name: str
     flags: list[str]
     folder: pathlib.Path
     results: Callable[[pathlib.Path], dict]
+    goes_on: tuple[str, ...] = ()
 
-    def start(self):
-        module = f"experiments.{self.name}"
+    def start(self, *further, out=subprocess.DEVNULL):
+        module = {"resume": "inpaint"}.get(self.name, self.name)
         return subprocess.Popen(
-            [sys.executable, "-m", module, *self.flags],
+            [sys.executable, "-m", f"experiments.{module}", *self.flags, *further],
             cwd=kill_training.ROOT,
             env={**os.environ, "JAX_PLATFORMS": "cpu"},
-            stdout=subprocess.DEVNULL,
+            stdout=out,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def finish(self):
-        """Runs to the end; returns what it leaves, and the seconds that it takes."""
-        began = time.monotonic()
-        with self.start() as process:
-            _, err = process.communicate()
+    def finish(self, *further):
+        """Runs to the end; returns what it leaves, and what it prints."""
+        with self.start(*further, out=subprocess.PIPE) as process:
+            out, err = process.communicate()
         assert process.returncode == 0, f"{self.name}: {err}"
-        return self.results(self.folder), time.monotonic() - began
+        return self.results(self.folder), out
 
 
 class Ended(NamedTuple):
@@ -88,7 +99,8 @@ def visible(folder):
     """{name: path} of the files of a run, without hidden ones and checkpoints."""
     paths = (path for path in folder.rglob("[!.]*") if path.is_file())
     named = {str(path.relative_to(folder)): path for path in paths}
-    return {name: path for name, path in named.items() if "checkpoints/" not in name}
+    hidden = ("checkpoints/", ".finished/")
+    return {n: path for n, path in named.items() if not any(h in n for h in hidden)}
 
 
 def lasting(value):
@@ -114,10 +126,15 @@ def names(folder):
 
 
 def of_inpaint(folder):
-    pictures = {p.name: p.read_bytes() for p in folder.glob("*.png")}
-    report = lasting(json.loads((folder / "report.json").read_text()))
-    trace = lasting(lines(folder / "trace.jsonl"))
-    return {**names(folder), **pictures, "report": report, "trace": trace}
+    """Every file: the report, the log and pages without what varies."""
+    found = {name: path.read_bytes() for name, path in visible(folder).items()}
+    for name in found.keys() & {"report.json"}:
+        found[name] = lasting(json.loads(found[name]))
+    for name in found.keys() & {"trace.jsonl"}:
+        found[name] = lasting(lines(folder / name))
+    for name in [each for each in found if each.endswith(".html")]:
+        found[name] = VARYING_ROW.sub("", found[name].decode())
+    return found
 
 
 def of_evaluate(folder):
@@ -142,6 +159,9 @@ def is_whole(path):
     """Whether a file can be read to its end; the last line of a log may be cut off."""
     readers = {
         ".png": picture_files.read,
+        ".webp": lambda path: [
+            frame.load() for frame in ImageSequence.Iterator(Image.open(path))
+        ],
         ".json": lambda path: json.loads(path.read_text()),
         ".jsonl": lines,
         ".csv": lambda path: [len(row) for row in rows(path)],
@@ -156,9 +176,16 @@ def is_whole(path):
     return path.suffix == ".jsonl" or path.stat().st_size > 0
 
 
-def disturb(application, number, moment):
-    """Starts, and sends a signal after a moment; None if it was over before."""
+def disturb(application, number, moment, *, records=0):
+    """Starts, and sends a signal after a moment; None if it was over before.
+
+    The moment begins when there are so many records of finished pictures.
+    """
     with application.start() as process:
+        while process.poll() is None and (
+            len([*application.folder.glob(".finished/[!.]*")]) < records
+        ):
+            time.sleep(0.002)
         try:
             process.wait(moment)
         except subprocess.TimeoutExpired:
@@ -180,32 +207,41 @@ def half_written(folder):
 
 def measure(application, number, moments, rng):
     """Returns a row of the table: what `moments` signals did."""
-    expected, duration = application.finish()
+    began = time.monotonic()
+    expected, _ = application.finish()
+    duration = time.monotonic() - began
     codes, tracebacks, damaged, unequal, longest = collections.Counter(), 0, 0, 0, 0.0
+    passed_over = []
     while codes.total() < moments:
         shutil.rmtree(application.folder)
-        moment = rng.uniform(0.1, duration)
-        ended = disturb(application, number, moment)
+        moment, records = rng.uniform(0.1, duration), 0
+        if application.goes_on and codes.total() % 4:
+            # Most of the time is that of starting and compiling.
+            moment, records = rng.uniform(0.0, 0.5), int(rng.integers(1, BATCH))
+        ended = disturb(application, number, moment, records=records)
         if ended is None:
             continue
         codes[ended.code] += 1
         tracebacks += "Traceback" in ended.err
         longest = max(longest, ended.seconds)
-        found, _ = application.finish()
+        found, out = application.finish(*application.goes_on)
+        passed_over += [int(count) for count, _ in PASSED_OVER.findall(out)]
         left = half_written(application.folder)
         damaged += len(ended.damaged) + len(left)
         differing = [n for n in expected | found if found.get(n) != expected.get(n)]
         unequal += bool(differing)
         print(
-            f"{application.name}, {number.name} after {moment:.2f} s: code {ended.code}"
+            f"{application.name}, {number.name} {moment:.2f} s after {records} records:"
+            f" code {ended.code}"
             f" in {ended.seconds:.2f} s, damaged {ended.damaged + left}, unequal "
-            f"{differing}",
+            f"{differing}, passed over {passed_over[-1:]}",
             *([ended.err] if "Traceback" in ended.err else []),
             flush=True,
         )
     told = ", ".join(f"{code} x {count}" for code, count in sorted(codes.items()))
     row = application.name, number.name, moments, told, tracebacks
-    return *row, damaged, unequal, f"{longest:.1f}"
+    told = f"{sum(passed_over)} in {sum(map(bool, passed_over))} runs"
+    return *row, damaged, unequal, f"{longest:.1f}", told if passed_over else "-"
 
 
 def inputs(folder):
@@ -219,6 +255,11 @@ def inputs(folder):
             folder / "faces" / f"{i}.png", drawn.noise(64, 64, 3, seed=i)
         )
     shutil.copy(files.ASSETS / "portrait.png", folder / "faces")
+    (folder / "batch").mkdir()
+    for i in range(BATCH):
+        picture_files.write(
+            folder / "batch" / f"{i:02d}.png", drawn.noise(64, 64, 3, seed=i)
+        )
     labels = {"landmark_model_sha256": "none", "size": 16, "crop": 128}
     for part, count in (("faces", 50), ("validation", 9)):
         np.save(folder / f"{part}.npy", drawn.noise(count, 16, 16, 3, seed=count))
@@ -231,29 +272,35 @@ def inputs(folder):
 
 def applications(folder):
     """The applications, with flags that make each a matter of seconds."""
-    model = (f"--checkpoint={folder}/tiny", f"--images={folder}/faces", *SEARCH)
+    search = (f"--checkpoint={folder}/tiny", *SEARCH)
+    model = (*search, f"--images={folder}/faces")
+    batch = (f"--images={folder}/batch", "--images_at_once=3", "--answers=2")
+    batch += ("--chunk=5", "--patience=1")
     methods = ("--method=none: ", "--method=wide: --window=9", "--equal=steps")
     data = f"--data=array:{folder}/faces.npy"
     tiny = ("--image_size=16", "--width=0.05", "--batch_size=16", "--minutes=0.1")
     tiny += (f"--validation=array:{folder}/validation.npy", "--only=landmarks,ce")
     tiny += (f"--labels={folder}/labels.npz",)
-    flags = {
+    commands = {
         "inpaint": (*model, "--images_at_once=2"),
+        "resume": (*search, *batch),
         "evaluate": (*model, "--methods=si,mean", "--masks=centre,left"),
         "ablation": (*model, *methods, "--seeds=2", "--blend=paste"),
         "train": (*kill_training.TINY, data, "--steps=150"),
         "release": (data, *tiny),
     }
     results = {"inpaint": of_inpaint, "evaluate": of_evaluate, "ablation": of_ablation}
-    results |= {"train": of_train, "release": names}
+    results |= {"train": of_train, "release": names, "resume": of_inpaint}
     found = {}
-    for name, given in flags.items():
+    for name, given in commands.items():
         out = folder / name
         places = {"train": [f"--run_dir={out}"]}
         places["release"] = [f"--run_dir={out}/run", f"--output_dir={out}/out"]
         where = places.get(name, [f"--output_dir={out}"])
         cache = f"--compilation_cache_dir={folder}/programs"
-        found[name] = Application(name, [*given, *where, cache], out, results[name])
+        flags = [*given, *where, cache]
+        goes_on = ("--resume",) if name == "resume" else ()
+        found[name] = Application(name, flags, out, results[name], goes_on)
     return found
 
 
@@ -262,7 +309,7 @@ def main():
     parser.add_argument("--moments", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--applications", default="inpaint,evaluate,ablation,train,release"
+        "--applications", default="inpaint,resume,evaluate,ablation,train,release"
     )
     parser.add_argument("--signals", default=",".join(SIGNALS))
     asked = parser.parse_args()

@@ -272,7 +272,7 @@ def test_a_run_writes_what_it_promises(base):
     names = {path.name for path in base.folder.iterdir()}
     pictures = {"a.png", "b.png", "c.png", "grid.png"}
     texts = {"report.json", "trace.jsonl", "effective.flags", "contact_sheet.html"}
-    assert names == pictures | texts | {".lock"}
+    assert names == pictures | texts | {".lock", ".finished"}
     for name, shape in PICTURES.items():
         assert written(base, name).shape == (*shape, 3)
         assert f"{name}.png" in base.out

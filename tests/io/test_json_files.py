@@ -37,6 +37,17 @@ def test_what_is_of_another_type_is_refused(tmp_path, content, words):
         json_files.read(path, KIND, **SAID)
 
 
+def test_what_was_stored_may_be_no_number(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('[[NaN, -Infinity], "AAE="]')
+    (nan, low), stored = json_files.read_stored(path, tuple[list[float], bytes], **SAID)
+    assert nan != nan and low == float("-inf") and stored == b"\0\1"
+    for content in ("[[1], 2]", "[[1", "[" * 100_000, '[["1"], ""]', "\xff"):
+        path.write_text(content, encoding="latin-1")
+        with pytest.raises(InputError, match="a.json: not a list of scores"):
+            json_files.read_stored(path, tuple[list[float], bytes], **SAID)
+
+
 def test_what_is_nested_too_deep_is_refused(tmp_path):
     path = tmp_path / "a.json"
     path.write_bytes(b'{"a": ' + b"[" * 100_000)

@@ -1,6 +1,7 @@
 """What --mask specifies: which pixels of which picture are the hole."""
 
 import functools
+import hashlib
 import pathlib
 
 import numpy as np
@@ -60,6 +61,19 @@ def test_one_file_serves_all_pictures(tmp_path):
         for each in ("p", "q"):
             found = hole_of(spec, picture(tmp_path, each))
             np.testing.assert_array_equal(found, HOLE)
+
+
+def test_the_identity_of_a_mask_is_its_name_or_the_hash_of_its_file(tmp_path):
+    given = picture(tmp_path, "p")
+    for name in ("left", "random20", "alpha", "rect:1,2,3,4"):
+        assert mask_specs.read_mask(name).identity(given) == name
+    stencil(tmp_path / "masks" / "p.png")
+    for name in ("masks/p.png", "masks"):
+        spec = mask_specs.read_mask(str(tmp_path / name))
+        content = (tmp_path / "masks" / "p.png").read_bytes()
+        assert spec.identity(given) == hashlib.sha256(content).hexdigest()
+    with pytest.raises(InputError, match="no mask for .*q.png"):
+        spec.identity(picture(tmp_path, "q"))
 
 
 def test_a_folder_has_a_mask_for_each_picture(tmp_path):

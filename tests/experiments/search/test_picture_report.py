@@ -79,6 +79,33 @@ def test_a_grid_has_pages_and_none_of_an_earlier_run(tmp_path):
     assert "<h2>a</h2>" in sheet.read_text() and "<h2>0</h2>" not in sheet.read_text()
 
 
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 40, 64, 65, 69, 70])
+def test_what_is_passed_over_is_reported_as_if_it_was_completed(tmp_path, count):
+    names = [str(i) for i in range(70)]
+    once, first, then = (report(files.make_directory(tmp_path / x)) for x in "abb")
+    for name in names:
+        once.add(finished(name, psnr=float(name)))
+    for name in names[:count]:
+        first.add(finished(name, psnr=float(name)))
+    before = contents(tmp_path / "b")
+    for name in names[:count]:
+        stored = finished(name, psnr=float(name))._replace(
+            photographs={}, stored=[f"{name}.png"]
+        )
+        then.pass_over(stored)
+        # All that an earlier run has left is there until more is completed.
+        assert contents(tmp_path / "b").keys() == before.keys()
+        assert read(tmp_path / "b")["images"] == first.entries
+    for name in names[count:]:
+        then.add(finished(name, psnr=float(name)))
+    assert once.close() == then.close() == []
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 def test_a_result_that_cannot_be_written_is_nobodys_bad_picture(tmp_path):
     folder = files.make_directory(tmp_path / "gone")
     found = report(folder)
