@@ -43,6 +43,7 @@ def main() -> int:
                 data=pathlib.Path(asked.data or source.parent / "data").absolute(),
                 programs=programs,
                 torch=asked.torch,
+                two_eyes=asked.two_eyes,
                 forked=forked,
             )
             verdict, seen = _judged(reported, case)
@@ -63,6 +64,7 @@ def _asked() -> argparse.Namespace:
         action="store_true",
         help="start applications in processes that have imported them, which is faster",
     )
+    parser.add_argument("--two_eyes", type=int, help="faces of 07 with two eyes")
     parser.add_argument("--torch", help="a Python that has PyTorch, for 18 and 24")
     return parser.parse_args()
 
@@ -74,7 +76,7 @@ def _judged(reported: table.Reported, case: running.Case) -> tuple[str, str]:
         case.copy()
         checks += reported.run(case)
     except running.NotRun as error:
-        return "not run", str(error)
+        return "not judged", str(error)
     except Exception:
         # What a case leaves out, as a picture that is not there, is wrong as well.
         traceback.print_exc()

@@ -22,7 +22,7 @@ from PIL import Image
 from experiments import inpaint
 from experiments.common import input_paths, mask_specs, photo_cases
 from experiments.search import photo_results
-from inpaint_jax.images import alignment
+from inpaint_jax.images import alignment, framing, pixels
 from inpaint_jax.io import files, picture_files
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
@@ -176,6 +176,37 @@ def test_pictures_of_further_sizes_compile_nothing(complete, tmp_path):
         assert complete(*given, f"--images={tmp_path}/then[:1]").code == 0
     # Each start builds its search anew; it does not matter for how many pictures.
     assert again == len(compiled) > 0
+
+
+def likeness(face, box):
+    """How much a part of a face looks like that of the mean face, nearby."""
+    with Image.open(files.ASSETS / "mean_face.png") as opened:
+        mean = np.asarray(opened.convert("L")).astype(float)
+    grey = np.asarray(Image.fromarray(face).convert("L")).astype(float)
+    left, top, right, bottom = box
+    eye = mean[top:bottom, left:right].ravel()
+    shifts = [(x, y) for x in range(-3, 4) for y in range(-3, 4)]
+    parts = [grey[top + y : bottom + y, left + x : right + x] for x, y in shifts]
+    return max(np.corrcoef(eye, part.ravel())[0, 1] for part in parts)
+
+
+def test_hidden_eyes_are_drawn_where_they_belong():
+    eyes = {"left": (16, 26, 31, 37), "right": (33, 26, 48, 37)}
+    face = framing.frame(
+        picture_files.read(files.ASSETS / "portrait.png"), crop=128, size=64
+    )
+    mask = np.ones((1, 64, 64, 1), np.float32)
+    mask[:, 22:40, 8:56] = 0.0
+    known = pixels.from_bytes(face)[None] * mask
+    model = weights.load("release")
+    # Weights are arguments: as constants XLA would fold them.
+    z = jax.jit(lambda encode, *given: encode(*given))(model.encode, known, mask)
+    drawn_face = jax.jit(lambda generate, z: generate(z))(model.generate, z)
+    bare = face.copy()
+    bare[22:40, 8:56] = face[40:58, 8:56]  # cheeks in the place of the eyes
+    for box in eyes.values():
+        assert likeness(np.asarray(pixels.to_bytes(drawn_face))[0], box) > 0.55
+        assert likeness(bare, box) < 0.55
 
 
 def test_a_large_photograph_takes_few_bytes_a_pixel(tmp_path):

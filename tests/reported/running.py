@@ -54,7 +54,7 @@ Checks = Iterator[Check]
 
 
 class NotRun(Exception):
-    """A case cannot be run here; its text says why."""
+    """A case cannot be judged here; its text says why."""
 
 
 class Ended(NamedTuple):
@@ -108,6 +108,8 @@ class Case:
       data: folder of the faces that its pictures are made of.
       programs: folder of compiled programs, which all cases share.
       torch: an interpreter that has PyTorch; None without one.
+      two_eyes: how many results of 07 have two eyes, as somebody counted who looked
+        at them; None if nobody did.
       forked: runs a module in a process that has imported it already, see
         `tests.experiments.launcher`; None to start each as a user does.
     """
@@ -117,6 +119,7 @@ class Case:
     data: pathlib.Path
     programs: pathlib.Path
     torch: str | None = None
+    two_eyes: int | None = None
     forked: Callable[..., subprocess.CompletedProcess[str]] | None = None
 
     def copy(self) -> None:
