@@ -29,7 +29,7 @@ from inpaint_jax.pretrained import weights
 from tests import drawn
 
 # Bytes for each pixel of a photograph, beside what Pillow holds of it.
-LARGEST = 60
+LARGEST = 50
 TINY = dcgan.Architecture(image_size=64, features=2, z_dim=8, kernel_size=4)
 QUICK = ("--landmark_term=none", "--restarts=1", "--iterations=1", "--chunk=1")
 needs_dlib = pytest.mark.skipif(
