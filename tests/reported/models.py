@@ -124,7 +124,9 @@ def checkpoint_mismatch(case: Case) -> Checks:
         return case.run("experiments.train", *given)
 
     yield train("a b", "--steps=4").done()
-    yield train("a b", "--steps=8", "--features=8").refused("features", "my runs/a b")
+    yield train("a b", "--steps=8", "--features=8").refused(
+        "architecture", "my runs/a b"
+    )
     yield train("a b", "--steps=8", part="[:40]").refused("--data", "pictures")
     yield train("a b", "--steps=2").refused("steps", "2", "4")
     yield train("a b", "--steps=8").done()
