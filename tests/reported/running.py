@@ -32,7 +32,7 @@ _LONGEST = 3600  # seconds of one command
 _MEASURED = """
 import resource, subprocess, sys
 code = subprocess.run([sys.executable, "-P", "-m", *sys.argv[1:]]).returncode
-peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1000
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 // 10**6
 print("peak of memory:", peak, flush=True)
 raise SystemExit(code)
 """
