@@ -80,7 +80,8 @@ def read_stencil(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height widt
     """Reads a picture that marks a hole: its channels, upright, as the file has them.
 
     Args:
-      path: the picture.
+      path: the picture. Grey levels of 16 bits are read too: the lowest one becomes
+        black and the highest one white, however near they are.
 
     Returns:
       uint8 `[H, W, 4]`, RGB and alpha; see `stencils.find_hole`.
@@ -88,8 +89,9 @@ def read_stencil(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height widt
     Raises:
       InputError: as `read`.
     """
-    with opened(path) as picture:
-        return np.asarray(ImageOps.exif_transpose(picture).convert("RGBA"))
+    with _opened(path, deep=True) as picture:
+        upright = _of_bytes(ImageOps.exif_transpose(picture))
+        return np.asarray(upright.convert("RGBA"))
 
 
 def on_white(picture: Image.Image) -> Image.Image:
@@ -114,8 +116,26 @@ def opened(
     Raises:
       InputError: as `read`.
     """
+    return _opened(path, deep=False)
+
+
+def _opened(
+    path: str | os.PathLike[str], *, deep: bool
+) -> contextlib.AbstractContextManager[Image.Image]:
     files.check_file(path, give="give a PNG, JPEG or WebP picture")
-    return _decoded(path, path, os.path.getsize(path))
+    return _decoded(path, path, os.path.getsize(path), deep=deep)
+
+
+def _of_bytes(picture: Image.Image) -> Image.Image:
+    """Spreads the levels of a picture of 16 bits over those of a byte."""
+    if not picture.mode.startswith("I"):
+        return picture
+    levels = np.asarray(picture).astype(np.int64)
+    most, low = np.iinfo(np.uint8).max, int(levels.min())
+    span = int(levels.max()) - low
+    if not span:
+        low, span = 0, np.iinfo(np.uint16).max
+    return Image.fromarray(((levels - low) * most // span).astype(np.uint8))
 
 
 @contextlib.contextmanager
@@ -123,6 +143,8 @@ def _decoded(
     source: str | os.PathLike[str] | io.BytesIO,
     path: str | os.PathLike[str],
     size: int,
+    *,
+    deep: bool = False,
 ) -> Iterator[Image.Image]:
     if size == 0:
         raise InputError(
@@ -134,7 +156,7 @@ def _decoded(
             # of damaged metadata, which it then leaves out.
             warnings.simplefilter("ignore")
             with Image.open(source, formats=_FORMATS) as picture:
-                _check_header(picture, path)
+                _check_header(picture, path, deep=deep)
                 picture.load()
                 yield picture
     except InputError:
@@ -157,7 +179,9 @@ def _decoded(
         ) from error
 
 
-def _check_header(picture: Image.Image, path: str | os.PathLike[str]) -> None:
+def _check_header(
+    picture: Image.Image, path: str | os.PathLike[str], *, deep: bool
+) -> None:
     width, height = picture.size
     framing.check_size(height, width, name=path)
     if width * height > _MAX_PIXELS:
@@ -165,7 +189,7 @@ def _check_header(picture: Image.Image, path: str | os.PathLike[str]) -> None:
             f"{path}: {width} x {height} pixels are too many; scale it below "
             f"{_MAX_PIXELS // 1_000_000} megapixels."
         )
-    if picture.mode.startswith("I") or picture.mode == "F":
+    if picture.mode.startswith("I") and not deep or picture.mode == "F":
         raise InputError(
             f"{path}: {picture.mode} is more than 8 bits per channel; convert it to "
             "8 bits."

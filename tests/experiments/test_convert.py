@@ -83,14 +83,19 @@ def test_the_release_says_what_it_was_made_of(converted, files):
     assert "--output" not in provenance["command"]
 
 
-def test_a_search_takes_the_release(converted, launched, tmp_path):
-    flags = ("--init=random", "--z_prior=normal", "--iterations=1", "--restarts=1")
+def test_a_search_takes_the_release_with_the_flags_that_are_told(
+    converted, launched, tmp_path
+):
+    printed, folder = converted
+    (told,) = [x for x in printed.stdout.splitlines() if x.startswith("search with ")]
+    told = told.removeprefix("search with ").partition(";")[0].split()
+    assert told[0] == "--init=random"
+    flags = ("--z_prior=normal", "--iterations=1", "--restarts=1", "--blend=paste")
     done = launched(
         "experiments.inpaint",
-        f"--checkpoint={converted[1]}",
+        f"--checkpoint={folder}",
         f"--output_dir={tmp_path}",
-        "--landmark_term=none",
-        "--blend=paste",
+        *told,
         *flags,
     )
     assert done.returncode == 0, done.stderr

@@ -274,7 +274,6 @@ DAMAGED = {
     "truncated.png": (encoded(Image.fromarray(NOISE))[:-200], "damaged"),
     "truncated.jpg": (encoded(Image.fromarray(NOISE), "JPEG")[:-200], "damaged"),
     "header_only.png": (encoded(Image.fromarray(NOISE))[:33], "not a PNG"),
-    "sixteen.png": (encoded(Image.fromarray(GREY.astype(np.uint16))), "8 bits"),
     "gif.png": (encoded(Image.fromarray(NOISE), "GIF"), "not a PNG"),
     "tiff.png": (encoded(Image.fromarray(NOISE), "TIFF"), "not a PNG"),
     "bomb.png": (png_claiming(100_000, 100_000), "pixels"),
@@ -302,6 +301,14 @@ def test_bytes_are_refused_as_files_are(tmp_path, name):
     data, reason = DAMAGED[name]
     decode = lambda path: picture_files.decode(data, name=str(path))
     assert reason in refusal(decode, tmp_path / name).partition(name)[2]
+
+
+def test_grey_of_16_bits_is_refused_in_a_photograph(tmp_path):
+    data = encoded(Image.fromarray(GREY.astype(np.uint16)))
+    (tmp_path / "sixteen.png").write_bytes(data)
+    assert "8 bits" in refusal(picture_files.read, tmp_path / "sixteen.png")
+    decode = lambda path: picture_files.decode(data, name=str(path))
+    assert "8 bits" in refusal(decode, tmp_path / "sixteen.png")
 
 
 @READERS
@@ -346,6 +353,20 @@ def test_a_stencil_has_the_channels_of_its_file(tmp_path):
     pixels[..., 3] = GREY
     (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(pixels)))
     np.testing.assert_array_equal(read_stencil(tmp_path / "a.png"), pixels)
+
+
+@pytest.mark.parametrize("levels", [(0, 0xFFFF), (0, 1), (0x100, 0x0FFF)])
+def test_a_stencil_of_16_bits_goes_by_its_levels(tmp_path, levels):
+    marked = GREY > 128
+    low, high = np.array(levels, np.uint16)
+    picture = Image.fromarray(np.where(marked, high, low))
+    picture.save(tmp_path / "a.png")
+    found = read_stencil(tmp_path / "a.png")
+    expected = np.where(marked, 255, 0)[..., None].repeat(3, axis=-1)
+    np.testing.assert_array_equal(found[..., :3], expected)
+    for level, byte in ((0, 0), (0xFFFF, 255)):
+        Image.fromarray(np.full((16, 24), level, np.uint16)).save(tmp_path / "b.png")
+        assert (read_stencil(tmp_path / "b.png")[..., :3] == byte).all()
 
 
 # Fuzz: whatever the bytes, a picture or a sentence.
