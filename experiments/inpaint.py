@@ -11,14 +11,10 @@ import functools
 import pathlib
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
 
 from experiments.common import (
     application,
-    chosen_faces,
-    input_listing,
     input_paths,
-    mask_specs,
     options,
     output_folders,
     photo_cases,
@@ -31,7 +27,7 @@ from experiments.search import (
     face_finder,
     landmark_figure,
     landmark_options,
-    output_names,
+    picture_options,
     picture_report,
     picture_results,
     picture_search,
@@ -41,78 +37,6 @@ from experiments.search import (
     sheet_pages,
 )
 from inpaint_jax.errors import InputError
-from inpaint_jax.images import masks
-from inpaint_jax.io import files
-from inpaint_jax.search import answers as different
-
-_PORTRAIT = files.ASSETS / "portrait.png"
-
-
-@dataclasses.dataclass(frozen=True)
-class Pictures:
-    """The pictures that are completed, their mask, and the output."""
-
-    images: tuple[str, ...] = option(
-        (),
-        "Pictures, folders with an optional [start:stop], paths with *, ? or **, or "
-        "@FILE for a text file with a path on each line; commas join several, or the "
-        "flag is repeated. By default the portrait that comes with the package.",
-        repeated=True,
-    )
-    mask: str = option(
-        "centre",
-        f"Name of a mask ({', '.join(masks.MASKS)}); a picture that marks the hole, or "
-        "a folder with one for each picture (its name, or NAME_mask); alpha: the "
-        "picture's transparent pixels; or rect:X,Y,W,H in pixels of the picture.",
-    )
-    grow_mask: int = option(
-        0,
-        "Pixels of the photograph by which a hole that is no preset is enlarged.",
-        least=0,
-        most=10_000,
-    )
-    mask_hole: Literal["white", "black"] = option(
-        "white", "Colour that marks the hole in a picture given as --mask."
-    )
-    original_known: bool | None = option(
-        None,
-        "Whether the pictures are undamaged, so that the result can be scored; by "
-        "default yes for a named mask, no for a mask file.",
-    )
-    face: str = option(
-        "all",
-        "Which faces of a photograph are completed, where the hole touches them: all, "
-        "largest, the number of one, from 1 by size; or none to take each picture as "
-        "it is framed, as aligned CelebA pictures always are.",
-    )
-    output_dir: str = option("outputs", "Folder to write to.")
-    seed: int = option(0, "Seed of masks and starting points.", least=0, most=2**32 - 1)
-    landmark_figure: bool = option(
-        False, "Draw the landmarks in the course of each search."
-    )
-    answers: int = option(
-        1,
-        "Number of different completions of each picture, NAME.png, NAME_2.png and so "
-        "on: the best restarts that differ in the hole by a root mean square of at "
-        f"least {different.DIFFERENT:g} (from black to white it is 2).",
-        least=1,
-        most=100,
-    )
-    animate: bool = option(
-        False,
-        "Write each search as an animated picture NAME.webp, with a frame after each "
-        "--chunk (give a small one).",
-    )
-    images_at_once: int = option(
-        1,
-        "Number of images that one program searches for, if memory allows.",
-        least=1,
-    )
-    max_memory: float | None = option(
-        None,
-        "Memory in GB for that program; by default 80 % of the free memory.",
-        least=0.0,
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,27 +54,29 @@ class GoingOn:
     )
 
 
-options.define(Pictures, heading="Pictures")
+options.define(picture_options.Pictures, heading="Pictures")
 options.define(GoingOn, heading="Interrupted runs")
+
+_OPTIONS = (picture_options.Pictures, *search_methods.OPTIONS)
 
 
 def main() -> int:
     """Completes every input; returns 1 if some were skipped."""
-    wanted = options.read(Pictures)
+    wanted = options.read(picture_options.Pictures)
     with output_folders.claim(wanted.output_dir) as output:
         return _complete(wanted, output)
 
 
-def _complete(wanted: Pictures, output: pathlib.Path) -> int:
+def _complete(wanted: picture_options.Pictures, output: pathlib.Path) -> int:
     asked = options.read(searches.Search)
     landmarks = options.read(landmark_options.LandmarkOptions)
-    inputs, passed_over = _inputs(wanted, asked, output)
-    hole = _mask(wanted)
+    inputs, passed_over = picture_options.inputs(wanted, asked.settings, output)
+    hole = picture_options.mask(wanted)
     model = searches.load()
     size = model.architecture.image_size
     guidance, scorer = landmark_options.load(landmarks, size=size, crop=model.crop)
     figure = landmark_figure.of(guidance) if wanted.landmark_figure else None
-    photos = _photos(wanted, hole, crop=model.crop, size=size)
+    photos = picture_options.photos(wanted, crop=model.crop, size=size)
     most = min(wanted.images_at_once, len(inputs))
     skipped = skipping.Skipped(alone=len(inputs) == 1)
     skipped.pass_over(passed_over)
@@ -219,7 +145,7 @@ def _report(
                 report.skipped.add(pathlib.Path(name), error)
                 continue
         if not report.entries:
-            application.write_effective_flags(output, Pictures, *search_methods.OPTIONS)
+            application.write_effective_flags(output, *_OPTIONS)
         if finished is None:
             report.pass_over(records.finished(result))
             continue
@@ -256,47 +182,6 @@ def _close(report: picture_report.Report, records: resuming.Records) -> None:
     records.tidy()
     sheet, figures = output / sheet_pages.name(1), output / "report.json"
     progress.say(f"look at {output / 'grid.png'} or {sheet}; figures: {figures}")
-
-
-def _photos(
-    wanted: Pictures, hole: mask_specs.MaskSpec, *, crop: int, size: int
-) -> photo_cases.Wanted:
-    """Returns how photographs become cases."""
-    choice = chosen_faces.Choice(
-        wanted.face, face_finder.Finder(crop, size), crop, size
-    )
-    chosen_faces.check(choice)
-    known = wanted.original_known
-    return photo_cases.Wanted(
-        functools.partial(chosen_faces.frames, choice=choice),
-        crop=crop,
-        size=size,
-        seed=wanted.seed,
-        original_known=hole.make is not None if known is None else known,
-    )
-
-
-def _mask(wanted: Pictures) -> mask_specs.MaskSpec:
-    white = wanted.mask_hole == "white"
-    return mask_specs.read_mask(wanted.mask, hole_is_white=white, grow=wanted.grow_mask)
-
-
-def _inputs(
-    wanted: Pictures, asked: searches.Search, output: pathlib.Path
-) -> input_listing.Listing:
-    """Lists the pictures to complete; no result may overwrite one of them."""
-    listing = input_listing.list_inputs(
-        wanted.images or str(_PORTRAIT), mask=wanted.mask, output=output
-    )
-    output_names.check(
-        listing.inputs,
-        mask=wanted.mask,
-        output=output,
-        answers=wanted.answers,
-        animate=wanted.animate,
-    )
-    output_names.check_count(wanted.answers, asked.settings)
-    return listing
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import scipy  # imports scipy.ndimage when it is first used
 from jaxtyping import Bool
 
 from experiments.common import identity, input_paths, progress
@@ -18,6 +17,10 @@ from inpaint_jax.io import photographs, picture_files, sources
 
 HolePixels = Bool[np.ndarray, "height width"]
 
+AUTO = "auto"
+"""The mask that is the photograph's transparent part, or else `centre`."""
+
+_USUAL = "centre"
 _MUCH = 0.85  # of the picture: most masks of such holes are of the other polarity
 
 
@@ -42,13 +45,13 @@ HashOfMask = Callable[[input_paths.Input], str]
 
 
 class MaskSpec(NamedTuple):
-    """The masks that --mask specifies: exactly one of `make` and `find` is given.
+    """The masks that --mask specifies.
 
     Attributes:
       name: name of the mask, or the value of the flag.
       make: function that makes a preset, within the face's frame; None for a hole that
         is found in the photograph's own pixels.
-      find: function that finds such a hole.
+      find: function that finds such a hole; None for a preset. Only `auto` has both.
       hash_of: returns the hash of the file that marks it; None if none does.
     """
 
@@ -65,6 +68,20 @@ class MaskSpec(NamedTuple):
           OSError: its file cannot be read.
         """
         return self.name if self.hash_of is None else self.hash_of(picture)
+
+    def chosen(self, photo: photographs.Photograph) -> "MaskSpec":
+        """Returns the mask that `auto` is for a photograph; any other is itself.
+
+        Args:
+          photo: one of which a part is transparent has its hole there.
+        """
+        if self.make is None or self.find is None:
+            return self
+        if photo.alpha is not None:
+            erased = stencils.transparent(photo.alpha)
+            if erased.any() and not erased.all():
+                return MaskSpec("alpha", None, self.find)
+        return MaskSpec(_USUAL, self.make, None)
 
     def of(
         self, picture: input_paths.Input, photo: photographs.Photograph, *, size: int
@@ -96,8 +113,8 @@ def read_mask(
     """Finds the masks that a flag specifies.
 
     Args:
-      name: name of a preset (`masks.named`), `alpha`, `rect:X,Y,W,H`, or path of a
-        picture that marks the hole or of a folder with one for each picture.
+      name: `auto`, name of a preset (`masks.named`), `alpha`, `rect:X,Y,W,H`, or path
+        of a picture that marks the hole or of a folder with one for each picture.
       hole_is_white: whether white marks the hole in pictures; otherwise black does.
       grow: pixels by which holes other than those of presets are dilated.
       flag: the flag that names it.
@@ -107,7 +124,7 @@ def read_mask(
     """
     with naming(flag, name):
         try:
-            preset = MaskSpec(*masks.named(name), None)
+            preset = MaskSpec(*masks.named(_USUAL if name == AUTO else name), None)
         except InputError:
             find, hash_of = _finder(name, hole_is_white, flag)
             if find is None:
@@ -118,7 +135,7 @@ def read_mask(
             f"--grow_mask={grow}: a preset as {flag}={name} does not grow; give "
             "--grow_mask=0."
         )
-    return preset
+    return MaskSpec(AUTO, preset.make, _erased) if name == AUTO else preset
 
 
 def _finder(
@@ -151,7 +168,7 @@ def _growing(find: FindHole, grow: int) -> FindHole:
 
     def grown(picture: input_paths.Input, photo: photographs.Photograph) -> Hole:
         hole = find(picture, photo)
-        pixels = dilated(hole.pixels, grow)
+        pixels = stencils.dilated(hole.pixels, grow)
         if pixels.all():
             raise InputError(
                 f"--grow_mask={grow}: the hole of {hole.name} grows over the whole "
@@ -159,21 +176,6 @@ def _growing(find: FindHole, grow: int) -> FindHole:
             )
         return hole._replace(pixels=pixels)
 
-    return grown
-
-
-def dilated(hole: HolePixels, distance: int) -> HolePixels:
-    """Returns a hole with all pixels that are at most `distance` pixels from it."""
-    rows, columns = (np.flatnonzero(hole.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
-        return hole
-    near = tuple(
-        slice(max(int(places[0]) - distance, 0), int(places[-1]) + distance + 1)
-        for places in (rows, columns)
-    )
-    grown = hole.copy()
-    away = scipy.ndimage.distance_transform_edt(~hole[near])
-    grown[near] = np.asarray(away) <= distance
     return grown
 
 

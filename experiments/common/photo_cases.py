@@ -69,6 +69,7 @@ def read(
         meets the hole.
     """
     photo = photographs.read_photograph(picture.path)
+    spec = spec.chosen(photo)
     cases.remark(picture.path, photo, spec)
     size, seen = wanted.size, photo.on_white()
     with naming("--mask", spec.name):

@@ -7,6 +7,7 @@ of strokes; JPEG adds noise. What is no stencil, as a photograph, is refused.
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8, UInt32
 from PIL import Image
+from scipy import ndimage
 
 from inpaint_jax.errors import InputError
 
@@ -72,6 +73,21 @@ def find_hole(
 def transparent(alpha: Levels) -> Hole:
     """Returns where a picture is erased: its transparent pixels, also half ones."""
     return ~alpha > NOISE * np.iinfo(np.uint8).max
+
+
+def dilated(hole: Hole, distance: int) -> Hole:
+    """Returns a hole with all pixels that are at most `distance` pixels from it."""
+    rows, columns = (np.flatnonzero(hole.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return hole
+    near = tuple(
+        slice(max(int(places[0]) - distance, 0), int(places[-1]) + distance + 1)
+        for places in (rows, columns)
+    )
+    grown = hole.copy()
+    away = ndimage.distance_transform_edt(~hole[near])
+    grown[near] = np.asarray(away) <= distance
+    return grown
 
 
 def _codes(rgba: UInt8[np.ndarray, "height width 4"]) -> UInt32[np.ndarray, "h w"]:

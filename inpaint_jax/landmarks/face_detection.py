@@ -37,6 +37,9 @@ _GUESSED = 0.1
 _COMMON = 0.3
 
 
+UNDER_THE_HOLE = "under the hole"
+
+
 class Face(NamedTuple):
     """A face in a photograph.
 
@@ -44,7 +47,7 @@ class Face(NamedTuple):
       points: `[68, 2]`, its landmarks (x, y) in pixels of the photograph.
       score: dlib's, of the detection.
       similarity: from the photograph to the frame.
-      how: "detected", or "under the hole" if only the mean face in it made it visible.
+      how: "detected", or `UNDER_THE_HOLE` if only the mean face in it made it visible.
     """
 
     points: Float[np.ndarray, "68 2"]
@@ -104,7 +107,7 @@ class Finder:
                 if points is not None:
                     for _ in range(_ROUNDS):
                         points = self._upright(points)
-                    return [self._face(points, best.score, "under the hole")]
+                    return [self._face(points, best.score, UNDER_THE_HOLE)]
         return []
 
     def weights(

@@ -7,7 +7,13 @@ import scipy.ndimage
 from jaxtyping import Bool, Float, UInt8
 
 from inpaint_jax.images import alignment
-from inpaint_jax.landmarks.face_detection import Face, Finder, covers, distinct
+from inpaint_jax.landmarks.face_detection import (
+    UNDER_THE_HOLE,
+    Face,
+    Finder,
+    covers,
+    distinct,
+)
 from inpaint_jax.landmarks.face_views import Detector, Predictor
 
 _Picture = UInt8[np.ndarray, "height width 3"]
@@ -21,6 +27,9 @@ Locate = Callable[
 each is). It ignores the pixels in the hole."""
 
 _MOST_PARTS = 6
+# Side of a frame in the photograph. A smaller face is not guessed under a hole: in a few
+# pixels of cloth the detector sees one as well.
+_LEAST = 32
 # How often points are placed in the frame that follows from them, at most, and how far
 # the frame still moves when it stays, in its sides.
 _ROUNDS, _STILL = 20, 0.002
@@ -64,6 +73,8 @@ def find(
     for face in distinct(found):
         weights = finder.weights(face.points)
         fitted = alignment.fit(face.points, frame, weights=weights)
+        if face.how == UNDER_THE_HOLE and size / fitted.scale < _LEAST:
+            continue
         hidden = alignment.hole_to_frame(hole, fitted, size=size)
         if locate is not None and hidden.any():
             fitted = settled(picture, hole, fitted, locate=locate, crop=crop, size=size)

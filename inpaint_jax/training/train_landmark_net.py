@@ -110,12 +110,9 @@ def train_step(
         (points, whitening), updated = architecture.network().apply(
             variables, image, mask, train=True, mutable=["batch_stats"]
         )
-        info = FitInfo(
-            negative_log_likelihood=jnp.mean(
-                landmark_net.negative_log_likelihood(points, whitening, truth), axis=1
-            ),
-            error=jnp.mean(_distance(points, truth), axis=1),
-        )
+        unlikely = landmark_net.negative_log_likelihood(points, whitening, truth)
+        far = _distance(points, truth)
+        info = FitInfo(jnp.mean(unlikely, axis=1), jnp.mean(far, axis=1))
         return jnp.mean(info.negative_log_likelihood + info.error), (info, updated)
 
     rate = descent.warm_cosine(progress, warm=_WARM)

@@ -265,7 +265,7 @@ def test_a_photograph_is_finished_with_its_last_face(bench, whole, tmp_path):
         picture = drawn.noise(150, 240, 3, seed=seed)
         picture_files.write(tmp_path / "photos" / f"{name}.png", picture)
     given = (f"--images={tmp_path}/photos", "--face=all")
-    two = mock.patch.object(face_finder.Finder, "__call__", return_value=FRAMES)
+    two = mock.patch.object(face_finder.Finder, "faces", return_value=FRAMES)
     models = {"cascade": "of dlib"}
     found = mock.patch.object(face_finder, "models", side_effect=lambda: {**models})
     with two as finder, found:

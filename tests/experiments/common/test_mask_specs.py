@@ -209,3 +209,21 @@ def test_transparent_pixels_under_a_preset_are_told(tmp_path, capsys):
         assert read(given, preset).original is not None
     said = capsys.readouterr().out
     assert "p.png: 10% is transparent" in said and said.count("is transparent") == 1
+
+
+def test_auto_is_the_transparent_part_or_the_centre(tmp_path):
+    alpha = np.where(HOLE, np.uint8(0), np.uint8(255))
+    spec = mask_specs.read_mask("auto")
+    erased = read(picture(tmp_path, "erased", alpha=alpha), spec)
+    np.testing.assert_array_equal(np.asarray(erased.mask[0, ..., 0]) == 0, HOLE[5:35])
+    assert erased.original is None
+    everything = np.full(HOLE.shape, 255, np.uint8)
+    for given in (picture(tmp_path), picture(tmp_path, "full", alpha=everything)):
+        whole, centre = (
+            read(given, mask_specs.read_mask(m)) for m in ("auto", "centre")
+        )
+        np.testing.assert_array_equal(whole.mask, centre.mask)
+        assert whole.original is not None
+    assert spec.identity(given) == "auto"
+    with pytest.raises(InputError, match="--grow_mask=3: a preset as --mask=auto"):
+        mask_specs.read_mask("auto", grow=3)
