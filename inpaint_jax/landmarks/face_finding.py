@@ -27,8 +27,8 @@ Locate = Callable[
 each is). It ignores the pixels in the hole."""
 
 _MOST_PARTS = 6
-# Side of a frame in the photograph. A smaller face is not guessed under a hole: in a few
-# pixels of cloth the detector sees one as well.
+# Side of a frame in the photograph. A smaller face is not guessed under a hole: in a
+# few pixels of cloth the detector sees one as well.
 _LEAST = 32
 # How often points are placed in the frame that follows from them, at most, and how far
 # the frame still moves when it stays, in its sides.
