@@ -32,13 +32,11 @@ from inpaint_jax.io import checkpoints, data, files
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.models import landmark_net
 from inpaint_jax.pretrained import landmark_predictor, networks
-from inpaint_jax.training import train_landmark_net
 
 _RATE = (
     "Peak learning rate of AdamW; it rises during the first 2.5 % of the training and "
     "then falls to 0."
 )
-_MOVES = train_landmark_net.Moves()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,15 +92,6 @@ class Training:
     hidden: int = option(256, "Width of the last hidden layer.", least=1)
     learning_rate: float = option(1e-3, _RATE, above=0.0)
     weight_decay: float = option(0.05, "Weight decay of AdamW.", least=0.0)
-    max_turn: float = option(
-        _MOVES.turn, "Degrees by which a face is turned, at most.", least=0, most=180
-    )
-    max_zoom: float = option(
-        _MOVES.zoom, "Times by which it is larger or smaller, at most.", least=1
-    )
-    max_shift: float = option(
-        _MOVES.shift, "Parts of the frame by which it is moved.", least=0, most=1
-    )
     log_every: int = option(50, "Steps between lines of metrics.", least=1)
     checkpoint_every: int = option(500, "Steps between checkpoints.", least=1)
 
@@ -141,9 +130,6 @@ class Training:
             crop=self.crop,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            max_turn=self.max_turn,
-            max_zoom=self.max_zoom,
-            max_shift=self.max_shift,
         )
 
 

@@ -29,14 +29,6 @@ class Settings:
     crop: int
     learning_rate: float
     weight_decay: float
-    max_turn: float
-    max_zoom: float
-    max_shift: float
-
-    @property
-    def moves(self) -> train_landmark_net.Moves:
-        """How far faces are moved in their frames."""
-        return train_landmark_net.Moves(self.max_turn, self.max_zoom, self.max_shift)
 
 
 def run(
@@ -72,9 +64,7 @@ def run(
             start = networks.load(settings.pretrained, model="landmark_net")
         _check_same(start, architecture, settings)
         state = state._replace(variables=start.variables)
-    step = functools.partial(
-        train_landmark_net.train_step, **static, moves=settings.moves
-    )
+    step = functools.partial(train_landmark_net.train_step, **static)
     task = training.Task(
         meta=keeping.meta(architecture, settings, faces, crop=settings.crop),
         advance=jax.tree_util.Partial(step),

@@ -28,7 +28,6 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints
 from inpaint_jax.models import context_encoder, dcgan, face_completion, landmark_net
 from inpaint_jax.pretrained import landmark_predictor, networks, weights
-from inpaint_jax.training import train_landmark_net
 
 
 def _generator(job: Job) -> Done:
@@ -97,7 +96,6 @@ def _landmarks(job: Job) -> Done:
         features=wanted.features(36),
         hidden=wanted.features(256),
     )
-    moves = train_landmark_net.Moves()
     settings = landmark_training.Settings(
         **wanted.settings,
         pretrained=None,
@@ -105,9 +103,6 @@ def _landmarks(job: Job) -> Done:
         crop=wanted.crop,
         learning_rate=2e-3,
         weight_decay=0.05,
-        max_turn=moves.turn,
-        max_zoom=moves.zoom,
-        max_shift=moves.shift,
     )
     truth = job.landmarks
     judge = release_scores.of_landmarks(job.validation, truth.validation, architecture)
