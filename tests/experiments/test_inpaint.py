@@ -305,7 +305,7 @@ def test_trace_follows_each_image_step_by_step(base):
 
 def test_report_says_what_the_result_depends_on(base, bench):
     report = base.report()
-    assert report["seed"] == 0 and report["mask"] == "centre"
+    assert report["seed"] == 0 and report["mask"] == "auto"
     assert report["blend"] == "poisson" and report["landmarks"] is None
     assert report["settings"]["restarts"] == 2
     assert report["settings"]["iterations"] == 2
