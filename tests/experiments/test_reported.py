@@ -215,9 +215,7 @@ def test_a_large_photograph_takes_few_bytes_a_pixel(tmp_path):
     photo = np.stack([rows % 256, columns % 256, rows // 12], -1).astype(np.uint8)
     Image.fromarray(photo).save(tmp_path / "a.png", compress_level=1)
     frame = alignment.central(height, width, crop=128, size=64)
-    wanted = photo_cases.Wanted(
-        lambda *_: [frame], "all", 128, 64, 0, original_known=True
-    )
+    wanted = photo_cases.Wanted(lambda *_: [frame], 128, 64, 0, original_known=True)
     given = input_paths.Input(tmp_path / "a.png", "a")
     spec = mask_specs.read_mask("centre")
     del photo, rows, columns

@@ -64,7 +64,7 @@ def _frame_error(
       How far the eyes of the two frames are apart, over the distance of the eyes, and
       the side of the frame in the photograph; infinite if there is no face.
     """
-    find = face_finder.Finder(crop=_CROP, size=_SIZE)
+    find = face_finder.Finder(_CROP, _SIZE).faces
     eyes = np.array(
         [alignment.template(crop=_CROP, size=_SIZE)[eye].mean(axis=0) for eye in _EYES]
     )
