@@ -125,18 +125,20 @@ def frames(
     if choice.face == "none" or shape == (choice.size, choice.size):
         return framed
     of_frame = hole is not None and hole.shape != shape
-    if framing.is_aligned(*shape):
-        if of_frame or _lies_there(path, seen, hole, framed[0], choice):
-            return framed
-        if not list(choice.finder.faces(seen, hole)):
-            progress.say(f"{path}: no face was found; taken as it is framed")
-            return framed
+    if framing.is_aligned(*shape) and (
+        of_frame or _lies_there(path, seen, hole, framed[0], choice)
+    ):
+        return framed
     if of_frame:
         raise InputError(
             f"{path}: the mask has the size of the model's images, but the faces are "
             "framed anew; give a mask of the picture's size."
         )
-    return _chosen(path, seen, hole, choice)
+    found = list(choice.finder.faces(seen, hole))
+    if not found and framing.is_aligned(*shape):
+        progress.say(f"{path}: no face was found; taken as it is framed")
+        return framed
+    return _chosen(path, found, hole, choice)
 
 
 def _lies_there(
@@ -161,11 +163,10 @@ def _lies_there(
 
 def _chosen(
     path: pathlib.Path,
-    seen: cases.Picture,
+    found: list[alignment.Similarity],
     hole: mask_specs.HolePixels | None,
     choice: Choice,
 ) -> list[alignment.Similarity]:
-    found = list(choice.finder.faces(seen, hole))
     if not found:
         raise InputError(
             f"{path}: no face was found; give --face=none if it is framed as the "

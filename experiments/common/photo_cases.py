@@ -71,6 +71,8 @@ def read(
     photo = photographs.read_photograph(picture.path)
     spec = spec.chosen(photo)
     cases.remark(picture.path, photo, spec)
+    if wanted.original_known is None:
+        wanted = wanted._replace(original_known=spec.make is not None)
     size, seen = wanted.size, photo.on_white()
     with naming("--mask", spec.name):
         erased = None if spec.make else spec.of(picture, photo, size=size).pixels
@@ -82,11 +84,6 @@ def read(
         _case(photo, seen, erased, each, part, key[1], wanted)
         for each, part, key in given
     ]
-    undamaged = wanted.original_known
-    if undamaged is None:
-        undamaged = spec.make is not None
-    if not undamaged:
-        framed = [case._replace(original=None) for case in framed]
     return _placed(picture, photo, hole, framed, frames, spec)
 
 
@@ -148,7 +145,7 @@ def _case(
     return cases.Case(
         name="",
         picture=to_frame(shown),
-        original=to_frame(seen),
+        original=to_frame(seen) if wanted.original_known else None,
         crop=wanted.crop,
         mask=jnp.asarray(mask, jnp.float32)[None, ..., None],
         key=key,

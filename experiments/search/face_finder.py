@@ -17,12 +17,17 @@ from inpaint_jax.pretrained import landmark_predictor, networks
 
 
 @functools.cache
+def _net() -> networks.Pretrained:
+    return networks.load("release", model="landmark_net")
+
+
+@functools.cache
 def models() -> dict[str, Any]:
     """Returns the hashes of the models that find faces; None for one that is missing.
 
     Nothing of dlib is loaded.
     """
-    net = networks.load("release", model="landmark_net")
+    net = _net()
     try:
         cascade = identity.of_file(dlib_host.find_model(None))
     except InputError:
@@ -49,7 +54,7 @@ class Finder:
     @functools.cached_property
     def _locate(self) -> face_finding.Locate | None:
         """The landmark net, if it knows such frames."""
-        net = networks.load("release", model="landmark_net")
+        net = _net()
         if (net.architecture.image_size, net.crop) != (self._size, self._crop):
             return None
         return _locating(net)
