@@ -245,6 +245,7 @@ def test_sliced_wasserstein_ignores_the_order_of_z(key, clouds):
     np.testing.assert_allclose(
         losses.adversarial.sliced_wasserstein(key, code, z[::-1]),
         losses.adversarial.sliced_wasserstein(key, code, z),
+        rtol=1e-6,  # numpy's own 1e-7 is finer than float32
     )
 
 
