@@ -40,13 +40,14 @@ from inpaint_jax.io import files, picture_files
 from inpaint_jax.models import dcgan
 from inpaint_jax.pretrained import weights
 from tests import drawn
-from tests.experiments import kill_training
+from tests.experiments import kill_training, launcher
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGKILL")
 TINY = dcgan.Architecture(image_size=64, features=2, z_dim=8, kernel_size=4)
 SEARCH = ("--landmark_term=none", "--init=random", "--restarts=2", "--patience=0")
 SEARCH += ("--iterations=20", "--chunk=1")
 BATCH = 30  # pictures
+ENVIRONMENT = {**os.environ, "JAX_PLATFORMS": "cpu"}
 # What no two runs have in common: times, and a tree that is worked on.
 VARYING = ("seconds", "data_wait_fraction", "commit")
 VARYING_ROW = re.compile(rf'<tr><th scope="row">({"|".join(VARYING)})</th>.*')
@@ -58,32 +59,47 @@ PASSED_OVER = re.compile(r"^--resume: (\d+) of (\d+) pictures are finished", re.
 class Application(NamedTuple):
     """A command, its folder of results, and what two runs of it have in common.
 
-    After a signal it goes on with further flags.
+    After a signal it goes on with further flags; `run` is the launcher's.
     """
 
     name: str
+    run: Callable[..., subprocess.CompletedProcess[str]]
     flags: list[str]
     folder: pathlib.Path
     results: Callable[[pathlib.Path], dict]
     goes_on: tuple[str, ...] = ()
 
-    def start(self, *further, out=subprocess.DEVNULL):
-        module = {"resume": "inpaint"}.get(self.name, self.name)
+    @property
+    def module(self):
+        return f"experiments.{'inpaint' if self.name == 'resume' else self.name}"
+
+    def start(self):
+        """Starts as a user does."""
         return subprocess.Popen(
-            [sys.executable, "-m", f"experiments.{module}", *self.flags, *further],
+            [sys.executable, "-m", self.module, *self.flags],
             cwd=kill_training.ROOT,
-            env={**os.environ, "JAX_PLATFORMS": "cpu"},
-            stdout=out,
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def finish(self, *further):
-        """Runs to the end; returns what it leaves, and what it prints."""
-        with self.start(*further, out=subprocess.PIPE) as process:
-            out, err = process.communicate()
+    def undisturbed(self):
+        """Starts and lets it end; returns what it leaves, and the seconds."""
+        began = time.monotonic()
+        with self.start() as process:
+            _, err = process.communicate()
         assert process.returncode == 0, f"{self.name}: {err}"
-        return self.results(self.folder), out
+        return self.results(self.folder), time.monotonic() - began
+
+    def finish(self):
+        """Goes on to the end, without importing the library once more.
+
+        Returns what it leaves, and what it prints.
+        """
+        ended = self.run(self.module, *self.flags, *self.goes_on)
+        assert ended.returncode == 0, f"{self.name}: {ended.stderr}"
+        return self.results(self.folder), ended.stdout
 
 
 class Ended(NamedTuple):
@@ -207,9 +223,7 @@ def half_written(folder):
 
 def measure(application, number, moments, rng):
     """Returns a row of the table: what `moments` signals did."""
-    began = time.monotonic()
-    expected, _ = application.finish()
-    duration = time.monotonic() - began
+    expected, duration = application.undisturbed()
     codes, tracebacks, damaged, unequal, longest = collections.Counter(), 0, 0, 0, 0.0
     passed_over = []
     while codes.total() < moments:
@@ -224,7 +238,7 @@ def measure(application, number, moments, rng):
         codes[ended.code] += 1
         tracebacks += "Traceback" in ended.err
         longest = max(longest, ended.seconds)
-        found, out = application.finish(*application.goes_on)
+        found, out = application.finish()
         passed_over += [int(count) for count, _ in PASSED_OVER.findall(out)]
         left = half_written(application.folder)
         damaged += len(ended.damaged) + len(left)
@@ -270,7 +284,7 @@ def inputs(folder):
     np.savez(folder / "labels.npz", **labels)
 
 
-def applications(folder):
+def applications(folder, run):
     """The applications, with flags that make each a matter of seconds."""
     search = (f"--checkpoint={folder}/tiny", *SEARCH)
     model = (*search, f"--images={folder}/faces")
@@ -300,7 +314,7 @@ def applications(folder):
         cache = f"--compilation_cache_dir={folder}/programs"
         flags = [*given, *where, cache]
         goes_on = ("--resume",) if name == "resume" else ()
-        found[name] = Application(name, flags, out, results[name], goes_on)
+        found[name] = Application(name, run, flags, out, results[name], goes_on)
     return found
 
 
@@ -316,12 +330,12 @@ def main():
     # Or what a script starts in the background ignores it, and so do its children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     rng, table = np.random.default_rng(asked.seed), [HEADINGS]
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, launcher.started(ENVIRONMENT) as run:
         folder = pathlib.Path(name)
         inputs(folder)
-        known = applications(folder)
+        known = applications(folder, run)
         for each in asked.applications.split(","):
-            known[each].finish()  # compiles
+            known[each].undisturbed()  # compiles
             for text in asked.signals.split(","):
                 shutil.rmtree(known[each].folder)
                 number = signal.Signals[text]
