@@ -58,6 +58,8 @@ class Assembly:
         pixels, missing = placement.photo.pixels, placement.hole.copy()
         for each, answers in self._faces:
             face = answers[number] if number < len(answers) else answers[0]
+            known = ~placement.hole
+            face = insertion.in_tone(face, placement.photo.pixels, known=known)
             pixels = inserted(pixels, missing, face, each.frame)
         return Completed(pixels, placement.photo.opaque_in(placement.hole & ~missing))
 

@@ -16,10 +16,16 @@ from scipy import ndimage
 from inpaint_jax.images import pixels
 
 Picture = UInt8[np.ndarray, "height width 3"]
+Face = UInt8[np.ndarray, "rows columns 3"]
 Pixels = Bool[np.ndarray, "height width"]
 Values = Float32[np.ndarray, "height width channels"]
 Coarse = Float32[np.ndarray, "height_coarse width_coarse channels"]
 CoarsePixels = Bool[np.ndarray, "height_coarse width_coarse"]
+
+# How far the colours of a photograph of one tone are spread about it, in levels: JPEG
+# rounds them, and a scanner's cast is not quite even.
+_ONE_TONE = 3.0
+_SAMPLES = 1 << 16  # pixels that tell a photograph's tone
 
 _SWEEPS = 24  # of relaxation at each level
 _SMALLEST = 3  # side up to which no coarser level is used
@@ -50,6 +56,29 @@ def insert(
         blended = new + harmonic(old - new, inside, known[box] & ~inside)
         result[box][inside] = pixels.rounded(blended[inside])
     return result
+
+
+def in_tone(face: Face, photograph: Picture, *, known: Pixels) -> Face:
+    """Takes the colours from a face if its photograph has none.
+
+    A grey photograph may be stored in colours that are rounded, or with a cast.
+
+    Args:
+      face: uint8 `[rows, columns, 3]`, the completed face.
+      photograph: uint8 `[H, W, 3]`.
+      known: the pixels of the photograph that are looked at.
+
+    Returns:
+      The face, or its grey levels with the photograph's cast.
+    """
+    step = max(1, round((known.size / _SAMPLES) ** 0.5))
+    part = np.s_[::step, ::step]
+    seen = photograph[part][known[part]].astype(np.float32)
+    colours = seen - seen.mean(axis=1, keepdims=True)
+    if not len(seen) or colours.std(axis=0).max() > _ONE_TONE:
+        return face
+    grey = face.astype(np.float32).mean(axis=-1, keepdims=True)
+    return pixels.rounded(grey + colours.mean(axis=0))
 
 
 def harmonic(values: Values, unknown: Pixels, known: Pixels) -> Values:

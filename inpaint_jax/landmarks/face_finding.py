@@ -1,6 +1,7 @@
 """Finds the faces in a photograph, tilted ones and such under a hole too."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import scipy.ndimage
@@ -27,9 +28,10 @@ Locate = Callable[
 each is). It ignores the pixels in the hole."""
 
 _MOST_PARTS = 6
-# Side of a frame in the photograph. A smaller face is not guessed under a hole: in a
-# few pixels of cloth the detector sees one as well.
-_LEAST = 32
+# What a face that is only guessed under a hole must have, as the detector sees one in
+# cloth as well if the mean face is drawn in: the side of its frame in the photograph,
+# and how sure `locate` is of its points at last (see experiments/search/RESULTS.md).
+_LEAST, _SURE = 32, -1.2
 # How often points are placed in the frame that follows from them, at most, at first and
 # then; how far the frame still moves when it stays, in its sides; and the largest part
 # of it that may be hidden.
@@ -76,14 +78,16 @@ def find(
     frame = alignment.template(crop=crop, size=size)
     faces = []
     for face in distinct(found):
-        weights = finder.weights(face.points)
+        weights, sure = finder.weights(face.points), np.inf
         fitted = alignment.fit(face.points, frame, weights=weights)
-        if face.how == UNDER_THE_HOLE and size / fitted.scale < _LEAST:
-            continue
-        hidden = alignment.hole_to_frame(hole, fitted, size=size)
-        if locate is not None and hidden.any():
-            fitted = _surest(picture, hole, fitted, locate, crop, size)
-        faces.append(face._replace(similarity=fitted))
+        if (
+            locate is not None
+            and alignment.hole_to_frame(hole, fitted, size=size).any()
+        ):
+            sure, fitted = _Frames(picture, hole, locate, crop, size).surest(fitted)
+        guessed = face.how == UNDER_THE_HOLE
+        if not guessed or (size / fitted.scale >= _LEAST and sure >= _SURE):
+            faces.append(face._replace(similarity=fitted))
     return sorted(faces, key=lambda face: face.similarity.scale)
 
 
@@ -109,26 +113,55 @@ def settled(
     Returns:
       The similarity to the last frame.
     """
-    return _settle(picture, hole, similarity, locate, crop, size, _ROUNDS)[1]
+    frames = _Frames(picture, hole, locate, crop, size)
+    return frames.settled(similarity, rounds=_ROUNDS)[1]
 
 
-def _surest(
-    picture: _Picture,
-    hole: _Hole,
-    guess: alignment.Similarity,
-    locate: Locate,
-    crop: int,
-    size: int,
-) -> alignment.Similarity:
-    """Settles from starts around a guess, and goes on with the surest."""
-    found = (
-        _settle(picture, hole, start.after(guess), locate, crop, size, _FIRST_ROUNDS)
-        for start in _starts(size)
-    )
-    sure, best = max(found, key=lambda each: each[0])
-    if np.isinf(sure):
-        return guess
-    return _settle(picture, hole, best, locate, crop, size, _ROUNDS)[1]
+class _Frames(NamedTuple):
+    """Frames of a photograph in which `locate` places points; see `settled`."""
+
+    picture: _Picture
+    hole: _Hole | None
+    locate: Locate
+    crop: int
+    size: int
+
+    def surest(self, guess: alignment.Similarity) -> tuple[float, alignment.Similarity]:
+        """Settles from starts around a guess, and goes on with the surest."""
+        found = (
+            self.settled(start.after(guess), rounds=_FIRST_ROUNDS)
+            for start in _starts(self.size)
+        )
+        sure, best = max(found, key=lambda each: each[0])
+        if np.isinf(sure):
+            return sure, guess
+        return self.settled(best, rounds=_ROUNDS)
+
+    def settled(
+        self, similarity: alignment.Similarity, *, rounds: int
+    ) -> tuple[float, alignment.Similarity]:
+        """Returns how sure of its points `locate` is at last, and the frame."""
+        template, sure = alignment.template(crop=self.crop, size=self.size), -np.inf
+        for _ in range(rounds):
+            hidden = self._hidden(similarity)
+            if hidden.mean() > _MOST_HIDDEN:
+                return -np.inf, similarity
+            shown = alignment.to_frame(self.picture, similarity, size=self.size)
+            points, weights = self.locate(shown, hidden)
+            sure = float(np.log(weights).mean())
+            moved = alignment.fit(points, template, weights=weights)
+            before, similarity = similarity, moved.after(similarity)
+            if alignment.distance(before, similarity, size=self.size) < _STILL:
+                break
+        return sure, similarity
+
+    def _hidden(
+        self, similarity: alignment.Similarity
+    ) -> Bool[np.ndarray, "size size"]:
+        beyond = alignment.outside(similarity, self.picture.shape, size=self.size)
+        if self.hole is None:
+            return beyond
+        return beyond | alignment.hole_to_frame(self.hole, similarity, size=self.size)
 
 
 def _starts(size: int) -> list[alignment.Similarity]:
@@ -138,33 +171,6 @@ def _starts(size: int) -> list[alignment.Similarity]:
         shift = (size - 1) / 2 * (1 - zoom) + size * np.array([right, down])
         found.append(alignment.Similarity(np.column_stack([zoom * np.eye(2), shift])))
     return found
-
-
-def _settle(
-    picture: _Picture,
-    hole: _Hole | None,
-    similarity: alignment.Similarity,
-    locate: Locate,
-    crop: int,
-    size: int,
-    rounds: int,
-) -> tuple[float, alignment.Similarity]:
-    """Returns how sure of its points `locate` is at last, and the frame; see above."""
-    template, sure = alignment.template(crop=crop, size=size), -np.inf
-    for _ in range(rounds):
-        shown = alignment.to_frame(picture, similarity, size=size)
-        hidden = alignment.outside(similarity, picture.shape, size=size)
-        if hole is not None:
-            hidden |= alignment.hole_to_frame(hole, similarity, size=size)
-        if hidden.mean() > _MOST_HIDDEN:
-            return -np.inf, similarity
-        points, weights = locate(shown, hidden)
-        sure = float(np.log(weights).mean())
-        moved = alignment.fit(points, template, weights=weights)
-        before, similarity = similarity, moved.after(similarity)
-        if alignment.distance(before, similarity, size=size) < _STILL:
-            break
-    return sure, similarity
 
 
 def _parts(hole: _Hole) -> list[alignment.Box]:

@@ -100,3 +100,28 @@ def test_only_what_is_to_be_filled_changes(kind):
     np.testing.assert_array_equal(found[kind != 1], photograph[kind != 1])
     if not (kind == 0).any():  # nothing to fit: the face as it is
         np.testing.assert_array_equal(found[kind == 1], face[kind == 1])
+
+
+@pytest.mark.parametrize("cast", [(0, 0, 0), (12, 0, -12)])
+def test_a_face_has_the_tone_of_a_photograph_without_colours(cast):
+    rng = np.random.default_rng(0)
+    levels = rng.integers(20, 230, (70, 90, 1))
+    photograph = (levels + cast + rng.integers(-1, 2, (70, 90, 3))).astype(np.uint8)
+    hole = block((70, 90))
+    photograph[hole] = (255, 0, 0)  # is not looked at
+    face = rng.integers(20, 230, (8, 8, 3)).astype(np.uint8)
+    found = insertion.in_tone(face, photograph, known=~hole)
+    expected = face.mean(axis=-1, keepdims=True) + np.array(cast)
+    np.testing.assert_allclose(found, expected, atol=1)
+
+
+def test_a_face_keeps_its_colours_in_a_photograph_with_some():
+    rng = np.random.default_rng(0)
+    photograph = np.full((70, 90, 3), 130, np.uint8)
+    photograph[:, 60:70] = (170, 130, 110)  # skin
+    face = rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    everywhere = np.ones((70, 90), bool)
+    found = insertion.in_tone(face, photograph, known=everywhere)
+    np.testing.assert_array_equal(found, face)
+    found = insertion.in_tone(face, photograph, known=~everywhere)
+    np.testing.assert_array_equal(found, face)

@@ -176,6 +176,27 @@ def models():
     return {"detector": dlib_host.Detector(), "predictor": dlib_host.Predictor()}
 
 
+@pytest.mark.parametrize(
+    ("sure", "fills", "count"), [(0.0, 0.1, 1), (-2.0, 0.1, 0), (0.0, 0.75, 0)]
+)
+def test_what_is_guessed_in_cloth_must_be_sure_and_large(models, sure, fills, count):
+    picture = np.full((200, 200, 3), 150, np.uint8)
+    hole = np.zeros((200, 200), bool)
+    hole[87:113, 87:113] = True
+    (guess,) = face_finding.find(picture, hole, **models, **FRAME)
+    assert guess.how == "under the hole"
+    template = alignment.template(**FRAME)
+    middle = template.mean(axis=0)
+
+    def locate(shown, hidden):
+        # Frames shrink until the hole fills that part of them.
+        zoom = 0.9 if hidden.mean() < fills else 1.0
+        return middle + zoom * (template - middle), np.full(68, np.exp(sure))
+
+    found = face_finding.find(picture, hole, **models, **FRAME, locate=locate)
+    assert len(found) == count
+
+
 def test_the_portrait_is_found_where_it_is_aligned_and_with_its_eyes_hidden(models):
     picture = picture_files.read(files.ASSETS / "portrait.png")
     (face,) = face_finding.find(picture, None, **models, **FRAME)
