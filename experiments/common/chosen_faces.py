@@ -39,13 +39,17 @@ class FaceFinder(Protocol):
     """Finds faces; `face_finder.Finder` is one."""
 
     def faces(
-        self, picture: cases.Picture, hole: mask_specs.HolePixels | None
+        self,
+        picture: cases.Picture,
+        hole: mask_specs.HolePixels | None,
+        given: Sequence[alignment.Similarity] = (),
     ) -> Sequence[alignment.Similarity]:
         """Returns similarities from a photograph to its faces' frames.
 
         Args:
           picture: the photograph.
           hole: True in the hole; None without one.
+          given: approximate frames in which a face may be.
 
         Returns:
           The largest face first.
@@ -124,41 +128,45 @@ def frames(
     framed = as_it_is(path, seen, hole, crop=choice.crop, size=choice.size)
     if choice.face == "none" or shape == (choice.size, choice.size):
         return framed
+    aligned = framing.is_aligned(*shape)
     of_frame = hole is not None and hole.shape != shape
-    if framing.is_aligned(*shape) and (
-        of_frame or _lies_there(path, seen, hole, framed[0], choice)
-    ):
+    if aligned and (of_frame or _lies_there(seen, hole, framed[0], choice)):
         return framed
     if of_frame:
         raise InputError(
             f"{path}: the mask has the size of the model's images, but the faces are "
             "framed anew; give a mask of the picture's size."
         )
-    found = list(choice.finder.faces(seen, hole))
-    if not found and framing.is_aligned(*shape):
+    found = list(choice.finder.faces(seen, hole, framed if aligned else []))
+    if aligned and not found:
         progress.say(f"{path}: no face was found; taken as it is framed")
         return framed
-    return _chosen(path, found, hole, choice)
+    chosen = _chosen(path, found, hole, choice)
+    if aligned and not all(np.array_equal(f.matrix, framed[0].matrix) for f in chosen):
+        _say_moved(path, chosen[0], framed[0])
+    return chosen
 
 
 def _lies_there(
-    path: pathlib.Path,
     seen: cases.Picture,
     hole: mask_specs.HolePixels | None,
     frame: alignment.Similarity,
     choice: Choice,
 ) -> bool:
-    """Returns whether the face lies where a frame expects it; says so if not."""
+    """Returns whether the face lies where a frame expects it."""
     settled = choice.finder.settled(seen, hole, frame)
-    if alignment.distance(settled, frame, size=choice.size) <= _OFF:
-        return True
-    turn = np.rad2deg(settled.angle - frame.angle)
+    return alignment.distance(settled, frame, size=choice.size) <= _OFF
+
+
+def _say_moved(
+    path: pathlib.Path, found: alignment.Similarity, frame: alignment.Similarity
+) -> None:
+    turn = np.rad2deg(found.angle - frame.angle)
     progress.say(
         f"{path}: has the proportions of an aligned picture, but its face is turned by "
-        f"{turn:.0f} degrees, {frame.scale / settled.scale:.1f} times as large or "
+        f"{turn:.0f} degrees, {frame.scale / found.scale:.1f} times as large or "
         "moved; framed anew (--face=none takes it as it is)"
     )
-    return False
 
 
 def _chosen(

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from experiments.common import identity
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import alignment, pixels
-from inpaint_jax.landmarks import dlib_host, face_finding
+from inpaint_jax.landmarks import dlib_host, face_finding, frame_settling
 from inpaint_jax.pretrained import landmark_predictor, networks
 
 
@@ -52,7 +52,7 @@ class Finder:
         return dlib_host.Detector(), dlib_host.Predictor()
 
     @functools.cached_property
-    def _locate(self) -> face_finding.Locate | None:
+    def _locate(self) -> frame_settling.Locate | None:
         """The landmark net, if it knows such frames."""
         net = _net()
         if (net.architecture.image_size, net.crop) != (self._size, self._crop):
@@ -63,6 +63,7 @@ class Finder:
         self,
         picture: UInt8[np.ndarray, "height width 3"],
         hole: Bool[np.ndarray, "height width"] | None,
+        given: Sequence[alignment.Similarity] = (),
     ) -> Sequence[alignment.Similarity]:
         """Finds faces, see `chosen_faces.FaceFinder`.
 
@@ -78,6 +79,7 @@ class Finder:
             crop=self._crop,
             size=self._size,
             locate=self._locate,
+            given=given,
         )
         return [face.similarity for face in faces]
 
@@ -88,14 +90,14 @@ class Finder:
         frame: alignment.Similarity,
     ) -> alignment.Similarity:
         """Corrects a frame, see `chosen_faces.FaceFinder`; not without a net."""
-        if self._locate is None:
-            return frame
-        return face_finding.settled(
-            picture, hole, frame, locate=self._locate, crop=self._crop, size=self._size
+        return (
+            frame_settling.Frames(picture, hole, self._locate, self._crop, self._size)
+            .settled(frame)
+            .similarity
         )
 
 
-def _locating(net: networks.Pretrained) -> face_finding.Locate:
+def _locating(net: networks.Pretrained) -> frame_settling.Locate:
     predict = jax.jit(landmark_predictor.predict(net))
 
     def locate(

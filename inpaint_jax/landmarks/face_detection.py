@@ -4,7 +4,7 @@ The detector sees the whole photograph, turned views if that shows no face, and 
 surroundings of a part of the hole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,11 +33,8 @@ _CHIP_CROP, _CHIP_PIXELS = 192, 288
 _CHIP = alignment.template(crop=_CHIP_CROP, size=_CHIP_PIXELS)
 # How much a point in the hole counts against a visible one.
 _GUESSED = 0.1
-# A face is that under a part of the hole if they have so much of the smaller in common.
-_COMMON = 0.3
 
-
-UNDER_THE_HOLE = "under the hole"
+DETECTED, UNDER_THE_HOLE, GIVEN = "detected", "under the hole", "given"
 
 
 class Face(NamedTuple):
@@ -47,13 +44,16 @@ class Face(NamedTuple):
       points: `[68, 2]`, its landmarks (x, y) in pixels of the photograph.
       score: dlib's, of the detection.
       similarity: from the photograph to the frame.
-      how: "detected", or `UNDER_THE_HOLE` if only the mean face in it made it visible.
+      how: `DETECTED`; `UNDER_THE_HOLE` if only the mean face in it made it visible;
+        `GIVEN` if its frame was believed in before.
+      sure: how sure its points are, see `frame_settling.Settled`; without a hole inf.
     """
 
     points: Float[np.ndarray, "68 2"]
     score: float
     similarity: alignment.Similarity
     how: str
+    sure: float = np.inf
 
 
 class Finder:
@@ -91,8 +91,15 @@ class Finder:
             found += self._in(view, _TURNED)
         return distinct(found)
 
-    def around(self, part: alignment.Box) -> list[Face]:
-        """Finds the likeliest face under a part of the hole; none or one."""
+    def around(self, part: alignment.Box) -> Iterator[Face]:
+        """Yields faces that may be under a part of the hole, one for each turn.
+
+        The likeliest turns come first; those that are as likely as each other in the
+        order of the detector's scores.
+
+        Args:
+          part: of the hole.
+        """
         for turns in _HIDDEN_TURNS:
             guesses = [
                 hidden_faces.likeliest(
@@ -101,14 +108,12 @@ class Finder:
                 for turn in turns
             ]
             known = [guess for guess in guesses if guess is not None]
-            if known:
-                best = max(known, key=lambda guess: guess.score)
-                points = self._points(best.view, best.box)
+            for guess in sorted(known, key=lambda guess: -guess.score):
+                points = self._points(guess.view, guess.box)
                 if points is not None:
                     for _ in range(_ROUNDS):
                         points = self._upright(points)
-                    return [self._face(points, best.score, UNDER_THE_HOLE)]
-        return []
+                    yield self._face(points, guess.score, UNDER_THE_HOLE)
 
     def weights(
         self, points: Float[np.ndarray, "points 2"]
@@ -128,7 +133,7 @@ class Finder:
             if points is not None:
                 for _ in range(_ROUNDS if self._photograph.hole.any() else 1):
                     points = self._upright(points)
-                found.append(self._face(points, float(score), "detected"))
+                found.append(self._face(points, float(score), DETECTED))
         return distinct(found)
 
     def _face(self, points: Float[np.ndarray, "68 2"], score: float, how: str) -> Face:
@@ -154,16 +159,6 @@ class Finder:
         if status[0]:
             return None
         return view.similarity.inverse.apply(points[0].astype(np.float64))
-
-
-def covers(points: Float[np.ndarray, "68 2"], part: alignment.Box) -> bool:
-    """Whether a face reaches over much of a part of the hole."""
-    lowest, highest = points.min(axis=0), points.max(axis=0)
-    first = np.maximum(lowest, part[:2])
-    last = np.minimum(highest, part[2:])
-    common = np.prod(np.maximum(last - first, 0))
-    areas = [np.prod(highest - lowest), (part[2] - part[0]) * (part[3] - part[1])]
-    return bool(common > _COMMON * min(areas))
 
 
 def distinct(faces: Sequence[Face]) -> list[Face]:

@@ -1,45 +1,38 @@
-"""Finds the faces in a photograph, tilted ones and such under a hole too."""
+"""Finds the faces in a photograph, tilted ones and such under a hole too.
 
-from collections.abc import Callable
-from typing import NamedTuple
+Candidates come from the detector, from the mean face drawn into the hole, and from
+frames that the caller believes in. Each is settled by what places points in frames with
+holes, and of those at one place the surest is kept.
+"""
+
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import scipy.ndimage
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, UInt8
 
 from inpaint_jax.images import alignment
-from inpaint_jax.landmarks.face_detection import (
-    UNDER_THE_HOLE,
-    Face,
-    Finder,
-    covers,
-    distinct,
-)
+from inpaint_jax.landmarks import frame_settling
+from inpaint_jax.landmarks.face_detection import DETECTED, GIVEN, Face, Finder
 from inpaint_jax.landmarks.face_views import Detector, Predictor
 
 _Picture = UInt8[np.ndarray, "height width 3"]
 _Hole = Bool[np.ndarray, "height width"]
 
-Locate = Callable[
-    [UInt8[np.ndarray, "size size 3"], Bool[np.ndarray, "size size"]],
-    tuple[Float[np.ndarray, "68 2"], Float[np.ndarray, " 68"]],
-]
-"""(what the frame shows, its hole) -> (points in pixels of the frame, weights: how sure
-each is). It ignores the pixels in the hole."""
-
 _MOST_PARTS = 6
-# What a face that is only guessed under a hole must have, as the detector sees one in
-# cloth as well if the mean face is drawn in: the side of its frame in the photograph,
-# and how sure `locate` is of its points at last (see experiments/search/RESULTS.md).
-_LEAST, _SURE = 32, -1.2
-# How often points are placed in the frame that follows from them, at most, at first and
-# then; how far the frame still moves when it stays, in its sides; and the largest part
-# of it that may be hidden.
-_FIRST_ROUNDS, _ROUNDS, _STILL, _MOST_HIDDEN = 8, 20, 0.002, 0.9
-# Zooms of a guessed frame, and shifts in its sides, from which it is settled as well:
-# of badly guessed frames the landmark net mends some, and says how sure it is.
-_STARTS = ((1.0, 0.0, 0.0), (1.3, 0.0, 0.0), (0.77, 0.0, 0.0))
-_STARTS += ((1.0, 0.15, 0.0), (1.0, -0.15, 0.0), (1.0, 0.0, 0.15), (1.0, 0.0, -0.15))
+# How sure the points of a face under a hole are: from the first on it is there, below
+# the second a guess is not believed (experiments/search/RESULTS.md), nor if its frame
+# has fewer pixels along its side. In cloth the detector sees a face, too, if the mean
+# face is drawn in.
+_SURE, _DOUBTFUL, _LEAST = 0.2, -1.2, 32
+# Of so many guesses, of heads that are tilted by up to 50 degrees, the surest is taken
+# if none is sure; the others are of heads that lie or stand upside down.
+_LIKELY = 5
+# How near the centres of two faces may be, in sides of the larger frame.
+_APART = 0.3
+# Where the head is in its frame, from the hair to the chin, in its sides. It is under a
+# part of the hole if they have so much of the smaller in common.
+_HEAD, _COMMON = np.array([[0.16, 0.12], [0.84, 1.0]]), 0.3
 
 
 def find(
@@ -50,7 +43,8 @@ def find(
     predictor: Predictor,
     crop: int,
     size: int,
-    locate: Locate | None = None,
+    locate: frame_settling.Locate | None = None,
+    given: Sequence[alignment.Similarity] = (),
 ) -> list[Face]:
     """Finds all faces in a photograph.
 
@@ -63,6 +57,7 @@ def find(
       size: side of the frame in pixels.
       locate: places the points of faces of which a part is hidden; without it they are
         the predictor's, in a picture whose hole is filled smoothly.
+      given: frames in which faces should be, and stay if they are surest there.
 
     Returns:
       The faces, the largest first.
@@ -71,106 +66,77 @@ def find(
     if hole.all():
         return []
     finder = Finder(picture, hole, detector, predictor)
-    found = finder.everywhere()
+    frames = frame_settling.Frames(picture, hole, locate, crop, size)
+
+    def placed(face: Face) -> Face:
+        sure, frame = frames.fitted(face.points, finder.weights(face.points))
+        return face._replace(similarity=frame, sure=sure)
+
+    found = [placed(face) for face in finder.everywhere()]
+    found += [_given(frame, frames) for frame in given if locate is not None]
     for part in _parts(hole):
-        if not any(covers(face.points, part) for face in found):
-            found += finder.around(part)
-    frame = alignment.template(crop=crop, size=size)
-    faces = []
-    for face in distinct(found):
-        weights, sure = finder.weights(face.points), np.inf
-        fitted = alignment.fit(face.points, frame, weights=weights)
-        if (
-            locate is not None
-            and alignment.hole_to_frame(hole, fitted, size=size).any()
-        ):
-            sure, fitted = _Frames(picture, hole, locate, crop, size).surest(fitted)
-        guessed = face.how == UNDER_THE_HOLE
-        if not guessed or (size / fitted.scale >= _LEAST and sure >= _SURE):
-            faces.append(face._replace(similarity=fitted))
-    return sorted(faces, key=lambda face: face.similarity.scale)
+        if not any(_is_known(face, part, size) for face in found):
+            found += _likeliest(map(placed, finder.around(part)))
+    kept = _apart([face for face in found if _is_believed(face, size)], size)
+    return sorted(kept, key=lambda face: face.similarity.scale)
 
 
-def settled(
-    picture: _Picture,
-    hole: _Hole | None,
-    similarity: alignment.Similarity,
-    *,
-    locate: Locate,
-    crop: int,
-    size: int,
-) -> alignment.Similarity:
-    """Places points in a frame, then in the frame that follows from them, and so on.
-
-    Args:
-      picture: RGB bytes.
-      hole: True in the hole; None without one.
-      similarity: from the photograph to an approximate frame of a face.
-      locate: places the points.
-      crop: side of the frame in CelebA pixels.
-      size: side of the frame in pixels.
-
-    Returns:
-      The similarity to the last frame.
-    """
-    frames = _Frames(picture, hole, locate, crop, size)
-    return frames.settled(similarity, rounds=_ROUNDS)[1]
+def _given(frame: alignment.Similarity, frames: frame_settling.Frames) -> Face:
+    """Returns the face in a frame, or where it settles if it is surer there."""
+    sure, kept = max(frames.unmoved(frame), frames.settled(frame), key=_sure)
+    template = alignment.template(crop=frames.crop, size=frames.size)
+    return Face(kept.inverse.apply(template), 0.0, kept, GIVEN, sure)
 
 
-class _Frames(NamedTuple):
-    """Frames of a photograph in which `locate` places points; see `settled`."""
-
-    picture: _Picture
-    hole: _Hole | None
-    locate: Locate
-    crop: int
-    size: int
-
-    def surest(self, guess: alignment.Similarity) -> tuple[float, alignment.Similarity]:
-        """Settles from starts around a guess, and goes on with the surest."""
-        found = (
-            self.settled(start.after(guess), rounds=_FIRST_ROUNDS)
-            for start in _starts(self.size)
-        )
-        sure, best = max(found, key=lambda each: each[0])
-        if np.isinf(sure):
-            return sure, guess
-        return self.settled(best, rounds=_ROUNDS)
-
-    def settled(
-        self, similarity: alignment.Similarity, *, rounds: int
-    ) -> tuple[float, alignment.Similarity]:
-        """Returns how sure of its points `locate` is at last, and the frame."""
-        template, sure = alignment.template(crop=self.crop, size=self.size), -np.inf
-        for _ in range(rounds):
-            hidden = self._hidden(similarity)
-            if hidden.mean() > _MOST_HIDDEN:
-                return -np.inf, similarity
-            shown = alignment.to_frame(self.picture, similarity, size=self.size)
-            points, weights = self.locate(shown, hidden)
-            sure = float(np.log(weights).mean())
-            moved = alignment.fit(points, template, weights=weights)
-            before, similarity = similarity, moved.after(similarity)
-            if alignment.distance(before, similarity, size=self.size) < _STILL:
-                break
-        return sure, similarity
-
-    def _hidden(
-        self, similarity: alignment.Similarity
-    ) -> Bool[np.ndarray, "size size"]:
-        beyond = alignment.outside(similarity, self.picture.shape, size=self.size)
-        if self.hole is None:
-            return beyond
-        return beyond | alignment.hole_to_frame(self.hole, similarity, size=self.size)
+def _is_known(face: Face, part: alignment.Box, size: int) -> bool:
+    """Whether this is certainly the face that a part of the hole hides."""
+    if face.how != DETECTED and face.sure < _SURE:
+        return False
+    left, top, right, bottom = part
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
+    place = face.similarity.apply(corners - 0.5)
+    box = np.array([place.min(axis=0), place.max(axis=0)]) / size
+    lowest, highest = np.maximum(box[0], _HEAD[0]), np.minimum(box[1], _HEAD[1])
+    common = np.prod(np.maximum(highest - lowest, 0))
+    return bool(
+        common > _COMMON * min(np.prod(np.ptp(x, axis=0)) for x in (box, _HEAD))
+    )
 
 
-def _starts(size: int) -> list[alignment.Similarity]:
-    """Returns changes of a frame: none, a zoom, and shifts to all sides."""
-    found = []
-    for zoom, right, down in _STARTS:
-        shift = (size - 1) / 2 * (1 - zoom) + size * np.array([right, down])
-        found.append(alignment.Similarity(np.column_stack([zoom * np.eye(2), shift])))
-    return found
+def _likeliest(guesses: Iterable[Face]) -> list[Face]:
+    """Returns the surest of some guesses, or the first that is sure; none of none."""
+    best: list[Face] = []
+    for number, face in enumerate(guesses, start=1):
+        best = [max([*best, face], key=_sure)]
+        if best[0].sure >= (_SURE if number < _LIKELY else _DOUBTFUL):
+            break
+    return best
+
+
+def _sure(found: Face | frame_settling.Settled) -> float:
+    return found.sure
+
+
+def _is_believed(face: Face, size: int) -> bool:
+    side = size / face.similarity.scale
+    return face.how == DETECTED or (face.sure >= _DOUBTFUL and side >= _LEAST)
+
+
+def _apart(faces: Sequence[Face], size: int) -> list[Face]:
+    """Keeps of faces at one place the surest, and of equally sure ones the clearest."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: (-face.sure, -face.score)):
+        if all(_distance(face, other, size) > _APART for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _distance(one: Face, other: Face, size: int) -> float:
+    """How far the centres of two frames are apart, in sides of the larger frame."""
+    middle = np.full((1, 2), (size - 1) / 2)
+    places = [face.similarity.inverse.apply(middle) for face in (one, other)]
+    scale = min(face.similarity.scale for face in (one, other))
+    return float(np.linalg.norm(places[0] - places[1]) * scale / size)
 
 
 def _parts(hole: _Hole) -> list[alignment.Box]:

@@ -9,7 +9,7 @@ import pytest
 
 from inpaint_jax.images import alignment
 from inpaint_jax.io import files, picture_files
-from inpaint_jax.landmarks import dlib_host, face_finding
+from inpaint_jax.landmarks import dlib_host, face_finding, frame_settling
 
 FRAME = {"crop": 128, "size": 64}
 
@@ -162,7 +162,8 @@ def test_a_frame_settles_where_its_face_is_and_stays():
         return found, np.ones(68)
 
     guesses = [begun]
-    at = face_finding.settled(picture, None, begun, locate=locate, **FRAME)
+    frames = frame_settling.Frames(picture, None, locate, **FRAME)
+    at = frames.settled(begun).similarity
     assert alignment.distance(at, true, size=64) < 0.003
     assert 5 < len(seen) < 12
     # What the frame shows from beyond the picture is hidden.

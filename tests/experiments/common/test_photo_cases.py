@@ -38,7 +38,7 @@ class Finder:
     def __init__(self, *frames, settled=None):
         self.frames, self.at = frames, settled
 
-    def faces(self, picture, hole):
+    def faces(self, picture, hole, given=()):
         return list(self.frames)
 
     def settled(self, picture, hole, frame):
@@ -170,7 +170,7 @@ def test_a_face_that_is_turned_in_an_aligned_picture_is_framed_anew(aligned, cap
     (case,) = read(aligned, "centre", turned(31), settled=turned(30))
     np.testing.assert_array_equal(case.placement.frame.matrix, turned(31).matrix)
     said = capsys.readouterr().out
-    assert "aligned.png" in said and "turned by 30 degrees" in said
+    assert "aligned.png" in said and "turned by 31 degrees" in said
     (case,) = read(aligned, "centre", turned(31), settled=turned(30), face="none")
     np.testing.assert_array_equal(case.placement.frame.matrix, CENTRAL.matrix)
 
