@@ -146,6 +146,37 @@ def test_of_several_starts_the_surest_is_taken():
     np.testing.assert_allclose(face.similarity.apply(expected), [[31.5] * 2], atol=4)
 
 
+class Blind(Marks):
+    """Detects nothing."""
+
+    def scored(self, image, *, threshold):
+        del image, threshold
+        return np.zeros((0, 4), np.int32), np.zeros(0)
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_given_frame_stays_if_its_face_is_surest_there(stays):
+    true = turned(0.6, 0, (120, 90))
+    picture = drawn_face(true, 180, 240)
+    given = alignment.Similarity(true.matrix + [[0, 0, 8.0], [0, 0, -6.0]])
+
+    def locate(shown, hidden):
+        points, _ = Marks().predict(shown[None], np.zeros((1, 4), np.int32))
+        off = float(np.abs(points[0] - alignment.template(**FRAME)).mean())
+        return points[0].astype(float), np.full(68, np.exp(off if stays else -off))
+
+    (face,) = face_finding.find(
+        *(picture, None),
+        **{"detector": Blind(), "predictor": Marks(), **FRAME},
+        locate=locate,
+        given=[given],
+    )
+    assert off(face.similarity, given if stays else true) < (1e-9 if stays else 0.7)
+    np.testing.assert_allclose(
+        face.points, face.similarity.inverse.apply(alignment.template(**FRAME))
+    )
+
+
 def test_a_frame_settles_where_its_face_is_and_stays():
     # A face that is shifted in the frame, of which each guess finds half.
     picture = np.zeros((180, 240, 3), np.uint8)
@@ -196,6 +227,24 @@ def test_what_is_guessed_in_cloth_must_be_sure_and_large(models, sure, fills, co
 
     found = face_finding.find(picture, hole, **models, **FRAME, locate=locate)
     assert len(found) == count
+
+
+@pytest.mark.parametrize(("prefers", "degrees"), [("turned", 25), ("any", 0)])
+def test_of_heads_under_a_hole_the_surest_is_taken(models, prefers, degrees):
+    # The detector sees one at each turn, as the mean face is drawn in.
+    picture = np.full((200, 200, 3), 150, np.uint8)
+    hole = np.zeros((200, 200), bool)
+    hole[70:130, 70:130] = True
+
+    def locate(shown, hidden):
+        # A square that is turned does not fill the upright box around it.
+        filled = hidden[hidden.any(axis=1)][:, hidden.any(axis=0)].mean()
+        sure = 1.0 if prefers == "turned" and filled < 0.75 else -0.5
+        return alignment.template(**FRAME), np.full(68, np.exp(sure))
+
+    (face,) = face_finding.find(picture, hole, **models, **FRAME, locate=locate)
+    assert abs(abs(np.rad2deg(face.similarity.angle)) - degrees) < 12
+    assert face.sure == pytest.approx(1.0 if degrees else -0.5)
 
 
 def test_the_portrait_is_found_where_it_is_aligned_and_with_its_eyes_hidden(models):
