@@ -36,7 +36,7 @@ def expand(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> list[str]:
             raise InputError(f"{where}: includes itself; take that line out.")
         file = os.path.expanduser(path)
         try:
-            lines = list(_read(files.read_bytes(file).decode("utf-8-sig")))
+            lines = list(_read(files.read_text(file)))
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{where}: cannot be read ({reason(error)}); give a text file with a "

@@ -178,7 +178,7 @@ def _listed(item: str, excluded: _Excluded) -> tuple[list[Input], list[PassedOve
 def _of_text(path: str, excluded: _Excluded) -> tuple[list[Input], list[PassedOver]]:
     files.check_file(path, give="give a text file with a path on each line")
     try:
-        text = files.read_bytes(path).decode("utf-8-sig")
+        text = files.read_text(path)
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read ({reason(error)}); give a text file in UTF-8 with "

@@ -1,5 +1,6 @@
 """Reads and writes files; each is written whole or not at all."""
 
+import codecs
 import contextlib
 import errno
 import importlib.resources
@@ -115,6 +116,20 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """
     with reading(path) as file:
         return file.read()
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Returns the text of a file that a person wrote: UTF-8, or UTF-16 with its mark.
+
+    PowerShell writes UTF-16, and editors on Windows a byte-order mark.
+
+    Raises:
+      OSError: it is no regular file, or cannot be read.
+      UnicodeDecodeError: it is in another encoding.
+    """
+    content = read_bytes(path)
+    marks = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
+    return content.decode("utf-16" if content.startswith(marks) else "utf-8-sig")
 
 
 def remove(path: str | os.PathLike[str]) -> None:

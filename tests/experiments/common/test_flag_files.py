@@ -101,10 +101,10 @@ def test_any_value_is_read_as_it_was_written(value):
     assert read == [f"--images={value}", "--count=3"]
 
 
-def test_a_file_may_come_from_windows(tmp_path):
-    (tmp_path / "a.flags").write_bytes(
-        b"\xef\xbb\xbf--count=7 \r\n# note\r\n--share=2\r\n"
-    )
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_may_come_from_windows(tmp_path, encoding):
+    lines = "--count=7 \r\n# note\r\n--share=2\r\n"
+    (tmp_path / "a.flags").write_bytes(lines.encode(encoding))
     assert options.parse(Small, [f"--flagfile={tmp_path}/a.flags"]) == Small(7, 2.0)
 
 

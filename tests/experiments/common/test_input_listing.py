@@ -70,6 +70,8 @@ def test_the_home_folder_and_lists(place, monkeypatch):
     text = '\ufeffa/1.png\r\n\r\n"x [1].png"\r\n~/c\r\n'
     (place / "list.txt").write_text(text, encoding="utf-8")
     assert names("@list.txt") == ["1", "x [1]", "2"]
+    (place / "wide.txt").write_text(text[1:], encoding="utf-16")
+    assert names("@wide.txt") == ["1", "x [1]", "2"]
     (place / "b" / "beside.txt").write_text("c/2.PNG\n")
     assert names("@b/beside.txt") == ["2"]
 
