@@ -87,14 +87,14 @@ def test_the_home_folder_and_lists(place, monkeypatch):
         ("@missing.txt", "no such file"),
         ("@nested.txt", "is a list again"),
         ("@empty.txt", "names no picture"),
-        ("@wide.txt", "cannot be read"),
+        ("@latin.txt", "cannot be read"),
         ("texts", "only notes.txt"),
     ],
 )
 def test_what_names_no_picture_is_refused(place, images, words):
     (place / "nested.txt").write_text("@list.txt")
     (place / "empty.txt").write_text("\n")
-    (place / "wide.txt").write_bytes("a".encode("utf-16"))
+    (place / "latin.txt").write_bytes("ä".encode("latin-1"))
     (place / "texts").mkdir()
     (place / "texts" / "notes.txt").write_text("")
     with pytest.raises(InputError, match=words) as error:
