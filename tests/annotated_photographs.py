@@ -22,7 +22,7 @@ from experiments.common import reporting
 from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import alignment, framing, pixels
 from inpaint_jax.io import files, picture_files
-from inpaint_jax.landmarks import annotation, dlib_host
+from inpaint_jax.landmarks import annotation, dlib_host, frame_settling
 
 CROP, SIZE, MODEL = 128, 256, 64  # CelebA pixels, pixels of the crop, of the model
 HIDDEN = slice(27, 48)  # nose and eyes
@@ -64,12 +64,11 @@ def prepare(folder: pathlib.Path, work: pathlib.Path) -> dict[str, dict]:
     found = {}
     for name in ("photographs", "masks", "crops", "crop_masks"):
         files.make_directory(work / name)
-    template = alignment.template(crop=CROP, size=SIZE)
     for path in sorted(folder.glob("*.pts")):
         picture = picture_files.read(path.with_suffix(".jpg"))
         points = read_points(path)
         hole = hole_of(points, picture.shape)
-        frame = alignment.fit(points, template)
+        frame = frame_settling.frame_of(points, crop=CROP, size=SIZE)
         crop = alignment.to_frame(picture, frame, size=SIZE)
         crop_hole = alignment.hole_to_frame(hole, frame, size=SIZE)
         damaged = np.where(hole[..., None], np.uint8(255), picture)

@@ -31,6 +31,34 @@ _STARTS = ((1.0, 0.0, 0.0), (1.3, 0.0, 0.0), (0.77, 0.0, 0.0))
 _STARTS += ((1.0, 0.15, 0.0), (1.0, -0.15, 0.0), (1.0, 0.0, 0.15), (1.0, 0.0, -0.15))
 
 
+# CelebA's pictures were aligned by the eyes, so their points count more than others.
+_EYES, _EYE_WEIGHT = slice(36, 48), 4.0
+
+
+def frame_of(
+    points: Float[np.ndarray, "68 2"],
+    weights: Float[np.ndarray, " 68"] | None = None,
+    *,
+    crop: int,
+    size: int,
+) -> alignment.Similarity:
+    """Fits the frame of a face to its landmarks, those of the eyes above all.
+
+    Args:
+      points: (x, y) in pixels of the photograph.
+      weights: how sure each of them is; all 1 by default.
+      crop: side of the frame in CelebA pixels.
+      size: side of the frame in pixels.
+
+    Returns:
+      The similarity from the photograph to the frame.
+    """
+    counts = np.ones(68) if weights is None else np.array(weights, np.float64)
+    counts[_EYES] *= _EYE_WEIGHT
+    template = alignment.template(crop=crop, size=size)
+    return alignment.fit(points, template, weights=counts)
+
+
 class Settled(NamedTuple):
     """A frame that stays where it is.
 
@@ -70,8 +98,7 @@ class Frames(NamedTuple):
           points: (x, y) in pixels of the photograph.
           weights: how sure each of them is.
         """
-        template = alignment.template(crop=self.crop, size=self.size)
-        frame = alignment.fit(points, template, weights=weights)
+        frame = frame_of(points, weights, crop=self.crop, size=self.size)
         hidden = (
             self.hole is not None
             and alignment.hole_to_frame(self.hole, frame, size=self.size).any()
@@ -89,7 +116,7 @@ class Frames(NamedTuple):
         """
         if self.locate is None:
             return Settled(np.inf, similarity)
-        template, sure = alignment.template(crop=self.crop, size=self.size), -np.inf
+        sure = -np.inf
         for _ in range(rounds):
             hidden = self._hidden(similarity)
             if hidden.mean() > _MOST_HIDDEN:
@@ -97,7 +124,7 @@ class Frames(NamedTuple):
             shown = alignment.to_frame(self.picture, similarity, size=self.size)
             points, weights = self.locate(shown, hidden)
             sure = float(np.log(weights).mean())
-            moved = alignment.fit(points, template, weights=weights)
+            moved = frame_of(points, weights, crop=self.crop, size=self.size)
             before, similarity = similarity, moved.after(similarity)
             if alignment.distance(before, similarity, size=self.size) < _STILL:
                 break

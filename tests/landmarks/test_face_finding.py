@@ -177,6 +177,22 @@ def test_a_given_frame_stays_if_its_face_is_surest_there(stays):
     )
 
 
+def test_the_eyes_count_four_times_in_a_frame():
+    # The jaw is off by one pixel and the eyes by another, which a mean weighs.
+    template = alignment.template(**FRAME)
+    points, off_by = template.copy(), np.zeros((68, 2))
+    off_by[36:48], off_by[:12] = (0.0, 1.0), (0.0, -1.0)
+    points += off_by
+    weights = np.ones(68)
+    found = frame_settling.frame_of(points, weights, **FRAME)
+    four_times = np.where((np.arange(68) // 12) == 3, 4.0, 1.0)
+    expected = alignment.fit(points, template, weights=four_times)
+    np.testing.assert_allclose(found.matrix, expected.matrix, rtol=1e-12)
+    np.testing.assert_array_equal(weights, np.ones(68))  # is the caller's
+    again = frame_settling.frame_of(points, **FRAME)
+    np.testing.assert_array_equal(again.matrix, found.matrix)
+
+
 def test_a_frame_settles_where_its_face_is_and_stays():
     # A face that is shifted in the frame, of which each guess finds half.
     picture = np.zeros((180, 240, 3), np.uint8)
