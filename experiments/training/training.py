@@ -227,12 +227,13 @@ def _save(
     networks = task.networks(state)
     keeping.check_weights(networks, step, rates=task.rates)
     meta = {**task.meta, "seconds": seconds}
-    this.store.save(step, state=state, model=networks, meta=meta)
+    # First, or a run that ends in between would resume behind what was never judged.
     if task.judge is not None:
         score = task.judge(networks)
         log.score(step, score)
         scored = {**meta, "score": score}
         keeping.keep_if_best(this.run_dir, step, state, networks, meta=scored)
+    this.store.save(step, state=state, model=networks, meta=meta)
 
 
 def _steps_of_a_call(step: int, schedule: Schedule, rate: float) -> int:

@@ -254,6 +254,25 @@ def test_a_run_that_is_killed_and_goes_on_ends_like_a_whole_one(whole, tmp_path)
     assert found == expected
 
 
+def test_a_run_that_is_killed_while_it_judges_is_judged_when_it_goes_on(tmp_path):
+    judged = []
+
+    def judge(networks):
+        judged.append(float(networks["net"]["sum"]))
+        if len(judged) == 3:  # at the last step
+            raise KeyboardInterrupt
+        return -judged[-1]
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, 7, judge=judge)
+    state = run(tmp_path, 7, judge=judge)
+    assert judged[3:] == judged[2:3] == [float(state.sum)]
+    step, meta = checkpoints.read_meta(tmp_path / "best")
+    assert (step, meta["score"]) == (7, -float(state.sum))
+    scores = [line["step"] for line in logged(tmp_path) if "score" in line]
+    assert scores == [3, 6, 7]
+
+
 def test_a_run_that_is_stopped_saves_its_step_and_goes_on(
     whole, tmp_path, monkeypatch, capsys
 ):
