@@ -25,9 +25,13 @@ _MOST_PARTS = 6
 # has fewer pixels along its side. In cloth the detector sees a face, too, if the mean
 # face is drawn in.
 _SURE, _DOUBTFUL, _LEAST = 0.2, -1.2, 32
+# From this score of the detector on a face is there, whatever a hole hides of it.
+_CLEAR = 0.5
 # Of so many guesses, of heads that are tilted by up to 50 degrees, the surest is taken
 # if none is sure; the others are of heads that lie or stand upside down.
 _LIKELY = 5
+# By how much a frame is less sure if all of its part of the hole lies outside of it.
+_OF_MISSED = 2.0
 # How near the centres of two faces may be, in sides of the larger frame.
 _APART = 0.3
 # Where the head is in its frame, from the hair to the chin, in its sides. It is under a
@@ -67,14 +71,15 @@ def find(
         return []
     finder = Finder(picture, hole, detector, predictor)
     frames = frame_settling.Frames(picture, hole, locate, crop, size)
+    parts = _parts(hole)
 
     def placed(face: Face) -> Face:
         sure, frame = frames.fitted(face.points, finder.weights(face.points))
-        return face._replace(similarity=frame, sure=sure)
+        return face._replace(similarity=frame, sure=sure - _missed(frame, parts, size))
 
     found = [placed(face) for face in finder.everywhere()]
     found += [_given(frame, frames) for frame in given if locate is not None]
-    for part in _parts(hole):
+    for part in parts:
         if not any(_is_known(face, part, size) for face in found):
             found += _likeliest(map(placed, finder.around(part)))
     kept = _apart([face for face in found if _is_believed(face, size)], size)
@@ -86,6 +91,18 @@ def _given(frame: alignment.Similarity, frames: frame_settling.Frames) -> Face:
     sure, kept = max(frames.unmoved(frame), frames.settled(frame), key=_sure)
     template = alignment.template(crop=frames.crop, size=frames.size)
     return Face(kept.inverse.apply(template), 0.0, kept, GIVEN, sure)
+
+
+def _missed(
+    frame: alignment.Similarity, parts: Sequence[alignment.Box], size: int
+) -> float:
+    """How much less sure a frame is for what it leaves of its part of the hole."""
+    shares = np.stack(np.meshgrid(*[np.linspace(0, 1, 9)] * 2), axis=-1)
+    seen = [1.0] if not parts else []
+    for left, top, right, bottom in parts:
+        place = frame.apply(shares * [right - left, bottom - top] + [left, top])
+        seen.append(float(((place >= 0) & (place <= size)).all(axis=-1).mean()))
+    return _OF_MISSED * (1 - max(seen))
 
 
 def _is_known(face: Face, part: alignment.Box, size: int) -> bool:
@@ -118,8 +135,11 @@ def _sure(found: Face | frame_settling.Settled) -> float:
 
 
 def _is_believed(face: Face, size: int) -> bool:
-    side = size / face.similarity.scale
-    return face.how == DETECTED or (face.sure >= _DOUBTFUL and side >= _LEAST)
+    """Whether it is a face, as the detector or what places its points says."""
+    if face.how == DETECTED and face.score >= _CLEAR:
+        return True
+    large = face.how == DETECTED or size / face.similarity.scale >= _LEAST
+    return large and face.sure >= _DOUBTFUL
 
 
 def _apart(faces: Sequence[Face], size: int) -> list[Face]:

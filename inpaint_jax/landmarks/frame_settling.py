@@ -37,18 +37,18 @@ _EYES, _EYE_WEIGHT = slice(36, 48), 4.0
 
 def frame_of(
     points: Float[np.ndarray, "68 2"],
-    weights: Float[np.ndarray, " 68"] | None = None,
     *,
     crop: int,
     size: int,
+    weights: Float[np.ndarray, " 68"] | None = None,
 ) -> alignment.Similarity:
     """Fits the frame of a face to its landmarks, those of the eyes above all.
 
     Args:
       points: (x, y) in pixels of the photograph.
-      weights: how sure each of them is; all 1 by default.
       crop: side of the frame in CelebA pixels.
       size: side of the frame in pixels.
+      weights: how sure each of the points is; all 1 by default.
 
     Returns:
       The similarity from the photograph to the frame.
@@ -98,7 +98,7 @@ class Frames(NamedTuple):
           points: (x, y) in pixels of the photograph.
           weights: how sure each of them is.
         """
-        frame = frame_of(points, weights, crop=self.crop, size=self.size)
+        frame = frame_of(points, crop=self.crop, size=self.size, weights=weights)
         hidden = (
             self.hole is not None
             and alignment.hole_to_frame(self.hole, frame, size=self.size).any()
@@ -124,7 +124,7 @@ class Frames(NamedTuple):
             shown = alignment.to_frame(self.picture, similarity, size=self.size)
             points, weights = self.locate(shown, hidden)
             sure = float(np.log(weights).mean())
-            moved = frame_of(points, weights, crop=self.crop, size=self.size)
+            moved = frame_of(points, crop=self.crop, size=self.size, weights=weights)
             before, similarity = similarity, moved.after(similarity)
             if alignment.distance(before, similarity, size=self.size) < _STILL:
                 break

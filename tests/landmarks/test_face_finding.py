@@ -184,7 +184,7 @@ def test_the_eyes_count_four_times_in_a_frame():
     off_by[36:48], off_by[:12] = (0.0, 1.0), (0.0, -1.0)
     points += off_by
     weights = np.ones(68)
-    found = frame_settling.frame_of(points, weights, **FRAME)
+    found = frame_settling.frame_of(points, **FRAME, weights=weights)
     four_times = np.where((np.arange(68) // 12) == 3, 4.0, 1.0)
     expected = alignment.fit(points, template, weights=four_times)
     np.testing.assert_allclose(found.matrix, expected.matrix, rtol=1e-12)
@@ -245,7 +245,7 @@ def test_what_is_guessed_in_cloth_must_be_sure_and_large(models, sure, fills, co
     assert len(found) == count
 
 
-@pytest.mark.parametrize(("prefers", "degrees"), [("turned", 25), ("any", 0)])
+@pytest.mark.parametrize(("prefers", "degrees"), [("turned", 25), ("upright", 0)])
 def test_of_heads_under_a_hole_the_surest_is_taken(models, prefers, degrees):
     # The detector sees one at each turn, as the mean face is drawn in.
     picture = np.full((200, 200, 3), 150, np.uint8)
@@ -255,12 +255,13 @@ def test_of_heads_under_a_hole_the_surest_is_taken(models, prefers, degrees):
     def locate(shown, hidden):
         # A square that is turned does not fill the upright box around it.
         filled = hidden[hidden.any(axis=1)][:, hidden.any(axis=0)].mean()
-        sure = 1.0 if prefers == "turned" and filled < 0.75 else -0.5
+        sure = 1.0 if (filled < 0.75) == (prefers == "turned") else -0.5
         return alignment.template(**FRAME), np.full(68, np.exp(sure))
 
     (face,) = face_finding.find(picture, hole, **models, **FRAME, locate=locate)
     assert abs(abs(np.rad2deg(face.similarity.angle)) - degrees) < 12
-    assert face.sure == pytest.approx(1.0 if degrees else -0.5)
+    # Less than that for what the frame leaves of the hole.
+    assert -0.5 < face.sure <= 1.0
 
 
 def test_the_portrait_is_found_where_it_is_aligned_and_with_its_eyes_hidden(models):
