@@ -94,12 +94,6 @@ def prepare(folder: pathlib.Path, names: list[str], work: pathlib.Path) -> dict:
     return cases
 
 
-def psnr(one, other, hole) -> float:
-    """Of the pixels in the hole, in dB."""
-    error = one[hole].astype(float) - other[hole]
-    return float(20 * np.log10(255) - 10 * np.log10(np.mean(error**2)))
-
-
 def completed(work: pathlib.Path, way: str, name: str):
     """The completed picture; None if its face was not found."""
     path = work / "completed" / way / f"{name}.png"
@@ -114,7 +108,7 @@ def table(work: pathlib.Path, cases: dict) -> str:
         for name, (picture, hole) in given.items():
             result = completed(work, way, name)
             if result is not None:
-                scores[way][name] = psnr(result, picture, hole)
+                scores[way][name] = annotated.hidden_psnr(result, picture, hole)
     rows = [("framed", "completed", "PSNR, dB", "control", "difference, 95 % interval")]
     for way, found in scores.items():
         values = np.array(list(found.values()))

@@ -49,7 +49,7 @@ class FaceFinder(Protocol):
         Args:
           picture: the photograph.
           hole: True in the hole; None without one.
-          given: approximate frames in which a face may be.
+          given: frames in which faces should be, and stay if they are surest there.
 
         Returns:
           The largest face first.

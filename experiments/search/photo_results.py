@@ -56,9 +56,9 @@ class Assembly:
     def _assembled(self, number: int) -> Completed:
         placement = self._faces[0][0]
         pixels, missing = placement.photo.pixels, placement.hole.copy()
+        known = ~placement.hole
         for each, answers in self._faces:
             face = answers[number] if number < len(answers) else answers[0]
-            known = ~placement.hole
             face = insertion.in_tone(face, placement.photo.pixels, known=known)
             pixels = inserted(pixels, missing, face, each.frame)
         return Completed(pixels, placement.photo.opaque_in(placement.hole & ~missing))

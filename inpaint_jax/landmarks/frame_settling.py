@@ -29,8 +29,6 @@ _STILL, _MOST_HIDDEN = 0.002, 0.9
 # well: badly guessed frames are mended from some of them.
 _STARTS = ((1.0, 0.0, 0.0), (1.3, 0.0, 0.0), (0.77, 0.0, 0.0))
 _STARTS += ((1.0, 0.15, 0.0), (1.0, -0.15, 0.0), (1.0, 0.0, 0.15), (1.0, 0.0, -0.15))
-
-
 # CelebA's pictures were aligned by the eyes, so their points count more than others.
 _EYES, _EYE_WEIGHT = slice(36, 48), 4.0
 
