@@ -26,7 +26,6 @@ from experiments.common.options import option
 from experiments.search import (
     face_finder,
     landmark_figure,
-    landmark_options,
     picture_options,
     picture_report,
     picture_results,
@@ -68,14 +67,14 @@ def main() -> int:
 
 
 def _complete(wanted: picture_options.Pictures, output: pathlib.Path) -> int:
-    asked = options.read(searches.Search)
-    landmarks = options.read(landmark_options.LandmarkOptions)
-    inputs, passed_over = picture_options.inputs(wanted, asked.settings, output)
+    asked = options.read(search_methods.Asked)
+    search = asked.search
+    inputs, passed_over = picture_options.inputs(wanted, search.settings, output)
     hole = picture_options.mask(wanted)
     model = searches.load()
     size = model.architecture.image_size
-    guidance, scorer = landmark_options.load(landmarks, size=size, crop=model.crop)
-    figure = landmark_figure.of(guidance) if wanted.landmark_figure else None
+    guides, scorer = search_methods.guiding(asked, model)
+    figure = landmark_figure.of(guides) if wanted.landmark_figure else None
     photos = picture_options.photos(wanted, crop=model.crop, size=size)
     most = min(wanted.images_at_once, len(inputs))
     skipped = skipping.Skipped(alone=len(inputs) == 1)
@@ -84,13 +83,13 @@ def _complete(wanted: picture_options.Pictures, output: pathlib.Path) -> int:
     @functools.cache
     def finisher() -> picture_results.Finisher:
         return picture_results.Finisher(
-            searches.prepare(model, asked, guidance.loss(), images=most),
-            *(asked.blend, scorer, figure, guidance, wanted.answers, wanted.animate),
+            searches.prepare(model, search, guides.terms(), images=most),
+            *(search.blend, scorer, figure, guides, wanted.answers, wanted.animate),
         )
 
-    described = picture_report.describe(asked, guidance, model)
+    described = picture_report.describe(search, guides, model)
     described = {"mask": hole.name, "seed": wanted.seed, **described}
-    run = resuming.of_run((wanted, asked, landmarks), model, guidance, described)
+    run = resuming.of_run((wanted, asked), model, guides, described)
     run |= {"--original_known": photos.original_known, "--images_at_once": most}
     if wanted.face != "none":
         run["models that find faces"] = face_finder.models()
@@ -103,7 +102,7 @@ def _complete(wanted: picture_options.Pictures, output: pathlib.Path) -> int:
     read = functools.partial(photo_cases.read, spec=hole, wanted=photos)
     results = picture_search.search(
         begun.photos,
-        picture_search.Reader(read, guidance, skipped),
+        picture_search.Reader(read, guides, skipped),
         lambda: finisher().compiled,
         most=most,
         memory=wanted.max_memory,

@@ -29,8 +29,7 @@ from experiments.common import (
 )
 from experiments.common.options import option
 from experiments.search import (
-    landmark_guidance,
-    landmark_options,
+    guidance,
     quality_curves,
     search_methods,
     searches,
@@ -106,11 +105,7 @@ def _measure(wanted: Quality, output: pathlib.Path) -> int:
     listed = input_listing.list_inputs(images, mask=wanted.mask, output=output)
     paths = input_listing.paths_by_stem(listed.inputs)
     model = searches.load()
-    guidance, _ = landmark_options.load(
-        asked.landmarks,
-        size=model.architecture.image_size,
-        crop=model.crop,
-    )
+    guides, _ = search_methods.guiding(asked, model)
     hole = mask_specs.read_mask(wanted.mask)
     skipped = skipping.Skipped(alone=False)
     skipped.pass_over(listed.passed_over)
@@ -118,14 +113,14 @@ def _measure(wanted: Quality, output: pathlib.Path) -> int:
         paths, model.crop, model.architecture.image_size
     )
     originals = originals.usable(images, skipped)
-    faces = [_face(case, guidance) for case in originals.read(hole, seed=0)]
+    faces = [_face(case, guides) for case in originals.read(hole, seed=0)]
     found: dict[str, list[list[quality_curves.Point]]] = {}
     for name, changes in METHODS.items():
         settings = dataclasses.replace(
             asked.search.settings, **changes, chunk=_CHUNK, patience=0
         )
         changed = dataclasses.replace(asked.search, settings=settings)
-        compiled = searches.prepare(model, changed, guidance.loss(), images=1)
+        compiled = searches.prepare(model, changed, guides.terms(), images=1)
         progress.say(f"{name}: compiling, then at most {wanted.seconds:g} s a face")
         compiled.check_memory(faces[0].key, faces[0].problem)
         _warm_up(faces[0], compiled)
@@ -149,12 +144,12 @@ def _measure(wanted: Quality, output: pathlib.Path) -> int:
     return skipped.exit_code
 
 
-def _face(case: cases.Case, guidance: landmark_guidance.LandmarkGuidance) -> Face:
+def _face(case: cases.Case, guides: guidance.Guidance) -> Face:
     if case.original is None:
         raise InputError(
             f"{case.name}: must be undamaged, so that results can be scored."
         )
-    problem, _ = guidance.problem(case)
+    problem, _ = guides.problem(case)
     return Face(case.key, problem, pixels.from_bytes(case.original)[None])
 
 

@@ -136,9 +136,11 @@ def soft(
         landmark_term.Settings(), jax.tree.map(jnp.asarray, predictor.model)
     )
     target = _target(setup, predictor)
-    known = problem.Problem(setup.image[:1], setup.mask[:1], target)
+    targets = {landmark_term.NAME: target}
+    known = problem.Problem(setup.image[:1], setup.mask[:1], targets)
+    networks = problem.Networks(jax.tree_util.Partial(generate), None)
     # Their arrays are arguments of the program.
-    return jax.tree_util.Partial(_by_term, term, known, generate)
+    return jax.tree_util.Partial(_by_term, term, known, networks)
 
 
 def by_dlib(setup: Setup, predictor: dlib_host.Predictor) -> Landmark:
@@ -170,13 +172,11 @@ def _objective(
     weights: types.ContextWeights,
     landmark: Landmark | None,
 ) -> latent_descent.Objective:
+    terms = {}
+    if landmark is not None:
+        terms[landmark_term.NAME] = objective.Weighted(_LAMBDA_LANDMARK, landmark)
     return objective.make(
-        *networks,
-        image,
-        weights,
-        lambda_prior=LAMBDA_PRIOR,
-        lambda_landmark=_LAMBDA_LANDMARK,
-        landmark=landmark,
+        *networks, image, weights, lambda_prior=LAMBDA_PRIOR, terms=terms
     )
 
 
@@ -192,12 +192,12 @@ def _target(setup: Setup, predictor: dlib_host.Predictor) -> landmark_term.Targe
 def _by_term(
     term: landmark_term.LandmarkTerm,
     setup: problem.Problem,
-    generate: types.Generate,
+    networks: problem.Networks,
     key: types.PRNGKey,
     z: types.Latent,
     generated: types.Image,
 ) -> types.PerExample:
-    return term(key, z, generated, setup, generate)
+    return term(key, z, generated, setup, networks)
 
 
 def _count(

@@ -113,7 +113,7 @@ def _hidden(
 
 def _keys(seed: int, path: pathlib.Path, count: int) -> list[tuple[jax.Array, ...]]:
     """Returns for each face the keys of its mask and of its starting points."""
-    key = problem.image_key(jax.random.key(seed), path.name)
+    key = problem.named_key(jax.random.key(seed), path.name)
     keys = [key, *(jax.random.fold_in(key, number) for number in range(1, count))]
     return [tuple(jax.random.split(each)) for each in keys]
 

@@ -43,7 +43,7 @@ class AblatedMethod(NamedTuple):
     @property
     def label(self) -> str:
         """Its name in tables."""
-        bound = " (upper bound)" if self.search.guidance.sees_original else ""
+        bound = " (upper bound)" if self.search.guides.sees_original else ""
         return self.search.name + bound
 
     def describe(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class AblatedMethod(NamedTuple):
             "flags": " ".join(self.flags),
             "settings": dataclasses.asdict(self.search.settings),
             "blend": self.search.blend,
-            "landmarks": self.search.guidance.describe(),
+            **self.search.guides.describe(),
         }
 
 
@@ -124,7 +124,7 @@ def prepare(
         asked = search_methods.parse(name, given, base=usual)
         method = search_methods.prepare(name, asked, model, images=at_once)
         methods[name] = AblatedMethod(given, asked, method)
-    if methods[BASELINE].search.guidance.loss() is not None:
+    if methods[BASELINE].search.guides.landmarks is not None:
         raise InputError(
             f"--method={BASELINE}: must have --landmark_term=none; "
             "the others are compared with it."

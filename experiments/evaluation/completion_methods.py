@@ -153,7 +153,7 @@ def _search(
     described = {
         "settings": dataclasses.asdict(method.settings),
         "blend": method.blend,
-        "landmarks": method.guidance.describe(),
+        **method.guides.describe(),
         "model": identity.of_model(model.source),
     }
 
@@ -192,7 +192,7 @@ def _follow(
         method.settings, chunk=max(1, method.settings.all_iterations // _STEPS)
     )
     compiled = method.compiled._replace(settings=settings)
-    problem, _ = method.guidance.problem(case)
+    problem, _ = method.guides.problem(case)
     faces = {}
     for ((now, _),) in searches.together(
         [case.key], [problem], compiled, at_once=1, name=method.name

@@ -80,7 +80,7 @@ def measure(
     """
     runs = {}
     for name, method in prepared.items():
-        problems = [method.guidance.problem(case)[0] for case in inputs]
+        problems = [method.guides.problem(case)[0] for case in inputs]
         short = search_methods.with_stages(
             method, ((method.settings.restarts, _STEPS),)
         )

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from experiments.search import landmark_guidance
+from experiments.search import guidance
 from inpaint_jax import types
 from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.search import landmark_term
@@ -18,14 +18,14 @@ _by_net = jax.jit(lambda predict, image, mask: predict(image, mask)[0])
 
 
 def of(
-    guidance: landmark_guidance.LandmarkGuidance,
+    guides: guidance.Guidance,
     problem: Problem,
     completed: types.Image,
 ) -> dict[str, Points]:
     """Returns the landmarks of one face, (x, y) in pixels.
 
     Args:
-      guidance: the landmark guidance of its search.
+      guides: what guided its search.
       problem: the damaged image with its target.
       completed: the result, `[1, H, W, 3]`.
 
@@ -34,15 +34,13 @@ def of(
       search has used it for candidates, otherwise by dlib's cascade in the target's
       box. Nothing for a search without landmarks.
     """
-    match guidance:
-        case landmark_guidance.WithLandmarks(
-            term=landmark_term.LandmarkTerm(model=model, predict=predict)
-        ):
-            if model is None:
-                known = jax.numpy.ones_like(problem.mask)
-                found = _by_net(predict, completed, known)
-            else:
-                found = _by_cascade(model, completed, problem.target.box)
-            target = problem.target.landmarks
-            return {"target": np.asarray(target[0]), "result": np.asarray(found[0])}
-    return {}
+    if guides.landmarks is None:
+        return {}
+    term, target = guides.landmarks.term, problem.targets[landmark_term.NAME]
+    if term.model is None:
+        known = jax.numpy.ones_like(problem.mask)
+        found = _by_net(term.predict, completed, known)
+    else:
+        found = _by_cascade(term.model, completed, target.box)
+    points = target.landmarks[0]
+    return {"target": np.asarray(points), "result": np.asarray(found[0])}

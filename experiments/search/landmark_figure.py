@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw
 
 from experiments.common import reporting
-from experiments.search import landmark_guidance, targets
+from experiments.search import guidance, targets
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import pixels
@@ -65,7 +65,7 @@ class Figure:
                 points,
                 landmark_net.covariance(whitening),
                 model=self.cascade,
-                box=problem.target.box,
+                box=problem.targets[landmark_term.NAME].box,
                 temperature=self.temperature,
             )
             for image in (problem.image, *shown)
@@ -73,19 +73,19 @@ class Figure:
         return reporting.sheet([row])
 
 
-def of(guidance: landmark_guidance.LandmarkGuidance) -> Figure:
+def of(guides: guidance.Guidance) -> Figure:
     """Returns the `Figure` that draws the landmarks of a search.
 
     Raises:
       InputError: the search has no soft cascade or no predicted target.
     """
-    match guidance:
-        case landmark_guidance.WithLandmarks(
+    match guides.landmarks:
+        case guidance.Landmarks(
             term=landmark_term.LandmarkTerm(
                 settings=landmark_term.Settings(term="soft", temperature=temperature),
                 model=ShapeModel() as cascade,
             ),
-            target=targets.Predicted() as target,
+            finder=targets.Predicted() as target,
         ):
             return Figure(target, cascade, temperature)
     raise InputError(

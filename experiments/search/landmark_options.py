@@ -1,4 +1,4 @@
-"""Options of landmarks, and the landmark guidance and scorer that they describe."""
+"""Options of landmarks, and the landmark loss and scorer that they describe."""
 
 import dataclasses
 import functools
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from experiments.common import options
 from experiments.common.fields import About
 from experiments.common.options import option
-from experiments.search import landmark_guidance, landmark_scores, targets
+from experiments.search import guidance, landmark_scores, targets
 from inpaint_jax.errors import InputError, naming
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
@@ -74,24 +74,27 @@ class LandmarkOptions:
 
 
 class Loaded(NamedTuple):
-    """The landmark guidance and the scorer, with their models.
+    """The landmark loss and the scorer, with their models.
 
     Attributes:
-      guidance: landmark guidance of a search.
+      landmarks: the landmark loss of a search; None without it.
+      models: {name: hash} of the model files that were read.
       scorer: measures landmark errors of completions; None if not wanted.
     """
 
-    guidance: landmark_guidance.LandmarkGuidance
+    landmarks: guidance.Landmarks | None
+    models: dict[str, Any]
     scorer: landmark_scores.Scorer | None
 
 
-def load(asked: LandmarkOptions, *, size: int, crop: int) -> Loaded:
+def load(asked: LandmarkOptions, *, size: int, crop: int, weight: float) -> Loaded:
     """Loads the models that the options need, and no others.
 
     Args:
       asked: options of landmarks.
       size: height and width of the generator's images.
       crop: side of its training crops in CelebA pixels.
+      weight: of the landmark loss, --lambda_landmark.
 
     Raises:
       InputError: options contradict each other, or a model is missing or does not fit.
@@ -101,15 +104,14 @@ def load(asked: LandmarkOptions, *, size: int, crop: int) -> Loaded:
     models = _Models(asked.landmark_model, asked.landmark_net, size=size, crop=crop)
     scorer = landmark_scores.Scorer(models.dlib) if asked.landmark_scores else None
     if settings is None:
-        return Loaded(landmark_guidance.WithoutLandmarks(models.hashes()), scorer)
+        return Loaded(None, models.hashes(), scorer)
     by_net = settings.term == "net"
     cascade = None if by_net else models.cascade
     target = _target(asked.landmark_target, models, cascade)
     predict = landmark_predictor.predict(models.net) if by_net else None
     term = landmark_term.LandmarkTerm(settings, cascade, predict)
-    return Loaded(
-        landmark_guidance.WithLandmarks(term, target, models.hashes()), scorer
-    )
+    landmarks = guidance.Landmarks(weight, term, target, models.hashes())
+    return Loaded(landmarks, models.hashes(), scorer)
 
 
 class _Models:

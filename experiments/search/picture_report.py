@@ -16,7 +16,7 @@ from experiments.common import cases, reporting, skipping
 from experiments.search import (
     animation,
     contact_sheet,
-    landmark_guidance,
+    guidance,
     output_names,
     searches,
     sheet_pages,
@@ -24,6 +24,7 @@ from experiments.search import (
 from experiments.search.picture_results import Entry, Finished, Row
 from inpaint_jax.io import files, photographs, picture_files
 from inpaint_jax.pretrained import weights
+from inpaint_jax.search import in_domain_term
 from inpaint_jax.search.problem import Settings
 
 _ROWS_A_PAGE = 32
@@ -44,18 +45,18 @@ _ON_SHEET = {
 
 def describe(
     asked: searches.Search,
-    guidance: landmark_guidance.LandmarkGuidance,
+    guides: guidance.Guidance,
     model: weights.Model,
 ) -> dict[str, Any]:
     """Returns the report's description of a search.
 
     Args:
       asked: options of the search.
-      guidance: its landmark guidance.
+      guides: what guides it.
       model: the networks.
     """
     return {
-        "ranking": _ranking(asked.settings, guidance),
+        "ranking": _ranking(asked.settings, guides),
         "settings": dataclasses.asdict(asked.settings),
         "blend": asked.blend,
         "model": {
@@ -63,7 +64,7 @@ def describe(
             "architecture": dataclasses.asdict(model.architecture),
             "crop": model.crop,
         },
-        "landmarks": guidance.describe(),
+        **guides.describe(),
         **reporting.environment(),
     }
 
@@ -220,11 +221,13 @@ def _further(finished: Finished) -> dict[str, cases.Picture]:
     }
 
 
-def _ranking(settings: Settings, guidance: landmark_guidance.LandmarkGuidance) -> str:
-    terms = f"{settings.lambda_context:g} context + {settings.lambda_prior:g} prior"
-    if guidance.loss() is not None:
-        terms += f" + {settings.lambda_landmark:g} landmark"
-    return f"lowest {terms} (eq. 20)"
+def _ranking(settings: Settings, guides: guidance.Guidance) -> str:
+    weights = {"context": settings.lambda_context, "prior": settings.lambda_prior}
+    weights |= {name: term.weight for name, term in guides.terms().items()}
+    if settings.lambda_in_domain > 0:
+        weights[in_domain_term.NAME] = settings.lambda_in_domain
+    terms = (f"{weight:g} {name}" for name, weight in weights.items())
+    return f"lowest {' + '.join(terms)} (eq. 20)"
 
 
 def _mean(entries: list[Entry]) -> dict[str, float]:

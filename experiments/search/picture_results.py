@@ -12,8 +12,8 @@ from experiments.common import cases, identity
 from experiments.search import (
     animation,
     face_landmarks,
+    guidance,
     landmark_figure,
-    landmark_guidance,
     landmark_scores,
     output_names,
     photo_results,
@@ -77,7 +77,7 @@ class Finisher:
       blend: "poisson" or "paste", see `completion.complete`.
       scorer: measures landmark errors; None if not wanted.
       figure: draws the landmarks in the course of a search; None if not wanted.
-      guidance: landmark guidance of the search.
+      guides: what guides the search.
       answers: largest number of different completions.
       animate: whether frames of the search are drawn.
       assembly: puts the faces into their photographs.
@@ -87,7 +87,7 @@ class Finisher:
     blend: str
     scorer: landmark_scores.Scorer | None
     figure: landmark_figure.Figure | None
-    guidance: landmark_guidance.LandmarkGuidance
+    guides: guidance.Guidance
     answers: int = 1
     animate: bool = False
     assembly: photo_results.Assembly = dataclasses.field(
@@ -133,7 +133,7 @@ class Finisher:
             entry |= described
         if case.original is not None:
             entry |= _scores(completed, case.original, case, self.scorer)
-        landmarks = face_landmarks.of(self.guidance, problem, result.completed)
+        landmarks = face_landmarks.of(self.guides, problem, result.completed)
         row = _row(case, problem, result)
         frames = []
         if self.animate:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.common import cases, input_paths, progress, skipping, stopping
-from experiments.search import landmark_guidance, searches, targets
+from experiments.search import guidance, searches, targets
 from inpaint_jax import runtime
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import hashes
@@ -29,8 +29,8 @@ class Task(NamedTuple):
 
     Attributes:
       case: the input.
-      problem: the damaged image with its target landmarks.
-      described: the report's entry about its landmarks.
+      problem: the damaged image with its targets.
+      described: the report's entry about its targets.
     """
 
     case: cases.Case
@@ -102,12 +102,12 @@ class Reader:
 
     Attributes:
       read: reads the faces of a picture.
-      guidance: landmark guidance of the search.
+      guides: what guides the searches.
       skipped: records pictures that cannot be read or have no landmarks.
     """
 
     read: Read
-    guidance: landmark_guidance.LandmarkGuidance
+    guides: guidance.Guidance
     skipped: skipping.Skipped
 
     def tasks(self, photo: Photo) -> list[Task]:
@@ -117,7 +117,7 @@ class Reader:
           InputError: it cannot be read, or has no landmarks.
         """
         found = self.read(photo.picture)
-        return [Task(case, *self.guidance.problem(case)) for case in found]
+        return [Task(case, *self.guides.problem(case)) for case in found]
 
     def members(self, photos: Iterable[Photo]) -> Iterator["_Member"]:
         """Yields the faces of photographs; those that are not finished are read."""

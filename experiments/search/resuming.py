@@ -19,7 +19,7 @@ from experiments.common import (
     progress,
     stopping,
 )
-from experiments.search import finished_records, landmark_guidance
+from experiments.search import finished_records, guidance
 from experiments.search.finished_records import Face, Identity, Record
 from experiments.search.picture_results import Finished
 from experiments.search.picture_search import Photo, Result
@@ -29,13 +29,14 @@ from inpaint_jax.pretrained import weights
 
 # Flags that name places, or are part of what follows them in `of_run`.
 _OTHERS = {"images", "mask", "output_dir", "checkpoint", "landmark_model"}
-_OTHERS |= {"landmark_net", "images_at_once", "max_memory", "original_known"}
+_OTHERS |= {"landmark_net", "structure_gfc", "structure_ce", "images_at_once"}
+_OTHERS |= {"max_memory", "original_known"}
 
 
 def of_run(
     options: Sequence[Any],
     model: weights.Model,
-    guidance: landmark_guidance.LandmarkGuidance,
+    guides: guidance.Guidance,
     environment: Mapping[str, Any],
 ) -> Identity:
     """Returns what all results of a run depend on.
@@ -43,11 +44,10 @@ def of_run(
     Args:
       options: dataclasses of its flags.
       model: the networks.
-      guidance: landmark guidance of its searches.
+      guides: what guides its searches.
       environment: from `reporting.environment`.
     """
     flags = [flag for each in options for flag in fields.listed(each)]
-    landmarks = (guidance.describe() or {}).get("models", {})
     return {
         **{
             f"--{flag.name}": flag.default for flag in flags if flag.name not in _OTHERS
@@ -59,9 +59,9 @@ def of_run(
             "encodes": model.encodes,
             "prior": model.prior,
         },
-        "landmark models": {
+        "models that guide": {
             name: identity.of_model(source) if isinstance(source, Mapping) else source
-            for name, source in landmarks.items()
+            for name, source in guides.models.items()
         },
         "version of the code": identity.of_code(),
         "versions of packages": environment["versions"],

@@ -9,7 +9,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from experiments.common import cases, options
-from experiments.search import landmark_guidance, landmark_options, searches
+from experiments.search import (
+    guidance,
+    landmark_options,
+    landmark_scores,
+    searches,
+    structure_options,
+)
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending, pixels
 from inpaint_jax.pretrained import weights
@@ -20,6 +26,7 @@ OPTIONS = {
     searches.Checkpoint: "Networks",
     searches.Search: "Search",
     landmark_options.LandmarkOptions: "Landmarks",
+    structure_options.StructureOptions: "Structural prior",
 }
 """{dataclass: heading} of all flags of applications that search."""
 
@@ -29,10 +36,11 @@ for _options, _heading in OPTIONS.items():
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """The options of a search method: search and landmarks."""
+    """The options of a search method: search and what guides it."""
 
     search: searches.Search = searches.Search()
     landmarks: landmark_options.LandmarkOptions = landmark_options.LandmarkOptions()
+    structure: structure_options.StructureOptions = structure_options.StructureOptions()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +50,14 @@ class SearchMethod:
     Attributes:
       name: name in tables.
       settings: hyperparameters of the search.
-      guidance: its landmark guidance.
+      guides: what guides it.
       blend: "poisson" or "paste", see `completion.complete`.
       compiled: the compiled search.
     """
 
     name: str
     settings: Settings
-    guidance: landmark_guidance.LandmarkGuidance
+    guides: guidance.Guidance
     blend: str
     compiled: program.Search
 
@@ -96,13 +104,34 @@ def prepare(
       InputError: a model is missing, or does not fit.
     """
     try:
-        size = model.architecture.image_size
-        guidance, _ = landmark_options.load(asked.landmarks, size=size, crop=model.crop)
-        compiled = searches.prepare(model, asked.search, guidance.loss(), images=images)
+        guides, _ = guiding(asked, model)
+        compiled = searches.prepare(model, asked.search, guides.terms(), images=images)
     except InputError as error:
         raise InputError(f"method {name}: {error}") from error
     search = asked.search
-    return SearchMethod(name, search.settings, guidance, search.blend, compiled)
+    return SearchMethod(name, search.settings, guides, search.blend, compiled)
+
+
+def guiding(
+    asked: Asked, model: weights.Model
+) -> tuple[guidance.Guidance, landmark_scores.Scorer | None]:
+    """Loads what guides a search, and what measures its landmark errors.
+
+    Args:
+      asked: its options.
+      model: the networks.
+
+    Raises:
+      InputError: options contradict each other, or a model is missing or does not fit.
+    """
+    settings, size = asked.search.settings, model.architecture.image_size
+    landmarks, read, scorer = landmark_options.load(
+        asked.landmarks, size=size, crop=model.crop, weight=settings.lambda_landmark
+    )
+    structure = structure_options.load(
+        asked.structure, model, weight=settings.lambda_structure
+    )
+    return guidance.Guidance(landmarks, structure, read), scorer
 
 
 def parse(name: str, arguments: Sequence[str], *, base: Asked | None = None) -> Asked:
@@ -135,7 +164,7 @@ def warm_up(
       at_once: number of images that one program searches for.
     """
     group = inputs[:at_once]
-    problems = [method.guidance.problem(case)[0] for case in group]
+    problems = [method.guides.problem(case)[0] for case in group]
     first, *_ = search(_shortened(method), group, problems, at_once=at_once)
     _finish(method, first.last, problems[0])
 
@@ -156,7 +185,7 @@ def complete(
     found = []
     for first in range(0, len(inputs), at_once):
         group = inputs[first : first + at_once]
-        problems = [method.guidance.problem(case)[0] for case in group]
+        problems = [method.guides.problem(case)[0] for case in group]
         found += _complete(method, group, problems, at_once)
     images, *columns = zip(*found, strict=True)
     seconds, iterations, loss = map(np.asarray, columns)
@@ -175,7 +204,7 @@ def search(
     Args:
       method: from `prepare`.
       inputs: at most `at_once` images.
-      problems: their problems, as from `method.guidance`.
+      problems: their problems, as from `method.guides`.
       at_once: number of images that the program holds.
     """
     last: list[searches.Report | None] = [None] * len(inputs)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import jax
@@ -16,7 +16,7 @@ from inpaint_jax import types
 from inpaint_jax.errors import InputError, naming
 from inpaint_jax.pretrained import weights
 from inpaint_jax.search import completion, driver, program
-from inpaint_jax.search.problem import LandmarkLoss, Problem, Settings
+from inpaint_jax.search.problem import Problem, Settings, WeightedTerm
 
 _POSITIVE, _WEIGHT = About(least=1, most=1_000_000), About(least=0.0)
 
@@ -50,6 +50,8 @@ class Search:
         lambda_context=_WEIGHT,
         lambda_prior=_WEIGHT,
         lambda_landmark=_WEIGHT,
+        lambda_structure=_WEIGHT,
+        lambda_in_domain=_WEIGHT,
         chunk=_POSITIVE,
         patience=About(least=0),
     )
@@ -86,7 +88,7 @@ def load() -> weights.Model:
 def prepare(
     model: weights.Model,
     asked: Search,
-    landmark: LandmarkLoss | None,
+    terms: Mapping[str, WeightedTerm],
     *,
     images: int,
 ) -> program.Search:
@@ -95,7 +97,7 @@ def prepare(
     Args:
       model: the networks.
       asked: options of the search.
-      landmark: the landmark loss; None leaves it out.
+      terms: {name: term} beside context and prior, see `guidance.Guidance.terms`.
       images: expected number of images in one program.
 
     Raises:
@@ -111,7 +113,7 @@ def prepare(
     return completion.prepare(
         model,
         asked.settings,
-        landmark=landmark,
+        terms=terms,
         images=images,
         compute_dtype=asked.compute_dtype,
     )
@@ -182,13 +184,17 @@ def _tell(job: progress.Progress, moved: list[driver.Progress], steps: int) -> N
 
 
 def _check_encoder(model: weights.Model, settings: Settings) -> None:
-    if settings.init == "random" or model.encodes == "damaged faces":
+    needs = settings.init != "random" or settings.lambda_in_domain > 0
+    if not needs or model.encodes == "damaged faces":
         return
+    flag, otherwise = f"--init={settings.init}", "--init=random --iterations=200"
+    if settings.init == "random":
+        flag = f"--lambda_in_domain={settings.lambda_in_domain:g}"
+        otherwise = "--lambda_in_domain=0"
     has = "no encoder"
     if model.encodes != "nothing":
         has = f"an encoder of {model.encodes}"
     raise InputError(
-        f"--init={settings.init}: the model of --checkpoint has {has}; train one "
-        "with experiments.train --model=encoder, or give --init=random "
-        "--iterations=200."
+        f"{flag}: the model of --checkpoint has {has}; train one "
+        f"with experiments.train --model=encoder, or give {otherwise}."
     )

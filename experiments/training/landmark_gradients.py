@@ -13,7 +13,7 @@ from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.pretrained import landmark_predictor, networks, weights
 from inpaint_jax.search import landmark_term
-from inpaint_jax.search.problem import Problem
+from inpaint_jax.search.problem import Networks, Problem
 from inpaint_jax.training import train_gan
 
 _RESTARTS = 16
@@ -39,7 +39,7 @@ def measure(key: jax.Array) -> dict[str, Any]:
 
     def score(settings: landmark_term.Settings, z: types.Latent) -> types.PerExample:
         loss = landmark_term.LandmarkTerm(settings, cascade, predict)
-        return loss(key_draw, z, generate(z), problem, generate)
+        return loss(key_draw, z, generate(z), problem, Networks(generate, None))
 
     def gradient(settings: landmark_term.Settings) -> types.Latent:
         return jax.jit(jax.grad(lambda z: jnp.sum(score(settings, z))))(z)
@@ -88,7 +88,8 @@ def _problem(
     mask = masks.centre(key, (height, width))[None]
     points, whitening = predict(face, mask)
     target = landmark_term.target_of_net(points, whitening, cascade)
-    return Problem(face * mask, mask, target), model, cascade, predict
+    targets = {landmark_term.NAME: target}
+    return Problem(face * mask, mask, targets), model, cascade, predict
 
 
 def _length(rows: types.Latent) -> types.PerExample:

@@ -1,4 +1,4 @@
-"""The losses of a search on images: context (eqs. 15 and 16) and prior (eq. 19)."""
+"""Losses of a search on images: context (eqs. 15, 16), prior (eq. 19), structure."""
 
 import jax
 import jax.numpy as jnp
@@ -80,7 +80,41 @@ def prior(fake_logits: types.Logits, *, saturating: bool = False) -> types.PerEx
     return adversarial.generator(fake_logits, saturating=saturating)
 
 
-def _window_sum(x: types.Mask, window: int, *, axis: int) -> types.Mask:
+def structure(
+    generated: types.Image,
+    expected: types.Image,
+    weights: Float[jax.Array, "batch height width 1"],
+    *,
+    blur: int = 1,
+) -> types.PerExample:
+    """Computes how far faces are from what is expected in the hole, seen from afar.
+
+    Args:
+      generated: G(z), `[batch, H, W, 3]`.
+      expected: what the hole should look like, same shape; any value with weight 0 is
+        ignored.
+      weights: `[batch, H, W, 1]` in [0, 1]; 0 at known pixels.
+      blur: side of the square, odd, over which the weighted difference is averaged.
+
+    Returns:
+      `[batch]`: the mean absolute averaged difference over the hole and its colours.
+    """
+    types.check_images(
+        generated=generated, expected=expected, per_pixel={"weights": weights}
+    )
+    if blur % 2 == 0 or blur < 1:
+        raise ValueError(f"blur must be odd and positive, got {blur}")
+    difference = jnp.where(weights > 0, weights * (generated - expected), 0.0)
+    if blur > 1:
+        total = _window_sum(_window_sum(difference, blur, axis=1), blur, axis=2)
+        difference = jnp.where(weights > 0, total / blur**2, 0.0)
+    count = generated.shape[-1] * jnp.sum(weights > 0, axis=(1, 2, 3))
+    return jnp.sum(jnp.abs(difference), axis=(1, 2, 3)) / jnp.maximum(count, 1)
+
+
+def _window_sum(
+    x: Float[jax.Array, "batch height width channels"], window: int, *, axis: int
+) -> Float[jax.Array, "batch height width channels"]:
     size = tuple(window if i == axis else 1 for i in range(4))
     return jax.lax.reduce_window(x, 0.0, jax.lax.add, size, (1, 1, 1, 1), "SAME")
 

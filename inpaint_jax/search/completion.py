@@ -22,14 +22,16 @@ Completing a face with the networks that come with the package:
 
 With a loss of your own, here for a dark picture:
 
->>> def darkness(key, z, generated, problem):
-...     return 0.1 * generated.mean(axis=(1, 2, 3))
->>> dark = inpaint_jax.complete(face, mask, settings=quick, term=darkness)
+>>> def darkness(key, z, generated, problem, networks):
+...     return generated.mean(axis=(1, 2, 3))
+>>> terms = {"darkness": (0.1, darkness)}
+>>> dark = inpaint_jax.complete(face, mask, settings=quick, terms=terms)
 >>> sorted(dark.terms)
-['context', 'landmark', 'prior', 'term']
+['context', 'darkness', 'landmark', 'prior']
 """
 
 import functools
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -40,22 +42,30 @@ from jaxtyping import Array, Float, Int, UInt8
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending, pixels
-from inpaint_jax.pretrained import landmark_predictor, networks, weights
-from inpaint_jax.search import driver, landmark_term, latent_descent, program
+from inpaint_jax.pretrained import weights
+from inpaint_jax.search import (
+    driver,
+    in_domain_term,
+    landmark_term,
+    latent_descent,
+    objective,
+    program,
+    released_terms,
+)
 from inpaint_jax.search.problem import (
     Known,
-    LandmarkLoss,
+    Networks,
     Picture,
     Problem,
     Settings,
     Term,
+    WeightedTerm,
     problem_of,
 )
 
 Blend = Literal["poisson", "paste"]
 
 _BLENDS = {"poisson": jax.jit(blending.poisson), "paste": jax.jit(blending.paste)}
-_BY_NET = landmark_term.Settings(term="net")
 
 
 class Completion(NamedTuple):
@@ -93,7 +103,7 @@ def complete(
     model: weights.Model | None = None,
     settings: Settings = Settings(),
     key: types.PRNGKey | None = None,
-    term: Term | None = None,
+    terms: Mapping[str, tuple[float, Term]] | None = None,
     blend: Blend = "poisson",
 ) -> Completion:
     """Completes one face.
@@ -104,10 +114,11 @@ def complete(
       mask: `[H, W]` or `[H, W, 1]`: True or 1 where the pixel is known.
       model: the networks; None for the released ones.
       settings: hyperparameters of the search. The landmark loss uses the released
-        landmark net; `lambda_landmark=0` leaves it out.
+        landmark net, the structural prior the released GFC; a weight of 0 leaves
+        either out.
       key: random key of the starting points; None for the same ones at each call.
-      term: a loss of your own, see `problem.Term`; define it once, so that it is
-        compiled once.
+      terms: {name: (weight, loss)} of losses of your own, see `problem.Term`; define
+        each once, so that it is compiled once.
       blend: "poisson" for Poisson blending, or "paste" to copy the hole's pixels.
 
     Returns:
@@ -120,27 +131,27 @@ def complete(
     model = model or _released_model()
     _check(model, key, blend)
     problem = problem_of(image, mask, size=model.architecture.image_size)
-    landmark = None
-    if settings.lambda_landmark > 0:
-        problem, landmark = _guided(problem, model)
-    if term is not None:
-        _check_term(term, problem, model)
-    compiled = prepare(model, settings, landmark=landmark, term=term)
+    problem, weighted = released_terms.guide(problem, model, settings=settings)
+    own = {name: WeightedTerm(*each) for name, each in (terms or {}).items()}
+    _check_names(own, {*objective.OWN_TERMS, *weighted, in_domain_term.NAME})
+    compiled = prepare(model, settings, terms=weighted | own)
+    for name, each in own.items():
+        z = jax.ShapeDtypeStruct((2, model.architecture.z_dim), jnp.float32)
+        _check_term(name, each.term, z, problem, compiled.networks)
     key = jax.random.key(0) if key is None else key
     compiled.check_memory(key, problem)
     *_, last = driver.search(key, problem, compiled=compiled)
     found = finish(last, problem, compiled=compiled, blend=blend)
-    if landmark is None:
+    if landmark_term.NAME not in problem.targets:
         return found
-    return found._replace(landmarks=problem.target.landmarks[0])
+    return found._replace(landmarks=problem.targets[landmark_term.NAME].landmarks[0])
 
 
 def prepare(
     model: weights.Model,
     settings: Settings,
     *,
-    landmark: LandmarkLoss | None = None,
-    term: Term | None = None,
+    terms: Mapping[str, WeightedTerm] | None = None,
     images: int = 1,
     compute_dtype: Any = jnp.float32,
 ) -> program.Search:
@@ -149,8 +160,8 @@ def prepare(
     Args:
       model: the networks.
       settings: hyperparameters of the search.
-      landmark: the landmark loss; None leaves it out.
-      term: a loss of the user; None leaves it out.
+      terms: {name: term} beside context and prior; the in-domain term is added here if
+        it has a weight.
       images: expected number of images in one program.
       compute_dtype: type of the products in convolutions.
 
@@ -163,12 +174,18 @@ def prepare(
             f"settings: lambda_prior={settings.lambda_prior} needs a discriminator, "
             "and this model has none; give lambda_prior=0."
         )
+    terms = dict(terms or {})
+    if settings.lambda_in_domain > 0:
+        weight = settings.lambda_in_domain
+        terms[in_domain_term.NAME] = WeightedTerm(weight, in_domain_term.in_domain)
     encode = None
-    if settings.init != "random":
+    if settings.init != "random" or settings.lambda_in_domain > 0:
         if model.encodes != "damaged faces":
             raise InputError(
-                f"settings: init={settings.init!r} needs a model with an encoder of "
-                "damaged faces; give init='random' and more iterations."
+                f"settings: init={settings.init!r}, lambda_in_domain="
+                f"{settings.lambda_in_domain:g}: needs a model with an encoder of "
+                "damaged faces; give init='random', more iterations, and "
+                "lambda_in_domain=0."
             )
         encode = model.encode
     # Most steps are taken by the restarts of the last stage.
@@ -180,9 +197,8 @@ def prepare(
         discriminate,
         z_dim=model.architecture.z_dim,
         settings=settings,
-        landmark=landmark,
         encode=encode,
-        term=term,
+        terms=terms,
     )
 
 
@@ -212,11 +228,7 @@ def finish(
         generated=generated,
         z=z[order],
         score=score[order],
-        terms={
-            name: value[order]
-            for name, value in terms._asdict().items()
-            if value is not None
-        },
+        terms={name: value[order] for name, value in terms.items()},
         iterations=last.iteration,
     )
 
@@ -250,45 +262,26 @@ def _check(model: object, key: object, blend: str) -> None:
         raise InputError(f"blend={blend!r}: must be one of {', '.join(_BLENDS)}.")
 
 
-def _check_term(term: Term, problem: Problem, model: weights.Model) -> None:
+def _check_names(own: Collection[str], taken: Collection[str]) -> None:
+    for name in own:
+        if name in taken:
+            raise InputError(f"terms: {name!r} is the name of another term; rename it.")
+
+
+def _check_term(
+    name: str, term: Term, z: Any, problem: Problem, networks: Networks
+) -> None:
     """Raises InputError if a user's loss does not return one number per restart."""
-    z = jax.ShapeDtypeStruct((2, model.architecture.z_dim), jnp.float32)
     drawn = jax.ShapeDtypeStruct((2, *problem.image.shape[1:]), jnp.float32)
-    found = jax.eval_shape(term, jax.random.key(0), z, drawn, problem)
+    found = jax.eval_shape(term, jax.random.key(0), z, drawn, problem, networks)
     shape = getattr(found, "shape", None)
     if shape != (2,):
         raise InputError(
-            f"term: returns {shape} for two restarts; give one loss for each, (2,)."
+            f"terms: {name!r} returns {shape} for two restarts; give one loss for "
+            "each, (2,)."
         )
-
-
-def _guided(problem: Problem, model: weights.Model) -> tuple[Problem, LandmarkLoss]:
-    """Returns the problem with its target landmarks, and the landmark loss."""
-    net = _released_landmark_net()
-    known = net.architecture.image_size, net.crop
-    if known != (model.architecture.image_size, model.crop):
-        raise InputError(
-            f"settings: the landmark net knows images of {known[0]} pixels and crops "
-            f"of {known[1]}, this model draws others; give lambda_landmark=0."
-        )
-    predict = landmark_predictor.predict(net)
-    target = _target(predict, problem.image, problem.mask)
-    loss = landmark_term.LandmarkTerm(_BY_NET, predict=predict)
-    return problem._replace(target=target), LandmarkLoss(loss, _BY_NET.has_gradient)
-
-
-@jax.jit
-def _target(
-    predict: landmark_term.Predict, image: types.Image, mask: types.Mask
-) -> landmark_term.Target:
-    return landmark_term.target_of_net(*predict(image, mask), model=None)
 
 
 @functools.cache
 def _released_model() -> weights.Model:
     return weights.load("release")
-
-
-@functools.cache
-def _released_landmark_net() -> networks.Pretrained:
-    return networks.load("release", model="landmark_net")

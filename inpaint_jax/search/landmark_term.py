@@ -23,7 +23,10 @@ from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import landmark_net
 from inpaint_jax.search import estimators
-from inpaint_jax.search.problem import Problem
+from inpaint_jax.search.problem import Networks, Problem
+
+NAME = "landmark"
+"""Of the term, and of its target in `Problem.targets`."""
 
 # Below this uncertainty, in pixels, the weight of a point no longer grows.
 _LEAST_DEVIATION = 0.25
@@ -175,7 +178,7 @@ class LandmarkTerm:
         z: types.Latent,
         generated: types.Image,
         problem: Problem,
-        generate: types.Generate,
+        networks: Networks,
     ) -> types.PerExample:
         """Returns the loss of each restart, `[restarts]`.
 
@@ -183,27 +186,29 @@ class LandmarkTerm:
           key: random key of the estimators.
           z: `[restarts, z_dim]`.
           generated: G(z), `[restarts, H, W, 3]`.
-          problem: the damaged image with its `Target`.
-          generate: G, with which the estimators generate faces around z.
+          problem: the damaged image, with its `Target` as the target "landmark".
+          networks: their G draws faces around z for the estimators.
         """
         if self.settings.gradient == "none":
             return self._loss(generated, problem)
         return _ESTIMATORS[self.settings.gradient](
             key,
             z,
-            score=lambda z: self._loss(generate(z), problem),
+            score=lambda z: self._loss(networks.generate(z), problem),
             pairs=self.settings.pairs,
             radius=self.settings.radius,
         )
 
     def _loss(self, generated: types.Image, problem: Problem) -> types.PerExample:
-        return _compare(
-            self.settings, self._measure(generated, problem), problem.target
-        )
+        target = problem.targets[NAME]
+        points = self._measure(generated, problem, target)
+        return _compare(self.settings, points, target)
 
-    def _measure(self, generated: types.Image, problem: Problem) -> _Points:
+    def _measure(
+        self, generated: types.Image, problem: Problem, target: Target
+    ) -> _Points:
         """Predicts the candidates' landmarks, [restarts, 68, 2]."""
-        settings, target = self.settings, problem.target
+        settings = self.settings
         mask = problem.mask.repeat(len(generated), axis=0)
         if settings.input == "composite":
             image = jnp.where(mask > 0, problem.image, generated)

@@ -1,9 +1,10 @@
-"""The loss that a search minimises over z (eq. 20 of the thesis)."""
+"""The loss that a search minimises over z: eq. 20 of the thesis, and further terms."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from inpaint_jax import losses, types
 from inpaint_jax.search import latent_descent
@@ -11,32 +12,18 @@ from inpaint_jax.search import latent_descent
 Term = Callable[[types.PRNGKey, types.Latent, types.Image], types.PerExample]
 """(key, z, G(z)) -> a loss `[batch]`; rows do not interact."""
 
+Values = dict[str, types.PerExample]
+"""{name of a term: its value without its weight, `[batch]`}."""
 
-class LossTerms(NamedTuple):
-    """The unweighted terms of the loss (eq. 20), each `[batch]`.
+OWN_TERMS = ("context", "prior")
+"""Names of the terms that every search has."""
 
-    Attributes:
-      context: context loss (eq. 16).
-      prior: prior loss without its lambda (eq. 19); 0 without D.
-      landmark: landmark loss (eqs. 17 and 18, or a smooth one); None if not used.
-      term: a loss of the user, not part of eq. 20; None if not used.
-    """
 
-    context: types.PerExample
-    prior: types.PerExample
-    landmark: types.PerExample | None
-    term: types.PerExample | None = None
+class Weighted(NamedTuple):
+    """A term and its weight in the loss."""
 
-    def weighted(
-        self, context: float, prior: float, landmark: float
-    ) -> types.PerExample:
-        """Returns the weighted sum of the terms (eq. 20); the user's has weight 1."""
-        loss = context * self.context + prior * self.prior
-        if self.landmark is not None:
-            loss = loss + landmark * self.landmark
-        if self.term is not None:
-            loss = loss + self.term
-        return loss
+    weight: float | Float[Array, ""]
+    term: Term
 
 
 def make(
@@ -47,11 +34,9 @@ def make(
     *,
     lambda_context: float = 1.0,
     lambda_prior: float,
-    lambda_landmark: float = 0.0,
     normalised: bool = False,
     saturating: bool = False,
-    landmark: Term | None = None,
-    term: Term | None = None,
+    terms: Mapping[str, Weighted] | None = None,
 ) -> latent_descent.Objective:
     """Returns the loss of z (eq. 20) as an objective for `latent_descent`.
 
@@ -60,32 +45,29 @@ def make(
       discriminate: D; None if `lambda_prior` is 0 and there is none.
       image: `[batch, H, W, 3]`; pixels with weight 0 are ignored.
       weights: `losses.image.context_weights`, `[batch, H, W, 1]`.
-      lambda_context: weight of the context loss.
-      lambda_prior: weight of the prior loss.
-      lambda_landmark: weight of the landmark loss.
+      lambda_context: weight of the context loss (eq. 16).
+      lambda_prior: weight of the prior loss (eq. 19).
       normalised: as in `losses.image.context`.
       saturating: as in `losses.image.prior`.
-      landmark: the landmark loss, see `landmark_term`; None leaves it out.
-      term: a loss of the user, added with weight 1; None leaves it out.
+      terms: {name: term and weight}, as the landmark loss (eqs. 17 and 18); the names
+        are none of `OWN_TERMS`.
 
     Returns:
-      (key, z `[batch, z_dim]`) -> (loss `[batch]`, LossTerms).
+      (key, z `[batch, z_dim]`) -> (loss `[batch]`, `Values`).
     """
 
     def objective(
         key: types.PRNGKey, z: types.Latent
-    ) -> tuple[types.PerExample, LossTerms]:
+    ) -> tuple[types.PerExample, Values]:
         generated = generate(z)
-        terms = LossTerms(
-            context=losses.image.context(
-                generated, image, weights, normalised=normalised
-            ),
-            prior=_prior(discriminate, generated, saturating=saturating),
-            landmark=None if landmark is None else landmark(key, z, generated),
-            term=None if term is None else term(key, z, generated),
-        )
-        loss = terms.weighted(lambda_context, lambda_prior, lambda_landmark)
-        return loss, terms
+        context = losses.image.context(generated, image, weights, normalised=normalised)
+        prior = _prior(discriminate, generated, saturating=saturating)
+        loss = lambda_context * context + lambda_prior * prior
+        values = {"context": context, "prior": prior}
+        for name, (weight, term) in (terms or {}).items():
+            values[name] = term(key, z, generated)
+            loss = loss + weight * values[name]
+        return loss, values
 
     return objective
 

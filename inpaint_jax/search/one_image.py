@@ -24,6 +24,7 @@ They are pure functions, which can be mapped and differentiated, here over faces
 ((3, 2, 256), (3, 2, 2))
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -73,7 +74,7 @@ def advance(
     *,
     iterations: int,
     settings: Settings,
-    with_landmark: bool = True,
+    without: Collection[str] = (),
 ) -> tuple[latent_descent.LatentState, latent_descent.LatentInfo]:
     """Takes a number of steps with all restarts of one image.
 
@@ -83,7 +84,7 @@ def advance(
       problem: the damaged image.
       iterations: number of steps.
       settings: hyperparameters of the search.
-      with_landmark: whether to include the landmark loss, if there is one.
+      without: names of terms that are left out, as they have no gradient.
 
     Returns:
       (next state, info of all steps, `[iterations, restarts]`).
@@ -95,7 +96,7 @@ def advance(
             problem,
             settings,
             restarts=len(state.z),
-            with_landmark=with_landmark,
+            without=without,
         ),
         optimizer=_optimizer(settings),
         iterations=iterations,
@@ -122,9 +123,7 @@ def evaluate(
       problem: the damaged image.
       settings: hyperparameters of the search.
     """
-    objective = problems.loss(
-        networks, problem, settings, restarts=len(z), with_landmark=True
-    )
+    objective = problems.loss(networks, problem, settings, restarts=len(z))
     loss, terms = objective(jax.random.key(0), z)
     return networks.generate(z), loss, terms
 

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
@@ -56,6 +56,8 @@ class Settings:
       lambda_prior: weight of the prior loss, by which the discriminator finds the face
         real (eq. 19).
       lambda_landmark: weight of the landmark loss (eqs. 17 and 18).
+      lambda_structure: weight of the distance to a coarse prediction of the hole.
+      lambda_in_domain: weight of the distance of z from what the encoder sees in G(z).
       normalised: divide the context loss by the sum of its weights, so that it can be
         compared between masks.
       saturating: use the prior loss log(1 - D(G(z))), as in the paper (eq. 19), in
@@ -78,6 +80,8 @@ class Settings:
     lambda_context: float = 1.0
     lambda_prior: float = 0.003
     lambda_landmark: float = 0.05
+    lambda_structure: float = 0.0
+    lambda_in_domain: float = 0.0
     normalised: bool = True
     saturating: bool = False
     chunk: int = 25
@@ -119,33 +123,12 @@ class Problem(NamedTuple):
     Attributes:
       image: `[1, H, W, 3]` in [-1, 1]; pixels in the hole are ignored.
       mask: `[1, H, W, 1]`, 1 = known.
-      target: the target landmarks, see `landmark_term.Target`; None without the
-        landmark loss.
+      targets: {name of a term: what it draws G(z) to}, as `landmark_term.Target`.
     """
 
     image: types.Image
     mask: types.Mask
-    target: Any = None
-
-
-Term = Callable[[types.PRNGKey, types.Latent, types.Image, Problem], types.PerExample]
-"""A loss of the user: (key, z, G(z), problem) -> `[restarts]`; rows do not interact.
-
-It is added to eq. 20 with weight 1, and gets a fresh random key at each step.
-"""
-
-
-class LandmarkLoss(NamedTuple):
-    """The landmark loss of a search.
-
-    Attributes:
-      fn: (key, z, G(z), problem, G) -> `[restarts]`.
-      has_gradient: whether it has a gradient; if not, it only ranks the restarts after
-        the search.
-    """
-
-    fn: Callable[..., types.PerExample]
-    has_gradient: bool
+    targets: Mapping[str, Any] = {}
 
 
 class Networks(NamedTuple):
@@ -155,15 +138,37 @@ class Networks(NamedTuple):
       generate: G with its weights.
       discriminate: D with its weights; None if not used.
       encode: E with its weights; None if not used.
-      landmark: `LandmarkLoss.fn`; None if not used.
-      term: a loss of the user; None if not used.
+      terms: {name: (weight, `Term`)} beside those of `objective.OWN_TERMS`.
     """
 
     generate: Any
     discriminate: Any
     encode: Any = None
-    landmark: Any = None
-    term: Any = None
+    terms: Mapping[str, tuple[Any, Any]] = {}
+
+
+Term = Callable[
+    [types.PRNGKey, types.Latent, types.Image, Problem, Networks], types.PerExample
+]
+"""A term of the loss: (key, z, G(z), problem, networks) -> `[restarts]`.
+
+Rows do not interact. It gets a fresh random key at each step.
+"""
+
+
+class WeightedTerm(NamedTuple):
+    """A term of a search and its weight.
+
+    Attributes:
+      weight: its factor in the loss.
+      term: the term.
+      has_gradient: whether it has a gradient; if not, it only ranks the restarts after
+        the search.
+    """
+
+    weight: float
+    term: Term
+    has_gradient: bool = True
 
 
 def problem_of(image: Picture, mask: Known, *, size: int) -> Problem:
@@ -209,8 +214,8 @@ def problem_of(image: Picture, mask: Known, *, size: int) -> Problem:
     return Problem(shown, jnp.asarray(known, jnp.float32))
 
 
-def image_key(key: types.PRNGKey, name: str) -> types.PRNGKey:
-    """Derives the random key of one image from its name, whatever the other images."""
+def named_key(key: types.PRNGKey, name: str) -> types.PRNGKey:
+    """Derives the random key of an image or a term from its name, whatever others."""
     encoded = name.encode("utf-8", "surrogateescape")  # a name may be no UTF-8
     return jax.random.fold_in(key, zlib.crc32(encoded))
 
@@ -221,30 +226,24 @@ def loss(
     settings: Settings,
     *,
     restarts: int,
-    with_landmark: bool,
+    without: Collection[str] = (),
 ) -> latent_descent.Objective:
     """Returns the loss (eq. 20) of the restarts of one image.
 
     Args:
-      networks: the networks.
+      networks: the networks and terms.
       problem: the damaged image.
-      settings: hyperparameters, with the weights of the terms.
+      settings: hyperparameters, with the weights of context and prior.
       restarts: number of rows of z.
-      with_landmark: whether to include the landmark loss, if there is one.
+      without: names of terms that are left out.
     """
     weights = losses.image.context_weights(problem.mask, window=settings.window)
 
-    def landmark(
-        key: types.PRNGKey, z: types.Latent, generated: types.Image
-    ) -> types.PerExample:
-        return networks.landmark(key, z, generated, problem, networks.generate)
+    def of_this(name: str, term: Term) -> objective.Term:
+        return lambda key, z, generated: term(
+            named_key(key, name), z, generated, problem, networks
+        )
 
-    def term(
-        key: types.PRNGKey, z: types.Latent, generated: types.Image
-    ) -> types.PerExample:
-        return networks.term(jax.random.fold_in(key, 1), z, generated, problem)
-
-    has_landmark = with_landmark and networks.landmark is not None
     return objective.make(
         networks.generate,
         networks.discriminate,
@@ -252,11 +251,13 @@ def loss(
         weights.repeat(restarts, axis=0),
         lambda_context=settings.lambda_context,
         lambda_prior=settings.lambda_prior,
-        lambda_landmark=settings.lambda_landmark,
         normalised=settings.normalised,
         saturating=settings.saturating,
-        landmark=landmark if has_landmark else None,
-        term=term if networks.term is not None else None,
+        terms={
+            name: objective.Weighted(weight, of_this(name, term))
+            for name, (weight, term) in networks.terms.items()
+            if name not in without
+        },
     )
 
 

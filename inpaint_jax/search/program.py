@@ -5,7 +5,7 @@ share their programs.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,14 +14,8 @@ from jaxtyping import Array, Float, Key
 
 from inpaint_jax import runtime, types
 from inpaint_jax.errors import InputError
-from inpaint_jax.search import latent_descent, one_image
-from inpaint_jax.search.problem import (
-    LandmarkLoss,
-    Networks,
-    Problem,
-    Settings,
-    Term,
-)
+from inpaint_jax.search import latent_descent, objective, one_image
+from inpaint_jax.search.problem import Networks, Problem, Settings, WeightedTerm
 
 
 class Pieces(NamedTuple):
@@ -127,9 +121,8 @@ def prepare(
     *,
     z_dim: int,
     settings: Settings,
-    landmark: LandmarkLoss | None = None,
     encode: types.Encode | None = None,
-    term: Term | None = None,
+    terms: Mapping[str, WeightedTerm] | None = None,
 ) -> Search:
     """Prepares a search, which is compiled at its first image and reused for others.
 
@@ -138,27 +131,33 @@ def prepare(
       discriminate: D with its weights; needed unless `settings.lambda_prior` is 0.
       z_dim: length of z.
       settings: hyperparameters of the search.
-      landmark: the landmark loss; None leaves it out.
       encode: E with its weights; needed unless `settings.init` is "random".
-      term: a loss of the user, added to eq. 20.
+      terms: {name: term} that eq. 20 has beside context and prior.
 
     Raises:
-      ValueError: the settings need an encoder or a discriminator and there is none.
+      ValueError: the settings need an encoder or a discriminator and there is none, or
+        a term has the name of another.
     """
     if settings.lambda_prior > 0 and discriminate is None:
         raise ValueError(f"lambda_prior={settings.lambda_prior} needs a discriminator")
     if settings.init != "random" and encode is None:
         raise ValueError(f"init={settings.init!r} needs an encoder")
-    has_gradient, fn = (
-        (landmark.has_gradient, landmark.fn) if landmark else (False, None)
+    terms = terms or {}
+    if taken := set(terms) & {*objective.OWN_TERMS}:
+        raise ValueError(f"terms: {min(taken)!r} is the name of another term")
+    networks = Networks(
+        _as_tree(generate),
+        _as_tree(discriminate),
+        _as_tree(encode),
+        {name: (each.weight, _as_tree(each.term)) for name, each in terms.items()},
     )
-    networks = Networks(*map(_as_tree, (generate, discriminate, encode, fn, term)))
-    pieces = _pieces(settings, z_dim=z_dim, with_landmark=has_gradient)
+    ranking = [name for name, each in terms.items() if not each.has_gradient]
+    pieces = _pieces(settings, z_dim=z_dim, ranking=frozenset(ranking))
     return Search(settings, networks, pieces)
 
 
 @functools.cache
-def _pieces(settings: Settings, *, z_dim: int, with_landmark: bool) -> Pieces:
+def _pieces(settings: Settings, *, z_dim: int, ranking: frozenset[str]) -> Pieces:
     """Returns the compiled functions; searches with the same settings share them."""
 
     def start(
@@ -166,9 +165,7 @@ def _pieces(settings: Settings, *, z_dim: int, with_landmark: bool) -> Pieces:
     ) -> latent_descent.LatentState:
         return one_image.start(key, networks, problem, z_dim=z_dim, settings=settings)
 
-    advance = functools.partial(
-        one_image.advance, settings=settings, with_landmark=with_landmark
-    )
+    advance = functools.partial(one_image.advance, settings=settings, without=ranking)
     evaluate = functools.partial(one_image.evaluate, settings=settings)
     return Pieces(
         start=_for_images(start, shared=1),

@@ -12,7 +12,7 @@ from inpaint_jax import losses
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
 from inpaint_jax.search import completion, driver, one_image, program
-from inpaint_jax.search.problem import LandmarkLoss, Problem, Settings, image_key
+from inpaint_jax.search.problem import LandmarkLoss, Problem, Settings, named_key
 
 pytestmark = pytest.mark.usefixtures("standard_promotion", "optimised")
 
@@ -217,12 +217,12 @@ def test_the_key_decides_everything(key):
 
 def test_the_key_of_an_image_comes_from_its_name(key):
     data = [
-        jax.random.key_data(image_key(key, name)).tolist()
+        jax.random.key_data(named_key(key, name)).tolist()
         for name in ("a.png", "b.png", "a.png", "å/ä.png")
     ]
     assert data[0] == data[2]
     assert len({tuple(words) for words in data}) == 3
-    other = image_key(jax.random.key(1), "a.png")
+    other = named_key(jax.random.key(1), "a.png")
     assert jax.random.key_data(other).tolist() != data[0]
 
 
