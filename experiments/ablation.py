@@ -68,6 +68,16 @@ class Ablation:
 options.define(Ablation, heading="Comparison")
 
 
+def _calls_back() -> bool:
+    """Returns whether one of the methods calls dlib from its compiled program."""
+    wanted, usual = options.read(Ablation), options.read(search_methods.Asked)
+    given = ablation_run.parse(wanted.method, only=wanted.only)
+    return any(
+        search_methods.calls_back(search_methods.parse(name, flags, base=usual))
+        for name, flags in given.items()
+    )
+
+
 def main() -> int:
     """Runs the searches that are missing, and writes tables and the plot."""
     plots.check_available()
@@ -123,4 +133,4 @@ def _holes(names: tuple[str, ...]) -> list[mask_specs.MaskSpec]:
 
 
 if __name__ == "__main__":
-    application.run(main)
+    application.run(main, callbacks=_calls_back)

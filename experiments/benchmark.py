@@ -95,4 +95,4 @@ def _folder(wanted: Benchmark) -> str | None:
 
 
 if __name__ == "__main__":
-    application.run(main, callbacks=True)
+    application.run(main, callbacks=lambda: True)

@@ -72,6 +72,11 @@ class Evaluation:
 options.define(Evaluation, heading="Evaluation")
 
 
+def _calls_back() -> bool:
+    """Returns whether one of the methods calls dlib from its compiled program."""
+    return any(map(completion_methods.calls_back, options.read(Evaluation).methods))
+
+
 def main() -> int:
     """Completes and scores what is missing; returns the exit code."""
     wanted = options.read(Evaluation)
@@ -179,4 +184,4 @@ def _inputs(
 
 
 if __name__ == "__main__":
-    application.run(main)
+    application.run(main, callbacks=_calls_back)

@@ -184,4 +184,4 @@ def _close(report: picture_report.Report, records: resuming.Records) -> None:
 
 
 if __name__ == "__main__":
-    application.run(main)
+    application.run(main, callbacks=search_methods.calls_back)

@@ -205,4 +205,4 @@ def _print(name: str, runs: list[list[quality_curves.Point]], longest: float) ->
 
 
 if __name__ == "__main__":
-    application.run(main)
+    application.run(main, callbacks=search_methods.calls_back)

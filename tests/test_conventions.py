@@ -67,10 +67,12 @@ def forbidden_imports(name, tree):
 
 
 def imports_dlib(tree):
-    """Whether a module imports dlib, by statement or by name."""
+    """Whether a module imports dlib, by a statement or a call with its name."""
+    called = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     by_name = any(
-        isinstance(node, ast.Constant) and node.value == "dlib"
-        for node in ast.walk(tree)
+        isinstance(given, ast.Constant) and given.value == "dlib"
+        for call in called
+        for given in call.args
     )
     return by_name or any(full.split(".")[0] == "dlib" for full in imported(tree))
 

@@ -48,7 +48,9 @@ _GOES_ON = (
 _HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort", "--helpxml"}
 
 
-def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
+def run(
+    main: Callable[[], int], *, callbacks: Callable[[], bool] | None = None
+) -> None:
     """Parses the flags, runs an application and exits.
 
     Exit codes: 0 success, 1 some inputs were skipped, 2 an input or a flag was wrong,
@@ -57,7 +59,8 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
 
     Args:
       main: the application, called after flags are parsed; returns 0 or 1.
-      callbacks: whether compiled programs call back into Python, as for dlib.
+      callbacks: returns whether compiled programs call back into Python, as for dlib;
+        None if they never do.
     """
     stopping.watch()
     options.define(Process, heading="Every application")
@@ -75,17 +78,17 @@ def run(main: Callable[[], int], *, callbacks: bool = False) -> None:
         sys.exit(141)
 
 
-def _ended(main: Callable[[], int], callbacks: bool) -> int:
+def _ended(main: Callable[[], int], callbacks: Callable[[], bool] | None) -> int:
     """Runs an application to its end; returns the exit code, see `run`."""
     # absl's handler shows JAX's warnings; Orbax's messages are of no use here: what it
     # finds damaged is told in a sentence.
     logging.set_verbosity(logging.FATAL)
     standard_logging.getLogger("jax").setLevel("WARNING")
     standard_logging.getLogger("asyncio").setLevel("CRITICAL")
-    if callbacks:
-        runtime.allow_callbacks()
     process = options.read(Process)
     try:
+        if callbacks is not None and callbacks():
+            runtime.allow_callbacks()
         _announce()
         _keep_programs(process.compilation_cache_dir)
         with stopping.deferred():

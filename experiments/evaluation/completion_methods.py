@@ -119,10 +119,8 @@ def named(
     Raises:
       InputError: there is no such method, or a model or data that it needs is missing.
     """
-    if name in _SEARCHES:
-        return _search(name, _FLAG_FILES / f"{_SEARCHES[name]}.flags", model, at_once)
-    if name.endswith(".flags") and os.path.isfile(name):
-        return _search(name_of(name), pathlib.Path(name), model, at_once)
+    if asked := _asked(name):
+        return _search(name_of(name), asked, model, at_once)
     makers: dict[str, Callable[[], baseline_methods.Prepared]] = {
         "mean": baseline_methods.mean,
         "tv": baseline_methods.tv,
@@ -143,12 +141,35 @@ def named(
     return CompletionMethod(name, described, _in_batches(name, fill, at_once))
 
 
-def _search(
-    name: str, flag_file: pathlib.Path, model: weights.Model, at_once: int
-) -> CompletionMethod:
-    asked = search_methods.parse(name, [f"--flagfile={flag_file}"])
+def calls_back(name: str) -> bool:
+    """Returns whether a method is a search that calls dlib from its compiled program.
+
+    Args:
+      name: of the method, as in `named`.
+
+    Raises:
+      InputError: its flag file is wrong.
+    """
+    asked = _asked(name)
+    return asked is not None and search_methods.calls_back(asked)
+
+
+def _asked(name: str) -> search_methods.Asked | None:
+    """Returns the options of a method that is a search; None of another."""
+    if name in _SEARCHES:
+        path = _FLAG_FILES / f"{_SEARCHES[name]}.flags"
+    elif name.endswith(".flags") and os.path.isfile(name):
+        path = pathlib.Path(name)
+    else:
+        return None
+    asked = search_methods.parse(name_of(name), [f"--flagfile={path}"])
     # Flags of the process override those of the file.
-    asked = options.read(search_methods.Asked, base=asked)
+    return options.read(search_methods.Asked, base=asked)
+
+
+def _search(
+    name: str, asked: search_methods.Asked, model: weights.Model, at_once: int
+) -> CompletionMethod:
     method = search_methods.prepare(name, asked, model, images=at_once)
     described = {
         "settings": dataclasses.asdict(method.settings),

@@ -107,9 +107,10 @@ def load(asked: LandmarkOptions, *, size: int, crop: int, weight: float) -> Load
         return Loaded(None, models.hashes(), scorer)
     by_net = settings.term == "net"
     cascade = None if by_net else models.cascade
+    called = models.predictor if settings.detector == "dlib" else None
     target = _target(asked.landmark_target, models, cascade)
     predict = landmark_predictor.predict(models.net) if by_net else None
-    term = landmark_term.LandmarkTerm(settings, cascade, predict)
+    term = landmark_term.LandmarkTerm(settings, cascade, predict, called)
     landmarks = guidance.Landmarks(weight, term, target, models.hashes())
     return Loaded(landmarks, models.hashes(), scorer)
 
@@ -129,6 +130,10 @@ class _Models:
     def dlib(self) -> targets.Dlib:
         cascade = self.cascade
         return targets.Dlib(dlib_host.Detector(), cascade)
+
+    @property
+    def predictor(self) -> dlib_host.Predictor:
+        return _read_predictor(self._cascade)
 
     @functools.cached_property
     def net(self) -> networks.Pretrained:
@@ -155,6 +160,12 @@ def _read_cascade(path: str | None) -> tuple[ShapeModel, str]:
 
 
 @functools.cache
+def _read_predictor(path: str | None) -> dlib_host.Predictor:
+    with naming("--landmark_model", path):
+        return dlib_host.Predictor(path)
+
+
+@functools.cache
 def _read_net(path: str) -> networks.Pretrained:
     with naming("--landmark_net", path):
         return networks.load(path, model="landmark_net")
@@ -176,6 +187,12 @@ def _check(asked: LandmarkOptions) -> None:
         raise InputError(
             f"--landmark_gradient={gradient}: only the count needs an estimated "
             "gradient; give --landmark_term=step or leave it out."
+        )
+    detector = asked.settings.detector
+    if detector == "dlib" and asked.landmark_term != "step":
+        raise InputError(
+            f"--landmark_detector={detector}: only the count can be taken of dlib's "
+            "points, which have no gradient; give --landmark_term=step or leave it out."
         )
     if asked.landmark_target == "oracle" and not asked.allow_oracle:
         raise InputError(

@@ -134,6 +134,19 @@ def guiding(
     return guidance.Guidance(landmarks, structure, read), scorer
 
 
+def calls_back(asked: Asked | None = None) -> bool:
+    """Returns whether a search calls dlib from its compiled program.
+
+    Args:
+      asked: its options; None for those of the process.
+
+    Raises:
+      InputError: one of them is wrong.
+    """
+    landmarks = (asked or options.read(Asked)).landmarks
+    return landmarks.used is not None and landmarks.settings.detector == "dlib"
+
+
 def parse(name: str, arguments: Sequence[str], *, base: Asked | None = None) -> Asked:
     """Returns the options of a search method from a list of flags.
 

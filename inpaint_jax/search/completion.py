@@ -169,25 +169,12 @@ def prepare(
       InputError: the settings need an encoder or a discriminator that the model does
         not have.
     """
-    if settings.lambda_prior > 0 and not model.discriminates:
-        raise InputError(
-            f"settings: lambda_prior={settings.lambda_prior} needs a discriminator, "
-            "and this model has none; give lambda_prior=0."
-        )
+    _check_networks(model, settings)
     terms = dict(terms or {})
     if settings.lambda_in_domain > 0:
         weight = settings.lambda_in_domain
         terms[in_domain_term.NAME] = WeightedTerm(weight, in_domain_term.in_domain)
-    encode = None
-    if settings.init != "random" or settings.lambda_in_domain > 0:
-        if model.encodes != "damaged faces":
-            raise InputError(
-                f"settings: init={settings.init!r}, lambda_in_domain="
-                f"{settings.lambda_in_domain:g}: needs a model with an encoder of "
-                "damaged faces; give init='random', more iterations, and "
-                "lambda_in_domain=0."
-            )
-        encode = model.encode
+    encodes = settings.init != "random" or settings.lambda_in_domain > 0
     # Most steps are taken by the restarts of the last stage.
     generate, discriminate = model.fused(
         batch=images * settings.stages[-1][0], compute_dtype=compute_dtype
@@ -197,7 +184,7 @@ def prepare(
         discriminate,
         z_dim=model.architecture.z_dim,
         settings=settings,
-        encode=encode,
+        encode=model.encode if encodes else None,
         terms=terms,
     )
 
@@ -260,6 +247,28 @@ def _check(model: object, key: object, blend: str) -> None:
         raise InputError(f"key={key!r}: is no key; give jax.random.key(0).")
     if blend not in _BLENDS:
         raise InputError(f"blend={blend!r}: must be one of {', '.join(_BLENDS)}.")
+
+
+def _check_networks(model: weights.Model, settings: Settings) -> None:
+    """Raises InputError if a model has not all networks that settings ask for."""
+    if settings.lambda_prior > 0 and not model.discriminates:
+        raise InputError(
+            f"settings: lambda_prior={settings.lambda_prior} needs a discriminator, "
+            "and this model has none; give lambda_prior=0."
+        )
+    if model.encodes == "damaged faces":
+        return
+    needs = "needs a model with an encoder of damaged faces"
+    if settings.init != "random":
+        raise InputError(
+            f"settings: init={settings.init!r} {needs}; give init='random' and more "
+            "iterations."
+        )
+    if settings.lambda_in_domain > 0:
+        raise InputError(
+            f"settings: lambda_in_domain={settings.lambda_in_domain:g} {needs}; give "
+            "lambda_in_domain=0."
+        )
 
 
 def _check_names(own: Collection[str], taken: Collection[str]) -> None:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from inpaint_jax import losses, types
-from inpaint_jax.landmarks import annotation
+from inpaint_jax.landmarks import annotation, dlib_host
 from inpaint_jax.landmarks.cascade import prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.models import landmark_net
@@ -42,6 +42,8 @@ class Settings:
     Attributes:
       term: "step" counts wrong coordinates by dlib's exact cascade, as in the thesis;
         "soft" is a smooth loss by the soft cascade, "net" one by the landmark net.
+      detector: what places the points of "step": "cascade", dlib's cascade inside the
+        program, or "dlib" itself, called on the host; the points are the same.
       gradient: estimator of the gradient of "step": "spsa" (simultaneous perturbation),
         "es" (evolution strategies), or "none", which only ranks restarts.
       input: image on which landmarks are predicted: "masked", the generated face under
@@ -57,6 +59,7 @@ class Settings:
     """
 
     term: Literal["step", "soft", "net"] = "soft"
+    detector: Literal["cascade", "dlib"] = "cascade"
     gradient: Literal["none", "spsa", "es"] = "none"
     input: Literal["masked", "composite"] = "composite"
     loss: Literal["hinge", "huber", "shape", "proportions"] = "hinge"
@@ -156,7 +159,7 @@ def box_around(model: ShapeModel, landmarks: annotation.Landmarks) -> Int[Array,
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["model", "predict"],
-    meta_fields=["settings"],
+    meta_fields=["settings", "dlib"],
 )
 @dataclasses.dataclass(frozen=True)
 class LandmarkTerm:
@@ -166,11 +169,13 @@ class LandmarkTerm:
       settings: options of the loss.
       model: the cascade, for "step" and "soft".
       predict: the landmark net as a pytree, see `Predict`; for "net".
+      dlib: dlib's own predictor of the same model; for the detector "dlib".
     """
 
     settings: Settings
     model: ShapeModel | None = None
     predict: Any = None
+    dlib: dlib_host.Predictor | None = None
 
     def __call__(
         self,
@@ -217,8 +222,11 @@ class LandmarkTerm:
             image = mask * generated
         if settings.term == "net":
             return self.predict(image, mask)[0]
-        assert self.model is not None
         box = target.box.repeat(len(generated), axis=0)
+        if settings.detector == "dlib":
+            assert self.dlib is not None
+            return dlib_host.predict_in_graph(self.dlib, image, box)[0]
+        assert self.model is not None
         if settings.term == "soft":
             soft = settings.temperature
             return prediction.predict_soft(self.model, image, box, temperature=soft)

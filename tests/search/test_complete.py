@@ -1,5 +1,7 @@
 """The public call: one face in, a completion out."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,21 +74,30 @@ def test_bytes_or_floats_and_either_shape_of_a_mask_are_the_same(face, model):
 def test_a_term_of_ones_own_counts_and_is_compiled_once(face, model):
     traced = []
 
-    def term(key, z, generated, problem):
+    def bright(key, z, generated, problem, networks):
         traced.append(problem)
-        return 100.0 * jnp.mean((generated - 1.0) ** 2, axis=(1, 2, 3))
+        # The networks are the search's own.
+        drawn = jnp.mean((networks.generate(z) - 1.0) ** 2, axis=(1, 2, 3))
+        return 0.5 * drawn + 0.5 * jnp.mean((generated - 1.0) ** 2, axis=(1, 2, 3))
 
-    settings = {"settings": QUICK, "term": term}
+    def small(key, z, generated, problem, networks):
+        return jnp.mean(z**2, axis=1)
+
+    terms = {"bright": (100.0, bright), "small": (0.5, small)}
+    settings = {"settings": QUICK, "terms": terms}
     found = complete(face, model, **settings)
     plain = complete(face, model)
     once = len(traced)
     complete(face[::-1].copy(), model, key=jax.random.key(1), **settings)
     assert 0 < once == len(traced)
-    expected = 100.0 * np.mean((found.generated - 1.0) ** 2, axis=(1, 2, 3))
-    np.testing.assert_allclose(found.terms["term"], expected, rtol=1e-5)
+    expected = np.mean((found.generated - 1.0) ** 2, axis=(1, 2, 3))
+    np.testing.assert_allclose(found.terms["bright"], expected, rtol=1e-4)
+    square = np.mean(np.asarray(found.z) ** 2, axis=1)
+    np.testing.assert_allclose(found.terms["small"], square, rtol=1e-5)
     weighted = found.terms["context"] + QUICK.lambda_prior * found.terms["prior"]
-    np.testing.assert_allclose(found.score, weighted + expected, rtol=1e-5)
-    assert "term" not in plain.terms
+    weighted = weighted + 100.0 * expected + 0.5 * square
+    np.testing.assert_allclose(found.score, weighted, rtol=1e-4)
+    assert sorted(plain.terms) == ["context", "prior"]
     assert found.generated[0].mean() > plain.generated[0].mean()
 
 
@@ -111,9 +122,18 @@ def test_what_does_not_fit_is_refused_in_a_sentence(image, mask, words, model):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"term": lambda key, z, generated, asked: generated.mean()}, ["term", "(2,)"]),
+        ({"terms": {"mine": (1.0, lambda *given: given[2].mean())}}, ["mine", "(2,)"]),
+        ({"terms": {"prior": (1.0, lambda *given: given[1][:, 0])}}, ["prior", "name"]),
         ({"settings": Settings(lambda_landmark=0.0)}, ["init='encoder'", "random"]),
-        ({"settings": Settings(init="random")}, ["landmark net", "lambda_landmark=0"]),
+        ({"settings": Settings(init="random")}, ["landmark_net", "lambda_landmark=0"]),
+        (
+            {"settings": dataclasses.replace(QUICK, lambda_structure=1.0)},
+            ["gfc", "lambda_structure=0"],
+        ),
+        (
+            {"settings": dataclasses.replace(QUICK, lambda_in_domain=1.0)},
+            ["encoder", "lambda_in_domain=0"],
+        ),
     ],
 )
 def test_an_option_that_does_not_fit_is_refused_before_the_search(

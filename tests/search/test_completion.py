@@ -12,7 +12,7 @@ from inpaint_jax import losses
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
 from inpaint_jax.search import completion, driver, one_image, program
-from inpaint_jax.search.problem import LandmarkLoss, Problem, Settings, named_key
+from inpaint_jax.search.problem import Problem, Settings, WeightedTerm, named_key
 
 pytestmark = pytest.mark.usefixtures("standard_promotion", "optimised")
 
@@ -62,7 +62,7 @@ def damaged(name="left", seed=0):
 
 
 def complete(key, image, mask, compiled, *, target=None, blend="paste"):
-    problem = Problem(image, mask, target)
+    problem = Problem(image, mask, {} if target is None else {"landmark": target})
     *_, last = driver.search(key, problem, compiled=compiled)
     return completion.finish(last, problem, compiled=compiled, blend=blend)
 
@@ -118,25 +118,25 @@ def test_restarts_are_ordered_by_their_score(key):
     np.testing.assert_allclose(score, expected + 0.003 * np.log(2), rtol=1e-4)
 
 
-def pull(key, z, generated, problem, generate):
+def pull(key, z, generated, problem, networks):
     """A landmark loss: how far the first number of z is from the guide's."""
-    del key, generated, generate
-    return jnp.abs(z[:, 0] - problem.target[0])
+    del key, generated, networks
+    return jnp.abs(z[:, 0] - problem.targets["landmark"][0])
 
 
-def nowhere(key, z, generated, problem, generate):
-    del key, generated, problem, generate
+def nowhere(key, z, generated, problem, networks):
+    del key, generated, problem, networks
     return jnp.where(z[:, 0] == jnp.max(z[:, 0]), jnp.nan, 7.0)
 
 
 @functools.cache
-def guided(loss, moves, **changes):
+def guided(loss, moves, weight=1.0):
     return program.prepare(
         generate,
         no_opinion,
         z_dim=Z_DIM,
-        settings=settings(iterations=6, chunk=6, **changes),
-        landmark=LandmarkLoss(loss, moves),
+        settings=settings(iterations=6, chunk=6),
+        terms={"landmark": WeightedTerm(weight, loss, moves)},
     )
 
 
@@ -146,7 +146,7 @@ def test_a_landmark_loss_that_cannot_move_z_ranks_the_restarts(key):
     assert "landmark" not in plain.terms
     guide = jnp.array([5.0])
     # Far more than any loss: the restart with the largest first number wins.
-    compiled = guided(pull, False, lambda_landmark=100.0)
+    compiled = guided(pull, False, weight=100.0)
     result = complete(key, image, mask, compiled, target=guide)
     order = np.argsort(-np.asarray(plain.z)[:, 0])
     assert not np.array_equal(order, np.arange(RESTARTS))
@@ -156,7 +156,7 @@ def test_a_landmark_loss_that_cannot_move_z_ranks_the_restarts(key):
     expected = np.asarray(plain.score)[order] + 100.0 * landmark
     np.testing.assert_allclose(result.score, expected, rtol=1e-6)
     # Too small a weight leaves the order as it was.
-    off = guided(pull, False, lambda_landmark=0.0)
+    off = guided(pull, False, weight=0.0)
     unmoved = complete(key, image, mask, off, target=guide)
     np.testing.assert_array_equal(unmoved.z, plain.z)
 
@@ -164,7 +164,7 @@ def test_a_landmark_loss_that_cannot_move_z_ranks_the_restarts(key):
 def test_a_landmark_loss_with_a_gradient_moves_z(key):
     image, mask = damaged()
     plain = complete(key, image, mask, prepared(iterations=6, chunk=6))
-    compiled = guided(pull, True, lambda_landmark=100.0)
+    compiled = guided(pull, True, weight=100.0)
     right, left = (
         complete(key, image, mask, compiled, target=jnp.array([goal]))
         for goal in (5.0, -5.0)

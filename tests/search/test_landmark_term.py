@@ -15,7 +15,7 @@ from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.landmarks.cascade import model_file, prediction
 from inpaint_jax.landmarks.cascade.shape_model import ShapeModel
 from inpaint_jax.search import estimators, landmark_term
-from inpaint_jax.search.problem import Problem
+from inpaint_jax.search.problem import Networks, Problem
 
 SIZE, Z_DIM, ROWS = 24, 3, 3
 BOX = np.array([[2, 3, 21, 22]], np.int32)
@@ -48,6 +48,9 @@ BASE, DIRECTIONS = 0.2 * smooth_pictures(1, 0), 0.5 * smooth_pictures(Z_DIM, 1)
 def generate(z):
     change = z @ jnp.asarray(DIRECTIONS).reshape(Z_DIM, -1)
     return jnp.tanh(BASE + change.reshape(-1, SIZE, SIZE, 3))
+
+
+NETWORKS = Networks(generate, None)
 
 
 def face(rng):
@@ -105,7 +108,7 @@ def compiled(**changes):
 
     def traced(*arguments):
         traces.append(None)
-        return loss(*arguments, generate)
+        return loss(*arguments, NETWORKS)
 
     traces = []
     compiled = jax.jit(traced)
@@ -122,7 +125,7 @@ def differentiated(**changes):
     loss = term_of(**changes)
 
     def total(z, key, problem):
-        values = loss(key, z, generate(z), problem, generate)
+        values = loss(key, z, generate(z), problem, NETWORKS)
         return jnp.sum(values), values
 
     return jax.jit(jax.value_and_grad(total, has_aux=True))
@@ -149,7 +152,7 @@ def problem(term, *, seed=0, deviation=None, landmarks=None):
         landmarks = mean_face() + 2.0 * rng.normal(size=(1, 68, 2))
     deviation = np.ones(68) if deviation is None else deviation
     target = landmark_term.Target(floats(landmarks), floats(deviation[None]), BOX)
-    problem = Problem(image, mask_of_left(), target)
+    problem = Problem(image, mask_of_left(), {landmark_term.NAME: target})
     return jax.tree.map(jnp.asarray, problem)
 
 
@@ -195,7 +198,7 @@ def dlibs_points(tmp_path):
 def test_the_count_is_a_count_of_dlibs_points(input, dlibs_points):
     here = problem("step")
     points = dlibs_points(judged(generate(Z), here, input)[0])
-    off = np.abs(points - np.asarray(here.target.landmarks)) > 2.5
+    off = np.abs(points - np.asarray(here.targets["landmark"].landmarks)) > 2.5
     counted = evaluate(Z, here, term="step", input=input)
     np.testing.assert_array_equal(counted, 0.5 * off.sum(axis=(1, 2)))
     assert len(set(counted.tolist())) > 1
@@ -203,8 +206,10 @@ def test_the_count_is_a_count_of_dlibs_points(input, dlibs_points):
 
 def by_hand(name, points, here):
     """The loss of a name with the arguments that it should get."""
-    wanted = jnp.broadcast_to(here.target.landmarks, points.shape)
-    weights = jnp.broadcast_to(1.0 / here.target.deviation, points.shape[:2])
+    wanted = jnp.broadcast_to(here.targets["landmark"].landmarks, points.shape)
+    weights = jnp.broadcast_to(
+        1.0 / here.targets["landmark"].deviation, points.shape[:2]
+    )
     if name == "proportions":
         return losses.landmark.proportions(points, wanted)
     name = "procrustes" if name == "shape" else name
@@ -400,7 +405,7 @@ def test_an_estimate_is_that_of_its_name(name):
     by_name = {"spsa": estimators.spsa, "es": estimators.evolution_strategies}
 
     def total(z):
-        score = lambda z: term_of(term="net")(KEY, z, generate(z), here, generate)
+        score = lambda z: term_of(term="net")(KEY, z, generate(z), here, NETWORKS)
         return jnp.sum(by_name[name](KEY, z, score=score, **options))
 
     expected = jax.jit(jax.grad(total))(jnp.asarray(Z))

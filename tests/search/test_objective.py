@@ -56,10 +56,33 @@ def test_objective_is_the_weighted_sum_of_its_terms(key, networks):
     loss, terms = jax.jit(evaluate)(key, z)
     generated = np.asarray(generate(z))
     context = np.abs(np.asarray(weights) * (generated - np.asarray(image)))
-    np.testing.assert_allclose(terms.context, context.sum((1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(terms["context"], context.sum((1, 2, 3)), rtol=1e-5)
     logits = np.asarray(discriminate(jnp.asarray(generated)))
-    np.testing.assert_allclose(terms.prior, np.log1p(np.exp(-logits)), rtol=1e-5)
-    np.testing.assert_allclose(loss, 0.5 * terms.context + 2 * terms.prior, rtol=1e-6)
+    np.testing.assert_allclose(terms["prior"], np.log1p(np.exp(-logits)), rtol=1e-5)
+    np.testing.assert_allclose(
+        loss, 0.5 * terms["context"] + 2 * terms["prior"], rtol=1e-6
+    )
+
+
+def test_further_terms_count_with_their_weights_and_keep_their_names(key, networks):
+    generate, discriminate = networks
+    z, image = uniform(3, SMALL.z_dim), uniform(3, 16, 16, 3)
+    weights = context_weights(mask_of(3))
+    terms = {
+        "first": objective.Weighted(0.25, lambda key, z, generated: z[:, 0]),
+        "second": objective.Weighted(
+            4.0, lambda key, z, generated: generated[:, 3, 5, 1] ** 2
+        ),
+    }
+    make = functools.partial(objective.make, generate, discriminate, image, weights)
+    plain, _ = jax.jit(make(lambda_prior=0.1))(key, z)
+    loss, values = jax.jit(make(lambda_prior=0.1, terms=terms))(key, z)
+    assert sorted(values) == ["context", "first", "prior", "second"]
+    square = np.asarray(generate(z))[:, 3, 5, 1] ** 2
+    np.testing.assert_allclose(values["first"], z[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(values["second"], square, rtol=1e-5, atol=1e-7)
+    expected = np.asarray(plain) + 0.25 * np.asarray(z)[:, 0] + 4.0 * square
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
 def test_rows_do_not_interact(key, networks):

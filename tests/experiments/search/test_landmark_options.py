@@ -20,7 +20,7 @@ from PIL import Image
 
 from experiments import inpaint
 from experiments.common import cases, options
-from experiments.search import landmark_options
+from experiments.search import guidance, landmark_options
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation import metrics
 from inpaint_jax.images import framing, masks, pixels
@@ -120,6 +120,11 @@ def bench(tmp_path_factory):
     return folder
 
 
+class Guiding(NamedTuple):
+    guides: guidance.Guidance
+    scorer: object
+
+
 @pytest.fixture(scope="module")
 def load(bench):
     """The guides of a command line."""
@@ -128,7 +133,10 @@ def load(bench):
         usual = [f"--landmark_net={bench}/net", f"--landmark_model={bench}/toy.dat"]
         given = [flag.format(bench=bench) for flag in given]
         asked = options.parse(landmark_options.LandmarkOptions, [*usual, *given])
-        return landmark_options.load(asked, size=SIZE, crop=CROP)
+        landmarks, models, scorer = landmark_options.load(
+            asked, size=SIZE, crop=CROP, weight=0.05
+        )
+        return Guiding(guidance.Guidance(landmarks, None, models), scorer)
 
     return run
 
@@ -149,9 +157,9 @@ def without_dlib(monkeypatch):
 # What is loaded.
 
 
-def models_of(guidance):
+def models_of(guides):
     """Which model files the report names: those that were read."""
-    return set((guidance.describe() or {}).get("models", ()))
+    return set(guides.describe()["models"])
 
 
 @pytest.mark.parametrize(
@@ -165,7 +173,7 @@ def models_of(guidance):
     ],
 )
 def test_nothing_is_loaded_that_is_not_used(given, loaded, load, without_dlib):
-    assert models_of(load("--landmark_target=predicted", *given).guidance) == loaded
+    assert models_of(load("--landmark_target=predicted", *given).guides) == loaded
 
 
 @needs_dlib
@@ -183,7 +191,7 @@ def test_nothing_is_loaded_that_is_not_used(given, loaded, load, without_dlib):
 def test_dlib_is_loaded_where_it_is_used(given, loaded, load, monkeypatch):
     made, detector = [], dlib_host.Detector
     monkeypatch.setattr(dlib_host, "Detector", lambda: made.append(1) or detector())
-    assert models_of(load(*given).guidance) == loaded and made == [1]
+    assert models_of(load(*given).guides) == loaded and made == [1]
 
 
 @pytest.mark.parametrize("given", ["--landmark_target=masked", "--landmark_scores"])
@@ -276,13 +284,14 @@ def test_the_released_net_fits_the_released_generator():
 def test_the_report_names_the_models_by_their_content(load, bench):
     cascade_hash = hashlib.sha256((bench / "toy.dat").read_bytes()).hexdigest()
     content = (bench / "net" / "net.safetensors").read_bytes()
-    described = load(*SOFT).guidance.describe()
+    described = load(*SOFT).guides.describe()
     assert described["models"]["cascade"] == cascade_hash
     found = described["models"]["net"]["sha256"]["net"]
     assert found == hashlib.sha256(content).hexdigest()
-    assert described["term"] == "soft" and described["target"] == "predicted"
-    assert "note" not in described
-    assert load("--landmark_term=none").guidance.describe() is None
+    landmarks = described["landmarks"]
+    assert landmarks["term"] == "soft" and landmarks["target"] == "predicted"
+    assert "note" not in landmarks
+    assert load("--landmark_term=none").guides.describe()["landmarks"] is None
 
 
 @pytest.mark.parametrize(
@@ -296,7 +305,7 @@ def test_the_report_names_the_models_by_their_content(load, bench):
 )
 def test_the_search_knows_whether_the_loss_moves_z(given, moves, load):
     given = ("--landmark_gradient=none", *given)
-    assert load(*given).guidance.loss().has_gradient is moves
+    assert load(*given).guides.terms()["landmark"].has_gradient is moves
 
 
 # Towards what.
@@ -335,9 +344,10 @@ def test_the_thesiss_target_is_dlibs_on_the_damaged_picture(
         return np.array(boxes, np.int32).reshape(-1, 4)
 
     monkeypatch.setattr(dlib_host.Detector, "boxes", found)
-    guidance = loaded(*STEP, "--landmark_target=masked").guidance
+    guides = loaded(*STEP, "--landmark_target=masked").guides
     case = case_of(0)
-    (*_, target), entry = guidance.problem(case)
+    problem, entry = guides.problem(case)
+    target = problem.targets["landmark"]
     picture = np.asarray(pixels.to_bytes(damaged(case)[0]))
     np.testing.assert_array_equal(shown[0], picture)
     detected = len(boxes) == 1
@@ -346,7 +356,7 @@ def test_the_thesiss_target_is_dlibs_on_the_damaged_picture(
     np.testing.assert_array_equal(target.box, [box])
     expected = by_dlib(bench, picture, box)
     np.testing.assert_array_equal(target.landmarks, expected)
-    term = guidance.loss().fn
+    term = guides.landmarks.term
     assert term.predict is None and term.model is not None
 
 
@@ -355,13 +365,14 @@ def test_the_predicted_target_is_the_nets(loaded, bench):
     predictor = networks.load(bench / "net", model="landmark_net")
     points, _ = jax.jit(landmark_predictor.predict(predictor))(damaged(case), case.mask)
     for given, uses in [(SOFT, "model"), (NET, "net")]:
-        guidance = loaded(*given).guidance
-        (*_, target), entry = guidance.problem(case)
+        guides = loaded(*given).guides
+        problem, entry = guides.problem(case)
+        target = problem.targets["landmark"]
         np.testing.assert_allclose(target.landmarks, points, rtol=1e-4)
         assert np.ptp(target.deviation) > 0
         mean = float(np.mean(target.deviation))
         assert entry["deviation"] == pytest.approx(mean)
-        term = guidance.loss().fn
+        term = guides.landmarks.term
         assert (term.model is not None) == (uses == "model")
         assert (term.predict is not None) == (uses == "net")
 
@@ -370,28 +381,29 @@ def test_the_predicted_target_is_the_nets(loaded, bench):
     "target", ["predicted", pytest.param("masked", marks=needs_dlib)]
 )
 def test_no_target_but_the_oracles_sees_what_is_hidden(target, loaded):
-    guidance = loaded(*NET, f"--landmark_target={target}").guidance
+    guides = loaded(*NET, f"--landmark_target={target}").guides
     case = case_of(0)
     hidden = np.where(np.asarray(case.mask[0]) > 0, case.picture, noise(1))
     other = case._replace(picture=hidden, original=noise(2))
     third = case._replace(picture=noise(1))
-    found = [guidance.problem(one)[0].target for one in (case, other, third)]
+    found = [guides.problem(one)[0].targets["landmark"] for one in (case, other, third)]
     jax.tree.map(np.testing.assert_array_equal, found[0], found[1])
     assert np.any(found[2].landmarks != found[0].landmarks)
 
 
 @needs_dlib
 def test_the_oracles_target_is_dlibs_on_the_undamaged_picture(loaded, bench):
-    guidance = loaded(*NET, "--landmark_target=oracle", "--allow_oracle").guidance
+    guides = loaded(*NET, "--landmark_target=oracle", "--allow_oracle").guides
     case = case_of(3)._replace(picture=noise(4))
-    (*_, target), _ = guidance.problem(case)
+    target = guides.problem(case)[0].targets["landmark"]
     expected = by_dlib(bench, case.original, target.box[0])
     np.testing.assert_array_equal(target.landmarks, expected)
-    term = guidance.loss().fn
+    term = guides.landmarks.term
     assert term.predict is not None and term.model is None
-    assert guidance.sees_original and "upper bound" in guidance.describe()["note"]
+    note = guides.describe()["landmarks"]["note"]
+    assert guides.sees_original and "upper bound" in note
     with pytest.raises(InputError, match="face.*oracle.*undamaged"):
-        guidance.problem(case_of(3, original=False))
+        guides.problem(case_of(3, original=False))
 
 
 @pytest.mark.parametrize(
@@ -401,16 +413,17 @@ def test_a_hole_over_the_whole_face_has_a_target_too(target, loaded):
     mask = np.zeros((1, SIZE, SIZE, 1), np.float32)
     mask[:, 0] = 1
     case = case_of(0, mask=jnp.asarray(mask))
-    problem, _ = loaded(*SOFT, f"--landmark_target={target}").guidance.problem(case)
-    assert np.isfinite(problem.target.landmarks).all()
-    left, top, right, bottom = np.asarray(problem.target.box[0])
+    problem, _ = loaded(*SOFT, f"--landmark_target={target}").guides.problem(case)
+    target = problem.targets["landmark"]
+    assert np.isfinite(target.landmarks).all()
+    left, top, right, bottom = np.asarray(target.box[0])
     assert left < right and top < bottom
 
 
 def test_a_net_that_places_no_face_is_refused_for_its_image(loaded):
-    guidance = loaded(*SOFT, "--landmark_net={bench}/dot_net").guidance
+    guides = loaded(*SOFT, "--landmark_net={bench}/dot_net").guides
     with pytest.raises(InputError, match="^face: no landmarks"):
-        guidance.problem(case_of(0))
+        guides.problem(case_of(0))
 
 
 @pytest.mark.parametrize(
@@ -421,8 +434,8 @@ def test_a_net_that_places_no_face_is_refused_for_its_image(loaded):
     ],
 )
 def test_the_next_image_compiles_nothing(target, owner, name, loaded, monkeypatch):
-    guidance = loaded(*NET, f"--landmark_target={target}").guidance
-    guidance.problem(case_of(0))
+    guides = loaded(*NET, f"--landmark_target={target}").guides
+    guides.problem(case_of(0))
     traced, original = [], getattr(owner, name)
 
     def counted(*arguments):
@@ -430,7 +443,7 @@ def test_the_next_image_compiles_nothing(target, owner, name, loaded, monkeypatc
         return original(*arguments)
 
     monkeypatch.setattr(owner, name, counted)
-    guidance.problem(case_of(1))
+    guides.problem(case_of(1))
     assert traced == []
 
 

@@ -10,7 +10,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from experiments.common import cases, options
-from experiments.search import landmark_guidance, search_methods
+from experiments.search import guidance, search_methods
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import files
@@ -69,7 +69,7 @@ def test_flags_of_a_method_are_read_and_leave_no_trace():
     method = prepare("five", "--restarts=5", "--nodecay", "--blend=paste")
     assert method.settings.restarts == 5 and not method.settings.decay
     assert method.settings.iterations == 3, "what is not said is as before"
-    assert method.blend == "paste" and method.guidance.loss() is None
+    assert method.blend == "paste" and method.guides.terms() == {}
     assert flags.FLAGS.flag_values_dict() == before
     assert search_methods.parse("usual", []) == search_methods.Asked()
 
@@ -117,7 +117,7 @@ def test_what_is_no_search_is_refused_by_the_methods_name(given, words):
 def test_a_method_does_what_the_library_does(done):
     method, completed, _ = done
     case = inputs(3)[2]
-    problem, _ = landmark_guidance.WithoutLandmarks().problem(case)
+    problem, _ = guidance.Guidance().problem(case)
     *_, (last, _) = driver.search_together(
         [case.key] * 2, [problem] * 2, compiled=method.compiled
     )
@@ -178,7 +178,7 @@ def test_other_stages_run_on_the_same_programs(done):
     method, *_ = done
     short = search_methods.with_stages(method, ((2, 2),))
     (case,) = inputs(1)
-    problem, _ = method.guidance.problem(case)
+    problem, _ = method.guides.problem(case)
     ((last, _),) = search_methods.search(short, [case], [problem], at_once=2)
     assert last.iteration == 2
     assert short.compiled.pieces is method.compiled.pieces
