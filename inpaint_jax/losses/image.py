@@ -108,8 +108,9 @@ def structure(
     if blur > 1:
         total = _window_sum(_window_sum(difference, blur, axis=1), blur, axis=2)
         difference = jnp.where(weights > 0, total / blur**2, 0.0)
-    count = generated.shape[-1] * jnp.sum(weights > 0, axis=(1, 2, 3))
-    return jnp.sum(jnp.abs(difference), axis=(1, 2, 3)) / jnp.maximum(count, 1)
+    hidden = jnp.sum(jnp.where(weights > 0, 1.0, 0.0), axis=(1, 2, 3))
+    total = jnp.sum(jnp.abs(difference), axis=(1, 2, 3))
+    return total / jnp.maximum(generated.shape[-1] * hidden, 1.0)
 
 
 def _window_sum(

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from inpaint_jax import losses, types
+from inpaint_jax.errors import InputError
 from inpaint_jax.search.problem import Networks, Problem
 
 NAME = "structure"
@@ -74,6 +75,11 @@ class StructureTerm:
     """
 
     blur: int = 9
+
+    def __post_init__(self) -> None:
+        """Raises InputError if the square has no middle."""
+        if self.blur % 2 == 0 or self.blur < 1:
+            raise InputError(f"blur={self.blur}: must be odd, as 9.")
 
     def __call__(
         self,
