@@ -19,6 +19,8 @@ METRICS = {
     "psnr_hole": 1,
     "ssim_hole": 1,
     "identity": -1,
+    "eye_detail": 1,
+    "sharpness": 1,
 }
 """What is compared, and whether more of it is better (1) or less (-1)."""
 

@@ -22,6 +22,8 @@ _UNITS = {
     "psnr_hole": "dB",
     "ssim_hole": "SSIM",
     "identity": "distance of faces",
+    "eye_detail": "of the original's",
+    "sharpness": "of the original's",
 }
 
 

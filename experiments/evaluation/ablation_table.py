@@ -17,7 +17,13 @@ from experiments.evaluation.ablation_pairs import (
 )
 from experiments.search import budgets
 
-_DIGITS = {"psnr_hole": 2, "ssim_hole": 4, "identity": 3}  # others: 4
+_DIGITS = {
+    "psnr_hole": 2,
+    "ssim_hole": 4,
+    "identity": 3,
+    "eye_detail": 3,
+    "sharpness": 3,
+}  # others: 4
 
 
 class Plan(budgets.Plan):

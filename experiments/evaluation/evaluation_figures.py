@@ -17,7 +17,7 @@ Sheet = tuple[list[list[Picture]], list[str]]
 
 _SHOWN, _WORST = 8, 8
 _POINT = (255, 60, 40)
-_LOW_IS_WORSE = ("psnr_hole", "ssim_hole")
+_LOW_IS_WORSE = ("psnr_hole", "ssim_hole", "eye_detail")
 _HIGH_IS_WORSE = ("nme", "nme_independent", "identity", "seam")
 
 

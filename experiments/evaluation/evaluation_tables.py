@@ -73,11 +73,21 @@ _TITLES = {
     "nme": "Landmark error (68 points), over the distance between the eyes",
     "nme_independent": "The same by a detector that took no part (5 points)",
     "identity": "Distance of dlib's face embeddings",
+    "eye_detail": "Contrast and slopes of the eyes, over the original's",
+    "sharpness": "Mean slope of the intensities in the hole, over the original's",
+    "open_eyes": "Fraction of completions with one face and two open eyes",
     "one_face": "Fraction of completions in which dlib finds exactly one face",
     "seconds": "Seconds for a face",
     "failed": "Fraction of images that the method gave up",
 }
-_DIGITS = {"psnr": 1, "psnr_hole": 1, "one_face": 2, "seconds": 2, "failed": 2}
+_DIGITS = {
+    "psnr": 1,
+    "psnr_hole": 1,
+    "one_face": 2,
+    "open_eyes": 2,
+    "seconds": 2,
+    "failed": 2,
+}
 
 Entry = dict[str, float]
 Summary = dict[str, dict[str, dict[str, Entry]]]
@@ -148,6 +158,9 @@ def _metrics() -> dict[str, Callable[[records.Row], float]]:
     found: dict[str, Callable[[records.Row], float]]
     found = {name: operator.itemgetter(name) for name in names}
     found["one_face"] = lambda row: float(row["faces_found"] == 1)
+    found["open_eyes"] = lambda row: float(
+        scoring.open_eyes(row["faces_found"], row["eye_detail"])
+    )
     return found | {name: operator.itemgetter(name) for name in ("seconds", "failed")}
 
 

@@ -21,7 +21,7 @@ import scipy
 from jaxtyping import Bool, Float, Float32, Int, Real, UInt8
 
 from inpaint_jax import types
-from inpaint_jax.evaluation import metrics
+from inpaint_jax.evaluation import metrics, visible
 from inpaint_jax.images import framing, pixels
 from inpaint_jax.landmarks import dlib_host, embedding
 
@@ -35,9 +35,11 @@ COLUMNS = (
     "nme",
     "nme_independent",
     "identity",
+    "eye_detail",
+    "sharpness",
     "faces_found",
 )
-"""See `metrics`; faces_found is the number of faces that dlib detects."""
+"""See `metrics` and `visible`; faces_found is the number of faces that dlib detects."""
 
 Pictures = UInt8[np.ndarray, "faces size size 3"]
 Mask = Float32[np.ndarray, "faces size size 1"]
@@ -179,6 +181,16 @@ def score(
     return {name: columns[name] for name in COLUMNS}
 
 
+def open_eyes(faces_found: Real[np.ndarray, " faces"] | float, eye_detail: Any) -> Any:
+    """Returns whether completions show one face with two open eyes.
+
+    Args:
+      faces_found: as in `COLUMNS`.
+      eye_detail: as in `COLUMNS`.
+    """
+    return (faces_found == 1) & (eye_detail >= visible.OPEN)
+
+
 def agreement(
     nme: Float[np.ndarray, " faces"], nme_independent: Float[np.ndarray, " faces"]
 ) -> dict[str, float]:
@@ -255,4 +267,6 @@ def _compare(
         "nme": metrics.nme(found.landmarks68, known.landmarks68),
         "nme_independent": metrics.nme(found.landmarks5, known.landmarks5),
         "identity": metrics.identity_distance(found.embeddings, known.embeddings),
+        "eye_detail": visible.eye_detail(completed, original, known.landmarks68),
+        "sharpness": visible.sharpness(completed, original, hole),
     }

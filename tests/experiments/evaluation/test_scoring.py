@@ -85,8 +85,9 @@ def test_the_originals_themselves_are_faultless(images, truth, mask):
     columns = score(images, truth, mask)
     for name in ("psnr", "psnr_hole"):
         np.testing.assert_array_equal(columns[name], np.inf)
-    for name in ("ssim", "ssim_hole"):
+    for name in ("ssim", "ssim_hole", "sharpness"):
         np.testing.assert_allclose(columns[name], 1, atol=1e-6)
+    np.testing.assert_allclose(columns["eye_detail"], [1, 1, np.nan], atol=1e-6)
     for name in ("l1_hole", "seam", "identity"):
         np.testing.assert_array_equal(columns[name], 0)
     for name in ("nme", "nme_independent"):
@@ -149,7 +150,7 @@ def test_a_picture_without_a_face_has_its_pixel_columns_only(columns, truth):
     )
     for name in (*PIXELS, "identity"):
         assert np.isfinite(columns[name]).all()
-    for name in ("nme", "nme_independent"):
+    for name in ("nme", "nme_independent", "eye_detail"):
         np.testing.assert_array_equal(np.isnan(columns[name]), [False, False, True])
 
 
