@@ -99,9 +99,9 @@ def test_one_eye_is_not_enough():
     one_eyed = reference.copy()
     one_eyed[:, :, SIZE // 2 :] = 0.1
     found = eye_detail(*as_jax(one_eyed, reference, points))
-    np.testing.assert_allclose(found, 0.0, atol=1e-3)
+    np.testing.assert_allclose(found, 0.0, atol=2e-3)
     mirrored = eye_detail(*as_jax(np.full_like(reference, 0.1), reference, points))
-    np.testing.assert_allclose(mirrored, 0.0, atol=1e-3)
+    np.testing.assert_allclose(mirrored, 0.0, atol=2e-3)
 
 
 def test_a_face_without_landmarks_has_no_number():
