@@ -1,6 +1,7 @@
 """Which faces of a photograph are completed, and how each is framed."""
 
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -13,6 +14,7 @@ from inpaint_jax.images import alignment, framing
 # How far the corners of a frame may lie from where they should, in sides of the frame.
 # Of 40 aligned faces none lies farther, of such that are turned by 15 degrees 97 %.
 _OFF = 0.14
+_NUMBER = re.compile(r"[1-9][0-9]{0,2}")  # of a face
 
 
 def as_it_is(
@@ -96,9 +98,9 @@ def check(choice: Choice) -> None:
       InputError: there is no such choice.
     """
     face = choice.face
-    if face not in ("all", "largest", "none") and not face.isdigit():
+    if face not in ("all", "largest", "none") and not _NUMBER.fullmatch(face):
         raise InputError(
-            f"--face={face}: must be all, largest, none or a number from 1 on."
+            f"--face={face[:20]}: must be all, largest, none or a number from 1 to 999."
         )
 
 
@@ -126,12 +128,13 @@ def frames(
     """
     shape = seen.shape[:2]
     framed = as_it_is(path, seen, hole, crop=choice.crop, size=choice.size)
-    if choice.face == "none" or shape == (choice.size, choice.size):
-        return framed
-    aligned = framing.is_aligned(*shape)
     of_frame = hole is not None and hole.shape != shape
+    erased = None if of_frame else hole
+    if choice.face == "none" or shape == (choice.size, choice.size):
+        return _met(path, framed, erased, choice)
+    aligned = framing.is_aligned(*shape)
     if aligned and (of_frame or _lies_there(seen, hole, framed[0], choice)):
-        return framed
+        return _chosen(path, framed, erased, choice)
     if of_frame:
         raise InputError(
             f"{path}: the mask has the size of the model's images, but the faces are "
@@ -140,7 +143,7 @@ def frames(
     found = list(choice.finder.faces(seen, hole, framed if aligned else []))
     if aligned and not found:
         progress.say(f"{path}: no face was found; taken as it is framed")
-        return framed
+        return _chosen(path, framed, hole, choice)
     chosen = _chosen(path, found, hole, choice)
     if aligned and not all(np.array_equal(f.matrix, framed[0].matrix) for f in chosen):
         _say_moved(path, chosen[0], framed[0])
@@ -182,24 +185,37 @@ def _chosen(
         )
     if choice.face == "largest":
         found = found[:1]
-    elif choice.face.isdigit():
+    elif _NUMBER.fullmatch(choice.face):
         number = int(choice.face)
-        if not 1 <= number <= len(found):
+        if number > len(found):
+            shows = "one face" if len(found) == 1 else f"{len(found)} faces"
             raise InputError(
-                f"--face={number}: {path} shows {len(found)} faces; give 1 to "
-                f"{len(found)}, the largest first."
+                f"--face={number}: {path} shows {shows}; give a number up to "
+                f"{len(found)}, the largest first, or all."
             )
         found = found[number - 1 : number]
+    return _met(path, found, hole, choice)
+
+
+def _met(
+    path: pathlib.Path,
+    found: list[alignment.Similarity],
+    hole: mask_specs.HolePixels | None,
+    choice: Choice,
+) -> list[alignment.Similarity]:
+    """Returns the frames that a hole of the photograph meets."""
     if hole is None:
         return found
     met = [f for f in found if alignment.hole_to_frame(hole, f, size=choice.size).any()]
-    if not met:
-        raise InputError(
-            f"{path}: the hole, {place(hole)}, lies outside the frame of every face "
-            "that was found or chosen; mark a part of a face, or give --face=none to "
-            "take the picture as it is framed."
-        )
-    return met
+    if met:
+        return met
+    where = "the frame of every face that was found or chosen; mark a part of a face"
+    otherwise = ", or give --face=none to take the picture as it is framed"
+    if choice.face == "none":
+        where, otherwise = "the picture's frame; mark a part of the face", ""
+    raise InputError(
+        f"{path}: the hole, {place(hole)}, lies outside {where}{otherwise}."
+    )
 
 
 def place(hole: mask_specs.HolePixels) -> str:

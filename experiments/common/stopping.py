@@ -82,7 +82,10 @@ def _wait(watched: set[signal.Signals]) -> None:
         if asked or not _deferring.is_set():
             _end(number)
         asked.append(number)
-        _say("stopping after the current step; a second signal ends at once")
+        _say(
+            "stopping when what runs now has ended, a compilation or some steps; a "
+            "second signal ends at once"
+        )
 
 
 def _end(number: int) -> None:

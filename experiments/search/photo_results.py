@@ -9,6 +9,9 @@ from experiments.common import cases, photo_cases
 from inpaint_jax.images import alignment, insertion
 from inpaint_jax.io import photographs
 
+# Part of the frame's side within which a face meets what lies beyond its frame.
+_BAND = 0.16
+
 
 class Completed(NamedTuple):
     """A completed photograph.
@@ -64,6 +67,27 @@ class Assembly:
         return Completed(pixels, placement.photo.opaque_in(placement.hole & ~missing))
 
 
+def shown(placement: cases.Placement, face: cases.Picture) -> cases.Picture:
+    """Returns what the frame of a face shows once the face is put back.
+
+    Args:
+      placement: of the face.
+      face: the completed face, uint8 `[size, size, 3]`.
+    """
+    size, shape = len(face), placement.photo.shape
+    left, top, right, bottom = alignment.frame_box(placement.frame, shape, size=size)
+    # With what is around it, to which the face must fit.
+    margin = (right - left) // 8 + 2
+    left, top = max(left - margin, 0), max(top - margin, 0)
+    part = np.s_[top : bottom + margin, left : right + margin]
+    shift = alignment.Similarity(np.column_stack([np.eye(2), [left, top]]))
+    frame = placement.frame.after(shift)
+    pixels = placement.photo.on_white()[part]
+    missing = placement.hole[part].copy()
+    face = insertion.in_tone(face, placement.photo.pixels, known=~placement.hole)
+    return alignment.to_frame(inserted(pixels, missing, face, frame), frame, size=size)
+
+
 def inserted(
     pixels: cases.Picture,
     missing: np.ndarray,
@@ -90,6 +114,13 @@ def inserted(
     drawn = alignment.to_photograph(face, frame, box=box)
     fill = missing[part] & within[part]
     result = pixels.copy()
-    result[part] = insertion.insert(pixels[part], drawn, fill, known=~missing[part])
+    result[part] = insertion.insert(
+        pixels[part],
+        drawn,
+        fill,
+        known=~missing[part],
+        beyond=~within[part],
+        band=_BAND * size / frame.scale,
+    )
     missing[part] &= ~fill
     return result

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.common import cases, identity
@@ -21,7 +22,7 @@ from experiments.search import (
 from experiments.search.picture_search import Found
 from inpaint_jax import types
 from inpaint_jax.evaluation import metrics
-from inpaint_jax.images import masks, pixels
+from inpaint_jax.images import alignment, pixels
 from inpaint_jax.search import answers, completion, driver, program
 from inpaint_jax.search.problem import Problem
 
@@ -115,7 +116,7 @@ class Finisher:
                 case.picture if case.original is None else case.original
             ),
             "mask_sha256": identity.of_array(np.asarray(case.mask, np.uint8)),
-            "hole_fraction": float(masks.hole_fraction(case.mask)[0]),
+            "hole_fraction": _hole_fraction(case),
             **described,
             "iterations": result.iterations,
             "score": float(result.score[0]),
@@ -132,7 +133,7 @@ class Finisher:
             faces += further
             entry |= described
         if case.original is not None:
-            entry |= _scores(completed, case.original, case, self.scorer)
+            entry |= _scores(faces[0], case.original, case, self.scorer)
         landmarks = face_landmarks.of(self.guides, problem, result.completed)
         row = _row(case, problem, result)
         frames = []
@@ -227,17 +228,37 @@ def _row(case: cases.Case, problem: Problem, result: completion.Completion) -> R
     return row if case.original is None else {**row, "original": case.original}
 
 
+def _hole_fraction(case: cases.Case) -> float:
+    """Returns how much is hidden of what the photograph has in a frame."""
+    region = _within(case)
+    return float(jnp.sum(region * (1.0 - case.mask)) / jnp.sum(region))
+
+
+def _within(case: cases.Case) -> types.Mask:
+    """Returns 1 where a frame shows the photograph, 0 beyond its edge."""
+    if case.placement is None:
+        return jnp.ones_like(case.mask)
+    beyond = alignment.outside(
+        case.placement.frame, case.placement.photo.shape, size=len(case.picture)
+    )
+    return jnp.asarray(~beyond, jnp.float32)[None, ..., None]
+
+
 def _scores(
-    completed: types.ImageBytes,
+    face: cases.Picture,
     original: cases.Picture,
     case: cases.Case,
     scorer: landmark_scores.Scorer | None,
 ) -> dict[str, float]:
-    scored, truth = pixels.from_bytes(completed), pixels.from_bytes(original)[None]
+    """Scores what the frame shows once the face is put back into the photograph."""
+    if case.placement is not None:
+        face = photo_results.shown(case.placement, face)
+    scored, truth = (pixels.from_bytes(each)[None] for each in (face, original))
+    region = _within(case)
     found = {
-        "psnr": float(metrics.psnr(scored, truth)[0]),
-        "psnr_hole": float(metrics.psnr(scored, truth, 1.0 - case.mask)[0]),
-        "ssim": float(metrics.ssim(scored, truth)[0]),
+        "psnr": float(metrics.psnr(scored, truth, region)[0]),
+        "psnr_hole": float(metrics.psnr(scored, truth, region * (1.0 - case.mask))[0]),
+        "ssim": float(metrics.ssim(scored, truth, region=region)[0]),
     }
     if scorer is not None:
         found["nme"] = scorer.error(original, scored, crop=case.crop)

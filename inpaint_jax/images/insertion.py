@@ -5,6 +5,10 @@ has neither the brightness of its surroundings nor their grain. Poisson blending
 et al. 2003) mends the first: what is added to the face is harmonic in the hole and
 meets the known pixels around it. It is solved from coarse to fine, as millions of
 unknowns are too many for the solver of `blending.poisson`.
+
+Where the hole reaches the edge of the face's frame, what lies beyond has nothing to do
+with what was drawn there: the face meets it within a narrow band, and keeps its colours
+elsewhere.
 """
 
 from typing import Any
@@ -32,7 +36,13 @@ _SMALLEST = 3  # side up to which no coarser level is used
 
 
 def insert(
-    photograph: Picture, face: Picture, fill: Pixels, *, known: Pixels
+    photograph: Picture,
+    face: Picture,
+    fill: Pixels,
+    *,
+    known: Pixels,
+    beyond: Pixels | None = None,
+    band: float = 1.0,
 ) -> Picture:
     """Fills pixels of a photograph with a face, blended into its surroundings.
 
@@ -42,6 +52,9 @@ def insert(
       fill: the pixels to be taken from the face.
       known: the pixels of the photograph that the face must fit; all others are
         neither looked at nor changed.
+      beyond: known pixels that the face was not drawn to fit, as they lie outside of
+        its frame; None if there are none.
+      band: pixels within which the face meets those.
 
     Returns:
       uint8 `[H, W, 3]`; bit-equal to the photograph outside `fill`.
@@ -53,9 +66,24 @@ def insert(
         box = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
         inside = parts[box] == number
         new, old = (x[box].astype(np.float32) for x in (face, photograph))
-        blended = new + harmonic(old - new, inside, known[box] & ~inside)
-        result[box][inside] = pixels.rounded(blended[inside])
+        around = known[box] & ~inside
+        foreign = None if beyond is None else around & beyond[box]
+        added = _correction(old - new, inside, around, foreign, band)
+        result[box][inside] = pixels.rounded((new + added)[inside])
     return result
+
+
+def _correction(
+    wanted: Values, inside: Pixels, around: Pixels, foreign: Pixels | None, band: float
+) -> Values:
+    """What is added to a face: far from foreign pixels it follows from the others."""
+    added = harmonic(wanted, inside, around)
+    if foreign is None or not foreign.any():
+        return added
+    own = harmonic(wanted, inside, around & ~foreign)
+    far: Any = ndimage.distance_transform_edt(~foreign)
+    near = np.exp(-((far.astype(np.float32) / np.float32(band)) ** 2))[..., None]
+    return own + near * (added - own)
 
 
 def in_tone(face: Face, photograph: Picture, *, known: Pixels) -> Face:

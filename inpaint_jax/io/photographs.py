@@ -67,11 +67,19 @@ def read_photograph(path: str | os.PathLike[str]) -> Photograph:
     """
     with picture_files.opened(path) as picture:
         kind = picture.format or ""
-        turned = 2 <= picture.getexif().get(_ORIENTATION, 1) <= 8
+        turned = picture.getexif().get(_ORIENTATION) in range(2, 9)
+        # Phones put a second picture into a JPEG, which is no animation.
+        animated = kind != "MPO" and getattr(picture, "n_frames", 1) > 1
         picture = ImageOps.exif_transpose(picture)
         grey = colour_profiles.is_grey(picture)
         picture, converted, remark = colour_profiles.to_srgb(picture)
+        if animated:
+            remark = f"{remark} is animated; its first picture is used".strip()
         alpha = None
+        key = picture.info.get("transparency")
+        if isinstance(key, tuple) and max(key) > np.iinfo(np.uint8).max:
+            # Of 16 bits, as the file's colours, of which Pillow keeps the upper 8.
+            picture.info["transparency"] = tuple(level >> 8 for level in key)
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
             alpha = np.asarray(picture.getchannel("A"))

@@ -107,7 +107,7 @@ def _missed(
 
 def _is_known(face: Face, part: alignment.Box, size: int) -> bool:
     """Whether this is certainly the face that a part of the hole hides."""
-    if face.how != DETECTED and face.sure < _SURE:
+    if face.sure < _SURE and not _is_clear(face):
         return False
     left, top, right, bottom = part
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
@@ -134,9 +134,13 @@ def _sure(found: Face | frame_settling.Settled) -> float:
     return found.sure
 
 
+def _is_clear(face: Face) -> bool:
+    return face.how == DETECTED and face.score >= _CLEAR
+
+
 def _is_believed(face: Face, size: int) -> bool:
     """Whether it is a face, as the detector or what places its points says."""
-    if face.how == DETECTED and face.score >= _CLEAR:
+    if _is_clear(face):
         return True
     large = face.how == DETECTED or size / face.similarity.scale >= _LEAST
     return large and face.sure >= _DOUBTFUL

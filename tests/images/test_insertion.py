@@ -125,3 +125,33 @@ def test_a_face_keeps_its_colours_in_a_photograph_with_some():
     np.testing.assert_array_equal(found, face)
     found = insertion.in_tone(face, photograph, known=~everywhere)
     np.testing.assert_array_equal(found, face)
+
+
+@pytest.mark.parametrize("band", [1.5, 4.0])
+def test_far_from_what_lies_beyond_the_frame_a_face_fits_the_rest(band):
+    rng = np.random.default_rng(3)
+    shape = (40, 56)
+    fill, beyond = np.zeros(shape, bool), np.zeros(shape, bool)
+    fill[4:36, 12:30] = True
+    beyond[:, :12] = True  # another picture begins here
+    face = rng.integers(60, 180, (*shape, 3)).astype(np.uint8)
+    photograph = (face + np.uint8(30)).astype(np.uint8)
+    photograph[beyond] = 255
+    known = ~fill
+    found, plain, own = (
+        insertion.insert(photograph, face, fill, known=each, beyond=edge, band=band)
+        for each, edge in ((known, beyond), (known, None), (known & ~beyond, None))
+    )
+    np.testing.assert_array_equal(found[~fill], photograph[~fill])
+    far = fill & (np.indices(shape)[1] > 12 + 3 * band)
+    near = fill & (np.indices(shape)[1] == 12)
+    # As if nothing were beyond: as bright as the rest of the photograph.
+    np.testing.assert_allclose(found[far].astype(int), own[far], atol=1)
+    np.testing.assert_allclose(own[far].astype(int), photograph[far], atol=1)
+    assert np.abs(plain[far].astype(int) - own[far]).max() > 10
+    # At the edge it meets what is beyond, nearly as without a band.
+    apart = np.abs(found[near].astype(int) - plain[near]).mean()
+    assert apart < 0.4 * np.abs(own[near].astype(int) - plain[near]).mean()
+    nothing = np.zeros(shape, bool)
+    same = insertion.insert(photograph, face, fill, known=known, beyond=nothing)
+    np.testing.assert_array_equal(same, plain)

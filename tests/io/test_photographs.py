@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -169,3 +170,34 @@ def test_pixels_of_another_size_are_an_error(tmp_path):
     photo = saved(tmp_path / "a.png", RGB)
     with pytest.raises(ValueError, match="photograph"):
         photographs.write_photograph(tmp_path / "b.png", RGB[1:], like=photo)
+
+
+def test_an_orientation_that_is_no_number_is_none(tmp_path):
+    entry = struct.pack(">HHI4s", 0x0112, 2, 3, b"up")  # of kind 2: a text
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 1) + entry + bytes(4)
+    found = saved(tmp_path / "a.png", RGB, exif=exif)
+    assert not found.turned
+    np.testing.assert_array_equal(found.pixels, RGB)
+
+
+def test_a_transparent_colour_of_16_bits_is_transparent(tmp_path):
+    colours = np.full((8, 8, 3), [10, 20, 30], np.uint8)
+    colours[2:5, 1:7] = 40, 50, 60
+    rows = b"".join(
+        b"\0" + (257 * row.astype(">u2")).astype(">u2").tobytes() for row in colours
+    )
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    key = struct.pack(">HHH", *(257 * level for level in (40, 50, 60)))
+    chunks = [(b"IHDR", header), (b"tRNS", key), (b"IDAT", zlib.compress(rows))]
+    content = b"".join(
+        struct.pack(">I", len(data))
+        + name
+        + data
+        + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in [*chunks, (b"IEND", b"")]
+    )
+    path = tmp_path / "key.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    found = photographs.read_photograph(path)
+    np.testing.assert_array_equal(found.alpha == 0, colours[..., 0] == 40)
+    np.testing.assert_array_equal(found.pixels, colours)

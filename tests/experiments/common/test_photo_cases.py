@@ -114,8 +114,14 @@ def test_the_hole_does_not_leak_into_what_is_known(photograph, tmp_path):
         ("centre", "all", [], "no face was found; give --face=none"),
         ("rect:200,120,9,9", "all", [LARGE], "9 x 9 pixels from .200, 120. on, lies"),
         ("rect:160,60,9,9", "largest", [LARGE, TURNED], "lies outside the frame"),
-        ("centre", "3", [LARGE, TURNED], "--face=3: .* shows 2 faces; give 1 to 2"),
+        (
+            "centre",
+            "3",
+            [LARGE, TURNED],
+            "--face=3: .* shows 2 faces; give a number",
+        ),
         ("rect:0,0,239,149", "all", [LARGE], "hides a whole face"),
+        ("rect:0,0,9,9", "none", [], "9 x 9 .* lies outside the picture's frame"),
     ],
 )
 def test_what_cannot_be_completed_is_refused(photograph, mask, face, frames, said):
@@ -137,10 +143,14 @@ def test_a_framed_picture_is_taken_as_it_is(photograph):
     assert hidden(case).sum() == 32 * 32
 
 
-def test_there_is_no_other_choice():
-    choice = chosen_faces.Choice("some", Finder(), 128, SIZE)
-    with pytest.raises(InputError, match="--face=some: must be all, largest, none"):
+@pytest.mark.parametrize("face", ["some", "", "0", "-1", "1.5", "²", "1" * 5000])
+def test_there_is_no_other_choice(face):
+    choice = chosen_faces.Choice(face, Finder(), 128, SIZE)
+    with pytest.raises(
+        InputError, match="^--face=.*: must be all, largest, none"
+    ) as no:
         chosen_faces.check(choice)
+    assert len(str(no.value)) < 100
 
 
 @pytest.fixture
@@ -198,3 +208,13 @@ def test_a_mask_of_the_models_size_needs_a_framed_picture(photograph, tmp_path):
         read(photograph, str(tmp_path / "mask.png"), LARGE)
     (case,) = read(photograph, str(tmp_path / "mask.png"), face="none")
     np.testing.assert_array_equal(hidden(case), stencil[..., 0] > 0)
+
+
+def test_an_aligned_picture_has_one_face(aligned):
+    (first,) = read(aligned, "centre", face="1")
+    (every,) = read(aligned, "centre")
+    np.testing.assert_array_equal(first.picture, every.picture)
+    with pytest.raises(InputError, match="--face=2: .* shows one face; give a number"):
+        read(aligned, "centre", face="2")
+    with pytest.raises(InputError, match="lies outside the frame of every face"):
+        read(aligned, "rect:0,0,9,9")

@@ -52,7 +52,7 @@ def test_no_signal_is_lost_and_none_waits_for_ever(kind, number):
             assert process.stderr.readline() == "begun\n"
         process.send_signal(number)
         if kind == "stuck":
-            assert process.stderr.readline().startswith("stopping after the current")
+            assert process.stderr.readline().startswith("stopping when what runs now")
             process.send_signal(number)
         out, err = process.stdout.read(), process.stderr.read()
     word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
