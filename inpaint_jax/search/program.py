@@ -191,7 +191,12 @@ def _for_images(
     @functools.partial(jax.jit, static_argnames=static, donate_argnums=donated)
     def of_several(*arguments: Any, **options: Any) -> Any:
         common, rows = arguments[:shared], arguments[shared:]
-        return jax.vmap(lambda *one: of_one(*common, *one, **options))(*rows)
+        if len(jax.tree.leaves(rows)[0]) > 1:
+            return jax.vmap(lambda *one: of_one(*common, *one, **options))(*rows)
+        # `vmap` takes as long as the rest of tracing, and brings one image nothing.
+        only = jax.tree.map(lambda array: array[0], rows)
+        found = of_one(*common, *only, **options)
+        return jax.tree.map(lambda array: array[None], found)
 
     return of_several
 
