@@ -77,12 +77,14 @@ def agree(plan: Plan, used: Sequence[completion_methods.CompletionMethod]) -> No
     Raises:
       InputError: the folder holds results of another protocol.
     """
+    environment = reporting.environment()
     protocol: dict[str, Any] = {
         "frame": {
             "seed": plan.seed,
             "crop": plan.crop,
             "size": plan.size,
             "version": identity.of_code(),
+            "device": environment["device"],
         },
         "methods": {method.name: method.described for method in used},
         "masks": {
@@ -100,7 +102,7 @@ def agree(plan: Plan, used: Sequence[completion_methods.CompletionMethod]) -> No
     path = plan.output / "protocol.json"
     known = protocols.extend(path, protocol, results=plan.output / _SCORES)
     _check_known(_table(plan), known, plan)
-    files.write_json(plan.output / "environment.json", reporting.environment())
+    files.write_json(plan.output / "environment.json", environment)
 
 
 def run(

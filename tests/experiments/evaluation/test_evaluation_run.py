@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from experiments.common import mask_specs
+from experiments.common import identity, mask_specs, reporting
 from experiments.evaluation import completion_methods, evaluation_run
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files, picture_files
@@ -68,6 +68,17 @@ def test_another_method_or_model_of_the_same_name_is_refused(plan):
         evaluation_run.agree(
             plan, [method("mine", steps=1, model={"generator": "34cd"})]
         )
+
+
+def test_another_device_or_version_of_the_code_is_refused(plan, monkeypatch):
+    evaluation_run.agree(plan, [method("tv")])
+    with monkeypatch.context() as patch:
+        patch.setattr(reporting, "environment", lambda: {"device": "tpu: v9"})
+        with pytest.raises(InputError, match=r"frame\.device was .* is \"tpu: v9\""):
+            evaluation_run.agree(plan, [method("tv")])
+    monkeypatch.setattr(identity, "of_code", lambda: "0.1.0+other")
+    with pytest.raises(InputError, match=r"frame\.version was .*0\.1\.0\+other"):
+        evaluation_run.agree(plan, [method("tv")])
 
 
 def test_scores_without_their_protocol_are_refused(plan):
