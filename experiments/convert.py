@@ -22,7 +22,7 @@ import dataclasses
 from experiments.common import application, options, progress, reporting
 from experiments.common.options import option
 from inpaint_jax.errors import naming
-from inpaint_jax.pretrained import pytorch, weights
+from inpaint_jax.pretrained import pytorch, releases, weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +51,8 @@ def main() -> int:
     """Converts one pair of networks; returns the exit code."""
     wanted = options.read(Conversion)
     output = options.given(wanted, "output")
+    with naming("--output", output):
+        releases.check_replaceable(output)
     model = pytorch.read(
         options.given(wanted, "generator"),
         wanted.discriminator or None,

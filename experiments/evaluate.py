@@ -9,7 +9,6 @@ methods, masks and images can be added to it.
 """
 
 import dataclasses
-import os
 import pathlib
 from collections.abc import Sequence
 
@@ -172,15 +171,24 @@ def _inputs(
         except InputError as error:
             skipped.add(path, error)
             continue
-        if not os.path.exists(path):
+        before = _picture(path)
+        if before is None:
             picture_files.write(path, picture)
-        elif not np.array_equal(picture_files.read(path), picture):
+        elif not np.array_equal(before, picture):
             raise InputError(
                 f"--images={images}: {name} is another picture than that of an earlier "
                 f"start, {path}; give another --output_dir."
             )
         found.append(path)
     return found
+
+
+def _picture(path: pathlib.Path) -> np.ndarray | None:
+    """Returns a picture that was written; None if it is gone or damaged."""
+    try:
+        return picture_files.read(path)
+    except InputError:
+        return None
 
 
 if __name__ == "__main__":

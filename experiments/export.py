@@ -9,6 +9,7 @@ gradient. `experiments.train --export` also writes them at the end of a training
 """
 
 import dataclasses
+import functools
 
 from experiments.common import application, options, progress
 from experiments.common.options import option
@@ -43,7 +44,8 @@ def main() -> int:
     with naming("--checkpoint", wanted.checkpoint):
         model = weights.load(wanted.checkpoint)
     with naming("--output", output):
-        written = stablehlo.export(output, model)
+        watch = functools.partial(progress.over, what="exporting", unit="programs")
+        written = stablehlo.export(output, model, watch=watch)
     a = model.architecture
     for path in written:
         takes = _TAKES[path.stem].format(z=a.z_dim, size=a.image_size)

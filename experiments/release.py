@@ -66,8 +66,10 @@ def main() -> int:
         return 0
     began = release_plan.now()
     if asked.labels_only:
-        path = options.output_file(asked, "labels")
-        release_files.label(path, *_faces(asked, wanted), crop=wanted.crop)
+        path = options.output_file(asked, "labels", ours=release_files.holds_labels)
+        faces = _faces(asked, wanted)
+        with naming("--labels", path):
+            release_files.label(path, *faces, crop=wanted.crop)
         return 0
     if wanted.precision == "auto":
         precision = release_plan.usual_precision()

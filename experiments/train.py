@@ -7,6 +7,7 @@ python -m experiments.train --pack=faces.zip --data=folder:faces
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 from typing import Any
@@ -34,9 +35,9 @@ from experiments.training import (
 )
 from experiments.training.train_options import Check, Networks, Run, Training
 from inpaint_jax.errors import InputError, naming
-from inpaint_jax.io import checkpoints, data
+from inpaint_jax.io import checkpoints, data, sources
 from inpaint_jax.models import dcgan
-from inpaint_jax.pretrained import networks, stablehlo, weights
+from inpaint_jax.pretrained import networks, releases, stablehlo, weights
 from inpaint_jax.training import packing
 
 OPTIONS = {
@@ -61,7 +62,8 @@ def main() -> int:
         return _check_health(check.check, check, run, seed=asked.seed)
     if run.export:  # fails now, not after hours of training
         stablehlo.check_available()
-        options.folder(run, "export")
+        with naming("--export", run.export):
+            releases.check_replaceable(options.folder(run, "export"))
     options.given(run, "data")
     with output_folders.claim(options.given(run, "run_dir"), flag="run_dir"):
         if run.model in completer_recipe.MODELS:
@@ -138,7 +140,8 @@ def _train_feed_forward(run: Run, asked: Training, shape: Networks) -> int:
         trained = train(_this(store, run_dir, asked), faces, architecture, settings)
     if run.export:
         provenance = _provenance(settings, trained, faces)
-        networks.export(run.export, trained, provenance=provenance)
+        with naming("--export", run.export):
+            networks.export(run.export, trained, provenance=provenance)
         progress.say(f"wrote {run.export}")
     return 1 if faces.skipped else 0
 
@@ -184,8 +187,10 @@ def _load_data(run: Run, crop: int, architecture: Any) -> data.Faces:
 def _finish(run: Run, model: weights.Model, settings: Any, faces: data.Faces) -> int:
     if run.export:
         provenance = _provenance(settings, model, faces)
-        programs = stablehlo.programs(model)
-        weights.export(run.export, model, provenance=provenance, programs=programs)
+        watch = functools.partial(progress.over, what="exporting", unit="programs")
+        programs = stablehlo.programs(model, watch=watch)
+        with naming("--export", run.export):
+            weights.export(run.export, model, provenance=provenance, programs=programs)
         progress.say(f"wrote {run.export}")
     return 1 if faces.skipped else 0
 
@@ -202,9 +207,14 @@ def _provenance(settings: Any, model: Any, faces: data.Faces) -> dict[str, Any]:
 
 
 def _pack(run: Run, architecture: dcgan.Architecture, *, crop: int) -> int:
-    path = options.output_file(run, "pack")
+    path = options.output_file(run, "pack", ours=packing.is_packed)
+    source = options.given(run, "data")
+    if os.path.exists(path) and sources.reads(source, path):
+        raise InputError(f"--pack={path}: --data={source} reads it; give another name.")
     faces = _load_data(run, crop, architecture)
-    progress.say(f"wrote {path}: {packing.pack(path, faces.images)}")
+    with naming("--pack", path):
+        packed = packing.pack(path, faces.images)
+    progress.say(f"wrote {path}: {packed}")
     return 1 if faces.skipped else 0
 
 

@@ -31,7 +31,7 @@ from inpaint_jax.errors import InputError, naming
 from inpaint_jax.io import checkpoints, data, files
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.models import landmark_net
-from inpaint_jax.pretrained import landmark_predictor, networks
+from inpaint_jax.pretrained import landmark_predictor, networks, releases
 
 _RATE = (
     "Peak learning rate of AdamW; it rises during the first 2.5 % of the training and "
@@ -147,7 +147,8 @@ def main() -> int:
 
 def _run(wanted: Run, asked: Training, run_dir: pathlib.Path) -> int:
     if wanted.export:  # fails now, and not when training is done
-        options.folder(wanted, "export")
+        with naming("--export", wanted.export):
+            releases.check_replaceable(options.folder(wanted, "export"))
     if wanted.check:
         return _check(wanted.check, run_dir, wanted, seed=asked.seed)
     if wanted.model == "cascade":
@@ -252,7 +253,8 @@ def _export(
         "landmark_model_sha256": predictor.sha256,
         "environment": reporting.environment(),
     }
-    networks.export(directory, net, provenance=provenance)
+    with naming("--export", directory):
+        networks.export(directory, net, provenance=provenance)
     progress.say(f"wrote {directory}")
 
 

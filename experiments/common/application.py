@@ -41,10 +41,15 @@ class Process:
 FLAG_FILE = "effective.flags"
 """File in the folder of the results, with which `--flagfile` repeats the run."""
 
-_GOES_ON = (
-    "the same command goes on with a training, a release, an evaluation or an "
-    "ablation, and with --resume with pictures to complete."
-)
+# What is said of an application that a signal ended; all others begin anew.
+_GOES_ON = {
+    "inpaint": "the same command goes on with --resume.",
+    "train": "the same command goes on with a training.",
+    "train_landmarks": "the same command goes on with a training.",
+    "release": "the same command goes on with a release.",
+    "evaluate": "the same command goes on.",
+    "ablation": "the same command goes on.",
+}
 _HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort", "--helpxml"}
 
 
@@ -102,7 +107,8 @@ def _ended(main: Callable[[], int], callbacks: Callable[[], bool] | None) -> int
             traceback.print_exc()
         return _fail(error)
     except stopping.Stopped as stopped:
-        goes_on = getattr(stopped, "__notes__", [_GOES_ON])
+        usual = _GOES_ON.get(name().rpartition(".")[2], "the same command begins anew.")
+        goes_on = getattr(stopped, "__notes__", [usual])
         _refuse(f"{stopped}; every file that is there is whole, and {goes_on[0]}")
         return stopped.code
 

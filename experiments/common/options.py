@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from absl import flags
@@ -183,18 +183,32 @@ def folder(options: Any, name: str) -> pathlib.Path:
         return files.make_directory(path)
 
 
-def output_file(options: Any, name: str) -> str:
+def output_file(
+    options: Any, name: str, *, ours: Callable[[str], bool] | None = None
+) -> str:
     """Returns the file that a required option names; its folder is created if need be.
 
     So what cannot be written is refused before the work, and not after it.
 
+    Args:
+      options: a dataclass.
+      name: of its field.
+      ours: returns whether a file that is there is one that this program wrote for the
+        same option, so that it may be replaced; None if the caller checks that.
+
     Raises:
-      InputError: the option was not given, or the file cannot be written.
+      InputError: the option was not given, another file is there, or it cannot be
+        written.
     """
     path = given(options, name)
     with naming(f"--{name}", path):
         if os.path.isdir(path):
             raise InputError(f"{path}: is a folder; give the name of a file.")
+        if ours is not None and os.path.lexists(path) and not ours(path):
+            raise InputError(
+                f"{path}: is there, and this program did not write it for --{name}; "
+                "give another name."
+            )
         files.make_directory(os.path.dirname(path) or ".")
     return path
 

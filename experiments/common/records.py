@@ -84,6 +84,14 @@ class Table:
         """Returns all rows, numbers as numbers."""
         return list(self._rows.values())
 
+    def drop(self, *key: str) -> None:
+        """Drops the row with these values of the key columns; it is missing then.
+
+        The file loses it with the next row that is added.
+        """
+        del self._rows[key]
+        self._whole = False
+
     def append(self, **values: Any) -> None:
         """Adds one row.
 

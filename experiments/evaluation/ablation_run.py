@@ -3,7 +3,6 @@
 Searches whose rows are there are not repeated, see `ablation_units`.
 """
 
-import dataclasses
 import functools
 import pathlib
 import re
@@ -48,12 +47,7 @@ class AblatedMethod(NamedTuple):
 
     def describe(self) -> dict[str, Any]:
         """Returns JSON values that decide its results, but for the steps."""
-        return {
-            "flags": " ".join(self.flags),
-            "settings": dataclasses.asdict(self.search.settings),
-            "blend": self.search.blend,
-            **self.search.guides.describe(),
-        }
+        return {"flags": " ".join(self.flags), **self.search.describe()}
 
 
 Methods = dict[str, AblatedMethod]

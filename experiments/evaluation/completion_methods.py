@@ -171,12 +171,7 @@ def _search(
     name: str, asked: search_methods.Asked, model: weights.Model, at_once: int
 ) -> CompletionMethod:
     method = search_methods.prepare(name, asked, model, images=at_once)
-    described = {
-        "settings": dataclasses.asdict(method.settings),
-        "blend": method.blend,
-        **method.guides.describe(),
-        "model": identity.of_model(model.source),
-    }
+    described = {**method.describe(), "model": identity.of_model(model.source)}
 
     def complete(inputs: Sequence[cases.Case]) -> Completions:
         found = search_methods.complete(method, inputs, at_once=at_once)

@@ -5,6 +5,7 @@ one mask after the other.
 """
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -77,12 +78,14 @@ def agree(plan: Plan, used: Sequence[completion_methods.CompletionMethod]) -> No
     Raises:
       InputError: the folder holds results of another protocol.
     """
+    environment = reporting.environment()
     protocol: dict[str, Any] = {
         "frame": {
             "seed": plan.seed,
             "crop": plan.crop,
             "size": plan.size,
             "version": identity.of_code(),
+            "device": environment["device"],
         },
         "methods": {method.name: method.described for method in used},
         "masks": {
@@ -100,7 +103,7 @@ def agree(plan: Plan, used: Sequence[completion_methods.CompletionMethod]) -> No
     path = plan.output / "protocol.json"
     known = protocols.extend(path, protocol, results=plan.output / _SCORES)
     _check_known(_table(plan), known, plan)
-    files.write_json(plan.output / "environment.json", reporting.environment())
+    files.write_json(plan.output / "environment.json", environment)
 
 
 def run(
@@ -119,6 +122,7 @@ def run(
       InputError: that file has other columns, or a picture cannot be used.
     """
     table = _table(plan)
+    _drop_without_pictures(table, plan)
     missing = sum(
         not table.has(method.name, hole.name, cases.name_of(path))
         for method in used
@@ -148,6 +152,36 @@ def _check_known(
                     f"{plan.output / _SCORES}: holds scores of {row[key]}, which are "
                     "not in protocol.json; give another --output_dir."
                 )
+
+
+def _drop_without_pictures(table: records.Table, plan: Plan) -> None:
+    """Drops the rows whose pictures are gone or damaged, and says so.
+
+    A figure needs them, and who deletes a picture wants it to be made again.
+    """
+
+    @functools.cache
+    def is_whole(path: pathlib.Path) -> bool:
+        try:
+            return picture_files.read(path).shape == (plan.size, plan.size, 3)
+        except InputError:
+            return False
+
+    rows = table.rows()
+    for row in progress.over(rows, len(rows), what="checking", unit="completions"):
+        key = tuple(row[name] for name in _KEYS)
+        lost = [path for path in _pictures(plan.output, *key) if not is_whole(path)]
+        if lost:
+            table.drop(*key)
+            progress.say(f"{lost[0]} is gone or damaged; {' '.join(key)} is missing")
+
+
+def _pictures(
+    output: pathlib.Path, method: str, mask: str, image: str
+) -> list[pathlib.Path]:
+    """Returns the pictures that a row is about: a completion and what it is of."""
+    folders = "originals", f"damaged/{mask}", f"completions/{mask}/{method}"
+    return [output / folder / f"{image}.png" for folder in folders]
 
 
 def _table(plan: Plan) -> records.Table:

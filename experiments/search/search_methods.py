@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -53,6 +53,7 @@ class SearchMethod:
       guides: what guides it.
       blend: "poisson" or "paste", see `completion.complete`.
       compiled: the compiled search.
+      precision: type of its products, never "auto": that depends on the device.
     """
 
     name: str
@@ -60,6 +61,16 @@ class SearchMethod:
     guides: guidance.Guidance
     blend: str
     compiled: program.Search
+    precision: str = "float32"
+
+    def describe(self) -> dict[str, Any]:
+        """Returns JSON values that decide its results, but for the networks."""
+        return {
+            "settings": dataclasses.asdict(self.settings),
+            "blend": self.blend,
+            "precision": self.precision,
+            **self.guides.describe(),
+        }
 
 
 class Completed(NamedTuple):
@@ -108,8 +119,10 @@ def prepare(
         compiled = searches.prepare(model, asked.search, guides.terms(), images=images)
     except InputError as error:
         raise InputError(f"method {name}: {error}") from error
-    search = asked.search
-    return SearchMethod(name, search.settings, guides, search.blend, compiled)
+    search, precision = asked.search, asked.search.compute_dtype.name
+    return SearchMethod(
+        name, search.settings, guides, search.blend, compiled, precision
+    )
 
 
 def guiding(

@@ -25,9 +25,6 @@ from inpaint_jax.training import train_completer, train_parser
 
 _SHOWN = 8
 
-Judge = Callable[[networks.Pretrained], float]
-"""A trained network -> score, the lower the better."""
-
 
 def run(
     this: training.Run,
@@ -35,7 +32,7 @@ def run(
     architecture: Any,
     settings: Settings,
     *,
-    judge: Judge | None = None,
+    judge: keeping.Judge | None = None,
 ) -> networks.Pretrained:
     """Trains CE or GFC, from the newest checkpoint if there is one.
 
@@ -44,7 +41,7 @@ def run(
       faces: the training images.
       architecture: of CE or GFC.
       settings: of the training.
-      judge: scores each checkpoint, so that the best one is kept.
+      judge: scores each checkpoint, by the trained network; the best one is kept.
 
     Returns:
       The trained network.
@@ -180,7 +177,7 @@ def _train(
     network: networks.Pretrained,
     variables: Callable[[Any], types.Variables],
     show: Callable[[int, Any], None] | None = None,
-    judge: Judge | None = None,
+    judge: keeping.Judge | None = None,
 ) -> networks.Pretrained:
     """Runs either training.
 
@@ -203,7 +200,7 @@ def _train(
         advance=advance,
         networks=stored,
         show=show,
-        judge=None if judge is None else functools.partial(_score, judge, network),
+        judge=None if judge is None else _of_networks(judge, network),
         name=network.model,
     )
     rows = stepping.rows(
@@ -214,10 +211,14 @@ def _train(
     return dataclasses.replace(network, variables=variables(state), source=source)
 
 
-def _score(
-    judge: Judge, network: networks.Pretrained, stored: keeping.Networks
-) -> float:
-    return judge(dataclasses.replace(network, variables=stored[network.model]))
+def _of_networks(judge: keeping.Judge, network: networks.Pretrained) -> keeping.Judge:
+    """Returns a judge of stored networks, from one of trained networks."""
+
+    def score(stored: keeping.Networks) -> float:
+        trained = dataclasses.replace(network, variables=stored[network.model])
+        return judge.score(trained)
+
+    return judge._replace(score=score)
 
 
 def _start(path: str, network: networks.Pretrained) -> networks.Pretrained:

@@ -25,9 +25,6 @@ _JUDGED, _SHOWN = 500, 64
 Draw = Callable[[types.Variables, types.Latent], types.ImageBytes]
 """(variables of G, z) -> pictures."""
 
-Judge = Callable[[Draw, keeping.Networks], float]
-"""(draw, networks) -> score, the lower the better."""
-
 
 def run(
     this: training.Run,
@@ -36,7 +33,7 @@ def run(
     settings: Settings,
     *,
     start: weights.Model | None = None,
-    judge: Judge | None = None,
+    judge: keeping.Judge | None = None,
 ) -> weights.Model:
     """Trains G, D and the encoder, from the newest checkpoint if there is one.
 
@@ -46,7 +43,7 @@ def run(
       architecture: of the networks.
       settings: of the training.
       start: networks to start from in place of new ones.
-      judge: scores each checkpoint, so that the best one is kept.
+      judge: scores each checkpoint, by (draw, networks); the best one is kept.
 
     Returns:
       The averaged generator, the discriminator, and the encoder if there is one.
@@ -69,7 +66,7 @@ def run(
         ),
         networks=networks,
         show=show,
-        judge=None if judge is None else functools.partial(judge, draw),
+        judge=None if judge is None else _given(judge, draw),
         name="generator",
     )
     size, seed = settings.batch_size, settings.seed
@@ -79,6 +76,10 @@ def run(
     return weights.Model(
         architecture, settings.crop, **networks(state), source=source, **kinds
     )
+
+
+def _given(judge: keeping.Judge, draw: Draw) -> keeping.Judge:
+    return judge._replace(score=functools.partial(judge.score, draw))
 
 
 def _starting_from(
@@ -138,8 +139,8 @@ def _drawing(generator: dcgan.Generator) -> Draw:
     return draw
 
 
-def judged_by(faces: data.Faces, *, crop: int, z_dim: int) -> Judge:
-    """Returns a score: the Frechet distance of G's samples from real faces.
+def judged_by(faces: data.Faces, *, crop: int, z_dim: int) -> keeping.Judge:
+    """Returns a judge: the Frechet distance of G's samples from real faces.
 
     Args:
       faces: the real faces; the first 500 are used.
@@ -149,8 +150,8 @@ def judged_by(faces: data.Faces, *, crop: int, z_dim: int) -> Judge:
     real = embedding.embed(faces.images[:_JUDGED], crop=crop)
     z = train_gan.sample_z(jax.random.key(0), len(real), z_dim)
 
-    def judge(draw: Draw, networks: keeping.Networks) -> float:
+    def score(draw: Draw, networks: keeping.Networks) -> float:
         samples = np.asarray(draw(networks["generator"], z))
         return float(distribution.frechet(embedding.embed(samples, crop=crop), real))
 
-    return judge
+    return keeping.Judge(score, sees=faces.digest)

@@ -15,11 +15,22 @@ from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, data
 
+_SEEN = "validation"
+
 Networks = dict[str, types.Variables]
 """{name: variables} of the networks that a checkpoint stores."""
 
-Judge = Callable[[Networks], float]
-"""Networks -> score; lower is better."""
+
+class Judge(NamedTuple):
+    """What scores the checkpoints of a run.
+
+    Attributes:
+      score: networks -> score; lower is better. A training says what it is given.
+      sees: hash of what it scores them by: the faces, and all else that was read.
+    """
+
+    score: Callable[..., float]
+    sees: str
 
 
 class Resumed(NamedTuple):
@@ -104,6 +115,24 @@ def check_weights(networks: Networks, step: int, *, rates: str) -> None:
         divergence.check({f"a weight of the {name}": value}, step, rates=rates)
 
 
+def check_judge(run_dir: str | os.PathLike[str], judge: Judge) -> None:
+    """Checks that a run is judged by what its best checkpoint was chosen by.
+
+    Raises:
+      InputError: it was chosen by other faces, with whose scores none can be compared.
+    """
+    folder = _best(run_dir)
+    if not checkpoints.is_run(folder):
+        return
+    _, found = checkpoints.read_meta(folder)
+    if found.get(_SEEN) != judge.sees:
+        raise InputError(
+            f"--validation: {folder} was chosen by other held-out faces, so their "
+            "scores cannot be compared; give the same faces, or move that folder away "
+            "to choose anew."
+        )
+
+
 def keep_if_best(
     run_dir: str | os.PathLike[str],
     step: int,
@@ -111,13 +140,24 @@ def keep_if_best(
     networks: Networks,
     *,
     meta: dict[str, Any],
-) -> None:
-    """Saves a checkpoint in the run's folder `best` if its score is the lowest."""
-    folder = os.path.join(run_dir, "best")
-    with checkpoints.opened(folder, keep=1) as store:
+    judge: Judge,
+) -> float:
+    """Scores a checkpoint, and saves it in the run's folder `best` if it is the best.
+
+    Returns:
+      The score.
+    """
+    score = judge.score(networks)
+    meta = {**meta, "score": score, _SEEN: judge.sees}
+    with checkpoints.opened(_best(run_dir), keep=1) as store:
         before = store.meta()
         if before is None or meta["score"] < before["score"]:
             store.save(step, state=state, model=networks, meta=meta)
+    return score
+
+
+def _best(run_dir: str | os.PathLike[str]) -> str:
+    return os.path.join(run_dir, "best")
 
 
 def _check_same(found: Mapping[str, Any], meta: Mapping[str, Any]) -> None:

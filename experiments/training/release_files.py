@@ -34,6 +34,8 @@ RELEASES = {
     "gfc": ("gfc",),
 }
 
+_LABELS = ("landmark_model_sha256", "size", "crop", "faces_names", "validation_names")
+
 Points = Float[np.ndarray, "count 68 2"]
 
 
@@ -65,6 +67,15 @@ def label(path: str, faces: data.Faces, validation: data.Faces, *, crop: int) ->
     with files.replacing(path) as temporary, open(temporary, "wb") as stream:
         np.savez(stream, **arrays)
     progress.say(f"wrote {path}")
+
+
+def holds_labels(path: str | os.PathLike[str]) -> bool:
+    """Returns whether a file is one that `label` wrote, by the names of its arrays."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {*_LABELS} <= {*stored.files}
+    except Exception:  # the parsers fail with BadZipFile and many others
+        return False
 
 
 def read_labels(

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from experiments.training import completer_training, gan_training, keeping
+from experiments.training import gan_training, keeping
 from inpaint_jax import losses, types
 from inpaint_jax.evaluation import distribution
 from inpaint_jax.images import masks, pixels
-from inpaint_jax.io import data
+from inpaint_jax.io import data, hashes
 from inpaint_jax.landmarks import annotation
 from inpaint_jax.models import landmark_net
 from inpaint_jax.pretrained import landmark_predictor, networks, weights
@@ -24,7 +24,7 @@ _MASKS = ("centre", "left", "right", "random80")
 
 def of_samples(
     faces: data.Faces, *, z_dim: int, predictor: networks.Pretrained
-) -> gan_training.Judge:
+) -> keeping.Judge:
     """Returns a judge that scores G by the Frechet distance of landmark net features.
 
     Args:
@@ -55,7 +55,9 @@ def of_samples(
         samples = [np.asarray(draw(networks["generator"], part)) for part in _blocks(z)]
         return distribution.frechet(embed(np.concatenate(samples)), real)
 
-    return score
+    # The released landmark net may be another one by then.
+    sees = hashes.of_json([faces.digest, predictor.source])
+    return keeping.Judge(score, sees)
 
 
 def of_guesses(
@@ -87,7 +89,7 @@ def of_guesses(
     def score(networks: keeping.Networks) -> float:
         return _mean(error, (networks["encoder"], model.generate), image, mask)
 
-    return score
+    return keeping.Judge(score, sees=faces.digest)
 
 
 def of_landmarks(
@@ -118,12 +120,14 @@ def of_landmarks(
         distance = jnp.linalg.norm(points - truth, axis=-1)
         return jnp.mean(distance, axis=1) / unit
 
-    return lambda networks: _mean(error, networks["net"], image, mask, truth, unit)
+    def score(networks: keeping.Networks) -> float:
+        return _mean(error, networks["net"], image, mask, truth, unit)
+
+    sees = hashes.of_json([faces.digest, hashes.of_arrays(landmarks)])
+    return keeping.Judge(score, sees)
 
 
-def of_completion(
-    faces: data.Faces,
-) -> completer_training.Judge:
+def of_completion(faces: data.Faces) -> keeping.Judge:
     """Returns a judge that scores CE and GFC by the hole's negative PSNR in dB."""
     image, mask = _damaged(faces)
 
@@ -136,7 +140,10 @@ def of_completion(
         error = error / (3.0 * jnp.sum(hole, axis=(1, 2, 3)))
         return 10.0 * jnp.log10(error / 4.0)
 
-    return lambda network: _mean(negative_psnr, network.apply, image, mask)
+    def score(network: networks.Pretrained) -> float:
+        return _mean(negative_psnr, network.apply, image, mask)
+
+    return keeping.Judge(score, sees=faces.digest)
 
 
 def _damaged(

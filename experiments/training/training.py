@@ -118,11 +118,13 @@ def run(key: jax.Array, this: Run, task: Task, state: Any, rows: stepping.Rows) 
       The last state.
 
     Raises:
-      InputError: the run was started with other flags, or has taken more steps; or
-        training diverged, see `divergence.check`.
+      InputError: the run was started with other flags, is judged by other faces, or
+        has taken more steps; or training diverged, see `divergence.check`.
     """
     schedule = this.schedule
     start = keeping.resume(this.store, state, meta=task.meta, steps=schedule.steps)
+    if task.judge is not None:
+        keeping.check_judge(this.run_dir, task.judge)
     began = (time.monotonic() if this.began is None else this.began) - start.spent
     if this.accepted is not None:
         this.accepted()
@@ -229,10 +231,10 @@ def _save(
     meta = {**task.meta, "seconds": seconds}
     # First, or a run that ends in between would resume behind what was never judged.
     if task.judge is not None:
-        score = task.judge(networks)
+        score = keeping.keep_if_best(
+            this.run_dir, step, state, networks, meta=meta, judge=task.judge
+        )
         log.score(step, score)
-        scored = {**meta, "score": score}
-        keeping.keep_if_best(this.run_dir, step, state, networks, meta=scored)
     this.store.save(step, state=state, model=networks, meta=meta)
 
 

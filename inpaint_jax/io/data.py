@@ -5,6 +5,7 @@ cropped around the face, with a side given in CelebA pixels; any other picture i
 cropped to its central square.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -17,11 +18,12 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from inpaint_jax import runtime, types
-from inpaint_jax.errors import InputError, reason
+from inpaint_jax.errors import InputError, naming, reason
 from inpaint_jax.images import framing
 from inpaint_jax.io import files, hashes, private_folders, sources
 
 _HASHED_AT_ONCE = 256
+_DESCRIBED = {"source", "crop", "size", "version", "stamp", "names", "sha256"}
 _CACHE_VERSION = 1  # raise it when pictures are framed in another way
 
 
@@ -81,6 +83,7 @@ def load(
       InputError: a source cannot be understood or holds no usable picture, or the
         cache is not one of this source, crop, size and version, is another user's, or
         is not what was written.
+      OutputError: the cache cannot be written.
     """
     if cache is None:
         return _read_all(source, crop, size, data_dir, watch)
@@ -92,8 +95,10 @@ def load(
     }
     options, stamp = files.finite(options), sources.stamp(source)
     if not os.path.exists(cache):
+        _check_free(cache)
         faces = _read_all(source, crop, size, data_dir, watch)
-        _write_cache(cache, options, faces, stamp)
+        with naming("cache", cache):
+            _write_cache(cache, options, faces, stamp)
     return _open_cache(cache, options, stamp)
 
 
@@ -190,6 +195,21 @@ def _framed(
 
 def _beside(cache: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(f"{cache}.json")
+
+
+def _check_free(cache: str | os.PathLike[str]) -> None:
+    """Checks that the description of a new cache replaces nobody's file."""
+    beside = _beside(cache)
+    if not os.path.lexists(beside):
+        return
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        found = json.loads(files.read_text(beside))
+        if isinstance(found, dict) and found.keys() >= _DESCRIBED:
+            return  # of a process that was killed, or of a cache that was removed
+    raise InputError(
+        f"cache={cache}: {beside} is there, and describes no cache of this program; "
+        "remove it or give another name."
+    )
 
 
 def _write_cache(

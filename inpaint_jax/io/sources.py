@@ -76,6 +76,17 @@ def path_of(source: str) -> str:
     return split_slice(source.partition(":")[2])[0]
 
 
+def reads(source: str, path: str | os.PathLike[str]) -> bool:
+    """Returns whether a file or folder is one of some sources.
+
+    Args:
+      source: one or more sources, joined by commas.
+      path: the file or folder.
+    """
+    there = filter(os.path.exists, map(path_of, split_sources(source)))
+    return any(os.path.samefile(each, path) for each in there)
+
+
 def stamp(source: str) -> str | None:
     """Returns what changes with the files of some sources: names, sizes, times.
 

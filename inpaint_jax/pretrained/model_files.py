@@ -8,16 +8,22 @@ networks of a search.
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import msgspec
 
 from inpaint_jax import types
+from inpaint_jax.errors import reason
 from inpaint_jax.pretrained import releases
 
 Input = Literal["z", "image", "mask"]
+
+# What is larger describes no network that fits into a memory; and a crop is a part of a
+# picture that is 178 pixels wide.
+_MOST, _MOST_CROP = 1 << 16, 178
 
 
 class Kind(NamedTuple):
@@ -140,9 +146,40 @@ class _Apply:
 def _understood(description: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
     if kind.named and description["model"] != kind.name:
         raise ValueError(f"it is a {description['model']}, not a {kind.name}")
-    architecture = kind.architecture(**description["architecture"])
-    crop = int(description["crop"])
-    if crop < 1:
-        raise ValueError(f"crop must be positive, got {crop}")
+    architecture = _architecture(description, kind)
+    crop = typed(description, "crop", Annotated[int, msgspec.Meta(ge=1, le=_MOST_CROP)])
     extras = {name: read(description) for name, read in kind.extras.items()}
     return {"architecture": architecture, "crop": crop, **extras}
+
+
+def typed(description: Mapping[str, Any], name: str, kind: Any) -> Any:
+    """Returns a field of a description, which must be of a type.
+
+    Args:
+      description: `model.json`, or what a checkpoint stores.
+      name: of the field.
+      kind: the type, see `msgspec`; no text or truth value is taken for a number.
+
+    Raises:
+      ValueError: it is missing, or of another type.
+    """
+    if name not in description:
+        raise ValueError(f"{name} is missing")
+    found = description[name]
+    try:
+        return msgspec.convert(found, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{name}: {reason(error)}") from error
+
+
+def _architecture(description: Mapping[str, Any], kind: Kind) -> Any:
+    """Returns the architecture; each number is one that a network may have."""
+    found = typed(description, "architecture", dict[str, Any])
+    known = {field.name for field in dataclasses.fields(kind.architecture)}
+    if unknown := sorted(found.keys() - known):
+        raise ValueError(f"architecture: a {kind.name} has no {unknown[0]}")
+    built = typed(description, "architecture", kind.architecture)
+    for name, value in dataclasses.asdict(built).items():
+        if type(value) is int and not 1 <= value <= _MOST:
+            raise ValueError(f"architecture.{name} must be 1 to {_MOST}, got {value}")
+    return built

@@ -110,7 +110,7 @@ def _templates(
 
 
 def _spread(description: Mapping[str, Any]) -> float:
-    spread = float(description.get("spread", 1.0))
+    spread = model_files.typed({"spread": 1.0, **description}, "spread", float)
     if not 0 < spread < float("inf"):
         raise ValueError(f"spread must be positive, got {spread}")
     return spread

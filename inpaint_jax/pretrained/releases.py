@@ -136,14 +136,35 @@ def put(
         files.write_json(written / _DESCRIPTION, description)
 
 
+def check_replaceable(directory: str | os.PathLike[str]) -> None:
+    """Checks that a release may be written: the folder is empty, or holds one.
+
+    Raises:
+      InputError: it holds other files; hidden ones do not count.
+    """
+    if not os.path.isdir(directory) or _networks_of_a_release(directory) is not None:
+        return
+    present = sorted(name for name in os.listdir(directory) if name[0] != ".")
+    if present:
+        raise InputError(
+            f"{directory}: holds files that are no release, as {present[0]}; give a "
+            "new or an empty folder."
+        )
+
+
 def _files_of_a_release(directory: str | os.PathLike[str]) -> set[str]:
     """Returns the names of the files that the release in a folder may have."""
+    names = _networks_of_a_release(directory) or set()
+    return {f"{name}{suffix}" for name in names for suffix in (_WEIGHTS, _PROGRAM)}
+
+
+def _networks_of_a_release(directory: str | os.PathLike[str]) -> set[str] | None:
+    """Returns the names of the networks of a release; None if the folder holds none."""
     try:
         description = json.loads(folders.read(directory, _DESCRIPTION))
-        names = {pathlib.PurePath(name).name for name in description["sha256"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
-    return {f"{name}{suffix}" for name in names for suffix in (_WEIGHTS, _PROGRAM)}
+        return {pathlib.PurePath(name).name for name in description["sha256"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _from_run(path: pathlib.Path, templates: Templates) -> Loaded | None:

@@ -23,7 +23,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
-from inpaint_jax import runtime
+from inpaint_jax import runtime, types
 from inpaint_jax.errors import InputError, reason
 from inpaint_jax.io import files, folders
 from inpaint_jax.pretrained import weights
@@ -43,7 +43,10 @@ def check_available() -> None:
 
 
 def export(
-    directory: str | os.PathLike[str], model: weights.Model
+    directory: str | os.PathLike[str],
+    model: weights.Model,
+    *,
+    watch: types.Watch = types.unwatched,
 ) -> list[pathlib.Path]:
     """Writes `NETWORK.stablehlo` for each network that a search needs.
 
@@ -52,17 +55,19 @@ def export(
     Args:
       directory: folder to write to; created if need be.
       model: the networks, see `programs`.
+      watch: see `programs`.
 
     Returns:
       The files.
 
     Raises:
-      InputError: flatbuffers is missing.
+      InputError: flatbuffers is missing, or a file of such a name is none of these.
       OutputError: the folder cannot be written.
     """
     check_available()
-    files.make_directory(directory)  # fails now, not after the networks are compiled
-    contents = programs(model)
+    # Fails now, not after the networks are compiled.
+    _check_replaceable(files.make_directory(directory))
+    contents = programs(model, watch=watch)
     with folders.replacing(directory) as written:
         for name in _NETWORKS:
             # An empty file removes the program of another model.
@@ -70,11 +75,17 @@ def export(
     return [pathlib.Path(directory) / name for name in contents]
 
 
-def programs(model: weights.Model) -> dict[str, bytes]:
+def programs(
+    model: weights.Model, *, watch: types.Watch = types.unwatched
+) -> dict[str, bytes]:
     """Returns {file name: content} of the networks that a search needs.
 
     These are `generator`, if there is one `discriminator`, and, if the model has an
     encoder of damaged faces, `encoder`.
+
+    Args:
+      model: the networks.
+      watch: reports progress, as each takes up to a minute.
 
     Raises:
       InputError: flatbuffers is missing.
@@ -88,10 +99,30 @@ def programs(model: weights.Model) -> dict[str, bytes]:
     if model.encodes == "damaged faces":
         networks["encoder"] = (model.encode, image, mask)
     contents = {}
-    for name, (network, *shapes) in networks.items():
+    for name in watch(networks, len(networks)):
+        network, *shapes = networks[name]
         data = _serialised(network, shapes)
         contents[f"{name}.stablehlo"] = data + hashlib.sha256(data).digest()
     return contents
+
+
+def _check_replaceable(directory: pathlib.Path) -> None:
+    """Checks that files in the place of programs are programs themselves."""
+    for name in _NETWORKS:
+        if os.path.lexists(directory / name) and not _is_program(directory / name):
+            raise InputError(
+                f"{directory}: {name} is there, and was not exported here; give "
+                "another folder."
+            )
+
+
+def _is_program(path: pathlib.Path) -> bool:
+    try:
+        content = files.read_bytes(path)
+    except OSError:
+        return False
+    data, digest = content[:-_HASH_BYTES], content[-_HASH_BYTES:]
+    return hashlib.sha256(data).digest() == digest
 
 
 def load(path: str | os.PathLike[str]) -> Callable[..., jax.Array]:

@@ -23,6 +23,7 @@ from inpaint_jax.io import files, picture_files
 
 MAX_QUALITY = 95
 _AT_ONCE = 500
+_ABOUT = {"faces", "size", "format", "quality"}
 _SLOWEST = 6  # of WebP's methods, which makes the smallest files
 
 _Images = UInt8[np.ndarray, "count size size 3"]
@@ -96,6 +97,16 @@ def pack(
     with files.replacing(path) as temporary:
         temporary.write_bytes(archive)
     return Packed(len(images), size, quality, _psnr(pictures, images))
+
+
+def is_packed(path: str | os.PathLike[str]) -> bool:
+    """Returns whether a file is an archive that `pack` wrote, by its comment."""
+    try:
+        with files.reading(path) as file, zipfile.ZipFile(file) as archive:
+            about = json.loads(archive.comment)
+    except Exception:  # damage shows as BadZipFile, struct.error and others
+        return False
+    return isinstance(about, dict) and about.keys() >= _ABOUT
 
 
 def _highest_quality(sample: _Images, bytes_per_face: int) -> int:

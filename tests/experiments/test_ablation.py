@@ -214,6 +214,7 @@ def test_tables_and_plot_are_written(finished):
         ([], {"seeds": 3}, "seeds was 2 and is 3"),
         ([], {"methods": (NONE, "new: --landmark_term=none")}, "methods.other"),
         (["--lambda_prior=0.5"], {}, "methods.none.settings.lambda_prior"),
+        (["--precision=bfloat16"], {}, "methods.none.precision was"),
     ],
 )
 def test_another_protocol_is_refused(finished, call, given, changes, words):

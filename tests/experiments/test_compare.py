@@ -120,3 +120,35 @@ def test_a_report_of_a_run_is_not_replaced(tmp_path, run):
     assert done.returncode == 2
     assert f"--output={folder}/report.json: is there" in done.stderr
     assert (folder / "report.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("scores", "others", "words"),
+    [
+        ("nme", [], ["--others: missing"]),
+        ("psnr", ["b"], ["--others=", "no score in common", "(psnr, and nme there)"]),
+        (None, ["b"], ["--others=", "no score in common", "(none, and nme there)"]),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(tmp_path, run, scores, others, words):
+    ones = np.ones(len(NAMES))
+    first = write(tmp_path / "a", {"nme": ones})
+    write(tmp_path / "b", {scores: ones} if scores else {})
+    given = ",".join(f"{tmp_path}/{name}" for name in others)
+    done, found = run(f"--baseline={first}", f"--others={given}")
+    assert done.returncode == 2 and found is None
+    assert done.stderr.count("\n") == 1
+    assert all(word in done.stderr for word in words), done.stderr
+
+
+def test_one_image_has_a_difference_without_an_interval(tmp_path, run):
+    for name, value in {"a": 0.5, "b": 0.25}.items():
+        (tmp_path / name).mkdir()
+        report = {"images": [{"image": "1", "nme": value}]}
+        (tmp_path / name / "report.json").write_text(json.dumps(report))
+    done, found = run(f"--baseline={tmp_path}/a", f"--others={tmp_path}/b")
+    assert done.returncode == 0, done.stderr
+    assert "b: nme 0.2500 (-0.2500)\n" in done.stdout and "nan" not in done.stdout
+    assert "one image" in done.stdout
+    difference = found["others"][f"{tmp_path}/b"]["difference"]["nme"]
+    assert difference == {"mean": -0.25, "low": None, "high": None}

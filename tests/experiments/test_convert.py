@@ -137,6 +137,7 @@ REFUSED = {
     "no output": (["--output="], ["--output: missing"]),
     "no safetensors": (["--generator=README.md"], ["README.md", "save_file"]),
     "output is a file": (["--output=README.md"], ["README.md", "folder"]),
+    "output holds no release": (["--output=tests"], ["--output=tests", "no release"]),
     "crop": (["--crop=3"], ["crop"]),
 }
 

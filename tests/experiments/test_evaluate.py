@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-import inpaint_jax
+from experiments.common import identity
 from inpaint_jax.io import files, picture_files
 from inpaint_jax.models import context_encoder, dcgan
 from inpaint_jax.pretrained import networks, weights
@@ -148,12 +148,14 @@ def test_summary_and_figures_are_there(found):
 def test_the_protocol_says_what_decides_the_results(found):
     folder, _ = found
     protocol = json.loads((folder / "protocol.json").read_text())
-    frame = {"seed": 0, "crop": 128, "size": 64, "version": inpaint_jax.__version__}
-    assert protocol["frame"] == frame
+    environment = json.loads((folder / "environment.json").read_text())
+    frame = {"seed": 0, "crop": 128, "size": 64, "version": identity.of_code()}
+    assert protocol["frame"] == {**frame, "device": environment["device"]}
     assert {x["file"] for x in protocol["pictures"].values()} == {
         *("'noise.png'", "'portrait.png'")
     }
     assert protocol["methods"]["si"]["settings"]["iterations"] == 2
+    assert protocol["methods"]["si"]["precision"] == "float32"
     assert len(protocol["methods"]["ce"]["model"]["ce"]) == 64
 
 
@@ -187,6 +189,9 @@ def test_results_of_another_protocol_are_refused(evaluate, resumed):
     done = evaluate("--iterations=3")
     assert done.returncode == 2
     assert "iterations" in done.stderr and "restarts" not in done.stderr
+    done = evaluate("--precision=bfloat16")
+    assert done.returncode == 2
+    assert 'si.precision was "float32" and is "bfloat16"' in done.stderr
 
 
 @pytest.mark.parametrize(

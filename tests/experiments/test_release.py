@@ -143,6 +143,22 @@ def test_bad_input_is_refused_in_a_sentence(launched, material, tmp_path, flags,
     assert done.stderr.startswith("error: ") and all(w in done.stderr for w in words)
 
 
+def test_labels_replace_labels_only(launched, material, tmp_path):
+    labels = tmp_path / "labels.npz"
+    np.savez(labels, mine=np.ones(3))
+    before = labels.read_bytes()
+    done = launched(
+        "experiments.release", *material, "--labels_only", f"--labels={labels}"
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert f"--labels={labels}: is there, and this program did not" in done.stderr
+    assert labels.read_bytes() == before
+    (made,) = (x.partition("=")[2] for x in material if x.startswith("--labels="))
+    assert release_files.holds_labels(made)
+    (tmp_path / "text").write_text("mine")
+    assert not release_files.holds_labels(tmp_path / "text")
+
+
 def faces_named(*names, size=SIZE):
     return data.Faces(drawn.noise(len(names), size, size, 3), names, ())
 

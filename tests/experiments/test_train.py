@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from typing import NamedTuple
 
 import jax
@@ -274,6 +275,32 @@ def test_faces_are_packed_and_trained_on(train, tmp_path):
     assert steps_of(run_dir) == [2]
 
 
+def test_what_pack_did_not_write_is_not_replaced(train, pictures, tmp_path):
+    data, packed = f"--data=array:{pictures}", tmp_path / "faces.zip"
+    flat = (
+        np.zeros((5, 16, 16, 3), np.uint8)
+        + np.arange(5, dtype=np.uint8)[:, None, None, None]
+    )
+    np.save(tmp_path / "flat.npy", flat)
+    flat = f"--data=array:{tmp_path}/flat.npy"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("1.png", b"mine")
+    photograph = tmp_path / "me.png"
+    photograph.write_bytes(b"mine")
+    for path in (packed, photograph, pictures):
+        before = path.read_bytes()
+        outcome = train(*NETWORK, data, f"--pack={path}")
+        assert_refused(outcome, f"--pack={path}: is there, and this program did not")
+        assert path.read_bytes() == before
+    packed.unlink()
+    for _ in range(2):  # what it wrote is written anew
+        assert train(*NETWORK, flat, f"--pack={packed}").code == 0
+    before = packed.read_bytes()
+    outcome = train(*NETWORK, f"--data=zip:{packed}[:3]", f"--pack={packed}")
+    assert_refused(outcome, f"--pack={packed}: --data=zip:{packed}[:3] reads it")
+    assert packed.read_bytes() == before
+
+
 # Refusals: name -> (further flags, words of the sentence).
 REFUSED = {
     "no data": (["--data="], ["--data"]),
@@ -291,6 +318,7 @@ REFUSED = {
     "nowhere to export": (["--export=/dev/null/x"], ["--export=/dev/null/x: cannot"]),
     "nowhere to cache": (["--cache=/dev/null/x.npy"], ["--cache=/dev/null/x.npy"]),
     "too little memory": (["--features=100000"], ["GB of memory", "--features"]),
+    "no release to export to": (["--export=tests"], ["--export=tests", "no release"]),
     "nowhere to pack": (["--pack=/dev/null/faces.zip"], ["/dev/null"]),
     "image_size 50": (["--image_size=50"], ["--image_size", "50"]),
     "batch too large": (["--batch_size=14"], ["--batch_size=14", "13"]),

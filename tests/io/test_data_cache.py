@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from inpaint_jax.errors import InputError, OutputError
+from inpaint_jax.errors import InputError, OutputError, naming
 from inpaint_jax.io import data, files, picture_files
 from tests.drawn import noise
 
@@ -154,12 +154,26 @@ def test_a_full_disk_leaves_no_half_of_a_cache(source, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, limits[1]))
     try:
-        with pytest.raises(OutputError, match="faces.npy: cannot be written"):
+        # Not of the source, which whoever calls may name in every sentence.
+        blamed = f"^--cache={cache}: cannot be written"
+        with pytest.raises(OutputError, match=blamed), naming("--data", source):
             cached(source, cache)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not left_behind(tmp_path)
     assert len(cached(source, cache).images) == 40
+
+
+@pytest.mark.parametrize("content", ["", "mine", "[]", '{"names": ["mine"]}'])
+def test_a_file_of_the_description_s_name_is_not_replaced(source, tmp_path, content):
+    beside = tmp_path / "faces.npy.json"
+    beside.write_text(content)
+    assert f"{beside} is there" in refusal(source, tmp_path / "faces.npy")
+    assert beside.read_text() == content and not (tmp_path / "faces.npy").exists()
+    shutil.move(beside, tmp_path / "mine")
+    cached(source, tmp_path / "faces.npy")
+    (tmp_path / "faces.npy").unlink()  # as it is when a process is killed before it
+    assert len(cached(source, tmp_path / "faces.npy").images) == 40
 
 
 def test_an_interrupt_leaves_no_half_of_a_cache(source, tmp_path, monkeypatch):

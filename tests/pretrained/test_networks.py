@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from inpaint_jax.errors import InputError
-from inpaint_jax.models import context_encoder, face_completion
+from inpaint_jax.models import context_encoder, face_completion, landmark_net
 from inpaint_jax.pretrained import networks
 from tests import drawn
 
@@ -47,10 +47,22 @@ def test_a_missing_model_says_which_command_makes_it(tmp_path):
         networks.load(tmp_path, model="ce")
 
 
-@pytest.mark.parametrize("crop", [0, -5])
+@pytest.mark.parametrize("crop", [0, -5, "128", 108.5, True, 10**12, None])
 def test_a_description_without_a_crop_is_refused(tmp_path, crop):
     networks.export(tmp_path, network("ce"), provenance={})
     file = tmp_path / "model.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "crop": crop}))
-    with pytest.raises(InputError, match="crop must be positive"):
+    with pytest.raises(InputError, match=r"model\.json.*crop: Expected"):
         networks.load(tmp_path, model="ce")
+
+
+@pytest.mark.parametrize("spread", ["1.5", True, None, 0, -1.0, [1.0]])
+def test_a_spread_that_is_no_positive_number_is_refused(tmp_path, spread):
+    shape = landmark_net.Architecture(image_size=16, features=2, hidden=4)
+    variables = drawn.variables(networks.template(shape))
+    net = networks.Pretrained(shape, 108, variables, {})
+    networks.export(tmp_path, net, provenance={})
+    file = tmp_path / "model.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "spread": spread}))
+    with pytest.raises(InputError, match=r"model\.json.*spread"):
+        networks.load(tmp_path, model="landmark_net")

@@ -283,7 +283,17 @@ def test_an_architecture_that_does_not_fit_is_refused(release, changes):
     refusal(release)
 
 
-@pytest.mark.parametrize("crop", [0, -5, 1e400])
+@pytest.mark.parametrize("name", ["image_size", "features", "z_dim", "kernel_size"])
+@pytest.mark.parametrize("value", ["16", True, 16.5, 10**12])
+def test_a_number_of_another_kind_or_size_is_refused(release, name, value):
+    file = release / "model.json"
+    changed = architecture(json.loads(file.read_text()), **{name: value})
+    file.write_text(json.dumps(changed))
+    sentence = refusal(release)
+    assert all(word in sentence for word in (str(file), "architecture", name))
+
+
+@pytest.mark.parametrize("crop", [0, -5, 1e400, "128", 108.5, True, 10**12])
 def test_a_crop_that_frames_nothing_is_refused(release, crop):
     file = release / "model.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "crop": crop}))

@@ -53,6 +53,16 @@ def test_a_line_cut_off_in_the_middle_is_dropped(path):
     assert path.read_text() == whole + "lr,a,2.5,1\n"
 
 
+def test_a_row_that_is_dropped_is_missing_until_it_is_added_again(path):
+    table = opened(path)
+    table.drop("tv", "a")
+    assert not table.has("tv", "a") and len(table.rows()) == 1
+    table.append(method="lr", image="a", psnr=1.0, nme=0.5)
+    assert [row["method"] for row in opened(path).rows()] == ["tv", "lr"]
+    table.append(method="tv", image="a", psnr=2.0, nme=0.5)
+    assert opened(path).row("tv", "a")["psnr"] == 2.0
+
+
 def test_a_reopened_table_goes_on(path):
     opened(path).append(method="lr", image="a", psnr=1.0, nme=0.5)
     assert [row["method"] for row in opened(path).rows()] == ["tv", "tv", "lr"]

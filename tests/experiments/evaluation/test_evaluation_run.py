@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 
-from experiments.common import mask_specs
-from experiments.evaluation import completion_methods, evaluation_run
+from experiments.common import identity, mask_specs, reporting
+from experiments.evaluation import completion_methods, evaluation_run, scoring
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files, picture_files
 from tests import drawn
@@ -70,6 +72,17 @@ def test_another_method_or_model_of_the_same_name_is_refused(plan):
         )
 
 
+def test_another_device_or_version_of_the_code_is_refused(plan, monkeypatch):
+    evaluation_run.agree(plan, [method("tv")])
+    with monkeypatch.context() as patch:
+        patch.setattr(reporting, "environment", lambda: {"device": "tpu: v9"})
+        with pytest.raises(InputError, match=r"frame\.device was .* is \"tpu: v9\""):
+            evaluation_run.agree(plan, [method("tv")])
+    monkeypatch.setattr(identity, "of_code", lambda: "0.1.0+other")
+    with pytest.raises(InputError, match=r"frame\.version was .*0\.1\.0\+other"):
+        evaluation_run.agree(plan, [method("tv")])
+
+
 def test_scores_without_their_protocol_are_refused(plan):
     (plan.output / "scores.csv").write_text("method,mask,image\n")
     with pytest.raises(InputError, match="without their protocol"):
@@ -104,3 +117,52 @@ def test_rows_of_which_the_protocol_knows_nothing_are_refused(plan):
     path.write_text(json.dumps({**protocol, "pictures": {}}))
     with pytest.raises(InputError, match=r"scores of face, which are not in protocol"):
         evaluation_run.agree(plan, [method("tv")])
+
+
+class Truth(NamedTuple):
+    images: np.ndarray
+
+    def take(self, rows):
+        return Truth(self.images[rows])
+
+
+@pytest.fixture
+def complete(plan, tmp_path, monkeypatch):
+    """Completes two pictures; returns the names of those that were computed."""
+    monkeypatch.setattr(scoring, "truth", lambda images, crop: Truth(images))
+    ones = lambda images, *_: dict.fromkeys(scoring.COLUMNS, np.ones(len(images)))
+    monkeypatch.setattr(scoring, "score", ones)
+    other = picture(tmp_path / "A" / "other.jpg", seed=1)
+    both = dataclasses.replace(plan, inputs=(*plan.inputs, other), at_once=2)
+
+    def run():
+        computed = []
+
+        def fill(inputs):
+            computed.extend(case.name for case in inputs)
+            images, count = np.stack([case.picture for case in inputs]), len(inputs)
+            return completion_methods.Completions(
+                images, np.ones(count), np.zeros(count, bool)
+            )
+
+        used = [completion_methods.CompletionMethod("tv", {}, fill)]
+        evaluation_run.agree(both, used)
+        rows = evaluation_run.run(both, used)
+        assert {row["image"] for row in rows} == {"face", "other"}
+        return computed
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "name", ["completions/centre/tv/face", "damaged/centre/face", "originals/face"]
+)
+def test_a_picture_that_is_gone_or_damaged_is_made_again(plan, complete, name, capsys):
+    assert complete() == ["face", "other"] and complete() == []
+    path = plan.output / f"{name}.png"
+    whole = path.read_bytes()
+    for damage in (path.unlink, lambda: path.write_bytes(whole[:40])):
+        damage()
+        assert complete() == ["face"]
+        assert f"{path} is gone or damaged; tv centre face" in capsys.readouterr().out
+        assert path.read_bytes() == whole and complete() == []

@@ -16,6 +16,7 @@ import pytest
 from experiments.common import stopping
 from experiments.training import (
     face_sets,
+    keeping,
     stepping,
     training,
 )
@@ -264,13 +265,31 @@ def test_a_run_that_is_killed_while_it_judges_is_judged_when_it_goes_on(tmp_path
         return -judged[-1]
 
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, 7, judge=judge)
-    state = run(tmp_path, 7, judge=judge)
+        run(tmp_path, 7, judge=keeping.Judge(judge, "0a"))
+    state = run(tmp_path, 7, judge=keeping.Judge(judge, "0a"))
     assert judged[3:] == judged[2:3] == [float(state.sum)]
     step, meta = checkpoints.read_meta(tmp_path / "best")
     assert (step, meta["score"]) == (7, -float(state.sum))
     scores = [line["step"] for line in logged(tmp_path) if "score" in line]
     assert scores == [3, 6, 7]
+
+
+def test_a_run_is_judged_by_the_same_faces_to_its_end(tmp_path):
+    first, other = (keeping.Judge(lambda networks: 1.0, sees) for sees in ("0a", "0b"))
+    run(tmp_path, 3, judge=first)
+    accepted = []
+    options = {"accepted": lambda: accepted.append("new"), "judge": other}
+    message = refusal(tmp_path, 7, **options)
+    assert message.startswith("--validation: ") and str(tmp_path / "best") in message
+    assert not accepted and kept(tmp_path) == [3]
+    run(tmp_path, 6)  # whoever judges nothing compares nothing
+    assert refusal(tmp_path, 7, judge=other) == message
+    run(tmp_path, 7, judge=first)
+    assert checkpoints.read_meta(tmp_path / "best")[1]["validation"] == "0a"
+    (tmp_path / "best").rename(tmp_path / "chosen by others")
+    run(tmp_path, 9, judge=other)
+    step, meta = checkpoints.read_meta(tmp_path / "best")
+    assert (step, meta["validation"], meta["score"]) == (9, "0b", 1.0)
 
 
 def test_a_run_that_is_stopped_saves_its_step_and_goes_on(
@@ -292,10 +311,10 @@ def test_a_run_that_is_stopped_saves_its_step_and_goes_on(
         rows = Signalled((VALUES,), 2, 6, on_device=False)
         for _ in range(2):  # and the second time before any step
             with pytest.raises(stopping.Stopped):
-                run(tmp_path, 7, judge=judge, rows=rows)
+                run(tmp_path, 7, judge=keeping.Judge(judge, "0a"), rows=rows)
     assert kept(tmp_path) == [1] and not judged
     assert "stopped after step 1, which is saved" in capsys.readouterr().out
-    state = run(tmp_path, 7, judge=judge)
+    state = run(tmp_path, 7, judge=keeping.Judge(judge, "0a"))
     assert bits(state) == bits(whole[1]) and len(judged) == 3
     assert [line["step"] for line in logged(tmp_path) if "loss" in line] == [
         *(1, 2, 3, 4, 6, 7)
