@@ -6,9 +6,10 @@ to time, so that a run that ends early leaves them of the pictures that are done
 
 import dataclasses
 import functools
+import math
 import os
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -173,9 +174,14 @@ class Report:
 
     @property
     def _run(self) -> contact_sheet.Run:
-        mean, skipped = _mean(self.entries), self.skipped.reasons
-        named = {_ON_SHEET[name]: value for name, value in mean.items()}
-        return contact_sheet.Run(self.described, len(self.entries), named, skipped)
+        faces = len(self.entries)
+        named = {
+            _ON_SHEET[name] + (f" ({count} of {faces})" * (count < faces)): value
+            for name, (value, count) in _means(self.entries).items()
+        }
+        return contact_sheet.Run(
+            self.described, faces, named, skipped=self.skipped.reasons
+        )
 
     @property
     def _pages(self) -> int:
@@ -185,8 +191,13 @@ class Report:
         return self.output / cases.grid_name(number)
 
     def _write(self) -> None:
+        means, faces = _means(self.entries), len(self.entries)
         found = {
-            "mean": _mean(self.entries),
+            "mean": {name: each.value for name, each in means.items()},
+            # Of how many faces a mean is that is not one of all.
+            "scored": {
+                n: each.count for n, each in means.items() if each.count < faces
+            },
             "images": self.entries,
             "skipped": self.skipped.reasons,
         }
@@ -230,6 +241,22 @@ def _ranking(settings: Settings, guides: guidance.Guidance) -> str:
     return f"lowest {' + '.join(terms)} (eq. 20)"
 
 
-def _mean(entries: list[Entry]) -> dict[str, float]:
-    scores = [name for name in _SCORES if name in entries[0]]
-    return {name: float(np.mean([e[name] for e in entries])) for name in scores}
+class _Mean(NamedTuple):
+    value: float
+    count: int  # of the faces
+
+
+def _means(entries: list[Entry]) -> dict[str, _Mean]:
+    """Returns the mean of each score over the faces that have it.
+
+    One whose original is not known has none, and NaN is a face without landmarks.
+    """
+    scored = {
+        name: [e[name] for e in entries if not math.isnan(e.get(name, math.nan))]
+        for name in _SCORES
+    }
+    return {
+        name: _Mean(float(np.mean(values)), len(values))
+        for name, values in scored.items()
+        if values
+    }

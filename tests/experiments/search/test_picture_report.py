@@ -47,6 +47,31 @@ def test_it_is_whole_after_each_picture(tmp_path):
     assert now["mean"] == {"psnr": 21.5}
 
 
+@pytest.mark.parametrize("scores", [(None, 21.0, 23.0), (21.0, None, 23.0)])
+def test_means_are_over_the_faces_that_have_the_score(tmp_path, scores):
+    found = report(tmp_path)
+    for name, psnr in zip("abc", scores, strict=True):
+        one = finished(name, psnr=psnr)
+        if psnr is None:  # as of a picture whose original is not known
+            del one.entry["psnr"]
+        found.add(one)
+    found.close()
+    assert read(tmp_path)["mean"] == {"psnr": 22.0}
+    assert read(tmp_path)["scored"] == {"psnr": 2}
+    sheet = (tmp_path / "contact_sheet.html").read_text()
+    assert "mean PSNR, dB (2 of 3)" in sheet
+
+
+def test_a_face_without_landmarks_is_in_no_mean_of_their_error(tmp_path):
+    found = report(tmp_path)
+    for name, error in zip("ab", (float("nan"), 0.5), strict=True):
+        one = finished(name)
+        one.entry["nme"] = error
+        found.add(one)
+    assert read(tmp_path)["mean"] == {"psnr": 20.0, "nme": 0.5}
+    assert read(tmp_path)["scored"] == {"nme": 1}
+
+
 def test_nothing_of_an_earlier_run_goes_before_a_picture_is_done(tmp_path):
     first = report(tmp_path)
     first.add(finished("old"))
