@@ -80,7 +80,8 @@ class Pictures:
     max_memory: float | None = option(
         None,
         "Memory in GB for that program; by default 80 % of the free memory.",
-        least=0.0,
+        above=0.0,
+        most=1_000_000,
     )
 
 
