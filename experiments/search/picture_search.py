@@ -256,7 +256,7 @@ def _that_fit(
     if one > gigabytes:
         raise InputError(
             f"--max_memory={gigabytes:.3g}: one picture takes {one:.2g} GB with "
-            f"--{compiled.settings.asked_restarts}; allow more or give fewer restarts."
+            f"--{compiled.asked_restarts}; allow more or give fewer restarts."
         )
     return min(most, int(gigabytes / one))
 

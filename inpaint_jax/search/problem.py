@@ -100,8 +100,9 @@ class Settings:
         _check_schedule(self.restart_schedule)
         for before, after in itertools.pairwise(self.restart_schedule):
             if after[0] > before[0]:
+                given = ",".join(f"{a}x{b}" for a, b in self.restart_schedule)
                 raise InputError(
-                    f"{self.asked_restarts}: restarts can only become fewer, as "
+                    f"restart_schedule={given}: restarts can only become fewer, as "
                     "64x10,8x40."
                 )
 
@@ -109,14 +110,6 @@ class Settings:
     def stages(self) -> tuple[tuple[int, int], ...]:
         """(restarts, iterations) of each stage."""
         return self.restart_schedule or ((self.restarts, self.iterations),)
-
-    @property
-    def asked_restarts(self) -> str:
-        """The setting that says how many restarts there are, as `restarts=16`."""
-        if not self.restart_schedule:
-            return f"restarts={self.restarts}"
-        pairs = ",".join(f"{a}x{b}" for a, b in self.restart_schedule)
-        return f"restart_schedule={pairs}"
 
     @property
     def all_iterations(self) -> int:
