@@ -26,6 +26,7 @@ from experiments.common.options import option
 from experiments.search import (
     face_finder,
     landmark_figure,
+    output_names,
     picture_options,
     picture_report,
     picture_results,
@@ -33,7 +34,6 @@ from experiments.search import (
     resuming,
     search_methods,
     searches,
-    sheet_pages,
 )
 from inpaint_jax.errors import InputError
 
@@ -179,7 +179,7 @@ def _close(report: picture_report.Report, records: resuming.Records) -> None:
     if old := report.close():
         progress.say(f"{len(old)} pictures of earlier runs stay, as {old[0]}")
     records.tidy()
-    sheet, figures = output / sheet_pages.name(1), output / "report.json"
+    sheet, figures = output / output_names.sheet(1), output / "report.json"
     progress.say(f"look at {output / 'grid.png'} or {sheet}; figures: {figures}")
 
 

@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -11,7 +10,6 @@ from experiments.common.input_paths import Input
 from inpaint_jax.errors import InputError, naming, printable, reason
 from inpaint_jax.io import files, picture_files, sources
 
-_RESULT = re.compile(r"grid(_\d+)?|.*_landmarks")
 _GIVE = (
     "give pictures, folders of pictures with or without a [start:stop], or paths with "
     "* and ?, with commas between"
@@ -73,6 +71,7 @@ def list_inputs(
             inputs, passed = _listed(item, excluded)
         found += inputs
         passed_over += passed
+    passed_over += _repeated(found)
     found = _distinct(found)
     _check_outputs(found, mask, output)
     return Listing(found, list({each.path: each for each in passed_over}.values()))
@@ -230,14 +229,9 @@ def _chosen(
     listed: sources.Survey, given: pathlib.Path, top: pathlib.Path, part: slice
 ) -> tuple[list[Input], list[PassedOver]]:
     """Returns the pictures of a slice, and what is passed over."""
-    results = [path for path in listed.pictures if _RESULT.fullmatch(path.stem)]
-    pictures = [path for path in listed.pictures if path not in {*results}]
-    passed_over = [
-        *(PassedOver(path, "named as a result of a run.") for path in results),
-        *map(_other, listed.others),
-    ]
+    pictures = listed.pictures
     if not pictures:
-        shown = ", ".join(path.name for path in (*results, *listed.others)[:3])
+        shown = ", ".join(path.name for path in listed.others[:3])
         raise InputError(
             f"{given}: no picture to complete there"
             + (f", only {shown}" if shown else " that is no result of a run")
@@ -246,9 +240,8 @@ def _chosen(
     chosen = pictures[part]
     if not chosen:
         raise InputError(f"{given}: this slice of {len(pictures)} pictures is empty.")
-    return [
-        Input(path, input_paths.name_within(path, top)) for path in chosen
-    ], passed_over
+    inputs = [Input(path, input_paths.name_within(path, top)) for path in chosen]
+    return inputs, [*map(_other, listed.others)]
 
 
 def _other(path: pathlib.Path) -> PassedOver:
@@ -258,6 +251,15 @@ def _other(path: pathlib.Path) -> PassedOver:
         return PassedOver(path, f"is a picture in {suffix[1:].upper()}; {give}.", True)
     what = f"{path.suffix} is no suffix" if suffix else "without a suffix"
     return PassedOver(path, f"{what} of a picture.")
+
+
+def _repeated(inputs: list[Input]) -> Iterator[PassedOver]:
+    """Yields the inputs that are an earlier one by a link, not those given again."""
+    first: dict[str, pathlib.Path] = {}
+    for path, _ in inputs:
+        known = first.setdefault(os.path.realpath(path), path)
+        if os.path.abspath(known) != os.path.abspath(path):
+            yield PassedOver(path, f"is the same file as {known}, by a link.")
 
 
 def _distinct(inputs: list[Input]) -> list[Input]:
@@ -275,17 +277,14 @@ def _distinct(inputs: list[Input]) -> list[Input]:
 
 
 def _check_outputs(inputs: Sequence[Input], mask: str, output: pathlib.Path) -> None:
-    names = [name for _, name in inputs]
-    written = {f"{name}_landmarks": f"the landmarks of {name}" for name in names}
+    written: dict[str, pathlib.Path] = {}
     for path, name in inputs:
-        if re.fullmatch(r"grid(_\d+)?", name):
-            written[name] = "a grid of this run"
         if name in written:
             raise InputError(
                 f"--images={path}: would be written as {name}.png, like "
                 f"{written[name]}; rename it."
             )
-        written[name] = str(path)
+        written[name] = path
     outputs = {os.path.realpath(output / f"{name}.png") for name in written}
     for path in (*(path for path, _ in inputs), mask):
         if os.path.exists(path) and os.path.realpath(path) in outputs:

@@ -27,8 +27,11 @@ _RENAMED = {
 }
 
 
-# Nothing is counted beyond; larger numbers would overflow somewhere, or never end.
+# Nothing is counted or measured beyond; larger numbers would overflow somewhere, or
+# never end. Float32 holds the square of it.
 _MOST = 1_000_000_000
+
+_HIDING = {"--undefok", "-undefok"}  # absl's: names flags that may be unknown
 
 # Messages of absl's parsers, in Python's terms, and their meaning for users.
 _PARSER_SAYS = {
@@ -134,6 +137,8 @@ def take(arguments: Sequence[str], values: flags.FlagValues) -> None:
       InputError: a flag is unknown or has a wrong value, or a flag file cannot be read.
     """
     given = flag_files.expand(arguments)
+    if not _HIDING.isdisjoint(each.partition("=")[0] for each in given):
+        raise InputError("--undefok: would hide misspelt flags; take it out.")
     try:
         _, *unknown = values(["", *given])
     except (flags.Error, ValueError) as error:
@@ -228,8 +233,12 @@ def stored(options: Any) -> dict[str, Any]:
 def _define(options: type, values: flags.FlagValues) -> None:
     for name, kind, several, default, about in fields.listed(options()):
         common: dict[str, Any] = {"flag_values": values}
-        most = _MOST if kind is int and about.most is None else about.most
-        limits = {"lower_bound": about.least, "upper_bound": most}
+        # Whether a number is above a limit is checked when it is read.
+        low = (each for each in (about.least, about.above, -_MOST) if each is not None)
+        limits = {
+            "lower_bound": next(low),
+            "upper_bound": _MOST if about.most is None else about.most,
+        }
         if several and about.repeated and about.of:
             flags.DEFINE_multi_enum(name, default, about.of, about.text, **common)
         elif several and about.repeated:

@@ -42,6 +42,9 @@ def claim(
 ) -> Iterator[pathlib.Path]:
     """Creates the folder for the results, or takes it from an earlier run.
 
+    It is nobody's again after an error before which nothing was written there: what
+    holds pictures alone must not look like a folder of results.
+
     Args:
       path: the folder.
       flag: name of the flag that names it.
@@ -59,12 +62,19 @@ def claim(
     # First, as the lock says from then on that the folder is this application's.
     with naming(f"--{flag}", path):
         folder = files.make_directory(path)
-    _check_ours(folder, flag, folders)
+    taken, before = _check_ours(folder, flag, folders), {*folder.glob("*")}
     with hold(path, flag=flag) as folder:
-        yield folder
+        try:
+            yield folder
+        except BaseException:
+            left = {*folder.glob("*")} - before - {folder / locks.NAME}
+            if not taken and not left:
+                locks.forget_holder(folder)
+            raise
 
 
-def _check_ours(folder: pathlib.Path, flag: str, folders: Sequence[str]) -> None:
+def _check_ours(folder: pathlib.Path, flag: str, folders: Sequence[str]) -> bool:
+    """Returns whether a folder is one of this application's runs."""
     present = sorted(
         entry.name
         for entry in os.scandir(folder)
@@ -73,11 +83,13 @@ def _check_ours(folder: pathlib.Path, flag: str, folders: Sequence[str]) -> None
     )
     # A run that is killed may leave results before it leaves its flag file.
     marks = (folder / application.FLAG_FILE, folder / locks.NAME)
-    if present and not any(map(_is_ours, marks)):
+    ours = any(map(is_ours, marks))
+    if present and not ours:
         raise InputError(
             f"--{flag}={folder}: holds files that are no results of "
             f"{application.name()}, as {present[0]}; give a new or an empty folder."
         )
+    return ours
 
 
 def check_replaceable(path: str | None, *, keys: Iterable[str]) -> None:
@@ -112,13 +124,14 @@ def holds_results(folder: str | os.PathLike[str]) -> bool:
     return any(_begins(pathlib.Path(folder, each), known) for each in marks)
 
 
+def is_ours(path: pathlib.Path) -> bool:
+    """Returns whether a file begins as those that this application marks as its own."""
+    return _begins(path, (_mark(),))
+
+
 def _mark() -> str:
     """How the first line begins in what this application leaves in its folders."""
     return f"# python -m {application.name()} "
-
-
-def _is_ours(path: pathlib.Path) -> bool:
-    return _begins(path, (_mark(),))
 
 
 def _begins(path: pathlib.Path, marks: tuple[str, ...]) -> bool:

@@ -6,10 +6,11 @@ once all of them are, and whole or not at all. A run that is resumed reports the
 of a record as if it had just completed them.
 """
 
+import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -193,6 +194,13 @@ def as_stored(value: Identity) -> Identity:
     return json.loads(json.dumps(files.finite(value)))
 
 
+def results(output: pathlib.Path) -> Iterator[str]:
+    """Yields the names of the files that the records of a folder list."""
+    for path in _paths(output):
+        with contextlib.suppress(InputError):
+            yield from _read(path).results
+
+
 def tidy(output: pathlib.Path, kept: Iterable[str]) -> None:
     """Removes records that cannot be read, or whose results are gone or changed.
 
@@ -204,7 +212,7 @@ def tidy(output: pathlib.Path, kept: Iterable[str]) -> None:
       OutputError: one cannot be removed.
     """
     known = set(map(file_name, kept))
-    for path in sorted((output / FOLDER).glob("*.json")):
+    for path in _paths(output):
         if path.name in known:
             continue
         try:
@@ -213,6 +221,11 @@ def tidy(output: pathlib.Path, kept: Iterable[str]) -> None:
             holds = False
         if not holds:
             files.remove(path)
+
+
+def _paths(output: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the files that are named as records are."""
+    return sorted((output / FOLDER).glob(f"{32 * '[0-9a-f]'}.json"))
 
 
 def _packed(finished: Finished, company: str) -> _Face:

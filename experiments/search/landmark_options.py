@@ -61,7 +61,7 @@ class LandmarkOptions:
             least=0.0,
         ),
         temperature=About(least=1e-3),
-        pairs=About(least=1),
+        pairs=About(least=1, most=1000),
         radius=About(least=1e-3),
     )
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from experiments.common import chosen_faces, input_listing, mask_specs, photo_cases
 from experiments.common.options import option
-from experiments.search import face_finder, output_names
+from experiments.search import face_finder, known_results, output_names
 from inpaint_jax.images import masks
 from inpaint_jax.io import files
 from inpaint_jax.search import answers as different
@@ -80,7 +80,8 @@ class Pictures:
     max_memory: float | None = option(
         None,
         "Memory in GB for that program; by default 80 % of the free memory.",
-        least=0.0,
+        above=0.0,
+        most=1_000_000,
     )
 
 
@@ -129,17 +130,20 @@ def inputs(
       output: folder of the results.
 
     Raises:
-      InputError: there is none, or a result would overwrite one or another result.
+      InputError: there is none, or a result would overwrite one, another result or what
+        is no result.
     """
     listing = input_listing.list_inputs(
         wanted.images or str(_PORTRAIT), mask=wanted.mask, output=output
     )
-    output_names.check(
+    names = output_names.Names(
         listing.inputs,
-        mask=wanted.mask,
-        output=output,
         answers=wanted.answers,
         animate=wanted.animate,
+        landmark_figure=wanted.landmark_figure,
+        several=wanted.face == "all",
     )
+    output_names.check(names, mask=wanted.mask, output=output)
+    known_results.check(names, output)
     output_names.check_count(wanted.answers, settings)
     return listing

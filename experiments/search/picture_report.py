@@ -6,9 +6,9 @@ to time, so that a run that ends early leaves them of the pictures that are done
 
 import dataclasses
 import functools
-import os
+import math
 import pathlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from experiments.search import (
     animation,
     contact_sheet,
     guidance,
+    known_results,
     output_names,
     searches,
     sheet_pages,
@@ -93,26 +94,30 @@ class Report:
 
     @functools.cached_property
     def _trace(self) -> reporting.JsonLines:
-        return reporting.JsonLines(self.output / "trace.jsonl")
+        return reporting.JsonLines(self._results.path("trace.jsonl"))
 
     @functools.cached_property
     def _sheet(self) -> sheet_pages.Pages:
-        return sheet_pages.Pages(self.output)
+        return sheet_pages.Pages(self._results)
+
+    @functools.cached_property
+    def _results(self) -> known_results.Results:
+        return known_results.Results(self.output)
 
     def begin(self) -> None:
         """Removes the report of an earlier run, now that results take its place."""
-        files.remove(self.output / "report.json")
+        files.remove(self._results.path("report.json"))
 
     def add(self, finished: Finished) -> None:
         """Writes a completed picture, and adds it to report, grid and contact sheet."""
         for name, completed in finished.photographs.items():
             pixels, like = completed
-            photographs.write_photograph(self._path(name), pixels, like=like)
+            photographs.write_photograph(self._results.path(name), pixels, like=like)
         for name, picture in finished.pictures.items():
-            picture_files.write(self._path(name), picture)
+            picture_files.write(self._results.path(name), picture)
         if finished.frames:
             name = output_names.animation(finished.entry["image"])
-            animation.write(self._path(name), finished.frames)
+            animation.write(self._results.path(name), finished.frames)
         self._take(finished)
         # Drawing takes as long as the page has rows, so it waits until they double.
         if len(self._page).bit_count() == 1:
@@ -148,18 +153,10 @@ class Report:
         self._write()
         self._sheet.close(self._run)
         number = self._pages + 1
-        while os.path.exists(page := self._grid(number)):
-            files.remove(page)
+        while self._results.remove(cases.grid_name(number)):
             number += 1
         ours = self._written | {cases.grid_name(page) for page in range(1, number)}
-        return sorted({path.name for path in self.output.glob("*.png")} - ours)
-
-    def _path(self, name: str) -> pathlib.Path:
-        """Returns the path of a result, whose subfolder is created if need be."""
-        path = self.output / name
-        if path.parent != self.output:
-            files.make_directory(path.parent)
-        return path
+        return self._results.other_pictures(ours)
 
     def _draw(self) -> None:
         names = [entry["image"] for entry in self.entries[-len(self._page) :]]
@@ -169,28 +166,35 @@ class Report:
             names=names,
             enlarge=max(2, _TILE // len(self._page[0]["input"])),
         )
-        picture_files.write(self._grid(self._pages), grid)
+        picture_files.write(self._results.path(cases.grid_name(self._pages)), grid)
 
     @property
     def _run(self) -> contact_sheet.Run:
-        mean, skipped = _mean(self.entries), self.skipped.reasons
-        named = {_ON_SHEET[name]: value for name, value in mean.items()}
-        return contact_sheet.Run(self.described, len(self.entries), named, skipped)
+        faces = len(self.entries)
+        named = {
+            _ON_SHEET[name] + (f" ({count} of {faces})" * (count < faces)): value
+            for name, (value, count) in _means(self.entries).items()
+        }
+        return contact_sheet.Run(
+            self.described, faces, named, skipped=self.skipped.reasons
+        )
 
     @property
     def _pages(self) -> int:
         return 1 + (len(self.entries) - 1) // _ROWS_A_PAGE
 
-    def _grid(self, number: int) -> pathlib.Path:
-        return self.output / cases.grid_name(number)
-
     def _write(self) -> None:
+        means, faces = _means(self.entries), len(self.entries)
         found = {
-            "mean": _mean(self.entries),
+            "mean": {name: each.value for name, each in means.items()},
+            # Of how many faces a mean is that is not one of all.
+            "scored": {
+                n: each.count for n, each in means.items() if each.count < faces
+            },
             "images": self.entries,
             "skipped": self.skipped.reasons,
         }
-        files.write_json(self.output / "report.json", self.described | found)
+        files.write_json(self._results.path("report.json"), self.described | found)
         for line in self._lines:
             self._trace.append(**line)
         self._lines.clear()
@@ -230,6 +234,22 @@ def _ranking(settings: Settings, guides: guidance.Guidance) -> str:
     return f"lowest {' + '.join(terms)} (eq. 20)"
 
 
-def _mean(entries: list[Entry]) -> dict[str, float]:
-    scores = [name for name in _SCORES if name in entries[0]]
-    return {name: float(np.mean([e[name] for e in entries])) for name in scores}
+class _Mean(NamedTuple):
+    value: float
+    count: int  # of the faces
+
+
+def _means(entries: list[Entry]) -> dict[str, _Mean]:
+    """Returns the mean of each score over the faces that have it.
+
+    One whose original is not known has none, and NaN is a face without landmarks.
+    """
+    scored = {
+        name: [e[name] for e in entries if not math.isnan(e.get(name, math.nan))]
+        for name in _SCORES
+    }
+    return {
+        name: _Mean(float(np.mean(values)), len(values))
+        for name, values in scored.items()
+        if values
+    }

@@ -127,7 +127,7 @@ class Finisher:
         if self.figure is not None:
             course = [self.compiled.generate(z[None]) for z in found.best]
             drawn = self.figure.draw(problem, course)
-            pictures[f"{case.name}_landmarks.png"] = drawn
+            pictures[output_names.landmarks(case.name)] = drawn
         if self.answers > 1:
             further, described = self._answers(case, problem, result)
             faces += further

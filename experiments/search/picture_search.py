@@ -251,11 +251,12 @@ def _that_fit(
     if most == 1 and memory is None:
         return 1
     gigabytes = memory or 0.8 * runtime.free_memory() / 1e9
-    one = prepare().memory(task.case.key, task.problem) / 1e9
+    compiled = prepare()
+    one = compiled.memory(task.case.key, task.problem) / 1e9
     if one > gigabytes:
         raise InputError(
-            f"--max_memory={gigabytes:.3g}: one picture takes {one:.2g} GB; allow more "
-            "or give fewer --restarts."
+            f"--max_memory={gigabytes:.3g}: one picture takes {one:.2g} GB with "
+            f"--{compiled.asked_restarts}; allow more or give fewer restarts."
         )
     return min(most, int(gigabytes / one))
 

@@ -18,7 +18,7 @@ from inpaint_jax.pretrained import weights
 from inpaint_jax.search import completion, driver, program
 from inpaint_jax.search.problem import Problem, Settings, WeightedTerm
 
-_POSITIVE, _WEIGHT = About(least=1, most=1_000_000), About(least=0.0)
+_POSITIVE, _WEIGHT = About(least=1, most=1_000_000), About(least=0.0, most=1_000_000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Search:
         Settings(),
         restarts=_POSITIVE,
         iterations=_POSITIVE,
-        learning_rate=About(above=0.0),
-        init_std=_WEIGHT,
+        learning_rate=About(above=0.0, most=1000.0),
+        init_std=About(least=0.0, most=1000.0),
         restart_schedule=About(
             "Stages in place of --restarts and --iterations: 64x10,16x40 takes 10 "
             "steps with 64 restarts, then 40 steps with the best 16 of them."
         ),
-        window=About(least=1),
+        window=About(least=1, most=999),
         lambda_context=_WEIGHT,
         lambda_prior=_WEIGHT,
         lambda_landmark=_WEIGHT,

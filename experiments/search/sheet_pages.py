@@ -5,31 +5,22 @@ that a run that ends early leaves all of them; the faces of other pages, except 
 first, are no longer in memory then.
 """
 
-import os
-import pathlib
-
-from experiments.search import contact_sheet
+from experiments.search import contact_sheet, known_results, output_names
 from inpaint_jax.io import files
 
 FACES_A_PAGE = 32
 
 
-def name(page: int) -> str:
-    """Returns the name of a page's file, counted from 1."""
-    return "contact_sheet.html" if page == 1 else f"contact_sheet_{page}.html"
-
-
-def numbers(faces: int) -> range:
-    """Returns the numbers of the pages of a run."""
-    return range(1, 2 + (faces - 1) // FACES_A_PAGE)
-
-
 class Pages:
     """The pages of a run."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        """Writes to a folder, in which those of an earlier run are replaced."""
-        self._folder = folder
+    def __init__(self, results: known_results.Results) -> None:
+        """Begins without a face; pages of an earlier run are replaced.
+
+        Args:
+          results: of the folder.
+        """
+        self._results = results
         self._number = 1
         self._faces: list[str] = []
         self._first: list[str] = []  # the faces of the first page, once it is full
@@ -60,15 +51,14 @@ class Pages:
         if self._first:
             self._write(1, self._first, run)
         number = self._number + 1
-        while os.path.lexists(page := self._folder / name(number)):
-            files.remove(page)
+        while self._results.remove(output_names.sheet(number)):
             number += 1
 
     def _write(self, number: int, faces: list[str], run: contact_sheet.Run) -> None:
-        links = {}
+        name, links = output_names.sheet, {}
         if number > 1:
             links = {"first page": name(1), "previous page": name(number - 1)}
         if number < self._number:
             links |= {"next page": name(number + 1), "last page": name(self._number)}
         text = contact_sheet.page(run, faces, number=number, links=links)
-        files.write_text(self._folder / name(number), text)
+        files.write_text(self._results.path(name(number)), text)

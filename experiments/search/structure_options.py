@@ -43,7 +43,7 @@ class StructureOptions:
     term: structure_term.StructureTerm = options.nested(
         structure_term.StructureTerm(),
         prefix="structure_",
-        blur=About(least=1),
+        blur=About(least=1, most=999),
     )
 
 

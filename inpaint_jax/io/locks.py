@@ -103,6 +103,13 @@ def held(
         yield
 
 
+def forget_holder(folder: str | os.PathLike[str]) -> None:
+    """Removes what `held` has left in the hidden file of a folder, if it can."""
+    with contextlib.suppress(OSError, InputError):
+        path = pathlib.Path(folder) / NAME
+        os.close(open_regular(path, os.O_WRONLY | os.O_TRUNC))
+
+
 def take_in_time(descriptor: int, seconds: float) -> bool:
     """Locks an open file or folder as soon as it is free, see `take`.
 

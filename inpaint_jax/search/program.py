@@ -40,6 +40,14 @@ class Search(NamedTuple):
     networks: Networks
     pieces: Pieces
 
+    @property
+    def asked_restarts(self) -> str:
+        """The setting that says how many restarts there are, as `restarts=16`."""
+        if not self.settings.restart_schedule:
+            return f"restarts={self.settings.restarts}"
+        pairs = ",".join(f"{a}x{b}" for a, b in self.settings.restart_schedule)
+        return f"restart_schedule={pairs}"
+
     def generate(self, z: types.Latent) -> types.Image:
         """Returns G(z)."""
         return _GENERATE(self.networks.generate, z)
@@ -83,7 +91,7 @@ class Search(NamedTuple):
         Raises:
           InputError: the restarts are too many for any memory.
         """
-        restarts, iterations = self.settings.stages[0]
+        _, iterations = self.settings.stages[0]
         several = functools.partial(jax.tree.map, lambda x: jnp.stack([x] * images))
         keys, together = jax.eval_shape(several, (key, problem))
         try:
@@ -95,8 +103,8 @@ class Search(NamedTuple):
             )
         except OverflowError as error:
             raise InputError(
-                f"restarts={restarts}: are too many for one program, which counts the "
-                "elements of an array with 32 bits; give fewer."
+                f"{self.asked_restarts}: are too many for one program, which "
+                "counts the elements of an array with 32 bits; give fewer."
             ) from error
         return runtime.peak_memory(advance.jaxpr.jaxpr)
 
@@ -110,7 +118,7 @@ class Search(NamedTuple):
         """
         runtime.check_memory(
             self.memory(key, problem, images=images),
-            what=f"restarts={self.settings.stages[0][0]}: a search for images={images}",
+            what=f"{self.asked_restarts}: a search for images={images}",
             give="give fewer of them",
         )
 

@@ -5,7 +5,8 @@ import pathlib
 import pytest
 
 from experiments.common import options
-from experiments.search import search_methods
+from experiments.search import picture_options, search_methods
+from inpaint_jax.errors import InputError
 from inpaint_jax.search import landmark_term, problem
 
 FLAGS = pathlib.Path(__file__).parents[2] / "experiments" / "flags"
@@ -35,6 +36,25 @@ def test_the_applications_defaults_are_the_librarys():
 def test_the_default_asks_for_no_oracle():
     landmarks = search_methods.Asked().landmarks
     assert landmarks.landmark_target != "oracle" and not landmarks.allow_oracle
+
+
+@pytest.mark.parametrize(
+    "given",
+    [f"--{name}=1e39" for name in ("learning_rate", "init_std", "landmark_radius")]
+    + [f"--lambda_{name}=1e308" for name in ("context", "prior", "landmark")]
+    + [f"--lambda_{name}=1e308" for name in ("structure", "in_domain")]
+    + [f"--{name}=999999999" for name in ("window", "structure_blur")]
+    + ["--landmark_pairs=999999999", "--structure_tolerance=1e39"],
+)
+def test_a_search_takes_no_number_that_overflows_or_never_ends(given):
+    with pytest.raises(InputError, match=f"^{given}: .* is not a.* in the range"):
+        options.parse(search_methods.Asked, [given])
+
+
+@pytest.mark.parametrize("given", ["0.0", "-1", "1e9", "inf", "nan"])
+def test_memory_is_a_number_of_gigabytes(given):
+    with pytest.raises(InputError, match=f"^--max_memory={given}: "):
+        options.parse(picture_options.Pictures, [f"--max_memory={given}"])
 
 
 # The numbers that Yeh et al. 2017 (section 3) and the thesis (section 3.3) state.

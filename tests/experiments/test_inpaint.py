@@ -21,6 +21,7 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from experiments import inpaint as application
+from inpaint_jax.errors import InputError
 from inpaint_jax.images import framing, masks
 from inpaint_jax.io import files, picture_files
 from inpaint_jax.models import dcgan
@@ -91,6 +92,7 @@ def bench(tmp_path_factory):
     for name in (
         "answered",
         "faces",
+        "faces_named",
         "mixed",
         "bad",
         "twins",
@@ -109,6 +111,8 @@ def bench(tmp_path_factory):
         "twins/a.png",
         "twins/a.webp",
         "named_grid/grid.png",
+        "faces_named/a.png",
+        "faces_named/a_face1.png",
     )
     for name in (*copies, "own/a.png"):
         (folder / name).write_bytes(intact)
@@ -272,7 +276,7 @@ def test_a_run_writes_what_it_promises(base):
     names = {path.name for path in base.folder.iterdir()}
     pictures = {"a.png", "b.png", "c.png", "grid.png"}
     texts = {"report.json", "trace.jsonl", "effective.flags", "contact_sheet.html"}
-    assert names == pictures | texts | {".lock", ".finished"}
+    assert names == pictures | texts | {".lock", ".finished", ".results"}
     for name, shape in PICTURES.items():
         assert written(base, name).shape == (*shape, 3)
         assert f"{name}.png" in base.out
@@ -392,6 +396,25 @@ def test_results_may_lie_in_the_folder_of_the_pictures(inpaint_here, bench):
         assert outcome.code == 0
         report = json.loads((folder / "out" / "report.json").read_text())
         assert [entry["image"] for entry in report["images"]] == ["a"]
+
+
+def test_pictures_that_a_later_run_leaves_out_stay_results(inpaint_here, bench):
+    folder = files.make_directory(bench / "again")
+    (folder / "sub").mkdir()
+    picture = (bench / "faces" / "a.png").read_bytes()
+    for name in ("a.png", "sub/b.png"):
+        (folder / name).write_bytes(picture)
+    flags = (*QUICK, f"--output_dir={folder}/out", "--init=random")
+    both, one = f"--images={folder}", f"--images={folder}/a.png"
+    assert inpaint_here(*flags, both, "--animate").code == 0
+    outcome = inpaint_here(*flags, one)
+    assert "3 pictures of earlier runs stay, as a.webp" in outcome.out
+    assert inpaint_here(*flags, both).code == 0
+    (folder / "out" / "b.png").write_bytes(picture)
+    (folder / "b.png").write_bytes(picture)
+    with pytest.raises(InputError, match="out/b.png is no result of an earlier run"):
+        inpaint_here(*flags, f"--images={folder}/b.png")
+    assert (folder / "out" / "b.png").read_bytes() == picture
 
 
 def test_the_seed_changes_the_hole_and_nothing_else(base, variants):
@@ -610,6 +633,14 @@ REFUSED = {
     "overwritten input": (
         ["--images={bench}/own/a.png", "--output_dir={bench}/own"],
         ["a.png", "overwritten"],
+    ),
+    "result in place of a file": (
+        ["--output_dir={bench}/own"],
+        ["own/a.png is no result of an earlier run", "move it"],
+    ),
+    "name of a face": (
+        ["--images={bench}/faces_named", "--face=all"],
+        ["a_face1.png", "like a face of a;", "--face=largest"],
     ),
     "overwritten mask": (
         ["--mask={bench}/masks/a.png", "--output_dir={bench}/masks"],

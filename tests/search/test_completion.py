@@ -473,3 +473,12 @@ def test_restarts_that_need_more_memory_than_there_is_are_refused(key):
         search = prepared(restarts=restarts)
         with pytest.raises(InputError, match=rf"^restarts={restarts}: .* give fewer"):
             search.check_memory(key, problem, images=100)
+
+
+def test_restarts_of_a_schedule_are_refused_by_its_name(key):
+    problem = several(1)[1][0]
+    for restarts in (1_000_000, 9_999_999):
+        search = prepared(restart_schedule=((restarts, 2), (1, 1)))
+        match = rf"^restart_schedule={restarts}x2,1x1: .* give fewer"
+        with pytest.raises(InputError, match=match):
+            search.check_memory(key, problem, images=100)

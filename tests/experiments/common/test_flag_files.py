@@ -74,6 +74,23 @@ def test_files_in_files_without_end_are_refused(tmp_path):
         flag_files.expand([f"--flagfile={tmp_path}/0.flags"])
 
 
+def test_files_that_are_read_again_and_again_are_refused(tmp_path):
+    for i in range(15):
+        written(tmp_path / f"{i}.flags", f"--flagfile={tmp_path}/{i + 1}.flags\n" * 4)
+    written(tmp_path / "15.flags", "--count=1\n")
+    with pytest.raises(InputError, match=r"^--flagfile=.*more than the 100 flag files"):
+        flag_files.expand([f"--flagfile={tmp_path}/0.flags"])
+    once = [f"--flagfile={tmp_path}/15.flags"]
+    assert flag_files.expand(100 * once) == 100 * ["--count=1"]
+
+
+def test_flags_without_end_are_refused(tmp_path):
+    path = written(tmp_path / "long.flags", "--count=1\n" * 6000)
+    assert len(flag_files.expand([f"--flagfile={path}"])) == 6000
+    with pytest.raises(InputError, match=r"long.flags: .*more than 10,000 flags"):
+        flag_files.expand(2 * [f"--flagfile={path}"])
+
+
 @pytest.mark.parametrize(
     ("argument", "sentence"),
     [

@@ -104,19 +104,40 @@ def test_what_names_no_picture_is_refused(place, images, words):
 
 def test_hidden_files_and_results_are_no_inputs(place):
     picture = (place / "a" / "1.png").read_bytes()
-    results = ("grid.png", "grid_2.png", "1_landmarks.png")
-    for name in (*results, ".hidden.png", "._1.png"):
+    for name in (".hidden.png", "._1.png"):
         (place / "a" / name).write_bytes(picture)
     for folder in ("earlier", "out", ".thumbnails"):
         (place / "a" / folder / "sub").mkdir(parents=True)
         (place / "a" / folder / "sub" / "3.png").write_bytes(picture)
     (place / "a" / "earlier" / "effective.flags").write_text(MARK)
     found = listing("a", output="a/out")
-    assert [each.name for each in found.inputs] == ["1"]
-    assert {each.path.name for each in found.passed_over} == {*results}
+    assert [each.name for each in found.inputs] == ["1"] and not found.passed_over
     (place / "a" / "1.png").unlink()
-    with pytest.raises(InputError, match="only 1_landmarks.png, grid.png"):
+    with pytest.raises(InputError, match="no picture to complete there that is no"):
         listing("a", output="a/out")
+
+
+def test_pictures_that_are_named_as_results_are_results_beside_a_runs_marks_only(place):
+    for name in ("grid", "grid_2", "1_landmarks", "contact_sheet"):
+        draw(place / "a" / f"{name}.png")
+    found = listing("a")
+    assert [each.name for each in found.inputs] == [
+        *("1", "1_landmarks", "contact_sheet", "grid", "grid_2")
+    ]
+    assert not found.passed_over
+    (place / "a" / "effective.flags").write_text(MARK)
+    with pytest.raises(InputError, match="no picture to complete there that is no"):
+        listing("a")
+
+
+def test_links_to_one_file_are_one_input_and_the_others_are_named(place):
+    (place / "a" / "0.png").symlink_to("1.png")
+    (place / "a" / "2.png").symlink_to("1.png")
+    found = listing("a,a/1.png,./a")
+    assert [each.name for each in found.inputs] == ["0"]
+    told = {str(each.path): each.why for each in found.passed_over}
+    why = "is the same file as a/0.png, by a link."
+    assert told == {"a/1.png": why, "a/2.png": why}
 
 
 def test_masks_beside_the_pictures_are_no_inputs(place):
@@ -159,9 +180,6 @@ def test_names_that_clash_are_refused(place):
     inputs = listing("b,x*,a/1.png").inputs
     with pytest.raises(InputError, match="a/1.png: would be written as 1.png, like b"):
         input_listing.paths_by_stem(inputs)
-    draw(place / "grid.png")
-    with pytest.raises(InputError, match="a grid of this run"):
-        listing("grid.png")
 
 
 def test_nothing_is_overwritten(place):

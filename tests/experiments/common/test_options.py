@@ -130,6 +130,20 @@ def test_numbers_that_are_not_finite_are_refused(name, value):
     assert name in str(caught.value)
 
 
+@pytest.mark.parametrize("given", ["--weight=1e39", "--weight=-1e39", "--rate=1e308"])
+def test_numbers_that_would_overflow_are_refused(given):
+    with pytest.raises(InputError, match=f"^{given}: .*1000000000"):
+        options.parse(Recipe, [given])
+
+
+@pytest.mark.parametrize(
+    "given", [["--undefok=evry", "--evry=7"], ["-undefok", "evry", "--evry=7"]]
+)
+def test_no_flag_lets_misspelt_ones_pass(given):
+    with pytest.raises(InputError, match="^--undefok: would hide misspelt flags"):
+        options.parse(Recipe, given)
+
+
 @dataclasses.dataclass(frozen=True)
 class Renamed:
     """Options that had other names."""

@@ -37,6 +37,22 @@ def test_results_of_a_run_that_was_killed_before_its_flag_file_are_taken(tmp_pat
             pass
 
 
+def test_a_folder_is_not_taken_by_a_run_that_leaves_nothing(tmp_path):
+    (tmp_path / "photographs").mkdir()
+    for name, taken in ((".partial", False), ("a.png", True)):
+        with pytest.raises(InputError, match="wrong"):
+            with output_folders.claim(str(tmp_path)) as folder:
+                (folder / name).touch()
+                if not taken:
+                    (folder / name).unlink()
+                raise InputError("wrong")
+        assert output_folders.holds_results(tmp_path) == taken
+    with pytest.raises(InputError, match="wrong"):
+        with output_folders.claim(str(tmp_path)):
+            raise InputError("wrong")
+    assert output_folders.holds_results(tmp_path)
+
+
 def test_hidden_files_and_folders_are_in_nobodys_way(tmp_path):
     (tmp_path / ".DS_Store").write_bytes(b"")
     (tmp_path / "left").mkdir()

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.search import contact_sheet, sheet_pages
+from experiments.search import (
+    contact_sheet,
+    known_results,
+    output_names,
+    sheet_pages,
+)
 from inpaint_jax.io import files
 
 VOID = {"meta", "img", "input", "link", "br"}
@@ -176,33 +181,34 @@ def test_the_script_is_the_one_that_the_policy_allows():
 
 
 def names_on(folder, number):
-    text = (folder / sheet_pages.name(number)).read_text()
+    text = (folder / output_names.sheet(number)).read_text()
     found = Parsed(text)
     return found.text("h2"), {each["href"] for each in found.of("a")}, text
 
 
 def test_pages_hold_all_faces_at_any_moment(tmp_path, monkeypatch):
     monkeypatch.setattr(sheet_pages, "FACES_A_PAGE", 2)
-    (tmp_path / "contact_sheet_4.html").write_text("of an earlier run")
-    (tmp_path / "contact_sheet_5.html").write_text("of an earlier run")
-    pages, faces = sheet_pages.Pages(tmp_path), "abcdef"
+    results, faces = known_results.Results(tmp_path), "abcdef"
+    for number in (4, 5):
+        results.path(f"contact_sheet_{number}.html").write_text("of an earlier run")
+    pages = sheet_pages.Pages(results)
     for count, name in enumerate(faces, start=1):
         pages.add(shown(name), run(faces=count))
         on_pages = [names_on(tmp_path, i + 1)[0] for i in range((count + 1) // 2)]
         assert sum(on_pages, []) == list(faces[:count])
     pages.close(run(faces=6, skipped=["late.png: damaged"]))
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {sheet_pages.name(i) for i in (1, 2, 3)}
+    left = {path.name for path in tmp_path.glob("[!.]*")}
+    assert left == {output_names.sheet(i) for i in (1, 2, 3)}
     for number, here in enumerate(("ab", "cd", "ef"), start=1):
         names, links, _ = names_on(tmp_path, number)
         assert names == list(here) and links <= left
     first = names_on(tmp_path, 1)[2]
     assert "6 faces" in first and "late.png" in first
-    assert names_on(tmp_path, 2)[1] == {sheet_pages.name(i) for i in (1, 3)}
+    assert names_on(tmp_path, 2)[1] == {output_names.sheet(i) for i in (1, 3)}
 
 
 def test_a_page_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
-    pages = sheet_pages.Pages(tmp_path)
+    pages = sheet_pages.Pages(known_results.Results(tmp_path))
     pages.add(shown("a"), run())
     before = (tmp_path / "contact_sheet.html").read_bytes()
 
@@ -214,5 +220,5 @@ def test_a_page_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypat
     monkeypatch.setattr(sheet_pages.files, "write_text", full)
     with pytest.raises(Exception, match="No space left"):
         pages.add(shown("b"), run())
-    assert [path.name for path in tmp_path.iterdir()] == ["contact_sheet.html"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["contact_sheet.html"]
     assert (tmp_path / "contact_sheet.html").read_bytes() == before

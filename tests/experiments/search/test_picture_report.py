@@ -47,6 +47,31 @@ def test_it_is_whole_after_each_picture(tmp_path):
     assert now["mean"] == {"psnr": 21.5}
 
 
+@pytest.mark.parametrize("scores", [(None, 21.0, 23.0), (21.0, None, 23.0)])
+def test_means_are_over_the_faces_that_have_the_score(tmp_path, scores):
+    found = report(tmp_path)
+    for name, psnr in zip("abc", scores, strict=True):
+        one = finished(name, psnr=psnr)
+        if psnr is None:  # as of a picture whose original is not known
+            del one.entry["psnr"]
+        found.add(one)
+    found.close()
+    assert read(tmp_path)["mean"] == {"psnr": 22.0}
+    assert read(tmp_path)["scored"] == {"psnr": 2}
+    sheet = (tmp_path / "contact_sheet.html").read_text()
+    assert "mean PSNR, dB (2 of 3)" in sheet
+
+
+def test_a_face_without_landmarks_is_in_no_mean_of_their_error(tmp_path):
+    found = report(tmp_path)
+    for name, error in zip("ab", (float("nan"), 0.5), strict=True):
+        one = finished(name)
+        one.entry["nme"] = error
+        found.add(one)
+    assert read(tmp_path)["mean"] == {"psnr": 20.0, "nme": 0.5}
+    assert read(tmp_path)["scored"] == {"nme": 1}
+
+
 def test_nothing_of_an_earlier_run_goes_before_a_picture_is_done(tmp_path):
     first = report(tmp_path)
     first.add(finished("old"))
@@ -71,9 +96,9 @@ def test_a_grid_has_pages_and_none_of_an_earlier_run(tmp_path):
     first, second, last = (picture_files.read(tmp_path / name) for name in pages)
     assert first.shape == second.shape and last.shape[0] < first.shape[0] / 2
     short.add(finished("a"))
-    (tmp_path / "b.png").write_bytes(b"of an earlier run")
+    (tmp_path / "b.png").write_bytes(b"of no run")
     stay = short.close()
-    assert "b.png" in stay and "0.png" in stay and "a.png" not in stay
+    assert stay == sorted(f"{i}.png" for i in range(70))
     assert [path.name for path in tmp_path.glob("grid*")] == ["grid.png"]
     (sheet,) = tmp_path.glob("contact*")
     assert "<h2>a</h2>" in sheet.read_text() and "<h2>0</h2>" not in sheet.read_text()
