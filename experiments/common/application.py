@@ -1,5 +1,6 @@
 """Runs an application: parses its flags, reports errors, and sets the exit code."""
 
+import contextlib
 import dataclasses
 import io
 import logging as standard_logging
@@ -92,7 +93,7 @@ def _ended(main: Callable[[], int], callbacks: Callable[[], bool] | None) -> int
     standard_logging.getLogger("asyncio").setLevel("CRITICAL")
     process = options.read(Process)
     try:
-        if callbacks is not None and callbacks():
+        if callbacks is not None and _asks(callbacks):
             runtime.allow_callbacks()
         _announce()
         _keep_programs(process.compilation_cache_dir)
@@ -111,6 +112,13 @@ def _ended(main: Callable[[], int], callbacks: Callable[[], bool] | None) -> int
         goes_on = getattr(stopped, "__notes__", [usual])
         _refuse(f"{stopped}; every file that is there is whole, and {goes_on[0]}")
         return stopped.code
+
+
+def _asks(callbacks: Callable[[], bool]) -> bool:
+    """Returns what `callbacks` does; of wrong flags the application tells in its turn."""
+    with contextlib.suppress(InputError):
+        return callbacks()
+    return False
 
 
 def _keep_programs(given: str | None) -> None:
