@@ -115,7 +115,7 @@ def _ended(main: Callable[[], int], callbacks: Callable[[], bool] | None) -> int
 
 
 def _asks(callbacks: Callable[[], bool]) -> bool:
-    """Returns what `callbacks` does; of wrong flags the application tells in its turn."""
+    """Returns what `callbacks` does; wrong flags are told in their turn."""
     with contextlib.suppress(InputError):
         return callbacks()
     return False
