@@ -298,7 +298,7 @@ def pulls(name, deviation):
     def total(net):
         place = jax.tree_util.Partial(stays, net)
         loss = landmark_term.LandmarkTerm(chosen, None, place)
-        return jnp.sum(loss(KEY, jnp.asarray(Z), generate(Z), here, generate))
+        return jnp.sum(loss(KEY, jnp.asarray(Z), generate(Z), here, NETWORKS))
 
     return np.linalg.norm(jax.jit(jax.grad(total))(floats(net))[0], axis=-1)
 

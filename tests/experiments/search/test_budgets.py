@@ -34,7 +34,7 @@ def method(name, **changes):
     return types.SimpleNamespace(
         name=name,
         settings=Settings(**settings),
-        guidance=types.SimpleNamespace(problem=lambda case: (f"problem of {case}", {})),
+        guides=types.SimpleNamespace(problem=lambda case: (f"problem of {case}", {})),
     )
 
 
