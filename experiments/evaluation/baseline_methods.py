@@ -10,14 +10,15 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Key
 
 from experiments.common import identity
+from experiments.search import structure_options
 from experiments.training import (
     face_sets,
 )
 from inpaint_jax import types
 from inpaint_jax.baselines import low_rank, nearest, patch_match, total_variation
-from inpaint_jax.errors import InputError, naming
+from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending
-from inpaint_jax.pretrained import networks, weights
+from inpaint_jax.pretrained import weights
 
 Failed = Bool[jax.Array, " batch"]
 Keys = Key[jax.Array, " batch"]
@@ -99,26 +100,12 @@ def drawn(
     Raises:
       InputError: there is no such network, or it is for another crop or size.
     """
-    network = _feed_forward(name, path, model)
+    network = structure_options.completer(name, path, model, flag=f"--{name}")
 
     def complete(image: types.Image, mask: types.Mask) -> types.Image:
         return blend(network.apply(image, mask), image, mask)
 
     return {"model": identity.of_model(network.source)}, jax.jit(_unfailing(complete))
-
-
-def _feed_forward(name: str, path: str, model: weights.Model) -> networks.Pretrained:
-    with naming(f"--{name}", path):
-        network = networks.load(path, model=name)
-    found = network.architecture.image_size, network.crop
-    wanted = model.architecture.image_size, model.crop
-    if found != wanted:
-        raise InputError(
-            f"--{name}={path}: was trained on images of {found[0]} pixels and crops of "
-            f"{found[1]}, the generator on {wanted[0]} and {wanted[1]}; give one for "
-            "these."
-        )
-    return network
 
 
 def _unfailing(

@@ -19,11 +19,6 @@ class Guide(Protocol):
     """A term of the loss, and what it draws each face to."""
 
     @property
-    def models(self) -> Mapping[str, Any]:
-        """{name: hash} of the model files that were read."""
-        ...
-
-    @property
     def sees_original(self) -> bool:
         """Whether it uses the undamaged image, so that results are an upper bound."""
         ...
@@ -57,13 +52,11 @@ class Landmarks:
       weight: of the loss.
       term: the loss with its models.
       finder: finds the target landmarks of an image.
-      models: {name: hash} of the model files that were read.
     """
 
     weight: float
     term: landmark_term.LandmarkTerm
     finder: targets.Target
-    models: Mapping[str, Any]
 
     @property
     def sees_original(self) -> bool:
@@ -144,12 +137,13 @@ class Guidance:
     Attributes:
       landmarks: the landmark loss; None without it.
       structure: the structural prior; None without it.
-      others: {name: hash} of further model files that were read, as for scores.
+      landmark_models: {name: hash} of the model files that were read for landmarks, be
+        it for scores alone.
     """
 
     landmarks: Landmarks | None = None
     structure: Structure | None = None
-    others: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    landmark_models: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def guides(self) -> dict[str, Guide]:
@@ -168,10 +162,8 @@ class Guidance:
     @property
     def models(self) -> dict[str, Any]:
         """{name: hash} of the model files that were read."""
-        read = dict(self.others)
-        for guide in self.guides.values():
-            read |= guide.models
-        return read
+        drawn = {} if self.structure is None else self.structure.models
+        return {**self.landmark_models, **drawn}
 
     def terms(self) -> dict[str, problem.WeightedTerm]:
         """Returns the terms of all searches by their names."""

@@ -111,7 +111,7 @@ def load(asked: LandmarkOptions, *, size: int, crop: int, weight: float) -> Load
     target = _target(asked.landmark_target, models, cascade)
     predict = landmark_predictor.predict(models.net) if by_net else None
     term = landmark_term.LandmarkTerm(settings, cascade, predict, called)
-    landmarks = guidance.Landmarks(weight, term, target, models.hashes())
+    landmarks = guidance.Landmarks(weight, term, target)
     return Loaded(landmarks, models.hashes(), scorer)
 
 

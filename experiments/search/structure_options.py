@@ -77,8 +77,10 @@ def load(
         if name == "encoder":
             draw.append(_guess(model))
             continue
-        path = getattr(asked, f"structure_{name}")
-        network = _fitting(name, path, model)
+        path, flag = getattr(asked, f"structure_{name}"), f"--structure_{name}"
+        network = completer(
+            name, path, model, flag=flag, otherwise=", or --lambda_structure=0"
+        )
         draw.append(network.apply)
         models[name] = network.source
     return guidance.Structure(
@@ -110,20 +112,34 @@ def _draw_guess(
     return generate(encode(image, mask))
 
 
-@functools.cache
-def _read(name: str, path: str) -> networks.Pretrained:
-    with naming(f"--structure_{name}", path):
-        return networks.load(path, model=name)
+def completer(
+    name: str, path: str, model: weights.Model, *, flag: str, otherwise: str = ""
+) -> networks.Pretrained:
+    """Reads a feed-forward network that completes the faces that a generator draws.
 
+    Args:
+      name: "ce" or "gfc".
+      path: a --run_dir of experiments.train, or a release.
+      model: the generator's networks, which determine crop and size of the faces.
+      flag: that names the path.
+      otherwise: what can be done but giving another network, the end of a sentence.
 
-def _fitting(name: str, path: str, model: weights.Model) -> networks.Pretrained:
-    network = _read(name, path)
+    Raises:
+      InputError: there is no such network, or it is for another crop or size.
+    """
+    with naming(flag, path):
+        network = _read(name, path)
     found = network.architecture.image_size, network.crop
     wanted = model.architecture.image_size, model.crop
     if found != wanted:
         raise InputError(
-            f"--structure_{name}={path}: was trained on images of {found[0]} pixels "
-            f"and crops of {found[1]}, the generator on {wanted[0]} and {wanted[1]}; "
-            "give one for these, or --lambda_structure=0."
+            f"{flag}={path}: was trained on images of {found[0]} pixels and crops of "
+            f"{found[1]}, the generator on {wanted[0]} and {wanted[1]}; give one for "
+            f"these{otherwise}."
         )
     return network
+
+
+@functools.cache
+def _read(name: str, path: str) -> networks.Pretrained:
+    return networks.load(path, model=name)

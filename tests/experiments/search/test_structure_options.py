@@ -5,7 +5,6 @@ import io
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import flags
@@ -19,36 +18,25 @@ from inpaint_jax.images import masks, pixels
 from inpaint_jax.io import picture_files
 from inpaint_jax.models import context_encoder, dcgan, face_completion
 from inpaint_jax.pretrained import networks, weights
+from tests import drawn
 
 SIZE, CROP = 16, 100
 GENERATOR = dcgan.Architecture(image_size=SIZE, features=4, z_dim=6, kernel_size=4)
 
 
-def drawn(template, *, seed):
-    """Random weights, with variances and scales around 1."""
-    rng = np.random.default_rng(seed)
-
-    def draw(path, leaf):
-        values = 0.2 * rng.normal(size=leaf.shape)
-        positive = path[-1].key in ("var", "scale")
-        return jnp.asarray(np.exp(values) if positive else values, jnp.float32)
-
-    return jax.tree_util.tree_map_with_path(draw, template)
-
-
 def network(kind, *, seed, size=SIZE):
     architecture = kind.Architecture(size, features=2, kernel_size=4)
-    variables = drawn(networks.template(architecture), seed=seed)
+    variables = drawn.variables(networks.template(architecture), seed=seed)
     return networks.Pretrained(architecture, CROP, variables, {})
 
 
 def noise(seed):
-    return np.random.default_rng(seed).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+    return drawn.noise(SIZE, SIZE, 3, seed=seed)
 
 
 @pytest.fixture(scope="module")
 def model():
-    variables = drawn(weights.templates(GENERATOR, encoder=True), seed=0)
+    variables = drawn.variables(weights.templates(GENERATOR, encoder=True))
     return weights.Model(
         GENERATOR, CROP, **variables, source={}, encodes="damaged faces"
     )
