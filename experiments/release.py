@@ -18,6 +18,7 @@ from experiments.training import (
     face_sets,
     release_files,
     release_job,
+    release_labels,
     release_plan,
 )
 from inpaint_jax.errors import InputError, naming
@@ -66,10 +67,10 @@ def main() -> int:
         return 0
     began = release_plan.now()
     if asked.labels_only:
-        path = options.output_file(asked, "labels", ours=release_files.holds_labels)
+        path = options.output_file(asked, "labels", ours=release_labels.is_ours)
         faces = _faces(asked, wanted)
         with naming("--labels", path):
-            release_files.label(path, *faces, crop=wanted.crop)
+            release_labels.write(path, *faces, crop=wanted.crop)
         return 0
     if wanted.precision == "auto":
         precision = release_plan.usual_precision()
@@ -81,7 +82,7 @@ def main() -> int:
     with naming("--labels", labels):
         files.check_file(labels, give="make it with --labels_only")
     faces, validation = _faces(asked, wanted)
-    landmarks = release_files.read_labels(labels, faces, validation, crop=wanted.crop)
+    landmarks = release_labels.read(labels, faces, validation, crop=wanted.crop)
     kinds = (Release, release_job.Wanted)
     application.write_effective_flags(run_dir, *kinds)
     release_plan.run(

@@ -1,4 +1,4 @@
-"""Reads and writes the files of a release in the making: labels, networks and logs.
+"""Reads and writes the files of a release in the making: networks and logs.
 
 The output folder is flat, so that it is easy to download: a `.safetensors` file for
 each network, `release.json` with all descriptions, and `logs.zip`.
@@ -12,16 +12,10 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from jaxtyping import Float
-
-from experiments.common import progress
-from experiments.training import labelling
 from inpaint_jax.errors import InputError, reason
-from inpaint_jax.io import data, files, folders, json_files
-from inpaint_jax.landmarks import dlib_host
+from inpaint_jax.io import files, folders, json_files
 from inpaint_jax.pretrained import releases
 
 DESCRIPTION = "release.json"
@@ -33,104 +27,6 @@ RELEASES = {
     "ce": ("ce",),
     "gfc": ("gfc",),
 }
-
-_LABELS = ("landmark_model_sha256", "size", "crop", "faces_names", "validation_names")
-
-Points = Float[np.ndarray, "count 68 2"]
-
-
-class Landmarks(NamedTuple):
-    """Landmarks of the training faces and of the validation faces, in pixels."""
-
-    faces: Points
-    validation: Points
-
-
-def label(path: str, faces: data.Faces, validation: data.Faces, *, crop: int) -> None:
-    """Labels all faces with dlib and writes the file that `read_labels` reads.
-
-    Args:
-      path: the .npz file to write.
-      faces: training faces.
-      validation: validation faces.
-      crop: side of their crop in CelebA pixels.
-    """
-    predictor = dlib_host.Predictor(None)
-    arrays: dict[str, Any] = {
-        "landmark_model_sha256": predictor.sha256,
-        "size": faces.images.shape[1],
-        "crop": crop,
-    }
-    for name, part in (("faces", faces), ("validation", validation)):
-        found = labelling.label(predictor, part, crop=crop, nudged=True)
-        arrays |= {f"{name}_names": np.array(part.names), name: found.landmarks}
-    with files.replacing(path) as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, **arrays)
-    progress.say(f"wrote {path}")
-
-
-def holds_labels(path: str | os.PathLike[str]) -> bool:
-    """Returns whether a file is one that `label` wrote, by the names of its arrays."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {*_LABELS} <= {*stored.files}
-    except Exception:  # the parsers fail with BadZipFile and many others
-        return False
-
-
-def read_labels(
-    path: str, faces: data.Faces, validation: data.Faces, *, crop: int
-) -> Landmarks:
-    """Reads the landmarks that `label` wrote.
-
-    Args:
-      path: the .npz file.
-      faces: all or some of the labelled training faces, identified by their names.
-      validation: all or some of the labelled validation faces.
-      crop: side of their crop in CelebA pixels.
-
-    Raises:
-      InputError: the file cannot be read, lacks a face, or is for another size or crop.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            made = {name: int(stored[name]) for name in ("size", "crop")}
-            named = {
-                part: (list(stored[f"{part}_names"]), stored[part])
-                for part in ("faces", "validation")
-            }
-    except Exception as error:
-        # The parsers of zip files and headers fail with BadZipFile and many others.
-        raise InputError(
-            f"--labels={path}: cannot be read ({reason(error)}); make it with "
-            "--labels_only."
-        ) from error
-    wanted = {"size": faces.images.shape[1], "crop": crop}
-    if made != wanted:
-        raise InputError(
-            f"--labels={path}: made for faces of {made}, but these are of {wanted}; "
-            "make it anew with --labels_only."
-        )
-    return Landmarks(
-        _of(path, faces, *named["faces"]), _of(path, validation, *named["validation"])
-    )
-
-
-def _of(
-    path: str,
-    part: data.Faces,
-    names: list[str],
-    points: Float[np.ndarray, "labelled 68 2"],
-) -> Points:
-    place = {name: i for i, name in enumerate(names)}
-    missing = [name for name in part.names if name not in place]
-    if missing or points.shape != (len(names), 68, 2):
-        raise InputError(
-            f"--labels={path}: has no landmarks of {len(missing)} of the "
-            f"{len(part.names)} faces, as {(missing or part.names)[0]}; make it anew "
-            "with --labels_only."
-        )
-    return np.asarray(points[[place[name] for name in part.names]], np.float32)
 
 
 def read(output_dir: str | os.PathLike[str]) -> dict[str, Any]:
@@ -148,6 +44,45 @@ def read(output_dir: str | os.PathLike[str]) -> dict[str, Any]:
         expected="the description of a release",
         give="give another --output_dir",
     )
+
+
+def check_ours(output_dir: str | os.PathLike[str]) -> None:
+    """Checks that a folder holds a release, or none of the files of one.
+
+    Args:
+      output_dir: the folder, which need not exist.
+
+    Raises:
+      InputError: one of the files that a release writes is there, and no release.
+    """
+    if "options" in read(output_dir):
+        return
+    networks = (name for names in RELEASES.values() for name in names)
+    for name in (DESCRIPTION, _LOGS, *(f"{name}.safetensors" for name in networks)):
+        path = pathlib.Path(output_dir) / name
+        if os.path.lexists(path):
+            raise InputError(
+                f"--output_dir={output_dir}: {name} is there, and no release was begun "
+                "in this folder; move it away or give another folder."
+            )
+
+
+def begin(output_dir: pathlib.Path, options: dict[str, Any]) -> None:
+    """Records in `release.json` what is being made, before anything else is written.
+
+    The files of a release that is killed are known by it as that release's.
+
+    Args:
+      output_dir: folder of the release.
+      options: options of the release, as JSON values.
+
+    Raises:
+      InputError: the folder holds files of another origin under the same names.
+    """
+    with folders.alone(output_dir):
+        check_ours(output_dir)
+        if not read(output_dir):
+            files.write_json(output_dir / DESCRIPTION, {"options": options})
 
 
 def add(
@@ -178,25 +113,17 @@ def add(
         files.write_json(output_dir / DESCRIPTION, release)
 
 
-def describe(
-    output_dir: pathlib.Path,
-    name: str,
-    about: dict[str, Any],
-    *,
-    options: dict[str, Any],
-) -> None:
+def describe(output_dir: pathlib.Path, name: str, about: dict[str, Any]) -> None:
     """Records in `release.json` that a network is finished.
 
     Args:
       output_dir: folder of the release.
       name: name of the network.
       about: provenance of the network, as JSON values.
-      options: options of the release, as JSON values.
     """
     with folders.alone(output_dir):
         release = read(output_dir)
-        networks = {**release.get("networks", {}), name: about}
-        release |= {"networks": networks, "options": options}
+        release.setdefault("networks", {})[name] = about
         files.write_json(output_dir / DESCRIPTION, release)
 
 

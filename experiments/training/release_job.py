@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from experiments.common.options import option
-from experiments.training import gan_recipe, release_files, training
+from experiments.training import gan_recipe, release_labels, training
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, data
 from inpaint_jax.models import dcgan
@@ -86,7 +86,7 @@ class Job:
     wanted: Wanted
     faces: data.Faces
     validation: data.Faces
-    landmarks: release_files.Landmarks
+    landmarks: release_labels.Landmarks
     run_dir: pathlib.Path
     output_dir: pathlib.Path
     provenance: dict[str, Any]

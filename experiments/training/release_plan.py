@@ -14,7 +14,7 @@ from typing import Literal
 import jax
 
 from experiments.common import options, progress, reporting, stopping
-from experiments.training import release_files, release_networks
+from experiments.training import release_files, release_labels, release_networks
 from experiments.training.release_job import Job, Wanted
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import data
@@ -44,7 +44,7 @@ def run(
     wanted: Wanted,
     faces: data.Faces,
     validation: data.Faces,
-    landmarks: release_files.Landmarks,
+    landmarks: release_labels.Landmarks,
     *,
     run_dir: pathlib.Path,
     output_dir: pathlib.Path,
@@ -65,6 +65,7 @@ def run(
       began: start of the time limit, by `now`.
       command: the command line that repeats the run.
     """
+    release_files.begin(output_dir, options.stored(wanted))
     finished = release_files.read(output_dir).get("networks", {})
     # Networks that another process trains take no time of this one.
     spent = sum(finished[name]["seconds"] for name in only if name in finished)
@@ -96,8 +97,7 @@ def _train(this: Job, name: str) -> None:
         release_files.add(output_dir, done.folder, done.export)
     # The whole time, not only that of the training: the next network begins now.
     about = {**done.about, "seconds": round(now() - this.began, 1)}
-    stored = options.stored(this.wanted)
-    release_files.describe(output_dir, name, about, options=stored)
+    release_files.describe(output_dir, name, about)
     release_files.write_logs(output_dir, this.run_dir)
     progress.say(f"{name}: written to {output_dir}")
 
@@ -117,15 +117,16 @@ def seconds_of_the_first(missing: list[str], left: float) -> float:
 
 
 def check_same(wanted: Wanted, output_dir: pathlib.Path) -> None:
-    """Checks that a release that is resumed was started with the same options.
+    """Checks that a folder is free for a release, or holds one with the same options.
 
     Args:
       wanted: options of the release.
       output_dir: folder of the release.
 
     Raises:
-      InputError: it was started with other options.
+      InputError: it was started with other options, or other files are there.
     """
+    release_files.check_ours(output_dir)
     before = release_files.read(output_dir).get("options", {})
     for name, value in options.stored(wanted).items():
         # The same pictures may be in another place; each training checks their digest.

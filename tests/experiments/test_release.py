@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from experiments.training import release_files, release_plan
+from experiments.training import release_files, release_labels, release_plan
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import data, folders
 from inpaint_jax.pretrained import networks, releases, weights
@@ -154,9 +154,9 @@ def test_labels_replace_labels_only(launched, material, tmp_path):
     assert f"--labels={labels}: is there, and this program did not" in done.stderr
     assert labels.read_bytes() == before
     (made,) = (x.partition("=")[2] for x in material if x.startswith("--labels="))
-    assert release_files.holds_labels(made)
+    assert release_labels.is_ours(made)
     (tmp_path / "text").write_text("mine")
-    assert not release_files.holds_labels(tmp_path / "text")
+    assert not release_labels.is_ours(tmp_path / "text")
 
 
 def faces_named(*names, size=SIZE):
@@ -165,7 +165,7 @@ def faces_named(*names, size=SIZE):
 
 def test_labels_go_to_the_faces_of_their_names(material):
     path = material[2].partition("=")[2]
-    found = release_files.read_labels(
+    found = release_labels.read(
         path, faces_named("07", "03"), faces_named("8"), crop=128
     )
     with np.load(path) as stored:
@@ -184,7 +184,7 @@ def test_labels_go_to_the_faces_of_their_names(material):
 def test_labels_of_other_faces_are_refused(material, faces, crop, words):
     path = material[2].partition("=")[2]
     with pytest.raises(InputError, match=words):
-        release_files.read_labels(path, faces, faces, crop=crop)
+        release_labels.read(path, faces, faces, crop=crop)
 
 
 @pytest.mark.parametrize("left", [600.0, 200.0])
@@ -235,11 +235,40 @@ def test_two_processes_may_write_one_release(tmp_path):
         writer = threading.Thread(
             target=release_files.describe,
             args=(tmp_path, "ce", {"seconds": 1.0}),
-            kwargs={"options": {}},
         )
         writer.start()
         writer.join(timeout=0.3)
         assert writer.is_alive() and not (tmp_path / "release.json").exists()
     writer.join()
-    release_files.describe(tmp_path, "gfc", {"seconds": 2.0}, options={})
+    release_files.describe(tmp_path, "gfc", {"seconds": 2.0})
     assert list(release_files.read(tmp_path)["networks"]) == ["ce", "gfc"]
+
+
+STRANGERS = ("generator.safetensors", "net.safetensors", "logs.zip", "release.json")
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_files_of_another_origin_are_not_replaced(launched, material, tmp_path, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text('{"mine": {}}')
+    done = launched("experiments.release", *material, *places(tmp_path))
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert f"--output_dir={out}: {name} is there, and no release" in done.stderr
+    assert [path.name for path in out.glob("[!.]*")] == [name]
+    assert (out / name).read_text() == '{"mine": {}}'
+
+
+def test_a_release_is_known_before_a_network_is_written(tmp_path):
+    release_files.begin(tmp_path, {"minutes": 1.0})
+    (tmp_path / "gfc.safetensors").write_bytes(b"written before a kill")
+    release_files.begin(tmp_path, {"minutes": 2.0})
+    assert release_files.read(tmp_path) == {"options": {"minutes": 1.0}}
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path):
+    release_files.check_ours(tmp_path)
+    os.symlink("elsewhere", tmp_path / "logs.zip")
+    with pytest.raises(InputError, match=r"logs\.zip is there"):
+        release_files.begin(tmp_path, {})
+    assert not (tmp_path / "release.json").exists()
