@@ -83,7 +83,8 @@ def main() -> int:
     plots.check_available()
     scoring.check_available()
     wanted = options.read(Ablation)
-    with output_folders.claim(wanted.output_dir) as output:
+    folders = (ablation_units.ORIGINALS, ablation_units.COMPLETIONS)
+    with output_folders.claim(wanted.output_dir, folders=folders) as output:
         return _ablate(wanted, output)
 
 
@@ -118,7 +119,8 @@ def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
     ablation_report.write(
         output, methods, plans, units, faces.names, equal=wanted.equal
     )
-    progress.say(f"look at {output / 'ablation.md'} and {output / 'forest.png'}")
+    names = ["ablation.md", "forest.png", *(f"faces_{hole.name}.png" for hole in holes)]
+    progress.say(f"look at {', '.join(str(output / name) for name in names)}")
     return skipped.exit_code
 
 

@@ -92,15 +92,13 @@ def complete(work: pathlib.Path, name: str, mask: str, flags: list[str]) -> None
     assert code in (0, 1), f"{name}: exit code {code}"
 
 
-def frames(folder: pathlib.Path) -> dict[str, alignment.Similarity]:
-    """The frame in which each photograph was completed."""
-    images = json.loads((folder / "report.json").read_text())["images"]
-    return {
-        pathlib.Path(each["photograph"]).stem: alignment.Similarity(
-            np.array(each["frame"])
-        )
-        for each in images
-    }
+def frames(folder: pathlib.Path) -> dict[str, list[alignment.Similarity]]:
+    """The frames in which each photograph was completed, one for each face."""
+    found: dict[str, list[alignment.Similarity]] = {}
+    for each in json.loads((folder / "report.json").read_text())["images"]:
+        frame = alignment.Similarity(np.array(each["frame"]))
+        found.setdefault(pathlib.Path(each["photograph"]).stem, []).append(frame)
+    return found
 
 
 def corners_off(found, true, *, unit):
@@ -150,7 +148,8 @@ def measure(work: pathlib.Path, case: dict, name: str, predictor, found) -> dict
     row["known kept"] = row["size kept"] and np.array_equal(
         result[~hole], case["picture"][~hole]
     )
-    row["off"] = corners_off(found[name], frame, unit=eye_distance(case["points"]))
+    unit = eye_distance(case["points"])
+    row["off"] = min(corners_off(each, frame, unit=unit) for each in found[name])
     row["completed"] = crop
     row["psnr"] = hidden_psnr(crop, case["crop"], case["crop_hole"])
     row["nme"], row["hidden"] = point_error(predictor, crop, true)

@@ -1,4 +1,4 @@
-"""What an ablation leaves for a reader beside its rows: tables and a forest plot."""
+"""What an ablation leaves for a reader beside its rows: tables, a plot, faces."""
 
 import pathlib
 from collections.abc import Sequence
@@ -6,14 +6,19 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import UInt8
 
+from experiments.common import mask_specs, reporting
 from experiments.evaluation import (
     ablation_pairs,
     ablation_run,
     ablation_table,
     ablation_units,
+    face_distance,
     forest,
+    kept_completions,
 )
 from inpaint_jax.io import files, picture_files
+
+_SHOWN = 6
 
 # What the differences of a metric are measured in.
 _UNITS = {
@@ -36,7 +41,7 @@ def write(
     *,
     equal: str,
 ) -> None:
-    """Writes `ablation.md` and `forest.png`.
+    """Writes `ablation.md`, `forest.png` and `faces_MASK.png` for each mask.
 
     Args:
       output: folder of the results.
@@ -57,9 +62,66 @@ def write(
         name: {**plan, "label": labels[name], "flags": " ".join(methods[name].flags)}
         for name, plan in plans.items()
     }
-    text = ablation_table.markdown(scores, comparisons, described, equal=equal)
+    distances = _distances(units, list(methods), images)
+    text = ablation_table.markdown(
+        scores, comparisons, distances, described, equal=equal
+    )
     files.write_text(output / "ablation.md", text)
     picture_files.write(output / "forest.png", _plot(comparisons, labels))
+    for hole in units.holes:
+        of_mask = {name: scores[name, hole.name] for name in methods}
+        sheet = _faces(units, hole, of_mask, images)
+        picture_files.write(output / f"faces_{hole.name}.png", sheet)
+
+
+def _distances(
+    units: ablation_units.Units, methods: Sequence[str], images: Sequence[str]
+) -> ablation_table.Distances:
+    """Compares the completions of each method with the originals, as sets of faces."""
+    original = kept_completions.read_embeddings(units.originals, images)
+    found: ablation_table.Distances = {}
+    for hole in units.holes:
+        sets = {
+            name: [
+                kept_completions.read_embeddings(
+                    units.pictures(name, hole, seed), images
+                )
+                for seed in range(units.seeds)
+            ]
+            for name in methods
+        }
+        for name, completed in sets.items():
+            found[name, hole.name] = (
+                face_distance.frechet_face(completed, original),
+                face_distance.frechet_face(
+                    completed, original, baseline=sets[ablation_pairs.BASELINE]
+                ),
+            )
+    return found
+
+
+def _faces(
+    units: ablation_units.Units,
+    hole: mask_specs.MaskSpec,
+    scores: dict[str, ablation_pairs.Columns],
+    images: Sequence[str],
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Draws the faces that are neither easy nor hard, by all methods, first seed.
+
+    They are those whose mean PSNR in the hole, over the methods, is nearest to the
+    median of all faces.
+    """
+    psnr = np.mean([columns["psnr_hole"][0] for columns in scores.values()], axis=0)
+    middle = np.argsort(np.abs(psnr - np.median(psnr)), kind="stable")[:_SHOWN]
+    shown: list[str] = [images[int(place)] for place in np.sort(middle)]
+    folders = [*(units.pictures(name, hole, 0) for name in scores), units.originals]
+    rows = [
+        [picture_files.read(folder / f"{name}.png") for folder in folders]
+        for name in shown
+    ]
+    return reporting.captioned_sheet(
+        rows, headings=[*scores, "original"], names=shown, enlarge=2
+    )
 
 
 def _plot(

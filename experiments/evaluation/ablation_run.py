@@ -19,7 +19,7 @@ from experiments.common import (
     protocols,
     reporting,
 )
-from experiments.evaluation import ablation_units, scoring
+from experiments.evaluation import ablation_units, kept_completions, scoring
 from experiments.evaluation.ablation_pairs import BASELINE
 from experiments.search import budgets, search_methods
 from inpaint_jax.errors import InputError
@@ -197,9 +197,10 @@ def search(
     """
     originals = [case.picture for case in faces.read(units.holes[0], seed=0)]
     truth = scoring.truth(np.stack(originals), crop=faces.crop)
+    kept_completions.write(units.originals, faces.names, truth.images, truth.embeddings)
     for name, method in methods.items():
         search = None
-        for hole, seed, missing in units.missing(name, faces.names):
+        for hole, seed, missing in units.missing(name, faces.names, size=faces.size):
             inputs = [faces.read(hole, seed=seed)[i] for i in missing]
             if search is None:
                 steps = f"--iterations={plans[name]['iterations']}"
@@ -207,13 +208,13 @@ def search(
                 search = search_methods.prepare(name, asked, model, images=at_once)
                 progress.say(f"{name}: compiling")
                 search_methods.warm_up(search, inputs, at_once=at_once)
-            scores = _scores(search, inputs, truth.take(missing), at_once)
+            scores, *kept = _scores(search, inputs, truth.take(missing), at_once)
             progress.say(
                 f"{name}, {hole.name}, seed {seed}: "
                 f"{np.mean(scores['seconds']):.2f} s a face, "
                 f"hole {np.mean(scores['psnr_hole']):.2f} dB"
             )
-            units.add(name, hole, seed, scores)
+            units.add(name, hole, seed, scores, *kept)
 
 
 def _measured(
@@ -247,11 +248,12 @@ def _scores(
     inputs: list[cases.Case],
     truth: scoring.Truth,
     at_once: int,
-) -> dict[str, list[Any]]:
-    """The columns of one unit."""
+) -> tuple[dict[str, list[Any]], scoring.Pictures, kept_completions.Embeddings]:
+    """The columns, pictures and embeddings of one unit."""
     done = search_methods.complete(method, inputs, at_once=at_once)
     mask = np.concatenate([case.mask for case in inputs])
-    columns = scoring.score(done.images, truth, mask)
+    columns, embeddings = scoring.score(done.images, truth, mask)
     columns |= {c: getattr(done, c) for c in ("loss", "iterations", "seconds")}
     names = {"image": [case.name for case in inputs]}
-    return names | {name: values.tolist() for name, values in columns.items()}
+    columns = names | {name: values.tolist() for name, values in columns.items()}
+    return columns, done.images, embeddings

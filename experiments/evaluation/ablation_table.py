@@ -41,10 +41,16 @@ class Plan(budgets.Plan):
 Plans = dict[str, Plan]
 """{method: plan}"""
 
+Interval = dict[str, float]
+Distances = dict[tuple[str, str], tuple[Interval, Interval]]
+"""{(method, mask): (distance from the originals, difference to the baseline's)}, as
+`face_distance.frechet_face` returns them."""
+
 
 def markdown(
     scores: Scores,
     comparisons: Comparisons,
+    distances: Distances,
     plans: Plans,
     *,
     equal: str,
@@ -54,6 +60,7 @@ def markdown(
     Args:
       scores: of all methods.
       comparisons: from `ablation_pairs.compare`.
+      distances: of all methods.
       plans: what they had to spend.
       equal: what all methods had as much of, "time" or "steps".
     """
@@ -65,6 +72,7 @@ def markdown(
         parts += [f"## Mask {mask}\n", _table(mask, scores, comparisons, plans)]
         parts += [*_sentences(mask, comparisons, plans), *_caveats(mask, scores)]
         parts += [_agreement(mask, scores), ""]
+    parts += ["## As sets of faces\n", _SETS, _sets(distances, plans)]
     parts += ["## Time\n", _BUDGET[equal] + _USED, _times(scores, plans)]
     return "\n".join(parts)
 
@@ -89,6 +97,31 @@ def _how(scores: Scores, comparisons: Comparisons) -> str:
         "masks). Bold, and called established below: p is below 0.05 and 0 outside of "
         f"the interval. Less is better of {less}; more of {more}.\n"
     )
+
+
+_SETS = f"""Frechet distance between the face embeddings of the completions and those
+of the originals (0: the same set), the mean over the seeds; its difference to
+`{BASELINE}`, and the 95 % interval of that by the jackknife over faces. Less is better.
+Bold: the interval leaves out 0.
+"""
+
+
+def _sets(distances: Distances, plans: Plans) -> str:
+    masks = list(dict.fromkeys(mask for _, mask in distances))
+    lines = [["method", *masks]]
+    for method, plan in plans.items():
+        cells = []
+        for mask in masks:
+            own, apart = distances[method, mask]
+            text = f"{own['value']:.4f}"
+            if method != BASELINE:
+                text += f"; {apart['value']:+.4f} [{apart['low']:+.4f}, "
+                text += f"{apart['high']:+.4f}]"
+                if apart["low"] > 0 or apart["high"] < 0:
+                    text = f"**{text}**"
+            cells.append(text)
+        lines.append([plan["label"], *cells])
+    return reporting.table(lines) + "\n"
 
 
 def _table(

@@ -1,6 +1,6 @@
-"""The rows of an ablation: a method, a mask and a seed make a unit with all faces.
+"""What an ablation keeps: a method, a mask and a seed make a unit with all faces.
 
-Rows that are there are not computed again, and faces can be added.
+Rows that are there with their pictures are not computed again, and faces can be added.
 """
 
 import pathlib
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.common import mask_specs, records
-from experiments.evaluation import ablation_pairs, scoring
+from experiments.evaluation import ablation_pairs, kept_completions, scoring
 
 COLUMNS = (*scoring.COLUMNS, "loss", "iterations", "seconds")
 """What is known of a completion."""
@@ -18,11 +18,14 @@ COLUMNS = (*scoring.COLUMNS, "loss", "iterations", "seconds")
 FILE = "ablation.csv"
 """The file of all rows, in the folder of the results."""
 
+ORIGINALS, COMPLETIONS = "originals", "completions"
+"""Folders of pictures in it; see `kept_completions`."""
+
 _KEYS = ("method", "mask", "seed", "image")
 
 
 class Units:
-    """The masks and seeds of each method, and the table of their rows."""
+    """The masks and seeds of each method; the table of their rows, and the pictures."""
 
     def __init__(
         self, folder: pathlib.Path, holes: Sequence[mask_specs.MaskSpec], seeds: int
@@ -37,17 +40,34 @@ class Units:
         Raises:
           InputError: the file is no table of an ablation.
         """
-        self.holes, self.seeds = holes, seeds
+        self.folder, self.holes, self.seeds = folder, holes, seeds
         self._table = records.Table(
             folder / FILE, columns=(*_KEYS, *COLUMNS), keys=_KEYS
         )
 
+    @property
+    def originals(self) -> pathlib.Path:
+        """The folder of the undamaged pictures."""
+        return self.folder / ORIGINALS
+
+    def pictures(
+        self, method: str, hole: mask_specs.MaskSpec, seed: int
+    ) -> pathlib.Path:
+        """Returns the folder of a unit's pictures."""
+        return self.folder / COMPLETIONS / hole.name / method / str(seed)
+
     def missing(
-        self, method: str, images: Sequence[str]
+        self, method: str, images: Sequence[str], *, size: int
     ) -> list[tuple[mask_specs.MaskSpec, int, list[int]]]:
-        """Returns (mask, seed, places of images) of a method's missing rows."""
+        """Returns (mask, seed, places of images) of what a method has yet to do.
+
+        Args:
+          method: its name.
+          images: names of the faces.
+          size: height and width of their pictures.
+        """
         units = [
-            (hole, seed, self._without_row(method, hole, seed, images))
+            (hole, seed, self._undone(method, hole, seed, images, size))
             for hole in self.holes
             for seed in range(self.seeds)
         ]
@@ -59,15 +79,21 @@ class Units:
         hole: mask_specs.MaskSpec,
         seed: int,
         scores: Mapping[str, Sequence[Any]],
+        images: scoring.Pictures,
+        embeddings: kept_completions.Embeddings,
     ) -> None:
-        """Adds the rows of some images.
+        """Adds some images: first the pictures, then the rows.
 
         Args:
           method: name of the method.
           hole: the mask.
           seed: seed of masks and starting points.
           scores: "image" and `COLUMNS`, a value for each image.
+          images: the completions.
+          embeddings: of them.
         """
+        folder = self.pictures(method, hole, seed)
+        kept_completions.write(folder, scores["image"], images, embeddings)
         keys = {"method": method, "mask": hole.name, "seed": str(seed)}
         names = ("image", *COLUMNS)
         for row in zip(*(scores[name] for name in names), strict=True):
@@ -86,11 +112,21 @@ class Units:
             for name in COLUMNS
         }
 
-    def _without_row(
-        self, method: str, hole: mask_specs.MaskSpec, seed: int, images: Sequence[str]
+    def _undone(
+        self,
+        method: str,
+        hole: mask_specs.MaskSpec,
+        seed: int,
+        images: Sequence[str],
+        size: int,
     ) -> list[int]:
-        return [
-            place
-            for place, image in enumerate(images)
-            if not self._table.has(method, hole.name, str(seed), image)
-        ]
+        folder, undone = self.pictures(method, hole, seed), []
+        for place, image in enumerate(images):
+            key = (method, hole.name, str(seed), image)
+            if self._table.has(*key):
+                kept = kept_completions.files_of(folder, image)
+                if all(kept_completions.is_whole(path, size=size) for path in kept):
+                    continue
+                self._table.drop(*key)
+            undone.append(place)
+        return undone

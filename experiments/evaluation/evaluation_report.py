@@ -1,5 +1,6 @@
 """What an evaluation leaves for a reader: the summary, the tables, the figures."""
 
+import pathlib
 from collections.abc import Sequence
 
 from experiments.common import progress, records
@@ -8,6 +9,8 @@ from experiments.evaluation import (
     evaluation_figures,
     evaluation_run,
     evaluation_tables,
+    face_distance,
+    kept_completions,
 )
 from inpaint_jax.io import files
 
@@ -29,6 +32,7 @@ def write(
     order = {name: i for i, name in enumerate(completion_methods.NAMES)}
     rows = sorted(rows, key=lambda row: order.get(row["method"], len(order)))
     summary = evaluation_tables.summarise(rows)
+    _add_distances(summary, rows, plan.output)
     files.write_json(plan.output / "summary.json", summary)
     text = evaluation_tables.page(rows, summary)
     files.write_text(plan.output / "table.md", text)
@@ -38,6 +42,31 @@ def write(
     files.make_directory(plan.output / "figures")
     evaluation_figures.write(gallery, crop=plan.crop)
     return gallery
+
+
+def _add_distances(
+    summary: evaluation_tables.Summary,
+    rows: Sequence[records.Row],
+    output: pathlib.Path,
+) -> None:
+    """Adds the distance of each method's completions from the originals, as sets."""
+    for method, masks in summary.items():
+        for mask, entries in masks.items():
+            names = sorted(evaluation_tables.completed(rows, method, mask))
+            if len(names) < 2:
+                continue
+            folders = (
+                evaluation_run.completions(output, method, mask),
+                evaluation_run.originals(output),
+            )
+            sets = [kept_completions.read_embeddings(at, names) for at in folders]
+            found = face_distance.frechet_face(sets[:1], sets[1])
+            entries[face_distance.NAME] = {
+                "mean": found["value"],
+                "ci_low": found["low"],
+                "ci_high": found["high"],
+                "n": len(names),
+            }
 
 
 def write_steps(

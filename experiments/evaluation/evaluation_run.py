@@ -23,7 +23,7 @@ from experiments.common import (
     reporting,
     stopping,
 )
-from experiments.evaluation import completion_methods, scoring
+from experiments.evaluation import completion_methods, kept_completions, scoring
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files, picture_files
 
@@ -162,26 +162,36 @@ def _drop_without_pictures(table: records.Table, plan: Plan) -> None:
 
     @functools.cache
     def is_whole(path: pathlib.Path) -> bool:
-        try:
-            return picture_files.read(path).shape == (plan.size, plan.size, 3)
-        except InputError:
-            return False
+        return kept_completions.is_whole(path, size=plan.size)
 
     rows = table.rows()
     for row in progress.over(rows, len(rows), what="checking", unit="completions"):
         key = tuple(row[name] for name in _KEYS)
-        lost = [path for path in _pictures(plan.output, *key) if not is_whole(path)]
+        lost = [path for path in _files(plan.output, *key) if not is_whole(path)]
         if lost:
             table.drop(*key)
             progress.say(f"{lost[0]} is gone or damaged; {' '.join(key)} is missing")
 
 
-def _pictures(
+def originals(output: pathlib.Path) -> pathlib.Path:
+    """Returns the folder of the undamaged pictures, see `kept_completions`."""
+    return output / "originals"
+
+
+def completions(output: pathlib.Path, method: str, mask: str) -> pathlib.Path:
+    """Returns the folder of the completions of a method, see `kept_completions`."""
+    return output / "completions" / mask / method
+
+
+def _files(
     output: pathlib.Path, method: str, mask: str, image: str
 ) -> list[pathlib.Path]:
-    """Returns the pictures that a row is about: a completion and what it is of."""
-    folders = "originals", f"damaged/{mask}", f"completions/{mask}/{method}"
-    return [output / folder / f"{image}.png" for folder in folders]
+    """Returns the files that a row is about: a completion and what it is of."""
+    return [
+        output / "damaged" / mask / f"{image}.png",
+        *kept_completions.files_of(originals(output), image),
+        *kept_completions.files_of(completions(output, method, mask), image),
+    ]
 
 
 def _table(plan: Plan) -> records.Table:
@@ -217,14 +227,14 @@ def _blocks(
                 continue
             block = read(plan, paths, hole)
             if truth is None:
-                originals = np.stack([case.picture for case in block])
-                truth = scoring.truth(originals, crop=plan.crop)
-                _keep(plan.output / "originals", block, originals)
+                pictures = np.stack([case.picture for case in block])
+                truth = scoring.truth(pictures, crop=plan.crop)
+                _keep(originals(plan.output), block, pictures, truth.embeddings)
             damaged = [
                 np.where(case.mask[0] > 0, case.picture, np.uint8(128))
                 for case in block
             ]
-            _keep(plan.output / "damaged" / hole.name, block, damaged)
+            _write(plan.output / "damaged" / hole.name, block, damaged)
             yield Block(hole.name, block, truth)
 
 
@@ -244,15 +254,16 @@ def _evaluate(
         return 0
     chosen = [block.cases[i] for i in missing]
     found = method.complete(chosen)
-    _keep(plan.output / "completions" / block.mask / method.name, chosen, found.images)
     mask = np.concatenate([np.asarray(case.mask) for case in chosen])
     scores = scoring.score(found.images, block.truth.take(missing), mask)
+    folder = completions(plan.output, method.name, block.mask)
+    _keep(folder, chosen, found.images, scores.embeddings)
     for i, case in enumerate(chosen):
         # A failed completion gets no scores: those of a plain hole would mislead.
         failed = bool(found.failed[i])
         values = {
             name: np.nan if failed else float(column[i])
-            for name, column in scores.items()
+            for name, column in scores.columns.items()
         }
         values |= {"seconds": float(found.seconds[i]), "failed": float(failed)}
         table.append(method=method.name, mask=block.mask, image=case.name, **values)
@@ -260,6 +271,16 @@ def _evaluate(
 
 
 def _keep(
+    folder: pathlib.Path,
+    chosen: Sequence[cases.Case],
+    images: scoring.Pictures,
+    embeddings: kept_completions.Embeddings,
+) -> None:
+    names = [case.name for case in chosen]
+    kept_completions.write(folder, names, images, embeddings)
+
+
+def _write(
     folder: pathlib.Path,
     chosen: Sequence[cases.Case],
     images: Iterable[cases.Picture],

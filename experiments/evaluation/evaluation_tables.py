@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.common import records, reporting, statistics
-from experiments.evaluation import scoring
+from experiments.evaluation import face_distance, scoring
 
 _PUBLISHED: dict[str, dict[str, dict[str, float]]] = {
     "ssim": {
@@ -73,6 +73,8 @@ _TITLES = {
     "nme": "Landmark error (68 points), over the distance between the eyes",
     "nme_independent": "The same by a detector that took no part (5 points)",
     "identity": "Distance of dlib's face embeddings",
+    face_distance.NAME: "Frechet distance between the face embeddings of completions "
+    "and originals",
     "eye_detail": "Contrast and slopes of the eyes, over the original's",
     "sharpness": "Mean slope of the intensities in the hole, over the original's",
     "open_eyes": "Fraction of completions with one face and two open eyes",
@@ -153,6 +155,12 @@ def images(rows: Sequence[records.Row], method: str, mask: str) -> set[str]:
     return {r["image"] for r in rows if (r["method"], r["mask"]) == (method, mask)}
 
 
+def completed(rows: Sequence[records.Row], method: str, mask: str) -> set[str]:
+    """Returns the images that a method did not give up under a mask."""
+    done = [row for row in rows if not row["failed"]]
+    return images(done, method, mask)
+
+
 def _metrics() -> dict[str, Callable[[records.Row], float]]:
     names = [name for name in scoring.COLUMNS if name != "faces_found"]
     found: dict[str, Callable[[records.Row], float]]
@@ -192,7 +200,7 @@ def _table(metric: str, summary: Summary, masks: Sequence[str], most: int) -> li
 
 
 def _cell(metric: str, entries: dict[str, Entry] | None, most: int) -> str:
-    if not entries or not entries[metric]["n"]:
+    if not entries or metric not in entries or not entries[metric]["n"]:
         return "-"
     entry, digits = entries[metric], _DIGITS.get(metric, 3)
     mean, low, high = (entry[k] for k in ("mean", "ci_low", "ci_high"))

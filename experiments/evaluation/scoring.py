@@ -94,6 +94,20 @@ class Truth(NamedTuple):
         return self._replace(**arrays)
 
 
+class Scored(NamedTuple):
+    """Completions as they are judged.
+
+    Attributes:
+      columns: {name in `COLUMNS`: `[faces]`}. PSNR is infinite for equal images;
+        landmark errors are NaN if the original has no detected face; faces_found are
+        whole numbers.
+      embeddings: of the completions, to compare them as a set.
+    """
+
+    columns: Columns
+    embeddings: Float32[np.ndarray, "faces 128"]
+
+
 class _Seen(NamedTuple):
     """Images with their landmarks and embeddings, on the host or traced."""
 
@@ -148,7 +162,7 @@ def score(
     | Float[jax.Array, "faces size size 1"],
     *,
     block: int = 50,
-) -> Columns:
+) -> Scored:
     """Scores completions, in bytes as they are written to files.
 
     Args:
@@ -156,10 +170,6 @@ def score(
       truth: the originals, from `truth`.
       mask: mask of each image, 1 = known.
       block: number of faces in one call of the compiled program.
-
-    Returns:
-      {name in `COLUMNS`: `[faces]`}. PSNR is infinite for equal images; landmark errors
-      are NaN if the original has no detected face; faces_found are whole numbers.
 
     Raises:
       ValueError: there are not as many completions or masks as originals, or they are
@@ -178,7 +188,7 @@ def score(
     columns["faces_found"] = np.array(
         [len(detectors.faces.boxes(image)) for image in completed]
     )
-    return {name: columns[name] for name in COLUMNS}
+    return Scored({name: columns[name] for name in COLUMNS}, seen.embeddings)
 
 
 def open_eyes(faces_found: Real[np.ndarray, " faces"] | float, eye_detail: Any) -> Any:

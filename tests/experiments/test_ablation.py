@@ -42,9 +42,15 @@ PLANS = {
 
 class Truth(NamedTuple):
     images: np.ndarray
+    embeddings: np.ndarray
 
     def take(self, rows):
-        return Truth(self.images[rows])
+        return Truth(self.images[rows], self.embeddings[rows])
+
+
+def embed(images):
+    """Stands for dlib's network: 128 of the picture's numbers."""
+    return images.reshape(len(images), -1)[:, :128].astype(np.float32) / 255
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +71,8 @@ def call(bench):
     def score(completed, truth, mask):
         assert completed.shape == truth.images.shape and len(mask) == len(completed)
         apart = np.abs(completed.astype(float) - truth.images).mean(axis=(1, 2, 3))
-        return {name: apart + i for i, name in enumerate(scoring.COLUMNS)}
+        columns = {name: apart + i for i, name in enumerate(scoring.COLUMNS)}
+        return scoring.Scored(columns, embed(completed))
 
     paths, holes = (
         sorted(faces.iterdir()),
@@ -96,7 +103,8 @@ def call(bench):
             )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "truth", lambda images, crop: Truth(images))
+        truth = lambda images, crop: Truth(images, embed(images))
+        patch.setattr(scoring, "truth", truth)
         patch.setattr(scoring, "score", score)
         patch.setattr(budgets, "measure", lambda *a, **k: PLANS)
         yield run
@@ -166,6 +174,20 @@ def test_faces_can_be_added(tmp_path, call, bench):
     assert len(rows(tmp_path)) == 2 * 2 * 3
 
 
+@pytest.mark.parametrize("suffix", [".png", ".npy"])
+def test_what_is_gone_or_damaged_is_made_again(tmp_path, call, suffix):
+    with counted() as units:
+        call(tmp_path)
+        before, folder = rows(tmp_path), tmp_path / "completions/centre/other/1"
+        whole = (folder / f"2{suffix}").read_bytes()
+        for damage in (b"", whole[:40]):
+            units.clear()
+            (folder / f"2{suffix}").write_bytes(damage)
+            call(tmp_path)
+            assert units == [("other", 1)] and rows(tmp_path) == before
+            assert (folder / f"2{suffix}").read_bytes() == whole
+
+
 def test_another_face_of_the_same_name_is_refused(tmp_path, call, bench):
     faces, _ = bench
     with counted():
@@ -199,10 +221,26 @@ def test_a_row_for_each_method_mask_seed_and_face(finished):
     assert found[0]["loss"] != found[3]["loss"]
 
 
+def test_completions_and_originals_are_kept_with_their_embeddings(finished, bench):
+    faces, _ = bench
+    for folder in ("originals", "completions/centre/other/0"):
+        names = sorted(path.name for path in (finished / folder).iterdir())
+        assert names == [f"{i}.{kind}" for i in range(3) for kind in ("npy", "png")]
+        picture = picture_files.read(finished / folder / "1.png")
+        found = np.load(finished / folder / "1.npy")
+        np.testing.assert_array_equal(found, embed(picture[None])[0])
+    original = picture_files.read(finished / "originals/1.png")
+    np.testing.assert_array_equal(original, picture_files.read(faces / "1.png"))
+
+
 def test_tables_and_plot_are_written(finished):
     text = (finished / "ablation.md").read_text()
     assert "| other | 2 | 1 |" in text and "`--landmark_term=none --window=3`" in text
+    assert "## As sets of faces" in text
     assert picture_files.read(finished / "forest.png").shape[1] > 600
+    # Three faces by two methods and the original, twice as large.
+    rows, columns, _ = picture_files.read(finished / "faces_centre.png").shape
+    assert rows > 3 * 2 * 16 and columns > 3 * 2 * 16
     protocol = json.loads((finished / "protocol.json").read_text())
     assert protocol["measured"] == PLANS
     assert protocol["methods"]["other"]["settings"]["window"] == 3

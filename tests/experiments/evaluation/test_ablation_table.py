@@ -9,6 +9,17 @@ SEEDS, IMAGES = 2, 20
 COLUMNS = (*ablation_pairs.METRICS, "loss", "seconds", "faces_found")
 
 
+def apart(value, low, high):
+    return {"value": value, "low": low, "high": high}
+
+
+DISTANCES = {
+    ("none", "centre"): (apart(0.05, 0.04, 0.06), apart(0.0, 0.0, 0.0)),
+    ("better", "centre"): (apart(0.02, 0.01, 0.03), apart(-0.03, -0.04, -0.02)),
+    ("same", "centre"): (apart(0.06, 0.05, 0.07), apart(0.01, -0.01, 0.03)),
+}
+
+
 def scores():
     """Faces differ a lot; "better" changes all alike, "same" changes them by chance."""
     rng = np.random.default_rng(0)
@@ -34,7 +45,7 @@ def budgets(found):
 
 def markdown(found):
     return ablation_table.markdown(
-        found, ablation_pairs.compare(found), budgets(found), equal="time"
+        found, ablation_pairs.compare(found), DISTANCES, budgets(found), equal="time"
     )
 
 
@@ -83,6 +94,13 @@ def test_words_say_which_way_is_better():
     (same,) = (line for line in text.splitlines() if line.startswith("- same"))
     names = ", ".join(ablation_pairs.METRICS)
     assert same == f"- same: no difference is established in {names}."
+
+
+def test_sets_of_faces_are_compared_by_the_intervals_of_their_differences():
+    text = markdown(scores()).partition("## As sets of faces")[2]
+    assert "| none | 0.0500 |" in text
+    assert "| better | **0.0200; -0.0300 [-0.0400, -0.0200]** |" in text
+    assert "| same | 0.0600; +0.0100 [-0.0100, +0.0300] |" in text
 
 
 def test_lost_searches_and_faces_are_counted():

@@ -121,16 +121,21 @@ def test_rows_of_which_the_protocol_knows_nothing_are_refused(plan):
 
 class Truth(NamedTuple):
     images: np.ndarray
+    embeddings: np.ndarray
 
     def take(self, rows):
-        return Truth(self.images[rows])
+        return Truth(self.images[rows], self.embeddings[rows])
 
 
 @pytest.fixture
 def complete(plan, tmp_path, monkeypatch):
     """Completes two pictures; returns the names of those that were computed."""
-    monkeypatch.setattr(scoring, "truth", lambda images, crop: Truth(images))
-    ones = lambda images, *_: dict.fromkeys(scoring.COLUMNS, np.ones(len(images)))
+    embed = lambda images: np.ones((len(images), 128), np.float32)
+    truth = lambda images, crop: Truth(images, embed(images))
+    monkeypatch.setattr(scoring, "truth", truth)
+    ones = lambda images, *_: scoring.Scored(
+        dict.fromkeys(scoring.COLUMNS, np.ones(len(images))), embed(images)
+    )
     monkeypatch.setattr(scoring, "score", ones)
     other = picture(tmp_path / "A" / "other.jpg", seed=1)
     both = dataclasses.replace(plan, inputs=(*plan.inputs, other), at_once=2)
@@ -155,11 +160,15 @@ def complete(plan, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["completions/centre/tv/face", "damaged/centre/face", "originals/face"]
+    "name",
+    [
+        *("completions/centre/tv/face.png", "completions/centre/tv/face.npy"),
+        *("originals/face.png", "originals/face.npy", "damaged/centre/face.png"),
+    ],
 )
 def test_a_picture_that_is_gone_or_damaged_is_made_again(plan, complete, name, capsys):
     assert complete() == ["face", "other"] and complete() == []
-    path = plan.output / f"{name}.png"
+    path = plan.output / name
     whole = path.read_bytes()
     for damage in (path.unlink, lambda: path.write_bytes(whole[:40])):
         damage()

@@ -72,7 +72,7 @@ def completed(images, mask):
 
 @pytest.fixture(scope="module")
 def columns(completed, truth, mask):
-    return score(completed, truth, mask)
+    return score(completed, truth, mask).columns
 
 
 def test_each_column_has_a_number_a_face(columns):
@@ -82,7 +82,7 @@ def test_each_column_has_a_number_a_face(columns):
 
 
 def test_the_originals_themselves_are_faultless(images, truth, mask):
-    columns = score(images, truth, mask)
+    columns = score(images, truth, mask).columns
     for name in ("psnr", "psnr_hole"):
         np.testing.assert_array_equal(columns[name], np.inf)
     for name in ("ssim", "ssim_hole", "sharpness"):
@@ -171,7 +171,7 @@ def test_blocks_of_any_size_give_the_same_with_one_program(
     monkeypatch.setattr(
         scoring.metrics, "seam", lambda *x: traced.append(1) or seam(*x)
     )
-    in_twos = scoring.score(completed, truth, mask, block=2)
+    in_twos = scoring.score(completed, truth, mask, block=2).columns
     for name, expected in columns.items():
         np.testing.assert_allclose(in_twos[name], expected, rtol=1e-5)
     one = truth._replace(
@@ -181,7 +181,7 @@ def test_blocks_of_any_size_give_the_same_with_one_program(
             if field not in ("crop", "detectors")
         }
     )
-    alone = scoring.score(completed[1:2], one, mask[1:2], block=2)
+    alone = scoring.score(completed[1:2], one, mask[1:2], block=2).columns
     for name in scoring.COLUMNS:
         np.testing.assert_array_equal(alone[name], in_twos[name][1:2])
     assert len(traced) == 1
