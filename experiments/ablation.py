@@ -24,10 +24,12 @@ from experiments.common import (
 )
 from experiments.common.options import option
 from experiments.evaluation import (
+    ablation_methods,
     ablation_pairs,
     ablation_report,
     ablation_run,
     ablation_units,
+    completion_methods,
     scoring,
 )
 from experiments.search import search_methods, searches
@@ -59,6 +61,11 @@ class Ablation:
         8, "Number of images that one program searches for.", least=1
     )
     only: tuple[str, ...] = option((), "Names of methods to run; by default all.")
+    beside: tuple[str, ...] = option(
+        (),
+        "Methods of experiments.evaluate that complete a face in one pass, judged "
+        "beside the searches: encoder, ce, gfc and others.",
+    )
     equal: Literal["time", "steps"] = option(
         "time", "Budget that all methods share; they always have equal restarts."
     )
@@ -71,7 +78,7 @@ options.define(Ablation, heading="Comparison")
 def _calls_back() -> bool:
     """Returns whether one of the methods calls dlib from its compiled program."""
     wanted, usual = options.read(Ablation), options.read(search_methods.Asked)
-    given = ablation_run.parse(wanted.method, only=wanted.only)
+    given = ablation_methods.parse(wanted.method, only=wanted.only)
     return any(
         search_methods.calls_back(search_methods.parse(name, flags, base=usual))
         for name, flags in given.items()
@@ -90,7 +97,7 @@ def main() -> int:
 
 def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
     usual = options.read(search_methods.Asked)
-    given = ablation_run.parse(wanted.method, only=wanted.only)
+    given = ablation_methods.parse(wanted.method, only=wanted.only)
     holes = _holes(wanted.masks)
     images = options.given(wanted, "images")
     listed = input_listing.list_inputs(images, mask=wanted.masks[0], output=output)
@@ -104,7 +111,11 @@ def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
     faces = faces.usable(images, skipped)
     at_once = min(wanted.images_at_once, len(paths))
     units = ablation_units.Units(output, holes, wanted.seeds)
-    methods = ablation_run.prepare(given, model, usual, at_once=at_once)
+    methods = ablation_methods.prepare(given, model, usual, at_once=at_once)
+    learned = options.read(completion_methods.Learned)
+    methods |= ablation_methods.beside(
+        wanted.beside, methods, model, learned, at_once=at_once
+    )
     plans = ablation_run.agree(
         output,
         methods,
@@ -114,8 +125,9 @@ def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
         at_once=at_once,
         equal=wanted.equal,
     )
-    application.write_effective_flags(output, Ablation, *search_methods.OPTIONS)
-    ablation_run.search(methods, plans, model, faces, units, at_once=at_once)
+    kinds = (Ablation, completion_methods.Learned, *search_methods.OPTIONS)
+    application.write_effective_flags(output, *kinds)
+    ablation_run.run(methods, plans, faces, units)
     ablation_report.write(
         output, methods, plans, units, faces.names, equal=wanted.equal
     )

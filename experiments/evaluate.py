@@ -48,12 +48,12 @@ class Evaluation:
         "[start:stop].",
     )
     methods: tuple[str, ...] = option(
-        ("si", "landmark", "thesis", "ce", "gfc", "tv", "lr", "pm", "nn"),
+        ("si", "landmark", "thesis", "encoder", "ce", "gfc", "tv", "lr", "pm", "nn"),
         f"Methods to evaluate: {', '.join(completion_methods.NAMES)}, or flag files "
         "of experiments.inpaint.",
     )
     masks: tuple[str, ...] = option(
-        ("centre", "left", "right", "random"),
+        ("centre", "left", "right", "random80"),
         "Names of masks, see --mask of experiments.inpaint.",
     )
     limit: int | None = option(

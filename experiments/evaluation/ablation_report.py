@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 
 from experiments.common import mask_specs, reporting
 from experiments.evaluation import (
+    ablation_methods,
     ablation_pairs,
     ablation_run,
     ablation_table,
@@ -34,7 +35,7 @@ _UNITS = {
 
 def write(
     output: pathlib.Path,
-    methods: ablation_run.Methods,
+    methods: ablation_methods.Methods,
     plans: ablation_run.Plans,
     units: ablation_units.Units,
     images: Sequence[str],
@@ -59,7 +60,7 @@ def write(
     comparisons = ablation_pairs.compare(scores)
     labels = {name: method.label for name, method in methods.items()}
     described: ablation_table.Plans = {
-        name: {**plan, "label": labels[name], "flags": " ".join(methods[name].flags)}
+        name: {**plan, "label": labels[name], "flags": methods[name].flags}
         for name, plan in plans.items()
     }
     distances = _distances(units, list(methods), images)

@@ -11,9 +11,7 @@ from jaxtyping import Bool, Key
 
 from experiments.common import identity
 from experiments.search import structure_options
-from experiments.training import (
-    face_sets,
-)
+from experiments.training import face_sets
 from inpaint_jax import types
 from inpaint_jax.baselines import low_rank, nearest, patch_match, total_variation
 from inpaint_jax.errors import InputError
@@ -61,19 +59,20 @@ def pm() -> Prepared:
     return _options(patch_match.solve), jax.jit(fill)
 
 
-def nn(bank: str | None, model: weights.Model) -> Prepared:
+def nn(bank: str | None, model: weights.Model, *, flag: str) -> Prepared:
     """Prepares completion by the nearest training face.
 
     Args:
       bank: the training faces, as --data of experiments.train.
       model: determines the crop and size of images.
+      flag: that asks for it.
 
     Raises:
       InputError: there are no such faces.
     """
     if not bank:
         raise InputError(
-            "--methods=nn: needs the training faces to search in; give "
+            f"{flag}=nn: needs the training faces to search in; give "
             "--bank=folder:DIR[:8500]."
         )
     size = model.architecture.image_size
@@ -106,6 +105,24 @@ def drawn(
         return blend(network.apply(image, mask), image, mask)
 
     return {"model": identity.of_model(network.source)}, jax.jit(_unfailing(complete))
+
+
+def guess(model: weights.Model, *, flag: str) -> Prepared:
+    """Prepares completion by the face that G draws from the encoder's guess.
+
+    Args:
+      model: with an encoder of damaged faces.
+      flag: that asks for it.
+
+    Raises:
+      InputError: it has none.
+    """
+    draw = structure_options.guess(model, flag=f"{flag}=encoder")
+
+    def complete(image: types.Image, mask: types.Mask) -> types.Image:
+        return blending.poisson(draw(image, mask), image, mask)
+
+    return {"model": identity.of_model(model.source)}, jax.jit(_unfailing(complete))
 
 
 def _unfailing(

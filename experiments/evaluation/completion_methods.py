@@ -28,7 +28,7 @@ from inpaint_jax.pretrained import weights
 _FLAG_FILES = pathlib.Path(str(importlib.resources.files("experiments") / "flags"))
 _SEARCHES = {"si": "si_paper", "landmark": "landmark", "thesis": "thesis"}
 _STEPS = 8
-LEARNED, LOCAL = (*_SEARCHES, "ce", "gfc"), ("tv", "lr", "pm", "nn", "mean")
+LEARNED, LOCAL = (*_SEARCHES, "encoder", "ce", "gfc"), ("tv", "lr", "pm", "nn", "mean")
 NAMES = (*LEARNED, *LOCAL)
 
 
@@ -106,7 +106,12 @@ def name_of(method: str) -> str:
 
 
 def named(
-    name: str, model: weights.Model, learned: Learned, *, at_once: int
+    name: str,
+    model: weights.Model,
+    learned: Learned,
+    *,
+    at_once: int,
+    flag: str = "--methods",
 ) -> CompletionMethod:
     """Prepares the completion method with a given name.
 
@@ -115,6 +120,7 @@ def named(
       model: the networks of searches; its crop and image size hold for all methods.
       learned: the networks and faces of the other methods.
       at_once: number of images in a batch.
+      flag: that gives the name.
 
     Raises:
       InputError: there is no such method, or a model or data that it needs is missing.
@@ -126,7 +132,8 @@ def named(
         "tv": baseline_methods.tv,
         "lr": baseline_methods.lr,
         "pm": baseline_methods.pm,
-        "nn": lambda: baseline_methods.nn(learned.bank, model),
+        "nn": lambda: baseline_methods.nn(learned.bank, model, flag=flag),
+        "encoder": lambda: baseline_methods.guess(model, flag=flag),
         "ce": lambda: baseline_methods.drawn("ce", learned.ce, blending.paste, model),
         "gfc": lambda: baseline_methods.drawn(
             "gfc", learned.gfc, blending.poisson, model
@@ -134,7 +141,7 @@ def named(
     }
     if name not in makers:
         raise InputError(
-            f"--methods={name}: no such method; give some of "
+            f"{flag}={name}: no such method; give some of "
             f"{', '.join(NAMES)}, or a flag file of experiments.inpaint."
         )
     described, fill = makers[name]()

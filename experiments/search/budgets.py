@@ -37,16 +37,17 @@ def check(prepared: dict[str, search_methods.SearchMethod], *, baseline: str) ->
       baseline: name of the method whose time the others get.
 
     Raises:
-      InputError: a method has other restarts or steps, a restart schedule, or early
+      InputError: a method has more restarts or steps, a restart schedule, or early
         stopping.
     """
-    stages = prepared[baseline].settings.stages
+    usual = prepared[baseline].settings
     for name, method in prepared.items():
         settings = method.settings
-        if settings.restart_schedule or settings.stages != stages:
+        more = settings.restarts > usual.restarts
+        if more or settings.iterations > usual.iterations or settings.restart_schedule:
             raise InputError(
                 f"method {name}: must have the --restarts and --iterations of "
-                f"{baseline} and no --restart_schedule; its steps are set by its time."
+                f"{baseline}, or fewer, and no --restart_schedule."
             )
         if settings.patience:
             raise InputError(
@@ -66,7 +67,8 @@ def measure(
     """Measures the time of a step and returns the budget of each method.
 
     The seconds of a step are the median over rounds in which all methods take turns, so
-    that a slow machine slows all of them.
+    that a slow machine slows all of them. A method that asks for fewer restarts or
+    steps than the baseline keeps them.
 
     Args:
       prepared: {name: method}, see `check`.
@@ -97,9 +99,12 @@ def measure(
         for name, seconds in times.items()
     }
     # Terms only add time to a step: one that seems faster than the baseline is noise.
+    usual = prepared[baseline].settings.stages
     ratio = {
-        name: min(1.0, step[baseline] / step[name]) if equal == "time" else 1.0
-        for name in step
+        name: min(1.0, step[baseline] / step[name])
+        if equal == "time" and method.settings.stages == usual
+        else 1.0
+        for name, method in prepared.items()
     }
     return {
         name: _plan(method.settings, step[name], ratio[name])

@@ -75,7 +75,7 @@ def load(
     draw, models = [], {}
     for name in asked.structure:
         if name == "encoder":
-            draw.append(_guess(model))
+            draw.append(guess(model, flag="--structure=encoder"))
             continue
         path, flag = getattr(asked, f"structure_{name}"), f"--structure_{name}"
         network = completer(
@@ -93,12 +93,20 @@ def load(
     )
 
 
-def _guess(model: weights.Model) -> structure_term.Draw:
-    """Returns the face that G draws from the encoder's guess, a pytree."""
+def guess(model: weights.Model, *, flag: str) -> structure_term.Draw:
+    """Returns the function that draws the face of the encoder's guess, a pytree.
+
+    Args:
+      model: the networks.
+      flag: that asks for it.
+
+    Raises:
+      InputError: the model has no encoder of damaged faces.
+    """
     if model.encodes != "damaged faces":
         raise InputError(
-            "--structure=encoder: the model of --checkpoint has no encoder of damaged "
-            "faces; give --structure=gfc."
+            f"{flag}: the model of --checkpoint has no encoder of damaged faces; train "
+            "one with experiments.train --model=encoder, or leave it out."
         )
     return jax.tree_util.Partial(_draw_guess, model.generate, model.encode)
 

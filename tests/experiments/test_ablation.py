@@ -15,10 +15,12 @@ import pytest
 
 from experiments.common import aligned_pictures, mask_specs, stopping
 from experiments.evaluation import (
+    ablation_methods,
     ablation_pairs,
     ablation_report,
     ablation_run,
     ablation_units,
+    completion_methods,
     scoring,
 )
 from experiments.search import budgets, search_methods
@@ -79,14 +81,17 @@ def call(bench):
         [mask_specs.read_mask("centre", hole_is_white=True)],
     )
 
-    def run(folder, *given, methods=(NONE, OTHER), seeds=2, limit=3):
+    def run(folder, *given, methods=(NONE, OTHER), beside=(), seeds=2, limit=3):
         originals = aligned_pictures.AlignedPictures(
             paths[:limit], model.crop, TINY.image_size
         )
         with jax.numpy_dtype_promotion("standard"):
             usual = search_methods.parse("usual", [*QUICK, *given])
-            wanted = ablation_run.parse(methods)
-            prepared = ablation_run.prepare(wanted, model, usual, at_once=3)
+            wanted = ablation_methods.parse(methods)
+            prepared = ablation_methods.prepare(wanted, model, usual, at_once=3)
+            prepared |= ablation_methods.beside(
+                beside, prepared, model, completion_methods.Learned(), at_once=3
+            )
             units = ablation_units.Units(folder, holes, seeds)
             common = (originals, units)
             plans = ablation_run.agree(
@@ -97,7 +102,7 @@ def call(bench):
                 at_once=3,
                 equal="time",
             )
-            ablation_run.search(prepared, plans, model, *common, at_once=3)
+            ablation_run.run(prepared, plans, *common)
             ablation_report.write(
                 folder, prepared, plans, units, originals.names, equal="time"
             )
@@ -273,6 +278,7 @@ def test_another_protocol_is_refused(finished, call, given, changes, words):
         ((NONE, "--landmark_term=none"), "a name and flags"),
         ((f"{NONE} --patience=1", OTHER), "--patience=0"),
         ((NONE, f"{OTHER} --restarts=4"), "method other.*--restarts"),
+        ((NONE, f"{OTHER} --iterations=3"), "method other.*or fewer"),
     ],
 )
 def test_wrong_methods_are_refused(tmp_path, call, methods, words):
@@ -281,10 +287,40 @@ def test_wrong_methods_are_refused(tmp_path, call, methods, words):
     assert not (tmp_path / "protocol.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("beside", "words"),
+    [
+        (("si",), "--beside=si: is a search; give it as a --method"),
+        (("mean", "mean"), "--beside=mean: mean is there twice"),
+        (("nose",), "--beside=nose: no such method"),
+    ],
+)
+def test_wrong_methods_beside_the_searches_are_refused(tmp_path, call, beside, words):
+    with pytest.raises(InputError, match=words):
+        call(tmp_path, beside=beside)
+    assert not (tmp_path / "protocol.json").exists()
+
+
+def test_methods_of_one_pass_are_judged_beside_the_searches(tmp_path, call, bench):
+    faces, model = bench
+    call(tmp_path, beside=("mean", "encoder"), seeds=1)
+    found = rows(tmp_path)
+    assert [row["method"] for row in found[::3]] == ["none", "other", "mean", "encoder"]
+    assert {row["iterations"] for row in found[6:]} == {"0"}
+    for name in ("mean", "encoder"):
+        picture = picture_files.read(tmp_path / f"completions/centre/{name}/0/1.png")
+        known = mask_specs.read_mask("centre", hole_is_white=True)
+        original = picture_files.read(faces / "1.png")
+        mask = np.asarray(known.make(jax.random.key(0), (16, 16)))[..., 0] > 0
+        np.testing.assert_array_equal(picture[mask], original[mask])
+    text = (tmp_path / "ablation.md").read_text()
+    assert "| encoder | 0 | 0 |" in text and "in one pass" in text
+
+
 def test_the_flag_file_holds_the_methods_in_question():
     lines = FLAGS.read_text().splitlines()
     given = [line.removeprefix("--method=") for line in lines if "--method=" in line]
-    found = ablation_run.parse(given)
+    found = ablation_methods.parse(given)
     assert len(found) == 11 and next(iter(found)) == ablation_pairs.BASELINE
     assert [n for n, flags in found.items() if "--allow_oracle" in flags] == ["oracle"]
     for name, arguments in found.items():
@@ -304,8 +340,9 @@ def test_the_application_reads_its_flag_file(tmp_path, environment):
 
 def test_some_of_the_methods_can_be_chosen():
     texts = [NONE, OTHER, "third: --landmark_term=soft"]
-    assert list(ablation_run.parse(texts, only=["none", "third"])) == ["none", "third"]
+    found = ablation_methods.parse(texts, only=["none", "third"])
+    assert list(found) == ["none", "third"]
     with pytest.raises(InputError, match="--only=fourth: .* none, other, third"):
-        ablation_run.parse(texts, only=["fourth"])
+        ablation_methods.parse(texts, only=["fourth"])
     with pytest.raises(InputError, match="needs one called none"):
-        ablation_run.parse(texts, only=["other", "third"])
+        ablation_methods.parse(texts, only=["other", "third"])

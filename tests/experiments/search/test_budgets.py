@@ -8,7 +8,8 @@ from experiments.search import budgets
 from inpaint_jax.errors import InputError
 from inpaint_jax.search.problem import Settings
 
-SECONDS = {"none": 0.5, "slow": 0.8, "glacial": 100.0, "noisy": 0.4}
+SECONDS = {"none": 0.5, "slow": 0.8, "glacial": 100.0, "noisy": 0.4, "short": 0.8}
+FEWER = {"short": {"restarts": 1, "iterations": 5}}
 
 
 class Clock:
@@ -23,7 +24,7 @@ class Clock:
     def search(self, method, inputs, problems, *, at_once):
         assert inputs == ["face"] and problems == ["problem of face"]
         first = method.name not in self.turns
-        outlier = len(self.turns) == 5
+        outlier = len(self.turns) == 6
         self.turns.append(method.name)
         self.now += SECONDS[method.name] * (50 if first or outlier else 1)
 
@@ -44,21 +45,26 @@ def test_steps_are_as_many_as_fit(monkeypatch):
     monkeypatch.setattr(budgets.search_methods, "search", clock.search)
     monkeypatch.setattr(budgets.search_methods, "with_stages", lambda m, stages: m)
     found = budgets.measure(
-        {name: method(name) for name in SECONDS}, ["face"], baseline="none", at_once=2
+        {name: method(name, **FEWER.get(name, {})) for name in SECONDS},
+        ["face"],
+        baseline="none",
+        at_once=2,
     )
     assert {name: plan["iterations"] for name, plan in found.items()} == {
         "none": 30,
         "slow": round(30 * 0.5 / 0.8),
         "glacial": 1,
         "noisy": 30,
+        "short": 5,  # as it asked for
     }
+    assert found["short"]["restarts"] == 1
     slow = found["slow"]
     assert slow["planned_seconds"] == pytest.approx(
         slow["iterations"] * slow["step_seconds"]
     )
     assert found["none"]["step_seconds"] / slow["step_seconds"] == pytest.approx(0.625)
     # One after the other, not each several times in a row.
-    assert clock.turns[:8] == [*SECONDS, *SECONDS]
+    assert clock.turns[:10] == [*SECONDS, *SECONDS]
 
 
 @pytest.mark.parametrize(
