@@ -35,17 +35,18 @@ def steps(
     setup = search_step.setup(key, a, batch_size=batch_size)
     predictor = dlib_host.Predictor()
     networks = search_step.fused(setup)
-    soft = search_step.soft(setup, predictor, networks[0])
+    by_landmarks = functools.partial(search_step.by_landmarks, setup, predictor)
+    losses = {"search_step": None, "search_step_with_landmarks": search_step.SOFT}
+    for who, settings in search_step.COUNTS.items():
+        losses[f"search_step_counting_by_{who}"] = settings
     runs: timing.Runs = {}
-    for name, landmark in (
-        ("search_step", None),
-        ("search_step_with_landmarks", soft),
-    ):
+    for name, settings in losses.items():
+        landmark = settings and by_landmarks(networks[0], settings)
         advance = search_step.together(setup, networks, landmark)
         runs[name] = _going_on(advance, setup.start)
     if "plain" in peers:
         networks = search_step.unfused(setup)
-        called = search_step.by_dlib(setup, predictor)
+        called = by_landmarks(networks[0], search_step.COUNTS["dlib"])
         for name, landmark in (("plain", None), ("plain_with_dlib", called)):
             advance = search_step.alone(setup, networks, landmark)
             advance = training_speed.in_plain_form(advance, setup.start)

@@ -122,30 +122,39 @@ def compiled(
     return _advance.lower(*arguments, iterations=iterations).compile(), arguments
 
 
-def soft(
-    setup: Setup, predictor: dlib_host.Predictor, generate: types.Generate
+SOFT = landmark_term.Settings()
+"""The default landmark loss of searches, by the soft cascade."""
+
+COUNTS = {
+    "cascade": landmark_term.Settings(term="step", detector="cascade", threshold=3.0),
+    "dlib": landmark_term.Settings(term="step", detector="dlib", threshold=3.0),
+}
+"""{who places the points: the thesis's count}."""
+
+
+def by_landmarks(
+    setup: Setup,
+    predictor: dlib_host.Predictor,
+    generate: types.Generate,
+    settings: landmark_term.Settings,
 ) -> Landmark:
-    """Returns the default landmark loss of searches, by the soft cascade.
+    """Returns a landmark loss as searches have it.
 
     Args:
       setup: networks and problem.
       predictor: dlib's model, with the cascade.
       generate: G.
+      settings: of the loss.
     """
-    term = landmark_term.LandmarkTerm(
-        landmark_term.Settings(), jax.tree.map(jnp.asarray, predictor.model)
-    )
+    cascade = jax.tree.map(jnp.asarray, predictor.model)
+    called = predictor if settings.detector == "dlib" else None
+    term = landmark_term.LandmarkTerm(settings, cascade, None, called)
     target = _target(setup, predictor)
     targets = {landmark_term.NAME: target}
     known = problem.Problem(setup.image[:1], setup.mask[:1], targets)
     networks = problem.Networks(jax.tree_util.Partial(generate), None)
     # Their arrays are arguments of the program.
     return jax.tree_util.Partial(_by_term, term, known, networks)
-
-
-def by_dlib(setup: Setup, predictor: dlib_host.Predictor) -> Landmark:
-    """Returns the thesis's landmark loss, by a host callback to dlib."""
-    return functools.partial(_count, predictor, _target(setup, predictor))
 
 
 @functools.partial(jax.jit, static_argnames="iterations")
@@ -198,17 +207,3 @@ def _by_term(
     generated: types.Image,
 ) -> types.PerExample:
     return term(key, z, generated, setup, networks)
-
-
-def _count(
-    predictor: dlib_host.Predictor,
-    target: landmark_term.Target,
-    key: types.PRNGKey,
-    z: types.Latent,
-    generated: types.Image,
-) -> types.PerExample:
-    del key, z
-    box = target.box.repeat(len(generated), axis=0)
-    points, _ = dlib_host.predict_in_graph(predictor, generated, box)
-    wanted = jnp.broadcast_to(target.landmarks, points.shape)
-    return losses.landmark.step(points, wanted, threshold=3.0)

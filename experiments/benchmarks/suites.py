@@ -63,9 +63,11 @@ def _search(setting: Setting) -> Found:
     ours = found["search_step"]
     ours |= search_speed.counted(key, a, batch_size=setting.batch_size)
     ours |= timing.ratios(times, "search_step")
-    found["search_step_with_landmarks"]["ratio_vs_without"] = timing.ratio(
-        times["search_step_with_landmarks"], times["search_step"]
-    )
+    for name in times:
+        if name.startswith("search_step_"):
+            found[name]["ratio_vs_without"] = timing.ratio(
+                times[name], times["search_step"]
+            )
     if "plain" in times:
         found["plain_with_dlib"]["ratio_vs_without"] = timing.ratio(
             times["plain_with_dlib"], times["plain"]
