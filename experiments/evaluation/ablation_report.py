@@ -13,7 +13,7 @@ from experiments.evaluation import (
     ablation_run,
     ablation_table,
     ablation_units,
-    face_distance,
+    embedding_scores,
     forest,
     kept_completions,
 )
@@ -63,10 +63,8 @@ def write(
         name: {**plan, "label": labels[name], "flags": methods[name].flags}
         for name, plan in plans.items()
     }
-    distances = _distances(units, list(methods), images)
-    text = ablation_table.markdown(
-        scores, comparisons, distances, described, equal=equal
-    )
+    sets = _sets(units, list(methods), images)
+    text = ablation_table.markdown(scores, comparisons, sets, described, equal=equal)
     files.write_text(output / "ablation.md", text)
     picture_files.write(output / "forest.png", _plot(comparisons, labels))
     for hole in units.holes:
@@ -75,12 +73,12 @@ def write(
         picture_files.write(output / f"faces_{hole.name}.png", sheet)
 
 
-def _distances(
+def _sets(
     units: ablation_units.Units, methods: Sequence[str], images: Sequence[str]
-) -> ablation_table.Distances:
-    """Compares the completions of each method with the originals, as sets of faces."""
+) -> ablation_table.Sets:
+    """Compares the embeddings of each method's completions with the originals'."""
     original = kept_completions.read_embeddings(units.originals, images)
-    found: ablation_table.Distances = {}
+    found: ablation_table.Sets = {name: {} for name in embedding_scores.SCORES}
     for hole in units.holes:
         sets = {
             name: [
@@ -91,13 +89,13 @@ def _distances(
             ]
             for name in methods
         }
-        for name, completed in sets.items():
-            found[name, hole.name] = (
-                face_distance.frechet_face(completed, original),
-                face_distance.frechet_face(
-                    completed, original, baseline=sets[ablation_pairs.BASELINE]
-                ),
-            )
+        baseline = sets[ablation_pairs.BASELINE]
+        for score, measure in embedding_scores.SCORES.items():
+            for name, completed in sets.items():
+                found[score][name, hole.name] = (
+                    measure(completed, original),
+                    measure(completed, original, baseline=baseline),
+                )
     return found
 
 

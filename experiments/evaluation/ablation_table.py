@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.common import reporting
-from experiments.evaluation import scoring
+from experiments.evaluation import embedding_scores, scoring
 from experiments.evaluation.ablation_pairs import (
     BASELINE,
     METRICS,
@@ -41,16 +41,15 @@ class Plan(budgets.Plan):
 Plans = dict[str, Plan]
 """{method: plan}"""
 
-Interval = dict[str, float]
-Distances = dict[tuple[str, str], tuple[Interval, Interval]]
-"""{(method, mask): (distance from the originals, difference to the baseline's)}, as
-`face_distance.frechet_face` returns them."""
+Set = tuple[embedding_scores.Score, embedding_scores.Score]
+Sets = dict[str, dict[tuple[str, str], Set]]
+"""{score: {(method, mask): (its value, its difference to the baseline's)}}"""
 
 
 def markdown(
     scores: Scores,
     comparisons: Comparisons,
-    distances: Distances,
+    sets: Sets,
     plans: Plans,
     *,
     equal: str,
@@ -60,7 +59,7 @@ def markdown(
     Args:
       scores: of all methods.
       comparisons: from `ablation_pairs.compare`.
-      distances: of all methods.
+      sets: of all methods.
       plans: what they had to spend.
       equal: what all methods had as much of, "time" or "steps".
     """
@@ -72,7 +71,10 @@ def markdown(
         parts += [f"## Mask {mask}\n", _table(mask, scores, comparisons, plans)]
         parts += [*_sentences(mask, comparisons, plans), *_caveats(mask, scores)]
         parts += [_agreement(mask, scores), ""]
-    parts += ["## As sets of faces\n", _SETS, _sets(distances, plans)]
+    for name, scores_of_sets in sets.items():
+        less = "less" if name in embedding_scores.LESS_IS_BETTER else "more"
+        how = f"{_SETS[name]} {less.capitalize()} is better. {_OF_SETS}\n"
+        parts += [f"## {name}\n", how, _sets(scores_of_sets, plans)]
     parts += ["## Time\n", _BUDGET[equal] + _USED, _times(scores, plans)]
     return "\n".join(parts)
 
@@ -99,20 +101,25 @@ def _how(scores: Scores, comparisons: Comparisons) -> str:
     )
 
 
-_SETS = f"""Frechet distance between the face embeddings of the completions and those
-of the originals (0: the same set), the mean over the seeds; its difference to
-`{BASELINE}`, and the 95 % interval of that by the jackknife over faces. Less is better.
-Bold: the interval leaves out 0.
-"""
+_SETS = {
+    "frechet_face": "Frechet distance between the face embeddings of the completions "
+    "and those of the originals (0: the same set).",
+    "same_gender": "Share of completions that look of the gender that the original "
+    "looks of, to one classifier.",
+}
+_OF_SETS = (
+    f"The mean over the seeds; its difference to `{BASELINE}` and the 95 % interval of "
+    "that over faces. Bold: the interval leaves out 0."
+)
 
 
-def _sets(distances: Distances, plans: Plans) -> str:
-    masks = list(dict.fromkeys(mask for _, mask in distances))
+def _sets(found: dict[tuple[str, str], Set], plans: Plans) -> str:
+    masks = list(dict.fromkeys(mask for _, mask in found))
     lines = [["method", *masks]]
     for method, plan in plans.items():
         cells = []
         for mask in masks:
-            own, apart = distances[method, mask]
+            own, apart = found[method, mask]
             text = f"{own['value']:.4f}"
             if method != BASELINE:
                 text += f"; {apart['value']:+.4f} [{apart['low']:+.4f}, "

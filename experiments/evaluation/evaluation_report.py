@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from experiments.common import progress, records
 from experiments.evaluation import (
     completion_methods,
+    embedding_scores,
     evaluation_figures,
     evaluation_run,
     evaluation_tables,
-    face_distance,
     kept_completions,
 )
 from inpaint_jax.io import files
@@ -32,7 +32,7 @@ def write(
     order = {name: i for i, name in enumerate(completion_methods.NAMES)}
     rows = sorted(rows, key=lambda row: order.get(row["method"], len(order)))
     summary = evaluation_tables.summarise(rows)
-    _add_distances(summary, rows, plan.output)
+    _add_scores_of_sets(summary, rows, plan.output)
     files.write_json(plan.output / "summary.json", summary)
     text = evaluation_tables.page(rows, summary)
     files.write_text(plan.output / "table.md", text)
@@ -44,12 +44,12 @@ def write(
     return gallery
 
 
-def _add_distances(
+def _add_scores_of_sets(
     summary: evaluation_tables.Summary,
     rows: Sequence[records.Row],
     output: pathlib.Path,
 ) -> None:
-    """Adds the distance of each method's completions from the originals, as sets."""
+    """Adds what the embeddings of each method's completions say."""
     for method, masks in summary.items():
         for mask, entries in masks.items():
             names = sorted(evaluation_tables.completed(rows, method, mask))
@@ -60,13 +60,14 @@ def _add_distances(
                 evaluation_run.originals(output),
             )
             sets = [kept_completions.read_embeddings(at, names) for at in folders]
-            found = face_distance.frechet_face(sets[:1], sets[1])
-            entries[face_distance.NAME] = {
-                "mean": found["value"],
-                "ci_low": found["low"],
-                "ci_high": found["high"],
-                "n": len(names),
-            }
+            for name, score in embedding_scores.SCORES.items():
+                found = score(sets[:1], sets[1])
+                entries[name] = {
+                    "mean": found["value"],
+                    "ci_low": found["low"],
+                    "ci_high": found["high"],
+                    "n": len(names),
+                }
 
 
 def write_steps(

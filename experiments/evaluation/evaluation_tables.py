@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.common import records, reporting, statistics
-from experiments.evaluation import face_distance, scoring
+from experiments.evaluation import scoring
 
 _PUBLISHED: dict[str, dict[str, dict[str, float]]] = {
     "ssim": {
@@ -73,8 +73,10 @@ _TITLES = {
     "nme": "Landmark error (68 points), over the distance between the eyes",
     "nme_independent": "The same by a detector that took no part (5 points)",
     "identity": "Distance of dlib's face embeddings",
-    face_distance.NAME: "Frechet distance between the face embeddings of completions "
-    "and originals",
+    "frechet_face": "Frechet distance between the face embeddings of completions and "
+    "originals",
+    "same_gender": "Fraction of completions that look of the gender that the original "
+    "looks of",
     "eye_detail": "Contrast and slopes of the eyes, over the original's",
     "sharpness": "Mean slope of the intensities in the hole, over the original's",
     "open_eyes": "Fraction of completions with one face and two open eyes",
@@ -87,6 +89,7 @@ _DIGITS = {
     "psnr_hole": 1,
     "one_face": 2,
     "open_eyes": 2,
+    "same_gender": 2,
     "seconds": 2,
     "failed": 2,
 }

@@ -13,6 +13,7 @@ _WHAT = {
     "net": "places 68 landmarks on a damaged face, and says how sure it is of each",
     "ce": "completes a damaged face in one pass (context encoder)",
     "gfc": "completes a damaged face in one pass (generative face completion)",
+    "male": "says whether a face looks male to those who labelled CelebA",
 }
 _UNSAID = "model.json does not say"
 

@@ -241,7 +241,7 @@ def test_completions_and_originals_are_kept_with_their_embeddings(finished, benc
 def test_tables_and_plot_are_written(finished):
     text = (finished / "ablation.md").read_text()
     assert "| other | 2 | 1 |" in text and "`--landmark_term=none --window=3`" in text
-    assert "## As sets of faces" in text
+    assert "## frechet_face" in text and "## same_gender" in text
     assert picture_files.read(finished / "forest.png").shape[1] > 600
     # Three faces by two methods and the original, twice as large.
     rows, columns, _ = picture_files.read(finished / "faces_centre.png").shape

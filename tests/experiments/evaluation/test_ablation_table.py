@@ -13,10 +13,12 @@ def apart(value, low, high):
     return {"value": value, "low": low, "high": high}
 
 
-DISTANCES = {
-    ("none", "centre"): (apart(0.05, 0.04, 0.06), apart(0.0, 0.0, 0.0)),
-    ("better", "centre"): (apart(0.02, 0.01, 0.03), apart(-0.03, -0.04, -0.02)),
-    ("same", "centre"): (apart(0.06, 0.05, 0.07), apart(0.01, -0.01, 0.03)),
+SETS = {
+    "frechet_face": {
+        ("none", "centre"): (apart(0.05, 0.04, 0.06), apart(0.0, 0.0, 0.0)),
+        ("better", "centre"): (apart(0.02, 0.01, 0.03), apart(-0.03, -0.04, -0.02)),
+        ("same", "centre"): (apart(0.06, 0.05, 0.07), apart(0.01, -0.01, 0.03)),
+    }
 }
 
 
@@ -45,7 +47,7 @@ def budgets(found):
 
 def markdown(found):
     return ablation_table.markdown(
-        found, ablation_pairs.compare(found), DISTANCES, budgets(found), equal="time"
+        found, ablation_pairs.compare(found), SETS, budgets(found), equal="time"
     )
 
 
@@ -97,7 +99,8 @@ def test_words_say_which_way_is_better():
 
 
 def test_sets_of_faces_are_compared_by_the_intervals_of_their_differences():
-    text = markdown(scores()).partition("## As sets of faces")[2]
+    text = markdown(scores()).partition("## frechet_face")[2]
+    assert "Less is better." in text
     assert "| none | 0.0500 |" in text
     assert "| better | **0.0200; -0.0300 [-0.0400, -0.0200]** |" in text
     assert "| same | 0.0600; +0.0100 [-0.0100, +0.0300] |" in text
