@@ -1,15 +1,17 @@
 """Describes the fields of a frozen dataclass as command-line flags."""
 
+import contextlib
 import dataclasses
 import inspect
 import math
+import os
 import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from inpaint_jax.errors import InputError
+from inpaint_jax.errors import InputError, printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,11 +112,15 @@ def checked(flag: Flag, value: Any) -> Any:
       value: the parsed value, within the flag's inclusive limits.
 
     Raises:
-      InputError: a number is not finite or too low, or a word is not allowed.
+      InputError: a number is not finite or too low, a word is not allowed, or a text
+        is empty or can be no part of a file's name.
     """
     name, about = flag.name, flag.about
     if flag.kind == "pairs":
         return _pairs(name, value)
+    if flag.kind is str:
+        for word in value if flag.several else [value]:
+            _check_text(flag, word)
     if flag.several:
         for word in value:
             if about.of and word not in about.of:
@@ -129,6 +135,25 @@ def checked(flag: Flag, value: Any) -> Any:
             more = "" if about.above is None else f" above {about.above:g}"
             raise InputError(f"--{name}={value}: must be a finite number{more}.")
     return value
+
+
+def _check_text(flag: Flag, text: str | None) -> None:
+    """Checks a text as a shell gives it, where a variable that is not set is empty."""
+    if text is None:
+        return
+    if not text and flag.default != "":
+        more = ", or no comma too many" if flag.several else ""
+        raise InputError(
+            f"--{flag.name}: missing after the =; give a value{more}, or leave the "
+            "flag out."
+        )
+    with contextlib.suppress(UnicodeEncodeError):
+        if b"\0" not in os.fsencode(text):
+            return
+    raise InputError(
+        f"--{flag.name}={printable(text)}: holds a character that no argument can "
+        "have; leave it out."
+    )
 
 
 def _pairs(name: str, text: str) -> tuple[tuple[int, int], ...]:

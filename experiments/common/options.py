@@ -218,6 +218,26 @@ def output_file(
     return path
 
 
+def check_there(options: Any, *names: str) -> None:
+    """Checks that what path options name is there, be it needed or not.
+
+    Args:
+      options: a dataclass.
+      *names: of its fields; at their default they are not looked at.
+
+    Raises:
+      InputError: a path does not exist.
+    """
+    usual = {field.name: field.default for field in dataclasses.fields(options)}
+    for name in names:
+        path = getattr(options, name)
+        if path != usual[name] and not os.path.exists(path):
+            raise InputError(
+                f"--{name}={path}: no such file or folder; give another path, or leave "
+                "the flag out."
+            )
+
+
 def stored(options: Any) -> dict[str, Any]:
     """Returns {field: JSON value} of a dataclass and of its nested dataclasses."""
     found: dict[str, Any] = {}

@@ -53,10 +53,9 @@ def _facts(flag: Flag) -> Iterator[str]:
             yield f"{words} {limit:g}"
     if about.most is not None:
         yield f"at most {about.most:.10g}"
-    if default in (None, "", ()):
-        yield "default: none"
-    else:
-        yield f"default: {_shown(default)}"
+    # Not "none", which some flags take for a word of their own.
+    shown = "not given" if default in (None, "", ()) else _shown(default)
+    yield f"default: {shown}"
 
 
 def _shown(default: object) -> str:

@@ -100,6 +100,7 @@ def load(asked: LandmarkOptions, *, size: int, crop: int, weight: float) -> Load
       InputError: options contradict each other, or a model is missing or does not fit.
     """
     _check(asked)
+    options.check_there(asked, "landmark_net", "landmark_model")
     settings = asked.used
     models = _Models(asked.landmark_model, asked.landmark_net, size=size, crop=crop)
     scorer = landmark_scores.Scorer(models.dlib) if asked.landmark_scores else None

@@ -58,8 +58,10 @@ def load(
       weight: of the term, --lambda_structure.
 
     Raises:
-      InputError: a network is missing or does not fit, or a source is there twice.
+      InputError: a network is missing (be it not used) or does not fit, or a source is
+        there twice.
     """
+    options.check_there(asked, "structure_gfc", "structure_ce")
     if weight == 0:
         return None
     given = ",".join(asked.structure)

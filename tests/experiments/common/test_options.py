@@ -188,7 +188,7 @@ def test_the_help_says_what_is_allowed_and_what_holds():
         "--share How much. (at least 0; at most 1; default: 0.5)",
         "--changes What. (any of a, b, c; with commas between; default: a,b)",
         "--word Whither. (one of up, down; default: up)",
-        "--peer Who. (any of x, y; once for each; default: none)",
+        "--peer Who. (any of x, y; once for each; default: not given)",
         "--library_weight Of it, in a text of two lines. (at least 1; default: 2.0)",
         "Else: --term Which. (one of soft, hard; default: soft)",
     ):
@@ -222,3 +222,31 @@ def test_effective_flags_repeat_a_run(defined, tmp_path):
     assert options.parse(Recipe, [f"--flagfile={file}"]) == found
     assert "--share=1.0" in command and "--library_term=hard" in command
     assert "--path" not in command and "--every" not in command
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """Texts that may be left out, but not be empty."""
+
+    path: str | None = options.option(None, "Where.")
+    changes: tuple[str, ...] = options.option((), "What.")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("--path=", "--path: missing after the =; give a value, or leave the flag out"),
+        ("--changes=a,,b", "--changes: missing after the =; give a value, or no comma"),
+        ("--path=a\0b", r"--path=a\\x00b: holds a character that no argument can"),
+        ("--path=\ud800", r"--path=\\ud800: holds a character"),
+        ("--changes=a\0", r"--changes=a\\x00: holds a character"),
+    ],
+)
+def test_texts_that_are_empty_or_no_part_of_a_name_are_refused(given, words):
+    with pytest.raises(InputError, match=words):
+        options.parse(Texts, [given])
+
+
+def test_a_name_that_is_no_utf_8_is_a_name():
+    assert options.parse(Texts, ["--path=caf\udce9"]).path == "caf\udce9"
+    assert options.parse(Texts, ["--changes="]).changes == ()

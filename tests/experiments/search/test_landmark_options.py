@@ -129,8 +129,10 @@ class Guiding(NamedTuple):
 def load(bench):
     """The guides of a command line."""
 
-    def run(*given):
-        usual = [f"--landmark_net={bench}/net", f"--landmark_model={bench}/toy.dat"]
+    def run(*given, model="toy.dat"):
+        usual = [f"--landmark_net={bench}/net"]
+        if model:
+            usual.append(f"--landmark_model={bench}/{model}")
         given = [flag.format(bench=bench) for flag in given]
         asked = options.parse(landmark_options.LandmarkOptions, [*usual, *given])
         landmarks, models, scorer = landmark_options.load(
@@ -200,9 +202,15 @@ def test_what_needs_dlib_says_so(given, load, without_dlib):
         load("--landmark_term=net", "--landmark_target=predicted", given)
 
 
+@pytest.mark.parametrize("flag", ["--landmark_net", "--landmark_model"])
+def test_a_model_that_is_not_there_is_refused_be_it_used_or_not(flag, load):
+    with pytest.raises(InputError, match=f"{flag}=/nowhere: no such file or folder"):
+        load("--landmark_term=none", f"{flag}=/nowhere")
+
+
 def test_what_needs_a_cascade_says_so(load, without_dlib):
     with pytest.raises(InputError, match="give the file of a dlib shape predictor"):
-        load("--landmark_term=soft", "--landmark_model=")
+        load("--landmark_term=soft", model=None)
 
 
 PREDICTED = ("--landmark_target=predicted",)

@@ -73,7 +73,13 @@ def case_of(seed):
 
 
 def test_nothing_is_loaded_without_a_weight(load):
-    assert load("--structure_gfc=missing", weight=0.0) is None
+    assert load("--structure_gfc={bench}/large_gfc", weight=0.0) is None
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_a_network_that_is_not_there_is_refused_be_it_used_or_not(load, weight):
+    with pytest.raises(InputError, match="--structure_ce=missing: no such file or fol"):
+        load("--structure_ce=missing", weight=weight)
 
 
 @pytest.mark.parametrize(
