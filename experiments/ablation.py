@@ -77,7 +77,7 @@ options.define(Ablation, heading="Comparison")
 
 def _calls_back() -> bool:
     """Returns whether one of the methods calls dlib from its compiled program."""
-    wanted, usual = options.read(Ablation), options.read(search_methods.Asked)
+    wanted, usual = options.read(Ablation), _usual()
     given = ablation_methods.parse(wanted.method, only=wanted.only)
     return any(
         search_methods.calls_back(search_methods.parse(name, flags, base=usual))
@@ -96,7 +96,7 @@ def main() -> int:
 
 
 def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
-    usual = options.read(search_methods.Asked)
+    usual = _usual()
     given = ablation_methods.parse(wanted.method, only=wanted.only)
     holes = _holes(wanted.masks)
     images = options.given(wanted, "images")
@@ -134,6 +134,15 @@ def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
     names = ["ablation.md", "forest.png", *(f"faces_{hole.name}.png" for hole in holes)]
     progress.say(f"look at {', '.join(str(output / name) for name in names)}")
     return skipped.exit_code
+
+
+def _usual() -> search_methods.Asked:
+    """Returns how all methods search; by default to the last step, as time is given."""
+    usual = search_methods.Asked()
+    settings = dataclasses.replace(usual.search.settings, patience=0)
+    search = dataclasses.replace(usual.search, settings=settings)
+    base = dataclasses.replace(usual, search=search)
+    return options.read(search_methods.Asked, base=base)
 
 
 def _holes(names: tuple[str, ...]) -> list[mask_specs.MaskSpec]:

@@ -65,6 +65,7 @@ def agree(
     # All that decides the results, apart from the steps, which are measured.
     protocol = {
         "version": identity.of_code(),
+        "packages": environment["versions"],
         "masks": [hole.name for hole in units.holes],
         "seeds": units.seeds,
         "equal": equal,

@@ -246,8 +246,13 @@ def _times(scores: Scores, plans: Plans) -> str:
         )
         lines.append(
             [plan["label"], f"`{plan['flags']}`"]
-            + [f"{1e3 * plan['step_seconds']:.1f}", plan["iterations"]]
-            + [f"{plan['planned_seconds']:.2f}", f"{seconds.mean():.2f}", len(loss)]
+            + [_measured(1e3 * plan["step_seconds"], 1), plan["iterations"]]
+            + [_measured(plan["planned_seconds"], 2), f"{seconds.mean():.2f}"]
+            + [len(loss)]
             + [int(np.isnan(loss).sum()), int((faces == 0).sum())]
         )
     return reporting.table(lines) + "\n"
+
+
+def _measured(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if value else "-"

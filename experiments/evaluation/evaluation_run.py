@@ -86,6 +86,9 @@ def agree(plan: Plan, used: Sequence[completion_methods.CompletionMethod]) -> No
             "size": plan.size,
             "version": identity.of_code(),
             "device": environment["device"],
+            "packages": environment["versions"],
+            # Sums are rounded differently in programs of other sizes.
+            "images_at_once": plan.at_once,
         },
         "methods": {method.name: method.described for method in used},
         "masks": {

@@ -19,8 +19,8 @@ class Plan(TypedDict):
     Attributes:
       restarts: number of restarts.
       iterations: steps of each restart.
-      step_seconds: measured seconds of a step.
-      planned_seconds: expected seconds of the search.
+      step_seconds: measured seconds of a step; 0 if it was not measured.
+      planned_seconds: expected seconds of the search; 0 as well.
     """
 
     restarts: int
@@ -80,6 +80,10 @@ def measure(
     Returns:
       {name: plan}.
     """
+    if equal == "steps":
+        return {
+            name: _plan(method.settings, 0.0, 1.0) for name, method in prepared.items()
+        }
     runs = {}
     for name, method in prepared.items():
         problems = [method.guides.problem(case)[0] for case in inputs]
@@ -102,7 +106,7 @@ def measure(
     usual = prepared[baseline].settings.stages
     ratio = {
         name: min(1.0, step[baseline] / step[name])
-        if equal == "time" and method.settings.stages == usual
+        if method.settings.stages == usual
         else 1.0
         for name, method in prepared.items()
     }

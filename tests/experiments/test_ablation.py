@@ -12,7 +12,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
+from experiments import ablation
 from experiments.common import aligned_pictures, mask_specs, stopping
 from experiments.evaluation import (
     ablation_methods,
@@ -336,6 +339,15 @@ def test_the_application_reads_its_flag_file(tmp_path, environment):
     assert done.returncode == 2
     assert done.stderr.startswith("error: --masks=left,left: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_methods_take_all_their_steps_unless_patience_is_asked_for():
+    with flagsaver.flagsaver():
+        flags.FLAGS(["program"])
+        assert ablation._usual().search.settings.patience == 0
+        flags.FLAGS(["program", "--patience=1", "--restarts=3"])
+        settings = ablation._usual().search.settings
+        assert (settings.patience, settings.restarts) == (1, 3)
 
 
 def test_some_of_the_methods_can_be_chosen():

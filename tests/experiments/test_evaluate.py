@@ -150,6 +150,7 @@ def test_the_protocol_says_what_decides_the_results(found):
     protocol = json.loads((folder / "protocol.json").read_text())
     environment = json.loads((folder / "environment.json").read_text())
     frame = {"seed": 0, "crop": 128, "size": 64, "version": identity.of_code()}
+    frame |= {"packages": environment["versions"], "images_at_once": 2}
     assert protocol["frame"] == {**frame, "device": environment["device"]}
     assert {x["file"] for x in protocol["pictures"].values()} == {
         *("'noise.png'", "'portrait.png'")

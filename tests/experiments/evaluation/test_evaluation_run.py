@@ -75,7 +75,9 @@ def test_another_method_or_model_of_the_same_name_is_refused(plan):
 def test_another_device_or_version_of_the_code_is_refused(plan, monkeypatch):
     evaluation_run.agree(plan, [method("tv")])
     with monkeypatch.context() as patch:
-        patch.setattr(reporting, "environment", lambda: {"device": "tpu: v9"})
+        patch.setattr(
+            reporting, "environment", lambda: {"device": "tpu: v9", "versions": {}}
+        )
         with pytest.raises(InputError, match=r"frame\.device was .* is \"tpu: v9\""):
             evaluation_run.agree(plan, [method("tv")])
     monkeypatch.setattr(identity, "of_code", lambda: "0.1.0+other")
