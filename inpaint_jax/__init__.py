@@ -15,7 +15,8 @@ from inpaint_jax.images import blending, framing, masks, pixels
 from inpaint_jax.io import files, picture_files
 from inpaint_jax.pretrained.weights import Model, load
 from inpaint_jax.search.completion import Completion, complete
-from inpaint_jax.search.problem import Problem, Settings
+from inpaint_jax.search.problem import Problem
+from inpaint_jax.search.settings import Settings
 
 __version__ = "0.1.0"
 

@@ -8,7 +8,7 @@ import numpy as np
 from experiments.common import cases, progress
 from experiments.search import search_methods
 from inpaint_jax.errors import InputError
-from inpaint_jax.search.problem import Settings
+from inpaint_jax.search.settings import Settings
 
 _STEPS, _ROUNDS = 10, 5
 

@@ -101,6 +101,7 @@ class Structure:
       tolerance: as in `structure_term.target`.
       sources: their names.
       models: {name: hash} of the model files that were read.
+      fades: whether its weight falls to 0 in the course of the search.
     """
 
     weight: float
@@ -109,11 +110,12 @@ class Structure:
     tolerance: float
     sources: tuple[str, ...]
     models: Mapping[str, Any]
+    fades: bool = True
     sees_original = False
 
     def loss(self) -> problem.WeightedTerm:
         """See `Guide`."""
-        return problem.WeightedTerm(self.weight, self.term)
+        return problem.WeightedTerm(self.weight, self.term, fades=self.fades)
 
     def target(
         self, case: cases.Case, image: types.Image
@@ -126,6 +128,7 @@ class Structure:
         return {
             **dataclasses.asdict(self.term),
             "tolerance": self.tolerance,
+            "fades": self.fades,
             "sources": list(self.sources),
         }
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from experiments.common import application, input_paths
 from inpaint_jax.errors import InputError
-from inpaint_jax.search.problem import Settings
+from inpaint_jax.search.settings import Settings
 
 OF_A_RUN = ("report.json", "trace.jsonl")
 """Names of the files that each run writes once."""

@@ -11,7 +11,7 @@ from experiments.search import face_finder, known_results, output_names
 from inpaint_jax.images import masks
 from inpaint_jax.io import files
 from inpaint_jax.search import answers as different
-from inpaint_jax.search import problem
+from inpaint_jax.search.settings import Settings
 
 _PORTRAIT = files.ASSETS / "portrait.png"
 
@@ -120,7 +120,7 @@ def mask(wanted: Pictures) -> mask_specs.MaskSpec:
 
 
 def inputs(
-    wanted: Pictures, settings: problem.Settings, output: pathlib.Path
+    wanted: Pictures, settings: Settings, output: pathlib.Path
 ) -> input_listing.Listing:
     """Lists the pictures to complete.
 

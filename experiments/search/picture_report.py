@@ -26,7 +26,7 @@ from experiments.search.picture_results import Entry, Finished, Row
 from inpaint_jax.io import files, photographs, picture_files
 from inpaint_jax.pretrained import weights
 from inpaint_jax.search import in_domain_term
-from inpaint_jax.search.problem import Settings
+from inpaint_jax.search.settings import Settings
 
 _ROWS_A_PAGE = 32
 _TILE = 128  # least side of a picture in the grid, in pixels

@@ -20,7 +20,8 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending, pixels
 from inpaint_jax.pretrained import weights
 from inpaint_jax.search import completion, driver, program
-from inpaint_jax.search.problem import Problem, Settings
+from inpaint_jax.search.problem import Problem
+from inpaint_jax.search.settings import Settings
 
 OPTIONS = {
     searches.Checkpoint: "Networks",

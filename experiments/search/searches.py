@@ -16,7 +16,8 @@ from inpaint_jax import types
 from inpaint_jax.errors import InputError, naming
 from inpaint_jax.pretrained import weights
 from inpaint_jax.search import completion, driver, program
-from inpaint_jax.search.problem import Problem, Settings, WeightedTerm
+from inpaint_jax.search.problem import Problem, WeightedTerm
+from inpaint_jax.search.settings import Settings
 
 _POSITIVE, _WEIGHT = About(least=1, most=1_000_000), About(least=0.0, most=1_000_000)
 

@@ -40,6 +40,11 @@ class StructureOptions:
         "their mean counts half; 0 counts it fully everywhere.",
         least=0.0,
     )
+    structure_fades: bool = option(
+        True,
+        "Let the weight fall to 0 in the course of the search, along half a cosine: a "
+        "coarse prediction is where to begin, not where to end.",
+    )
     term: structure_term.StructureTerm = options.nested(
         structure_term.StructureTerm(),
         prefix="structure_",
@@ -92,6 +97,7 @@ def load(
         asked.structure_tolerance,
         asked.structure,
         models,
+        asked.structure_fades,
     )
 
 

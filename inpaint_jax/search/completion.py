@@ -31,7 +31,7 @@ With a loss of your own, here for a dark picture:
 """
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -49,19 +49,19 @@ from inpaint_jax.search import (
     landmark_term,
     latent_descent,
     objective,
+    own_terms,
     program,
     released_terms,
 )
 from inpaint_jax.search.problem import (
     Known,
-    Networks,
     Picture,
     Problem,
-    Settings,
     Term,
     WeightedTerm,
     problem_of,
 )
+from inpaint_jax.search.settings import Settings
 
 Blend = Literal["poisson", "paste"]
 
@@ -132,12 +132,11 @@ def complete(
     _check(model, key, blend)
     problem = problem_of(image, mask, size=model.architecture.image_size)
     problem, weighted = released_terms.guide(problem, model, settings=settings)
-    own = {name: WeightedTerm(*each) for name, each in (terms or {}).items()}
-    _check_names(own, {*objective.OWN_TERMS, *weighted, in_domain_term.NAME})
+    taken = {*objective.OWN_TERMS, *weighted, in_domain_term.NAME}
+    own = own_terms.weighted(terms or {}, taken=taken)
     compiled = prepare(model, settings, terms=weighted | own)
-    for name, each in own.items():
-        z = jax.ShapeDtypeStruct((2, model.architecture.z_dim), jnp.float32)
-        _check_term(name, each.term, z, problem, compiled.networks)
+    z_dim = model.architecture.z_dim
+    own_terms.check(own, problem, compiled.networks, z_dim=z_dim)
     key = jax.random.key(0) if key is None else key
     compiled.check_memory(key, problem)
     *_, last = driver.search(key, problem, compiled=compiled)
@@ -268,26 +267,6 @@ def _check_networks(model: weights.Model, settings: Settings) -> None:
         raise InputError(
             f"settings: lambda_in_domain={settings.lambda_in_domain:g} {needs}; give "
             "lambda_in_domain=0."
-        )
-
-
-def _check_names(own: Collection[str], taken: Collection[str]) -> None:
-    for name in own:
-        if name in taken:
-            raise InputError(f"terms: {name!r} is the name of another term; rename it.")
-
-
-def _check_term(
-    name: str, term: Term, z: Any, problem: Problem, networks: Networks
-) -> None:
-    """Raises InputError if a user's loss does not return one number per restart."""
-    drawn = jax.ShapeDtypeStruct((2, *problem.image.shape[1:]), jnp.float32)
-    found = jax.eval_shape(term, jax.random.key(0), z, drawn, problem, networks)
-    shape = getattr(found, "shape", None)
-    if shape != (2,):
-        raise InputError(
-            f"terms: {name!r} returns {shape} for two restarts; give one loss for "
-            "each, (2,)."
         )
 
 

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.search import latent_descent, program
-from inpaint_jax.search.problem import Problem, Settings
+from inpaint_jax.search.problem import Problem
+from inpaint_jax.search.settings import Settings
 
 _LEAST_FALL = 1e-3
 """A chunk is idle if no best loss falls by this fraction of its absolute value."""

@@ -32,8 +32,10 @@ def invert(
     rate = optax.cosine_decay_schedule(learning_rate, iterations)
     optimizer = optax.adam(rate)
 
-    def objective(key: types.PRNGKey, z: types.Latent) -> tuple[types.PerExample, None]:
-        del key
+    def objective(
+        key: types.PRNGKey, z: types.Latent, taken: latent_descent.Taken
+    ) -> tuple[types.PerExample, None]:
+        del key, taken
         return jnp.mean((generate(z) - image) ** 2, axis=(1, 2, 3)), None
 
     state, _ = latent_descent.solve(

@@ -1,11 +1,11 @@
 """Gradient descent on latent vectors in [-1, 1], which keeps the best vector found.
 
-The solver knows only an objective, `(key, z [batch, z_dim]) -> (loss [batch], terms)`,
-which gets a fresh random key at each step. Rows are independent searches: restarts of
-one image, images, or both flattened together. Long searches run in chunks: `solve` is
-called again on the state that it returned, so progress, traces and early stopping are
-outside the compiled program. Every array of a state but its key has a row for each
-search, so that `take` can select some of them.
+The solver knows only an objective, `(key, z, taken) -> (loss [batch], terms)`, which
+gets a fresh random key at each step, and how many steps were taken. Rows are
+independent searches: restarts of one image, images, or both flattened together. Long
+searches run in chunks: `solve` is called again on the state that it returned, so
+progress, traces and early stopping are outside the compiled program. Every array of a
+state but its key has a row for each search, so that `take` can select some of them.
 """
 
 from collections.abc import Callable
@@ -18,8 +18,13 @@ from jaxtyping import Array, Float, Int
 
 from inpaint_jax import types
 
-Objective = Callable[[types.PRNGKey, types.Latent], tuple[types.PerExample, Any]]
-"""(key, z [batch, z_dim]) -> (loss [batch], tree of [batch]); rows do not interact."""
+Taken = Int[Array, " batch"]
+"""The number of steps that each row has taken."""
+
+Objective = Callable[[types.PRNGKey, types.Latent, Taken], tuple[types.PerExample, Any]]
+"""(key, z [batch, z_dim], taken [batch]) -> (loss [batch], tree of [batch]); rows do
+not interact. A loss that changes with the steps should fall where z stays, or the best
+z would be an early one."""
 
 
 class LatentState(NamedTuple):
@@ -29,6 +34,7 @@ class LatentState(NamedTuple):
       key: random key for the objective in the next steps.
       z: `[batch, z_dim]` in [-1, 1], where the next step starts.
       opt_state: state of the optimizer.
+      taken: `[batch]`, number of steps taken.
       best_z: `[batch, z_dim]`, the z with the lowest loss so far.
       best_loss: `[batch]`, the lowest loss so far; infinite before a finite one.
     """
@@ -36,6 +42,7 @@ class LatentState(NamedTuple):
     key: types.PRNGKey
     z: types.Latent
     opt_state: Any
+    taken: Taken
     best_z: types.Latent
     best_loss: types.PerExample
 
@@ -60,6 +67,7 @@ def init(
         key=key,
         z=z,
         opt_state=jax.vmap(optimizer.init)(z),
+        taken=jnp.zeros(len(z), jnp.int32),
         best_z=z,
         best_loss=jnp.full(z.shape[0], jnp.inf, z.dtype),
     )
@@ -86,7 +94,7 @@ def step(
 
     def summed(z: types.Latent) -> tuple[Float[Array, ""], types.PerExample]:
         # Rows are independent, so the gradient of the sum is each row's own gradient.
-        loss, _ = objective(key_step, z)
+        loss, _ = objective(key_step, z, state.taken)
         return jnp.sum(loss), loss
 
     gradient, loss = jax.grad(summed, has_aux=True)(state.z)
@@ -98,6 +106,7 @@ def step(
         key=key,
         z=jnp.clip(moved, -1.0, 1.0),
         opt_state=opt_state,
+        taken=state.taken + 1,
         best_z=jnp.where(better[:, None], state.z, state.best_z),
         best_loss=best_loss,
     )

@@ -19,10 +19,14 @@ OWN_TERMS = ("context", "prior")
 """Names of the terms that every search has."""
 
 
+Fading = Callable[[latent_descent.Taken], Float[Array, " batch"]]
+"""A weight that depends on the number of steps taken."""
+
+
 class Weighted(NamedTuple):
     """A term and its weight in the loss."""
 
-    weight: float | Float[Array, ""]
+    weight: float | Float[Array, ""] | Fading
     term: Term
 
 
@@ -53,11 +57,11 @@ def make(
         are none of `OWN_TERMS`.
 
     Returns:
-      (key, z `[batch, z_dim]`) -> (loss `[batch]`, `Values`).
+      (key, z `[batch, z_dim]`, steps taken `[batch]`) -> (loss `[batch]`, `Values`).
     """
 
     def objective(
-        key: types.PRNGKey, z: types.Latent
+        key: types.PRNGKey, z: types.Latent, taken: latent_descent.Taken
     ) -> tuple[types.PerExample, Values]:
         generated = generate(z)
         context = losses.image.context(generated, image, weights, normalised=normalised)
@@ -66,7 +70,8 @@ def make(
         values = {"context": context, "prior": prior}
         for name, (weight, term) in (terms or {}).items():
             values[name] = term(key, z, generated)
-            loss = loss + weight * values[name]
+            now = weight(taken) if callable(weight) else weight
+            loss = loss + now * values[name]
         return loss, values
 
     return objective

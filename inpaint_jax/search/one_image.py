@@ -35,7 +35,8 @@ from jaxtyping import Array, Float
 from inpaint_jax import types
 from inpaint_jax.search import latent_descent
 from inpaint_jax.search import problem as problems
-from inpaint_jax.search.problem import Networks, Problem, Settings
+from inpaint_jax.search.problem import Networks, Problem
+from inpaint_jax.search.settings import Settings
 
 _LBFGS_MEMORY = 10  # number of past steps from which L-BFGS estimates the Hessian
 
@@ -75,6 +76,7 @@ def advance(
     iterations: int,
     settings: Settings,
     without: Collection[str] = (),
+    fading: Collection[str] = (),
 ) -> tuple[latent_descent.LatentState, latent_descent.LatentInfo]:
     """Takes a number of steps with all restarts of one image.
 
@@ -85,6 +87,7 @@ def advance(
       iterations: number of steps.
       settings: hyperparameters of the search.
       without: names of terms that are left out, as they have no gradient.
+      fading: names of terms whose weight falls to 0 until the last step.
 
     Returns:
       (next state, info of all steps, `[iterations, restarts]`).
@@ -97,6 +100,7 @@ def advance(
             settings,
             restarts=len(state.z),
             without=without,
+            fading=fading,
         ),
         optimizer=_optimizer(settings),
         iterations=iterations,
@@ -113,18 +117,28 @@ def keep(
 
 
 def evaluate(
-    networks: Networks, z: types.Latent, problem: Problem, *, settings: Settings
+    networks: Networks,
+    z: types.Latent,
+    problem: Problem,
+    *,
+    settings: Settings,
+    fading: Collection[str] = (),
 ) -> tuple[types.Image, types.PerExample, Any]:
-    """Returns (G(z), loss with all terms of eq. 20, the terms) for one image.
+    """Returns (G(z), loss with all terms of eq. 20, the terms) after the last step.
 
     Args:
       networks: the networks.
       z: `[restarts, z_dim]`.
       problem: the damaged image.
       settings: hyperparameters of the search.
+      fading: as in `advance`; these terms are not in the loss any more.
     """
-    objective = problems.loss(networks, problem, settings, restarts=len(z))
-    loss, terms = objective(jax.random.key(0), z)
+    restarts = len(z)
+    objective = problems.loss(
+        networks, problem, settings, restarts=restarts, fading=fading
+    )
+    ended = jnp.full(restarts, settings.all_iterations, jnp.int32)
+    loss, terms = objective(jax.random.key(0), z, ended)
     return networks.generate(z), loss, terms
 
 

@@ -15,7 +15,8 @@ from jaxtyping import Array, Float, Key
 from inpaint_jax import runtime, types
 from inpaint_jax.errors import InputError
 from inpaint_jax.search import latent_descent, objective, one_image
-from inpaint_jax.search.problem import Networks, Problem, Settings, WeightedTerm
+from inpaint_jax.search.problem import Networks, Problem, WeightedTerm
+from inpaint_jax.search.settings import Settings
 
 
 class Pieces(NamedTuple):
@@ -159,13 +160,19 @@ def prepare(
         _as_tree(encode),
         {name: (each.weight, _as_tree(each.term)) for name, each in terms.items()},
     )
-    ranking = [name for name, each in terms.items() if not each.has_gradient]
-    pieces = _pieces(settings, z_dim=z_dim, ranking=frozenset(ranking))
+    pieces = _pieces(
+        settings,
+        z_dim=z_dim,
+        ranking=frozenset(n for n, each in terms.items() if not each.has_gradient),
+        fading=frozenset(name for name, each in terms.items() if each.fades),
+    )
     return Search(settings, networks, pieces)
 
 
 @functools.cache
-def _pieces(settings: Settings, *, z_dim: int, ranking: frozenset[str]) -> Pieces:
+def _pieces(
+    settings: Settings, *, z_dim: int, ranking: frozenset[str], fading: frozenset[str]
+) -> Pieces:
     """Returns the compiled functions; searches with the same settings share them."""
 
     def start(
@@ -173,8 +180,9 @@ def _pieces(settings: Settings, *, z_dim: int, ranking: frozenset[str]) -> Piece
     ) -> latent_descent.LatentState:
         return one_image.start(key, networks, problem, z_dim=z_dim, settings=settings)
 
-    advance = functools.partial(one_image.advance, settings=settings, without=ranking)
-    evaluate = functools.partial(one_image.evaluate, settings=settings)
+    each: Any = {"settings": settings, "fading": fading}
+    advance = functools.partial(one_image.advance, without=ranking, **each)
+    evaluate = functools.partial(one_image.evaluate, **each)
     return Pieces(
         start=_for_images(start, shared=1),
         advance=_for_images(advance, "iterations", shared=1, donated=1),

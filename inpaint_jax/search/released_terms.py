@@ -12,7 +12,8 @@ from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.pretrained import landmark_predictor, networks, weights
 from inpaint_jax.search import landmark_term, structure_term
-from inpaint_jax.search.problem import Problem, Settings, WeightedTerm
+from inpaint_jax.search.problem import Problem, WeightedTerm
+from inpaint_jax.search.settings import Settings
 
 _BY_NET = landmark_term.Settings(term="net")
 
@@ -43,7 +44,9 @@ def guide(
         structure = structure_term.StructureTerm()
         drawn = _structure(gfc.apply, problem.image, problem.mask)
         targets[structure_term.NAME] = drawn
-        terms[structure_term.NAME] = WeightedTerm(settings.lambda_structure, structure)
+        terms[structure_term.NAME] = WeightedTerm(
+            settings.lambda_structure, structure, fades=True
+        )
     return problem._replace(targets=targets), terms
 
 

@@ -3,7 +3,9 @@
 The known pixels say little about the hole, so many faces fit them, and a search drifts
 away from a good start. A coarse prediction of the hole by a network in one pass is a
 target that keeps it there (Lahiri et al. 2020 regularise a search so), while G and the
-prior loss keep the picture a face. Where several networks disagree it pulls less.
+prior loss keep the picture a face. Where several networks disagree it pulls less. Its
+weight may fade in the course of a search (`problem.WeightedTerm`): then it says where
+to begin.
 """
 
 import dataclasses
@@ -74,7 +76,7 @@ class StructureTerm:
         compares pixels.
     """
 
-    blur: int = 9
+    blur: int = 5
 
     def __post_init__(self) -> None:
         """Raises InputError if the square has no middle."""

@@ -7,7 +7,8 @@ import pytest
 from experiments.common import options
 from experiments.search import picture_options, search_methods
 from inpaint_jax.errors import InputError
-from inpaint_jax.search import landmark_term, problem
+from inpaint_jax.search import landmark_term
+from inpaint_jax.search.settings import Settings
 
 FLAGS = pathlib.Path(__file__).parents[2] / "experiments" / "flags"
 APPLICATIONS = sorted(
@@ -29,7 +30,7 @@ def test_landmark_flags_are_the_defaults():
 
 def test_the_applications_defaults_are_the_librarys():
     usual = options.parse(search_methods.Asked, [])
-    assert usual.search.settings == problem.Settings()
+    assert usual.search.settings == Settings()
     assert usual.landmarks.used == landmark_term.Settings()
 
 

@@ -12,7 +12,8 @@ from inpaint_jax import losses
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
 from inpaint_jax.search import completion, driver, one_image, program
-from inpaint_jax.search.problem import Problem, Settings, WeightedTerm, named_key
+from inpaint_jax.search.problem import Problem, WeightedTerm, named_key
+from inpaint_jax.search.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("standard_promotion", "optimised")
 

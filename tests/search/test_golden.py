@@ -27,13 +27,12 @@ from inpaint_jax.search import (
     problem,
     program,
 )
+from inpaint_jax.search.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("standard_promotion", "optimised")
 
 RESTARTS, ITERATIONS = 2, 50
-SETTINGS = problem.Settings(
-    restarts=RESTARTS, iterations=ITERATIONS, decay=True, chunk=25
-)
+SETTINGS = Settings(restarts=RESTARTS, iterations=ITERATIONS, decay=True, chunk=25)
 PORTRAIT = files.ASSETS / "portrait.png"
 
 

@@ -19,7 +19,7 @@ CURVATURE = np.array([1.0, 3.0, 0.5], dtype=np.float32)
 
 
 def bowl(target):
-    def objective(key, z):
+    def objective(key, z, taken):
         del key
         terms = jnp.asarray(CURVATURE)[None] * (z - target) ** 2
         return jnp.sum(terms, axis=1), terms[:, 0]
@@ -38,7 +38,7 @@ def descend(z, target, *, optimizer, iterations):
 @functools.partial(jax.jit, static_argnames="iterations")
 def root(z, floor, *, iterations):
     # NaN, and with it the gradient, as soon as a row's first number is below its floor.
-    def objective(key, z):
+    def objective(key, z, taken):
         del key
         return jnp.sqrt(z[:, 0] - floor) + jnp.sum(z[:, 1:] ** 2, axis=1), None
 
@@ -164,7 +164,7 @@ def test_a_row_that_is_nan_from_the_start_has_no_best_loss():
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf])
 def test_a_loss_that_is_not_finite_is_never_the_best(bad):
-    def objective(key, z):
+    def objective(key, z, taken):
         del key
         loss = jnp.sum(z**2, axis=1)
         return jnp.where(jnp.arange(3) == 1, bad, loss), None
@@ -215,7 +215,7 @@ def test_rank_puts_nan_behind_infinity():
 
 
 def test_an_objective_gets_a_fresh_key_at_each_step():
-    def objective(key, z):
+    def objective(key, z, taken):
         draw = jax.random.uniform(key, (z.shape[0],))
         return draw + 0.0 * jnp.sum(z, axis=1), None
 

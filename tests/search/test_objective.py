@@ -11,6 +11,7 @@ from inpaint_jax import losses
 from inpaint_jax.images import masks
 from inpaint_jax.models import dcgan
 from inpaint_jax.search import completion, driver, objective, problem, program
+from inpaint_jax.search.settings import Settings
 
 SMALL = dcgan.Architecture(image_size=16, features=4, z_dim=6, kernel_size=4)
 
@@ -44,6 +45,7 @@ def mask_of(count, name="centre"):
 
 
 context_weights = jax.jit(losses.image.context_weights)
+NONE_TAKEN = jnp.zeros(5, jnp.int32)
 
 
 def test_objective_is_the_weighted_sum_of_its_terms(key, networks):
@@ -53,7 +55,7 @@ def test_objective_is_the_weighted_sum_of_its_terms(key, networks):
     evaluate = objective.make(
         generate, discriminate, image, weights, lambda_context=0.5, lambda_prior=2.0
     )
-    loss, terms = jax.jit(evaluate)(key, z)
+    loss, terms = jax.jit(evaluate)(key, z, NONE_TAKEN[:3])
     generated = np.asarray(generate(z))
     context = np.abs(np.asarray(weights) * (generated - np.asarray(image)))
     np.testing.assert_allclose(terms["context"], context.sum((1, 2, 3)), rtol=1e-5)
@@ -75,13 +77,33 @@ def test_further_terms_count_with_their_weights_and_keep_their_names(key, networ
         ),
     }
     make = functools.partial(objective.make, generate, discriminate, image, weights)
-    plain, _ = jax.jit(make(lambda_prior=0.1))(key, z)
-    loss, values = jax.jit(make(lambda_prior=0.1, terms=terms))(key, z)
+    plain, _ = jax.jit(make(lambda_prior=0.1))(key, z, NONE_TAKEN[:3])
+    loss, values = jax.jit(make(lambda_prior=0.1, terms=terms))(key, z, NONE_TAKEN[:3])
     assert sorted(values) == ["context", "first", "prior", "second"]
     square = np.asarray(generate(z))[:, 3, 5, 1] ** 2
     np.testing.assert_allclose(values["first"], z[:, 0], rtol=1e-6)
     np.testing.assert_allclose(values["second"], square, rtol=1e-5, atol=1e-7)
     expected = np.asarray(plain) + 0.25 * np.asarray(z)[:, 0] + 4.0 * square
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_a_weight_may_follow_the_steps_of_each_row(key, networks):
+    generate, discriminate = networks
+    z, image = uniform(3, SMALL.z_dim), uniform(3, 16, 16, 3)
+    make = functools.partial(
+        objective.make, generate, discriminate, image, context_weights(mask_of(3))
+    )
+    first = lambda key, z, generated: z[:, 0]
+    fading = objective.Weighted(
+        lambda taken: 8.0 / (1.0 + taken.astype(jnp.float32)), first
+    )
+    taken = jnp.array([0, 1, 7])
+    plain, _ = jax.jit(make(lambda_prior=0.1))(key, z, taken)
+    loss, values = jax.jit(make(lambda_prior=0.1, terms={"first": fading}))(
+        key, z, taken
+    )
+    np.testing.assert_allclose(values["first"], z[:, 0], rtol=1e-6)
+    expected = np.asarray(plain) + np.array([8.0, 4.0, 1.0]) * np.asarray(z)[:, 0]
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
@@ -95,7 +117,7 @@ def test_rows_do_not_interact(key, networks):
         target = objective.make(
             generate, discriminate, image, weights, lambda_prior=0.1, normalised=True
         )
-        return jax.grad(lambda z: jnp.sum(target(key, z)[0]))(z)
+        return jax.grad(lambda z: jnp.sum(target(key, z, NONE_TAKEN[: len(z)])[0]))(z)
 
     together = gradient(z, image, weights)
     alone = [
@@ -112,7 +134,7 @@ def test_the_hole_of_the_image_is_never_read(key, networks):
     @jax.jit
     def loss(image):
         return objective.make(generate, discriminate, image, weights, lambda_prior=0.1)(
-            key, z
+            key, z, NONE_TAKEN[:2]
         )[0]
 
     other = jnp.where(mask > 0, image, -image)
@@ -121,9 +143,7 @@ def test_the_hole_of_the_image_is_never_read(key, networks):
 
 def test_a_search_does_not_retrace_between_images(key, networks, standard_promotion):
     generate, discriminate = networks
-    settings = problem.Settings(
-        restarts=2, iterations=4, chunk=2, patience=0, init="random"
-    )
+    settings = Settings(restarts=2, iterations=4, chunk=2, patience=0, init="random")
     traces = []
 
     def counted(z):

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.search import budgets
 from inpaint_jax.errors import InputError
-from inpaint_jax.search.problem import Settings
+from inpaint_jax.search.settings import Settings
 
 SECONDS = {"none": 0.5, "slow": 0.8, "glacial": 100.0, "noisy": 0.4, "short": 0.8}
 FEWER = {"short": {"restarts": 1, "iterations": 5}}

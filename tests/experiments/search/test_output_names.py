@@ -7,7 +7,7 @@ import pytest
 from experiments.common import input_paths
 from experiments.search import output_names
 from inpaint_jax.errors import InputError
-from inpaint_jax.search.problem import Settings
+from inpaint_jax.search.settings import Settings
 
 
 def check(folder, *names, mask="centre", **options):
