@@ -227,11 +227,12 @@ def _further(finished: Finished) -> dict[str, cases.Picture]:
 
 def _ranking(settings: Settings, guides: guidance.Guidance) -> str:
     weights = {"context": settings.lambda_context, "prior": settings.lambda_prior}
-    weights |= {name: term.weight for name, term in guides.terms().items()}
+    terms = guides.terms().items()
+    weights |= {name: term.weight for name, term in terms if not term.fades}
     if settings.lambda_in_domain > 0:
         weights[in_domain_term.NAME] = settings.lambda_in_domain
-    terms = (f"{weight:g} {name}" for name, weight in weights.items())
-    return f"lowest {' + '.join(terms)} (eq. 20)"
+    sums = (f"{weight:g} {name}" for name, weight in weights.items())
+    return f"lowest {' + '.join(sums)} (eq. 20)"
 
 
 class _Mean(NamedTuple):

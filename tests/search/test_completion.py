@@ -141,6 +141,36 @@ def guided(loss, moves, weight=1.0):
     )
 
 
+@pytest.mark.parametrize("fades", [True, False])
+def test_a_term_fades_along_half_a_cosine(key, fades):
+    image, mask = damaged()
+    steps, weight = 8, 100.0
+    compiled = program.prepare(
+        generate,
+        no_opinion,
+        z_dim=Z_DIM,
+        # z stays where it is, so that only the weight changes.
+        settings=settings(iterations=steps, chunk=4, learning_rate=0.0),
+        terms={"landmark": WeightedTerm(weight, pull, fades=fades)},
+    )
+    problem = Problem(image, mask, {"landmark": jnp.array([5.0])})
+    found = program.stacked([problem])
+    state = compiled.start(jnp.stack([key]), found)
+    losses = []
+    for _ in range(2):  # the steps of a chunk follow those of the one before
+        state, info = compiled.advance(state, found, iterations=4)
+        losses.extend(np.asarray(info.loss[0]))
+    _, ended, terms = compiled.evaluate(state.z, found)
+    plain = np.asarray(terms["context"] + 0.003 * terms["prior"])[0]
+    value = np.asarray(terms["landmark"])[0]
+    shares = 0.5 * (1.0 + np.cos(np.pi * np.arange(steps) / steps))
+    shares = shares if fades else np.ones(steps)
+    expected = plain + weight * shares[:, None] * value
+    np.testing.assert_allclose(np.stack(losses), expected, rtol=1e-5)
+    last = plain + (0.0 if fades else weight) * value
+    np.testing.assert_allclose(ended[0], last, rtol=1e-5)
+
+
 def test_a_landmark_loss_that_cannot_move_z_ranks_the_restarts(key):
     image, mask = damaged()
     plain = complete(key, image, mask, prepared(iterations=6, chunk=6))

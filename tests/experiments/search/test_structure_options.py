@@ -149,8 +149,10 @@ def test_what_is_hidden_is_not_seen(load):
     assert np.any(other.image != first.image)
 
 
-def test_a_run_reports_its_terms_by_their_names(bench, tmp_path):
+@pytest.mark.parametrize("fades", [True, False])
+def test_a_run_reports_its_terms_by_their_names(bench, tmp_path, fades):
     command = (
+        "--structure_fades" if fades else "--nostructure_fades",
         *(f"--checkpoint={bench}/tiny", f"--images={bench}/a.png", "--face=none"),
         *(f"--structure_gfc={bench}/gfc", "--lambda_structure=0.5"),
         *("--lambda_in_domain=0.25", "--landmark_term=none", "--restarts=2"),
@@ -165,12 +167,14 @@ def test_a_run_reports_its_terms_by_their_names(bench, tmp_path):
         assert inpaint.main() == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["landmarks"] is None
-    assert report["structure"]["blur"] == 9
-    ranking = "1 context + 0.003 prior + 0.5 structure + 0.25 in_domain"
-    assert ranking in report["ranking"]
+    assert report["structure"]["blur"] == 5
+    # A term that has faded ranks nothing.
+    held = "" if fades else "0.5 structure + "
+    ranking = f"1 context + 0.003 prior + {held}0.25 in_domain"
+    assert ranking in report["ranking"] and report["structure"]["fades"] == fades
     (entry,) = report["images"]
     terms = entry["terms"]
     assert sorted(terms) == ["context", "in_domain", "prior", "structure"]
     score = terms["context"] + 0.003 * terms["prior"]
-    score += 0.5 * terms["structure"] + 0.25 * terms["in_domain"]
+    score += (not fades) * 0.5 * terms["structure"] + 0.25 * terms["in_domain"]
     assert entry["score"] == pytest.approx(score, rel=1e-4)
