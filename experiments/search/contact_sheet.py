@@ -9,6 +9,8 @@ import base64
 import hashlib
 import html
 import io
+import os
+import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -43,6 +45,7 @@ class Face(NamedTuple):
       trace: the lines of its search in the log.
       scores: {name: number}; None or NaN for one that is not known.
       notes: sentences about it.
+      file: name of the file with the completed photograph, beside the page; or "".
     """
 
     name: str
@@ -51,6 +54,7 @@ class Face(NamedTuple):
     trace: loss_curves.Trace
     scores: Mapping[str, float | None]
     notes: Sequence[str] = ()
+    file: str = ""
 
 
 class Run(NamedTuple):
@@ -80,8 +84,12 @@ def face(shown: Face) -> str:
     blocks.append(_table(shown.scores))
     small = [_figure(_img(p, name), _text(name)) for name, p in shown.pictures.items()]
     notes = "".join(f"<p>{_text(note)}</p>\n" for note in shown.notes)
+    name = _text(shown.name)
+    if shown.file:
+        address = urllib.parse.quote(os.fsencode(shown.file))
+        name = f'{name} <a href="./{address}">the photograph</a>'
     return (
-        f'<article class="face">\n<h2>{_text(shown.name)}</h2>\n'
+        f'<article class="face">\n<h2>{name}</h2>\n'
         f'<div class="row">\n{_lines(blocks)}</div>\n{notes}'
         f'<div class="row small">\n{_lines(small)}</div>\n</article>\n'
     )

@@ -39,7 +39,7 @@ class Assembly:
 
         Args:
           placement: of the face.
-          answers: its completions in the frame, the best first.
+          answers: its completions in the frame, from `in_tone`, the best first.
 
         Returns:
           The completed photograph for each answer, if this was its last face; otherwise
@@ -59,12 +59,22 @@ class Assembly:
     def _assembled(self, number: int) -> Completed:
         placement = self._faces[0][0]
         pixels, missing = placement.photo.pixels, placement.hole.copy()
-        known = ~placement.hole
         for each, answers in self._faces:
             face = answers[number] if number < len(answers) else answers[0]
-            face = insertion.in_tone(face, placement.photo.pixels, known=known)
             pixels = inserted(pixels, missing, face, each.frame)
         return Completed(pixels, placement.photo.opaque_in(placement.hole & ~missing))
+
+
+def in_tone(placement: cases.Placement | None, face: cases.Picture) -> cases.Picture:
+    """Returns a completed face in the tone of its photograph: grey if that is grey.
+
+    Args:
+      placement: of the face; None if it is in no photograph.
+      face: uint8 `[size, size, 3]`.
+    """
+    if placement is None:
+        return face
+    return insertion.in_tone(face, placement.photo.pixels, known=~placement.hole)
 
 
 def shown(placement: cases.Placement, face: cases.Picture) -> cases.Picture:
@@ -72,7 +82,7 @@ def shown(placement: cases.Placement, face: cases.Picture) -> cases.Picture:
 
     Args:
       placement: of the face.
-      face: the completed face, uint8 `[size, size, 3]`.
+      face: the completed face, uint8 `[size, size, 3]`, from `in_tone`.
     """
     size, shape = len(face), placement.photo.shape
     left, top, right, bottom = alignment.frame_box(placement.frame, shape, size=size)
@@ -84,7 +94,6 @@ def shown(placement: cases.Placement, face: cases.Picture) -> cases.Picture:
     frame = placement.frame.after(shift)
     pixels = placement.photo.on_white()[part]
     missing = placement.hole[part].copy()
-    face = insertion.in_tone(face, placement.photo.pixels, known=~placement.hole)
     return alignment.to_frame(inserted(pixels, missing, face, frame), frame, size=size)
 
 

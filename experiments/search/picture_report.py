@@ -211,6 +211,7 @@ def _face(finished: Finished) -> contact_sheet.Face:
         trace=finished.trace,
         scores=scores,
         notes=[f"There are {entry[each]}." for each in _NOTES if each in entry],
+        file=entry.get("photograph", ""),
     )
 
 

@@ -107,8 +107,8 @@ class Finisher:
         result = completion.finish(
             found.last, problem, compiled=self.compiled, blend=self.blend
         )
-        completed = pixels.to_bytes(result.completed)
-        faces, pictures = [np.asarray(completed[0])], {}
+        completed = np.asarray(pixels.to_bytes(result.completed[0]))
+        faces, pictures = [photo_results.in_tone(case.placement, completed)], {}
         entry = {
             "image": case.name,
             **_placed(case),
@@ -135,7 +135,7 @@ class Finisher:
         if case.original is not None:
             entry |= _scores(faces[0], case.original, case, self.scorer)
         landmarks = face_landmarks.of(self.guides, problem, result.completed)
-        row = _row(case, problem, result)
+        row = _row(case, problem, result, faces[0])
         frames = []
         if self.animate:
             frames = animation.frames(
@@ -176,7 +176,8 @@ class Finisher:
             score = float(result.score[index])
             listed.append({"file": file, "score": score, "distance": away})
             if number > 1:
-                faces.append(np.asarray(pixels.to_bytes(blended[index])))
+                face = np.asarray(pixels.to_bytes(blended[index]))
+                faces.append(photo_results.in_tone(case.placement, face))
         entry: Entry = {"answers": listed}
         if len(listed) < self.answers:
             entry["fewer_answers"] = (
@@ -216,15 +217,20 @@ def line(entry: Entry, output: pathlib.Path) -> str:
     return text
 
 
-def _row(case: cases.Case, problem: Problem, result: completion.Completion) -> Row:
+def _row(
+    case: cases.Case,
+    problem: Problem,
+    result: completion.Completion,
+    completed: cases.Picture,
+) -> Row:
     restarts = result.generated[:_SHOWN_RESTARTS]
     images = {
         "input": problem.image[0],
         "best, masked": case.mask[0] * restarts[0],
         **{f"restart {i}": image for i, image in enumerate(restarts, start=1)},
-        "completed": result.completed[0],
     }
     row = {name: np.asarray(pixels.to_bytes(image)) for name, image in images.items()}
+    row["completed"] = completed
     return row if case.original is None else {**row, "original": case.original}
 
 

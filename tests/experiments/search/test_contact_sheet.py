@@ -4,7 +4,9 @@ import base64
 import hashlib
 import html.parser
 import io
+import os
 import re
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -128,6 +130,17 @@ def test_a_page_loads_nothing():
         assert not any(name.startswith("on") for name in attributes)
     (script,) = found.of("script")
     assert script == {}
+
+
+@pytest.mark.parametrize("name", ["a/b c.png", "50%#?.png", "caf\udce9.png", 'x".png'])
+def test_a_face_leads_to_its_photograph_whatever_its_name(name):
+    found = Parsed(page(shown(file=name)))
+    (link,) = found.of("a")
+    # A path beside the page, which no scheme of a name can make another address.
+    assert link["href"].startswith("./")
+    path = urllib.parse.unquote_to_bytes(link["href"].removeprefix("./"))
+    assert os.fsdecode(path) == name
+    assert not Parsed(page(shown())).of("a")
 
 
 def test_pictures_are_those_given_to_the_pixel():

@@ -7,6 +7,7 @@ from experiments.common import cases
 from experiments.search import photo_results
 from inpaint_jax.images import alignment
 from inpaint_jax.io import photographs
+from tests import drawn
 
 SHAPE = (150, 240)
 FRAMES = [
@@ -81,3 +82,17 @@ def test_a_photograph_of_which_a_face_failed_leaves_nothing_behind():
     (alone,) = placements(hole, FRAMES[0])
     assert assembly.add(first, [face]) == []
     assert len(assembly.add(alone._replace(name="other"), [face])) == 1
+
+
+def test_a_face_is_shown_and_put_back_in_the_tone_of_its_photograph():
+    face = drawn.noise(64, 64, 3, seed=5)
+    coloured = placements(rectangle((40, 45, 80, 90)), FRAMES[0])[0]
+    np.testing.assert_array_equal(photo_results.in_tone(coloured, face), face)
+    np.testing.assert_array_equal(photo_results.in_tone(None, face), face)
+    grey = np.repeat(smooth()[..., :1], 3, axis=-1)
+    photo = photographs.Photograph(
+        grey, None, grey=True, format="PNG", turned=False, converted=False
+    )
+    found = photo_results.in_tone(coloured._replace(photo=photo), face)
+    assert np.ptp(found.astype(int), axis=-1).max() == 0
+    np.testing.assert_allclose(found[..., 0], face.mean(axis=-1), atol=1)
