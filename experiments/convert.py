@@ -10,7 +10,7 @@ Files hold state dicts: torch.save(netG.state_dict(), "netG.pth"), or the same a
 run. `inpaint_jax.pretrained.pytorch` describes which networks can be converted, and
 what a state dict cannot show. Without --discriminator, search with --lambda_prior=0.
 Unless pictures have 64 pixels and --crop is 128, which the released landmark net
-knows, search with --landmark_term=none.
+knows, search with --landmark_term=none and --lambda_structure=0.
 
 PyTorch's DCGANs are usually trained with normally distributed z. A search keeps z in
 [-1, 1], where two thirds of the numbers of z were in training; --z_prior=normal draws
@@ -87,7 +87,7 @@ def _flags(model: weights.Model) -> str:
     if not model.discriminates:
         found.append("--lambda_prior=0")
     if (model.architecture.image_size, model.crop) != (64, 128):
-        found.append("--landmark_term=none")
+        found += ["--landmark_term=none", "--lambda_structure=0"]
     return " ".join(found)
 
 

@@ -27,7 +27,7 @@ With a loss of your own, here for a dark picture:
 >>> terms = {"darkness": (0.1, darkness)}
 >>> dark = inpaint_jax.complete(face, mask, settings=quick, terms=terms)
 >>> sorted(dark.terms)
-['context', 'darkness', 'landmark', 'prior']
+['context', 'darkness', 'landmark', 'prior', 'structure']
 """
 
 import functools

@@ -46,7 +46,7 @@ class Settings:
         loss fell by 0.1 %; 0 never stops early.
     """
 
-    restarts: int = 16
+    restarts: int = 4
     iterations: int = 50
     learning_rate: float = 0.05
     decay: bool = True
@@ -59,7 +59,7 @@ class Settings:
     lambda_context: float = 1.0
     lambda_prior: float = 0.003
     lambda_landmark: float = 0.05
-    lambda_structure: float = 0.0
+    lambda_structure: float = 1.0
     lambda_in_domain: float = 0.0
     normalised: bool = True
     saturating: bool = False

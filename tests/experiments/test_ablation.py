@@ -37,7 +37,7 @@ FLAGS = pathlib.Path(__file__).parents[2] / "experiments/flags/ablation.flags"
 TINY = dcgan.Architecture(image_size=16, features=2, z_dim=8, kernel_size=4)
 NONE, OTHER = "none: --landmark_term=none", "other: --landmark_term=none --window=3"
 QUICK = ("--restarts=2", "--iterations=2", "--chunk=2", "--patience=0")
-QUICK += ("--init=random", "--blend=paste")
+QUICK += ("--init=random", "--blend=paste", "--lambda_structure=0")
 PLANS = {
     name: {"restarts": 2, "iterations": steps, "step_seconds": 0.1}
     | {"planned_seconds": 0.1 * steps}

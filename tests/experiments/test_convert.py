@@ -111,7 +111,12 @@ def test_a_generator_alone_is_searched_without_the_prior_loss(
     flags = (
         f"--checkpoint={tmp_path}/release",
         f"--output_dir={tmp_path}/out",
-        *("--landmark_term=none", "--blend=paste", "--init=random"),
+        *(
+            "--landmark_term=none",
+            "--lambda_structure=0",
+            "--blend=paste",
+            "--init=random",
+        ),
         *("--iterations=1", "--restarts=1"),
     )
     done = launched("experiments.inpaint", *flags)
@@ -124,7 +129,11 @@ def test_a_generator_alone_is_searched_without_the_prior_loss(
 
 
 def test_a_search_says_that_the_release_has_no_encoder(converted, launched):
-    flags = (f"--checkpoint={converted[1]}", "--landmark_term=none")
+    flags = (
+        f"--checkpoint={converted[1]}",
+        "--landmark_term=none",
+        "--lambda_structure=0",
+    )
     done = launched("experiments.inpaint", *flags)
     assert done.returncode == 2 and launcher.told(done.stdout) == []
     assert "no encoder" in done.stderr and "--init=random" in done.stderr

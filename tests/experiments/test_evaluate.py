@@ -40,7 +40,9 @@ def bench(tmp_path_factory):
     (folder / "faces" / "later.png").write_bytes(b"not yet a picture")
     for name, window in {"x": 3, "y": 5}.items():
         flag_file = files.make_directory(folder / name) / "mine.flags"
-        flag_file.write_text(f"--landmark_term=none\n--window={window}\n")
+        flag_file.write_text(
+            f"--landmark_term=none\n--lambda_structure=0\n--window={window}\n"
+        )
     return folder
 
 

@@ -37,6 +37,7 @@ TINY = dcgan.Architecture(image_size=64, features=2, z_dim=8, kernel_size=4)
 QUICK = (
     "--face=none",
     "--landmark_term=none",
+    "--lambda_structure=0",
     "--restarts=2",
     "--iterations=2",
     "--chunk=1",

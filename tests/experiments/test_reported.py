@@ -31,7 +31,13 @@ from tests import drawn
 # Bytes for each pixel of a photograph, beside what Pillow holds of it.
 LARGEST = 50
 TINY = dcgan.Architecture(image_size=64, features=2, z_dim=8, kernel_size=4)
-QUICK = ("--landmark_term=none", "--restarts=1", "--iterations=1", "--chunk=1")
+QUICK = (
+    "--landmark_term=none",
+    "--lambda_structure=0",
+    "--restarts=1",
+    "--iterations=1",
+    "--chunk=1",
+)
 needs_dlib = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("dlib", "face_recognition_models"))),
     reason="needs dlib and its 68-point model",

@@ -492,7 +492,12 @@ def test_an_encoders_run_goes_on_with_its_own_flags_only(encoder_run, train):
 
 def test_a_search_starts_where_the_encoder_says(encoder_run, undisturbed, launched):
     def inpaint(checkpoint):
-        flags = [f"--checkpoint={checkpoint}", "--landmark_term=none", "--init=mixed"]
+        flags = [
+            f"--checkpoint={checkpoint}",
+            "--landmark_term=none",
+            "--lambda_structure=0",
+            "--init=mixed",
+        ]
         flags += ["--restarts=2", "--iterations=2", f"--output_dir={encoder_run}/out"]
         done = launched("experiments.inpaint", *flags)
         return Outcome(done.returncode, done.stdout, done.stderr)

@@ -132,7 +132,12 @@ def checkpoint_mismatch(case: Case) -> Checks:
     yield train("a b", "--steps=8").done()
     yield train("whole", "--steps=8").done()
     (case.here / "my runs/a b").rename(case.here / "my runs/moved")
-    search = ("--landmark_term=none", "--init=random", "--output_dir=out")
+    search = (
+        "--landmark_term=none",
+        "--lambda_structure=0",
+        "--init=random",
+        "--output_dir=out",
+    )
     ended = case.inpaint(running.SMOKE, "--checkpoint=my runs/moved", *search)
     check = ended.done()
     yield Check(check.holds, f"moved run searched: {check.seen}")

@@ -66,7 +66,12 @@ def paths_and_flag_files(case: Case) -> Checks:
 
 
 def _flag_files(case: Case, folder: pathlib.Path) -> Checks:
-    lines = ("--landmark_term=none", "--restarts=1", "--iterations=1")
+    lines = (
+        "--landmark_term=none",
+        "--lambda_structure=0",
+        "--restarts=1",
+        "--iterations=1",
+    )
     quoted = f'--images="{folder}"'
     for name, content in {
         "Windows line ends and a blank": "\r\n".join(

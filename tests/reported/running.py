@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 ROOT = pathlib.Path(__file__).parents[2]
 SMOKE = f"--flagfile={ROOT}/experiments/flags/smoke.flags"
 SHORTEST = (
-    *(SMOKE, "--landmark_term=none"),
+    *(SMOKE, "--landmark_term=none", "--lambda_structure=0"),
     *("--restarts=1", "--iterations=1", "--chunk=1"),
 )
 """Flags of a search that is over at once, where only its input and output matter."""
