@@ -16,7 +16,7 @@ from experiments.common import application, options, progress
 from experiments.common.options import option
 from experiments.training import (
     face_sets,
-    release_files,
+    release_install,
     release_job,
     release_labels,
     release_plan,
@@ -62,7 +62,7 @@ def main() -> int:
     """Trains, labels or installs; returns the exit code."""
     asked, wanted = options.read(Release), options.read(release_job.Wanted)
     if asked.install:
-        for line in release_files.install(asked.install):
+        for line in release_install.install(asked.install):
             progress.say(line)
         return 0
     began = release_plan.now()

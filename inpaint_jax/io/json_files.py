@@ -69,6 +69,23 @@ def parse(
         return msgspec.json.Decoder(kind).decode(content)
 
 
+def check(
+    value: Any,
+    kind: Any,
+    *,
+    path: str | os.PathLike[str],
+    expected: str,
+    give: str,
+) -> None:
+    """Checks the types of a value that was read, of which no field is to be lost.
+
+    Raises:
+      InputError: as `read`.
+    """
+    with _refused(path, expected, give):
+        msgspec.convert(value, kind)
+
+
 def _parsed(
     path: str | os.PathLike[str],
     parse: Callable[[bytes], Any],

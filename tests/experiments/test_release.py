@@ -1,6 +1,5 @@
 """One command trains all networks by the clock, survives kills, and needs no dlib."""
 
-import hashlib
 import json
 import os
 import signal
@@ -12,10 +11,15 @@ import time
 import numpy as np
 import pytest
 
-from experiments.training import release_files, release_labels, release_plan
+from experiments.training import (
+    release_files,
+    release_install,
+    release_labels,
+    release_plan,
+)
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import data, folders
-from inpaint_jax.pretrained import networks, releases, weights
+from inpaint_jax.pretrained import networks, weights
 from tests import drawn
 from tests.experiments import launcher
 
@@ -109,7 +113,7 @@ def test_what_is_written_says_how_it_was_made(released):
 
 
 def test_each_network_can_be_installed_and_read(released, tmp_path):
-    said = release_files.install(str(released[0] / "out"), assets=tmp_path)
+    said = release_install.install(str(released[0] / "out"), assets=tmp_path)
     assert len(said) == len(release_files.RELEASES)
     model = weights.load(tmp_path / "dcgan")
     assert model.encodes == "damaged faces" and model.architecture.image_size == SIZE
@@ -196,38 +200,6 @@ def test_the_time_is_shared_out_and_no_more_than_it(left):
         total += seconds + 6.0
         missing.pop(0)
     assert total == pytest.approx(left)
-
-
-@pytest.fixture
-def downloaded(tmp_path):
-    """The output folder of a release with one network, and a folder of assets."""
-    content, out = b"weights", tmp_path / "out"
-    out.mkdir()
-    (out / "ce.safetensors").write_bytes(content)
-    sha256 = {"ce": hashlib.sha256(content).hexdigest()}
-    described = {"releases": {"ce": {"crop": 128, "sha256": sha256}}}
-    (out / "release.json").write_text(json.dumps(described))
-    before = {"provenance": {"licence": "ask"}, "sha256": {"ce": "0", "older": "1"}}
-    releases.put(tmp_path / "assets" / "ce", {"older.safetensors": b"x"}, before)
-    return out, tmp_path / "assets"
-
-
-def test_an_installed_release_replaces_the_old_one_and_keeps_its_licence(downloaded):
-    out, assets = downloaded
-    assert release_files.install(str(out), assets=assets) == ["wrote ce into ce"]
-    names = {"MODEL_CARD.md", "ce.safetensors", "model.json"}
-    assert {path.name for path in (assets / "ce").iterdir()} == names
-    described = json.loads((assets / "ce" / "model.json").read_text())
-    assert described["crop"] == 128 and described["provenance"] == {"licence": "ask"}
-
-
-@pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_text("x")])
-def test_a_release_with_another_network_is_not_installed(downloaded, damage):
-    out, assets = downloaded
-    damage(out / "ce.safetensors")
-    with pytest.raises(InputError, match=r"ce\.safetensors .* fetch the release again"):
-        release_files.install(str(out), assets=assets)
-    assert (assets / "ce" / "older.safetensors").read_bytes() == b"x"
 
 
 def test_two_processes_may_write_one_release(tmp_path):
