@@ -12,7 +12,7 @@ command resumes an interrupted run with the missing networks.
 
 import dataclasses
 
-from experiments.common import application, options, progress
+from experiments.common import application, options, output_folders, progress
 from experiments.common.options import option
 from experiments.training import (
     face_sets,
@@ -54,6 +54,7 @@ class Release:
     )
 
 
+_KINDS = (Release, release_job.Wanted)
 options.define(Release, heading="Release")
 options.define(release_job.Wanted, heading="Networks and their training")
 
@@ -67,38 +68,45 @@ def main() -> int:
         return 0
     began = release_plan.now()
     if asked.labels_only:
-        path = options.output_file(asked, "labels", ours=release_labels.is_ours)
-        faces = _faces(asked, wanted)
-        with naming("--labels", path):
-            release_labels.write(path, *faces, crop=wanted.crop)
-        return 0
+        return _label(asked, wanted)
     if wanted.precision == "auto":
         precision = release_plan.usual_precision()
         wanted = dataclasses.replace(wanted, precision=precision)
     only, labels = _networks(asked.only), options.given(asked, "labels")
-    run_dir = options.folder(asked, "run_dir")
     output_dir = options.folder(asked, "output_dir")
     release_plan.check_same(wanted, output_dir)
     with naming("--labels", labels):
         files.check_file(labels, give="make it with --labels_only")
-    faces, validation = _faces(asked, wanted)
-    landmarks = release_labels.read(labels, faces, validation, crop=wanted.crop)
-    kinds = (Release, release_job.Wanted)
-    application.write_effective_flags(run_dir, *kinds)
-    release_plan.run(
-        wanted,
-        faces,
-        validation,
-        landmarks,
-        run_dir=run_dir,
-        output_dir=output_dir,
-        only=only,
-        began=began,
-        command=application.command(
-            *kinds, without=("run_dir", "output_dir", "labels")
-        ),
-    )
+    given, networks = options.given(asked, "run_dir"), tuple(release_plan.SHARES)
+    # Each network has its own folder and lock: others may be trained beside it.
+    with output_folders.claim(
+        given, flag="run_dir", folders=networks, shared=True
+    ) as run_dir:
+        faces, validation = _faces(asked, wanted)
+        landmarks = release_labels.read(labels, faces, validation, crop=wanted.crop)
+        release_plan.run(
+            wanted,
+            faces,
+            validation,
+            landmarks,
+            run_dir=run_dir,
+            output_dir=output_dir,
+            only=only,
+            began=began,
+            command=application.command(
+                *_KINDS, without=("run_dir", "output_dir", "labels")
+            ),
+            accepted=lambda: application.write_effective_flags(run_dir, *_KINDS),
+        )
     return 1 if faces.skipped or validation.skipped else 0
+
+
+def _label(asked: Release, wanted: release_job.Wanted) -> int:
+    path = options.output_file(asked, "labels", ours=release_labels.is_ours)
+    faces = _faces(asked, wanted)
+    with naming("--labels", path):
+        release_labels.write(path, *faces, crop=wanted.crop)
+    return 0
 
 
 def _faces(asked: Release, wanted: release_job.Wanted) -> list[data.Faces]:

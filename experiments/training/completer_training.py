@@ -135,7 +135,8 @@ def run_parser(
     if points is None:
         predictor = dlib_host.Predictor(None)
         folder = pathlib.Path(this.run_dir)
-        points = labelling.landmarks(folder, predictor, faces, crop=settings.crop)
+        labels = labelling.landmarks(folder, predictor, faces, crop=settings.crop)
+        points, this = labels.points, this.and_then(labels.keep)
     optimizer = optax.adam(settings.generator_rate)
     static: Any = {"parser": architecture.network(), "optimizer": optimizer}
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))

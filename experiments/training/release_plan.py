@@ -9,6 +9,7 @@ time from all that follow. The encoder needs the generator, GFC needs its parser
 import dataclasses
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -51,6 +52,7 @@ def run(
     only: tuple[str, ...],
     began: float,
     command: str,
+    accepted: Callable[[], None],
 ) -> None:
     """Trains the networks that are not finished yet, and writes each.
 
@@ -64,8 +66,13 @@ def run(
       only: the networks to train, keys of `SHARES`.
       began: start of the time limit, by `now`.
       command: the command line that repeats the run.
+      accepted: called before the first step of each network, after all checks.
     """
-    release_files.begin(output_dir, options.stored(wanted))
+
+    def begin() -> None:
+        release_files.begin(output_dir, options.stored(wanted))
+        accepted()
+
     finished = release_files.read(output_dir).get("networks", {})
     # Networks that another process trains take no time of this one.
     spent = sum(finished[name]["seconds"] for name in only if name in finished)
@@ -75,7 +82,7 @@ def run(
         "images": len(faces.images),
         "environment": reporting.environment(),
     }
-    job = Job(wanted, faces, validation, landmarks, run_dir, output_dir, about)
+    job = Job(wanted, faces, validation, landmarks, run_dir, output_dir, about, begin)
     missing = [name for name in SHARES if name in only and name not in finished]
     for place, name in enumerate(missing):
         stopping.check()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -68,6 +69,7 @@ def run(
     crop: int,
     size: int,
     landmark_model: str | None,
+    accepted: Callable[[], None],
 ) -> dict[str, Any]:
     """Trains a cascade and writes `cascade.dat` and `cascade.json`.
 
@@ -80,6 +82,7 @@ def run(
       crop: side of the pictures' crop in CelebA pixels; not for labelled sources.
       size: side of the cropped pictures in pixels; not for labelled sources.
       landmark_model: file of dlib's model; None for the installed one.
+      accepted: called once before anything is written, after all checks.
 
     Returns:
       The content of `cascade.json`; errors are over the distance between the eyes.
@@ -92,6 +95,7 @@ def run(
     whole = _read("--data", source, crop, size, landmark_model)
     copies = [_damaged(whole, name, seed) for name in damage]
     learnt = labelled_faces.join(whole, *copies)
+    accepted()
     path = run_dir / "cascade.dat"
     progress.say(f"training the cascade on {len(learnt.names)} faces")
     pixels_off = cascade_training.train(learnt, settings=settings, path=path)

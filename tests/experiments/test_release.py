@@ -90,6 +90,11 @@ def released(environment, material, tmp_path_factory):
     return folder, done
 
 
+def test_the_flags_of_a_release_are_in_its_run_dir(released):
+    text = (released[0] / "run" / "effective.flags").read_text()
+    assert text.startswith("# python -m experiments.release --flagfile=")
+
+
 def read(folder):
     return json.loads((folder / "out" / "release.json").read_text())
 
@@ -229,6 +234,36 @@ def test_files_of_another_origin_are_not_replaced(launched, material, tmp_path, 
     assert f"--output_dir={out}: {name} is there, and no release" in done.stderr
     assert [path.name for path in out.glob("[!.]*")] == [name]
     assert (out / name).read_text() == '{"mine": {}}'
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("effective.flags", "mine"),
+        ("effective.flags", "# python -m experiments.train --flagfile=x"),
+        ("generator/notes.txt", "mine"),
+    ],
+)
+def test_a_run_dir_of_another_origin_is_refused(
+    launched, material, tmp_path, name, text
+):
+    path = tmp_path / "run" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    done = launched("experiments.release", *material, *places(tmp_path))
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    first = name.partition("/")[0]
+    refused = f"--run_dir={tmp_path}/run: holds files that are no results of"
+    assert refused in done.stderr and f"as {first};" in done.stderr
+    assert path.read_text() == text and not list((tmp_path / "out").glob("*"))
+
+
+def test_a_command_that_is_refused_writes_nothing(launched, material, tmp_path):
+    done = launched("experiments.release", *material, *places(tmp_path), "--only=gfc")
+    assert done.returncode == 2 and "parser is missing" in done.stderr
+    assert not list((tmp_path / "out").iterdir())
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+    assert (tmp_path / "run" / ".lock").read_text() == ""  # it is nobody's again
 
 
 def test_a_release_is_known_before_a_network_is_written(tmp_path):

@@ -124,5 +124,6 @@ def test_a_release_begins_no_other_network(asked, tmp_path):
             only=("ce",),
             began=release_plan.now(),
             command="",
+            accepted=lambda: pytest.fail("was accepted"),
         )
-    assert not (tmp_path / "run").exists()
+    assert not list(tmp_path.iterdir())
