@@ -16,6 +16,8 @@ from experiments.common import application, options, output_folders, progress
 from experiments.common.options import option
 from experiments.training import (
     face_sets,
+    materials,
+    release_files,
     release_install,
     release_job,
     release_labels,
@@ -74,7 +76,7 @@ def main() -> int:
         wanted = dataclasses.replace(wanted, precision=precision)
     only, labels = _networks(asked.only), options.given(asked, "labels")
     output_dir = options.folder(asked, "output_dir")
-    release_plan.check_same(wanted, output_dir)
+    release_files.check_same(output_dir, options.stored(wanted))
     with naming("--labels", labels):
         files.check_file(labels, give="make it with --labels_only")
     given, networks = options.given(asked, "run_dir"), tuple(release_plan.SHARES)
@@ -97,8 +99,24 @@ def main() -> int:
                 *_KINDS, without=("run_dir", "output_dir", "labels")
             ),
             accepted=lambda: application.write_effective_flags(run_dir, *_KINDS),
+            read=_materials(asked, wanted, faces, validation, landmarks),
         )
     return 1 if faces.skipped or validation.skipped else 0
+
+
+def _materials(
+    asked: Release,
+    wanted: release_job.Wanted,
+    faces: data.Faces,
+    validation: data.Faces,
+    landmarks: release_labels.Landmarks,
+) -> materials.Materials:
+    points = (landmarks.faces, landmarks.validation)
+    return {
+        "data": materials.Material(wanted.data, faces.digest),
+        "validation": materials.Material(str(asked.validation), validation.digest),
+        **materials.of_arrays("labels", landmarks.path, points),
+    }
 
 
 def _label(asked: Release, wanted: release_job.Wanted) -> int:

@@ -165,9 +165,9 @@ def _run(wanted: Run, asked: Training, run_dir: pathlib.Path) -> int:
             asked.schedule,
             accepted=lambda: application.write_effective_flags(run_dir, Run, Training),
         )
-        net = landmark_training.run(
-            run.and_then(labels.keep), faces, labels.points, architecture, settings
-        )
+        truth = labels.labels("landmark_model", predictor.path)
+        run = run.and_then(labels.keep)
+        net = landmark_training.run(run, faces, truth, architecture, settings)
     if wanted.export:
         if wanted.validation:
             net = _fitted(net, wanted, predictor, seed=settings.seed)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.common import progress
+from experiments.training import materials
 from inpaint_jax.io import data, files
 from inpaint_jax.landmarks import dlib_host, labels
 
@@ -25,8 +26,27 @@ def label(
     return labels.label(predictor, faces.images, crop=crop, nudged=nudged, watch=watch)
 
 
+class Labels(NamedTuple):
+    """Landmarks from which a network learns, and where they come from.
+
+    Attributes:
+      points: (x, y) in pixels, `[count, 68, 2]`.
+      flag: that names where they come from.
+      given: value of the flag.
+    """
+
+    points: Float[np.ndarray, "count 68 2"]
+    flag: str
+    given: str
+
+    @property
+    def material(self) -> materials.Materials:
+        """What a run stores of them."""
+        return materials.of_arrays(self.flag, self.given, self.points)
+
+
 class Labelled(NamedTuple):
-    """Landmarks of a training set.
+    """Landmarks of a training set by dlib.
 
     Attributes:
       points: (x, y) in pixels, `[count, 68, 2]`.
@@ -36,6 +56,10 @@ class Labelled(NamedTuple):
 
     points: Float[np.ndarray, "count 68 2"]
     keep: Callable[[], None]
+
+    def labels(self, flag: str, given: str) -> Labels:
+        """Returns them as what a flag gives."""
+        return Labels(self.points, flag, given)
 
 
 def landmarks(

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from experiments.training import materials
 from inpaint_jax.errors import InputError, naming
 from inpaint_jax.io import files, folders, json_files
 
@@ -42,6 +43,7 @@ class _Content(msgspec.Struct):
     """What `release.json` may hold; the rest of a description is not looked at."""
 
     options: dict[str, Any] = {}
+    materials: dict[str, dict[str, str]] = {}
     networks: dict[str, _Trained] = {}
     releases: dict[str, _Described] = {}
 
@@ -92,7 +94,49 @@ def check_ours(output_dir: str | os.PathLike[str]) -> None:
             )
 
 
-def begin(output_dir: pathlib.Path, options: dict[str, Any]) -> None:
+def check_same(output_dir: str | os.PathLike[str], options: dict[str, Any]) -> None:
+    """Checks that a folder is free for a release, or holds one with the same options.
+
+    Args:
+      output_dir: folder of the release.
+      options: options of the release, as JSON values.
+
+    Raises:
+      InputError: it was started with other options, or other files are there.
+    """
+    check_ours(output_dir)
+    before = read(output_dir).get("options", {})
+    for name, value in options.items():
+        # The same pictures may be in another place, see `check_materials`.
+        alike = name in ("minutes", "data") or before.get(name, value) == value
+        if not alike:
+            raise InputError(
+                f"--{name}={value}: the release in {output_dir} was begun with "
+                f"{before[name]}; give the same or another --output_dir."
+            )
+
+
+def check_materials(
+    output_dir: str | os.PathLike[str], given: materials.Materials
+) -> None:
+    """Checks that a release, if there is one, was begun with the same faces and labels.
+
+    Args:
+      output_dir: folder of the release.
+      given: faces and labels, by their flags.
+
+    Raises:
+      InputError: it was begun with others.
+    """
+    if found := read(output_dir):
+        begun = f"the release in {output_dir}"
+        known = found.get("materials", {})
+        materials.check(known, given, begun=begun, give="another --output_dir")
+
+
+def begin(
+    output_dir: pathlib.Path, options: dict[str, Any], given: materials.Materials
+) -> None:
     """Records in `release.json` what is being made, before anything else is written.
 
     The files of a release that is killed are known by it as that release's.
@@ -100,14 +144,18 @@ def begin(output_dir: pathlib.Path, options: dict[str, Any]) -> None:
     Args:
       output_dir: folder of the release.
       options: options of the release, as JSON values.
+      given: faces and labels, by their flags.
 
     Raises:
-      InputError: the folder holds files of another origin under the same names.
+      InputError: the folder holds files of another origin under the same names, or a
+        release with other options, faces or labels.
     """
     with folders.alone(output_dir):
-        check_ours(output_dir)
+        check_same(output_dir, options)
+        check_materials(output_dir, given)
         if not read(output_dir):
-            files.write_json(output_dir / DESCRIPTION, {"options": options})
+            begun = {"options": options, "materials": materials.stored(given)}
+            files.write_json(output_dir / DESCRIPTION, begun)
 
 
 def add(

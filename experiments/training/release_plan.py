@@ -15,9 +15,13 @@ from typing import Literal
 import jax
 
 from experiments.common import options, progress, reporting, stopping
-from experiments.training import release_files, release_labels, release_networks
+from experiments.training import (
+    materials,
+    release_files,
+    release_labels,
+    release_networks,
+)
 from experiments.training.release_job import Job, Wanted
-from inpaint_jax.errors import InputError
 from inpaint_jax.io import data
 
 SHARES = {
@@ -53,6 +57,7 @@ def run(
     began: float,
     command: str,
     accepted: Callable[[], None],
+    read: materials.Materials,
 ) -> None:
     """Trains the networks that are not finished yet, and writes each.
 
@@ -67,10 +72,15 @@ def run(
       began: start of the time limit, by `now`.
       command: the command line that repeats the run.
       accepted: called before the first step of each network, after all checks.
+      read: faces and labels, by their flags.
+
+    Raises:
+      InputError: the release was begun with others, or lacks a network that one needs.
     """
+    release_files.check_materials(output_dir, read)
 
     def begin() -> None:
-        release_files.begin(output_dir, options.stored(wanted))
+        release_files.begin(output_dir, options.stored(wanted), read)
         accepted()
 
     finished = release_files.read(output_dir).get("networks", {})
@@ -121,25 +131,3 @@ def seconds_of_the_first(missing: list[str], left: float) -> float:
     if training <= 0.0:  # too little time: each network gets an equal part
         return max(left / len(missing) - _WRITING, 1.0)
     return _COMPILATION + fractions[0] / sum(fractions) * training
-
-
-def check_same(wanted: Wanted, output_dir: pathlib.Path) -> None:
-    """Checks that a folder is free for a release, or holds one with the same options.
-
-    Args:
-      wanted: options of the release.
-      output_dir: folder of the release.
-
-    Raises:
-      InputError: it was started with other options, or other files are there.
-    """
-    release_files.check_ours(output_dir)
-    before = release_files.read(output_dir).get("options", {})
-    for name, value in options.stored(wanted).items():
-        # The same pictures may be in another place; each training checks their digest.
-        alike = name in ("minutes", "data") or before.get(name, value) == value
-        if not alike:
-            raise InputError(
-                f"--{name}={value}: the release in {output_dir} was begun with "
-                f"{before[name]}; give the same or another --output_dir."
-            )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from experiments.training import (
+    materials,
     release_files,
     release_install,
     release_labels,
@@ -266,16 +267,85 @@ def test_a_command_that_is_refused_writes_nothing(launched, material, tmp_path):
     assert (tmp_path / "run" / ".lock").read_text() == ""  # it is nobody's again
 
 
+READ = {
+    "data": materials.Material("array:faces.npy", "01"),
+    "validation": materials.Material("array:others.npy", "02"),
+    "labels": materials.Material("labels.npz", "03"),
+}
+
+
 def test_a_release_is_known_before_a_network_is_written(tmp_path):
-    release_files.begin(tmp_path, {"minutes": 1.0})
+    release_files.begin(tmp_path, {"minutes": 1.0}, READ)
     (tmp_path / "gfc.safetensors").write_bytes(b"written before a kill")
-    release_files.begin(tmp_path, {"minutes": 2.0})
-    assert release_files.read(tmp_path) == {"options": {"minutes": 1.0}}
+    release_files.begin(tmp_path, {"minutes": 2.0}, READ)
+    found = release_files.read(tmp_path)
+    assert found["options"] == {"minutes": 1.0}
+    assert found["materials"]["labels"] == {"given": "labels.npz", "sha256": "03"}
+
+
+def test_a_release_goes_on_with_the_faces_and_labels_that_it_was_begun_with(tmp_path):
+    release_files.begin(tmp_path, {"seed": 1}, READ)
+    moved = {flag: each._replace(given="moved") for flag, each in READ.items()}
+    release_files.begin(tmp_path, {"seed": 1}, moved)
+    for flag, each in READ.items():
+        other = {**READ, flag: each._replace(sha256="04")}
+        with pytest.raises(InputError, match=f"^--{flag}={each.given}: .* other "):
+            release_files.begin(tmp_path, {"seed": 1}, other)
+    with pytest.raises(InputError, match="^--seed=2: the release in"):
+        release_files.begin(tmp_path, {"seed": 2}, READ)
+    (tmp_path / "old").mkdir()
+    release_files.begin(tmp_path / "old", {"seed": 1}, {})
+    with pytest.raises(InputError, match="^--data=.* by an earlier version; give"):
+        release_files.begin(tmp_path / "old", {"seed": 1}, READ)
+
+
+def other_material(folder, flag):
+    """Flags that name other faces or labels of the same names and shapes."""
+    if flag == "labels":
+        path = folder / "labels.npz"
+        rng = np.random.default_rng(1)
+        arrays = {"landmark_model_sha256": "none", "size": SIZE, "crop": 128}
+        for name, count in (("faces", 24), ("validation", 9)):
+            width = len(str(count))
+            names = [f"{i:0{width}d}" for i in range(count)]
+            points = rng.uniform(2, 14, (count, 68, 2)).astype(np.float32)
+            arrays |= {f"{name}_names": np.array(names), name: points}
+        np.savez(path, **arrays)
+        return (f"--labels={path}",)
+    count = {"data": 24, "validation": 9}[flag]
+    np.save(folder / "faces.npy", drawn.noise(count, SIZE, SIZE, 3, seed=3))
+    return (f"--{flag}=array:{folder}/faces.npy",)
+
+
+@pytest.mark.parametrize("flag", ["data", "validation", "labels"])
+def test_a_finished_release_does_not_pass_for_one_of_others(
+    released, launched, material, tmp_path, flag
+):
+    flags = (RECIPE, *material, *places(released[0]), *other_material(tmp_path, flag))
+    before = (released[0] / "out" / "release.json").read_bytes()
+    done = launched("experiments.release", *flags)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert f"error: --{flag}=" in done.stderr and "was begun with" in done.stderr
+    assert (released[0] / "out" / "release.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["landmarks", "parser"])
+def test_a_network_that_learnt_from_other_labels_is_not_exported_again(
+    released, launched, material, tmp_path, name
+):
+    run_dir, _ = places(released[0])
+    flags = (RECIPE, *material, *other_material(tmp_path, "labels"), f"--only={name}")
+    done = launched(
+        "experiments.release", *flags, run_dir, f"--output_dir={tmp_path}/out"
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "--labels=" in done.stderr and "other landmarks than the run" in done.stderr
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path):
     release_files.check_ours(tmp_path)
     os.symlink("elsewhere", tmp_path / "logs.zip")
     with pytest.raises(InputError, match=r"logs\.zip is there"):
-        release_files.begin(tmp_path, {})
+        release_files.begin(tmp_path, {}, {})
     assert not (tmp_path / "release.json").exists()

@@ -233,6 +233,10 @@ def test_a_killed_run_ends_like_an_undisturbed_one(
 REFUSED = {
     "more steps": ([f"--steps={STEPS + 1}"], [f"--steps={STEPS + 1}", f"has {STEPS}"]),
     "image_size 24": (["--image_size=24"], ["--image_size", "24"]),
+    "other labels": (
+        ["--landmark_model={other}"],
+        ["--landmark_model=", "gives other landmarks than the run in --run_dir"],
+    ),
     "no model": (["--landmark_model=no.dat"], ["--landmark_model=no.dat"]),
 }
 
@@ -241,10 +245,14 @@ REFUSED = {
 def refused(undisturbed, train, usual, tmp_path_factory):
     """All refusals, two at a time."""
     folder = tmp_path_factory.mktemp("refused")
-    shutil.copytree(undisturbed[1], folder / "more steps")
+    for name in ("more steps", "other labels"):
+        shutil.copytree(undisturbed[1], folder / name)
+    other = folder / "other.dat"
+    other.write_bytes(model_file.serialise(toy_model(np.random.default_rng(1))))
 
     def run(name):
-        flags = (*usual, f"--run_dir={folder / name}", *REFUSED[name][0])
+        changed = (flag.format(other=other) for flag in REFUSED[name][0])
+        flags = (*usual, f"--run_dir={folder / name}", *changed)
         return train(*flags), folder / name
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -261,8 +269,9 @@ def test_wrong_flags_give_a_sentence_and_exit_code_2(refused, name):
         assert word in outcome.err
 
 
-def test_a_refused_run_is_as_it_was(refused, undisturbed):
-    _, run_dir = refused["more steps"]
+@pytest.mark.parametrize("name", ["more steps", "other labels"])
+def test_a_refused_run_is_as_it_was(refused, undisturbed, name):
+    _, run_dir = refused[name]
     for file in ("effective.flags", "metrics.jsonl", "labels.npz"):
         assert (run_dir / file).read_bytes() == (undisturbed[1] / file).read_bytes()
     assert_same_state(run_dir, undisturbed[1])

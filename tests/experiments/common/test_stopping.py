@@ -124,6 +124,7 @@ def test_a_release_begins_no_other_network(asked, tmp_path):
             only=("ce",),
             began=release_plan.now(),
             command="",
+            read={},
             accepted=lambda: pytest.fail("was accepted"),
         )
     assert not list(tmp_path.iterdir())

@@ -32,7 +32,7 @@ def export_completer(folder):
 def made(tmp_path_factory):
     """The output folder of a release with a whole search model and CE."""
     out = tmp_path_factory.mktemp("made")
-    release_files.begin(out, {})
+    release_files.begin(out, {}, {})
     release_files.add(out, "dcgan", export_model)
     release_files.add(out, "ce", export_completer)
     return out
