@@ -11,8 +11,15 @@ command resumes an interrupted run with the missing networks.
 """
 
 import dataclasses
+import pathlib
 
-from experiments.common import application, options, output_folders, progress
+from experiments.common import (
+    application,
+    options,
+    output_folders,
+    progress,
+    reporting,
+)
 from experiments.common.options import option
 from experiments.training import (
     face_sets,
@@ -84,39 +91,42 @@ def main() -> int:
     with output_folders.claim(
         given, flag="run_dir", folders=networks, shared=True
     ) as run_dir:
-        faces, validation = _faces(asked, wanted)
-        landmarks = release_labels.read(labels, faces, validation, crop=wanted.crop)
-        release_plan.run(
-            wanted,
-            faces,
-            validation,
-            landmarks,
-            run_dir=run_dir,
-            output_dir=output_dir,
-            only=only,
-            began=began,
-            command=application.command(
-                *_KINDS, without=("run_dir", "output_dir", "labels")
-            ),
-            accepted=lambda: application.write_effective_flags(run_dir, *_KINDS),
-            read=_materials(asked, wanted, faces, validation, landmarks),
-        )
-    return 1 if faces.skipped or validation.skipped else 0
+        job = _job(asked, wanted, labels, run_dir, output_dir)
+        release_plan.run(job, only=only, began=began)
+    return 1 if job.faces.skipped or job.validation.skipped else 0
 
 
-def _materials(
+def _job(
     asked: Release,
     wanted: release_job.Wanted,
-    faces: data.Faces,
-    validation: data.Faces,
-    landmarks: release_labels.Landmarks,
-) -> materials.Materials:
+    labels: str,
+    run_dir: pathlib.Path,
+    output_dir: pathlib.Path,
+) -> release_job.Job:
+    """Reads what all networks learn from, which must be as when the release began."""
+    faces, validation = _faces(asked, wanted)
+    landmarks = release_labels.read(labels, faces, validation, crop=wanted.crop)
     points = (landmarks.faces, landmarks.validation)
-    return {
+    read = {
         "data": materials.Material(wanted.data, faces.digest),
         "validation": materials.Material(str(asked.validation), validation.digest),
-        **materials.of_arrays("labels", landmarks.path, points),
+        **materials.of_arrays("labels", labels, points),
     }
+    release_files.check_materials(output_dir, read)
+    folders = ("run_dir", "output_dir", "labels")
+    about = {
+        "command": application.command(*_KINDS, without=folders),
+        "images": len(faces.images),
+        "environment": reporting.environment(),
+    }
+
+    def accepted() -> None:
+        release_files.begin(output_dir, options.stored(wanted), read)
+        application.write_effective_flags(run_dir, *_KINDS)
+
+    return release_job.Job(
+        *(wanted, faces, validation, landmarks, run_dir, output_dir, about, accepted)
+    )
 
 
 def _label(asked: Release, wanted: release_job.Wanted) -> int:

@@ -59,9 +59,7 @@ def run(
     state = stepping.initial(init, key_init, mean)
     read = {**truth.material}
     if settings.pretrained:
-        with naming("--pretrained", settings.pretrained):
-            start = networks.load(settings.pretrained, model="landmark_net")
-        _check_same(start, architecture, settings)
+        start = _start(settings.pretrained, architecture, settings.crop)
         read |= materials.of_network("pretrained", settings.pretrained, start)
         state = state._replace(variables=start.variables)
     step = functools.partial(train_landmark_net.train_step, **static)
@@ -73,25 +71,22 @@ def run(
         name="landmark net",
         rates="--learning_rate",
     )
-    rows = stepping.rows(
-        faces.images,
-        truth.points,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-    )
+    size, seed = settings.batch_size, settings.seed
+    rows = stepping.rows(faces.images, truth.points, batch_size=size, seed=seed)
     state = training.run(key_steps, this, task, state, rows)
     source = {"path": str(this.run_dir), "step": int(state.step)}
     return networks.Pretrained(architecture, settings.crop, state.variables, source)
 
 
-def _check_same(
-    start: networks.Pretrained,
-    architecture: landmark_net.Architecture,
-    settings: Settings,
-) -> None:
-    if (start.architecture, start.crop) != (architecture, settings.crop):
+def _start(
+    path: str, architecture: landmark_net.Architecture, crop: int
+) -> networks.Pretrained:
+    """Returns the net from which training starts."""
+    with naming("--pretrained", path):
+        start = networks.load(path, model="landmark_net")
+    if (start.architecture, start.crop) != (architecture, crop):
         raise InputError(
-            f"--pretrained={settings.pretrained}: is {start.architecture} for crops of "
-            f"{start.crop}, but the flags say {architecture} and {settings.crop}; give "
-            "the same."
+            f"--pretrained={path}: is {start.architecture} for crops of {start.crop}, "
+            f"but the flags say {architecture} and {crop}; give the same."
         )
+    return start

@@ -89,12 +89,11 @@ def run(
     """
     settings = dataclasses.replace(asked.settings, seed=seed)
     damage = _damage_names(asked.damage)
-    tested = None
+    where, tested = (crop, size, landmark_model), None
     if asked.test_data:
-        tested = _read("--test_data", asked.test_data, crop, size, landmark_model)
-    whole = _read("--data", source, crop, size, landmark_model)
-    copies = [_damaged(whole, name, seed) for name in damage]
-    learnt = labelled_faces.join(whole, *copies)
+        tested = _read("--test_data", asked.test_data, *where)
+    whole = _read("--data", source, *where)
+    learnt = labelled_faces.join(whole, *(_damaged(whole, n, seed) for n in damage))
     accepted()
     path = run_dir / "cascade.dat"
     progress.say(f"training the cascade on {len(learnt.names)} faces")
@@ -106,9 +105,8 @@ def run(
         "error_train": _mean_error(pixels_off, learnt),
     }
     if tested is not None:
-        report["error_test"] = _mean_error(
-            cascade_training.errors(tested, path=path), tested
-        )
+        pixels_off = cascade_training.errors(tested, path=path)
+        report["error_test"] = _mean_error(pixels_off, tested)
         report["faces_test"] = len(tested.names)
     report |= reporting.environment()
     files.write_json(run_dir / "cascade.json", report)
