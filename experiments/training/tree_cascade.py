@@ -105,12 +105,16 @@ def run(
         "error_train": _mean_error(pixels_off, learnt),
     }
     if tested is not None:
-        pixels_off = cascade_training.errors(tested, path=path)
-        report["error_test"] = _mean_error(pixels_off, tested)
-        report["faces_test"] = len(tested.names)
+        report |= _tested(tested, path)
     report |= reporting.environment()
     files.write_json(run_dir / "cascade.json", report)
     return report
+
+
+def _tested(faces: labelled_faces.LabelledFaces, path: pathlib.Path) -> dict[str, Any]:
+    pixels_off = cascade_training.errors(faces, path=path)
+    error = _mean_error(pixels_off, faces)
+    return {"error_test": error, "faces_test": len(faces.names)}
 
 
 def _damage_names(given: tuple[str, ...]) -> list[str]:
