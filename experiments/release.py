@@ -11,12 +11,21 @@ command resumes an interrupted run with the missing networks.
 """
 
 import dataclasses
+import pathlib
 
-from experiments.common import application, options, progress
+from experiments.common import (
+    application,
+    options,
+    output_folders,
+    progress,
+    reporting,
+)
 from experiments.common.options import option
 from experiments.training import (
     face_sets,
+    materials,
     release_files,
+    release_install,
     release_job,
     release_labels,
     release_plan,
@@ -54,6 +63,7 @@ class Release:
     )
 
 
+_KINDS = (Release, release_job.Wanted)
 options.define(Release, heading="Release")
 options.define(release_job.Wanted, heading="Networks and their training")
 
@@ -62,43 +72,69 @@ def main() -> int:
     """Trains, labels or installs; returns the exit code."""
     asked, wanted = options.read(Release), options.read(release_job.Wanted)
     if asked.install:
-        for line in release_files.install(asked.install):
+        for line in release_install.install(asked.install):
             progress.say(line)
         return 0
     began = release_plan.now()
     if asked.labels_only:
-        path = options.output_file(asked, "labels", ours=release_labels.is_ours)
-        faces = _faces(asked, wanted)
-        with naming("--labels", path):
-            release_labels.write(path, *faces, crop=wanted.crop)
-        return 0
+        return _label(asked, wanted)
     if wanted.precision == "auto":
         precision = release_plan.usual_precision()
         wanted = dataclasses.replace(wanted, precision=precision)
     only, labels = _networks(asked.only), options.given(asked, "labels")
-    run_dir = options.folder(asked, "run_dir")
     output_dir = options.folder(asked, "output_dir")
-    release_plan.check_same(wanted, output_dir)
+    release_files.check_same(output_dir, options.stored(wanted))
     with naming("--labels", labels):
         files.check_file(labels, give="make it with --labels_only")
+    given, networks = options.given(asked, "run_dir"), tuple(release_plan.SHARES)
+    # Each network has its own folder and lock: others may be trained beside it.
+    with output_folders.claim(
+        given, flag="run_dir", folders=networks, shared=True
+    ) as run_dir:
+        job = _job(asked, wanted, labels, run_dir, output_dir)
+        release_plan.run(job, only=only, began=began)
+    return 1 if job.faces.skipped or job.validation.skipped else 0
+
+
+def _job(
+    asked: Release,
+    wanted: release_job.Wanted,
+    labels: str,
+    run_dir: pathlib.Path,
+    output_dir: pathlib.Path,
+) -> release_job.Job:
+    """Reads what all networks learn from, which must be as when the release began."""
     faces, validation = _faces(asked, wanted)
     landmarks = release_labels.read(labels, faces, validation, crop=wanted.crop)
-    kinds = (Release, release_job.Wanted)
-    application.write_effective_flags(run_dir, *kinds)
-    release_plan.run(
-        wanted,
-        faces,
-        validation,
-        landmarks,
-        run_dir=run_dir,
-        output_dir=output_dir,
-        only=only,
-        began=began,
-        command=application.command(
-            *kinds, without=("run_dir", "output_dir", "labels")
-        ),
+    points = (landmarks.faces, landmarks.validation)
+    read = {
+        "data": materials.Material(wanted.data, faces.digest),
+        "validation": materials.Material(str(asked.validation), validation.digest),
+        **materials.of_arrays("labels", labels, points),
+    }
+    release_files.check_materials(output_dir, read)
+    folders = ("run_dir", "output_dir", "labels")
+    about = {
+        "command": application.command(*_KINDS, without=folders),
+        "images": len(faces.images),
+        "environment": reporting.environment(),
+    }
+
+    def accepted() -> None:
+        release_files.begin(output_dir, options.stored(wanted), read)
+        application.write_effective_flags(run_dir, *_KINDS)
+
+    return release_job.Job(
+        *(wanted, faces, validation, landmarks, run_dir, output_dir, about, accepted)
     )
-    return 1 if faces.skipped or validation.skipped else 0
+
+
+def _label(asked: Release, wanted: release_job.Wanted) -> int:
+    path = options.output_file(asked, "labels", ours=release_labels.is_ours)
+    faces = _faces(asked, wanted)
+    with naming("--labels", path):
+        release_labels.write(path, *faces, crop=wanted.crop)
+    return 0
 
 
 def _faces(asked: Release, wanted: release_job.Wanted) -> list[data.Faces]:

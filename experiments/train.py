@@ -59,13 +59,16 @@ def main() -> int:
     if run.pack:
         return _pack(run, shape.generator(), crop=asked.crop)
     if check.check:
-        return _check_health(check.check, check, run, seed=asked.seed)
+        given = options.given(run, "run_dir")
+        with output_folders.claim(given, flag="run_dir") as run_dir:
+            return _check_health(check.check, check, run, run_dir, seed=asked.seed)
     if run.export:  # fails now, not after hours of training
         stablehlo.check_available()
         with naming("--export", run.export):
             releases.check_replaceable(options.folder(run, "export"))
     options.given(run, "data")
-    with output_folders.claim(options.given(run, "run_dir"), flag="run_dir"):
+    given, written = options.given(run, "run_dir"), training.FOLDERS
+    with output_folders.claim(given, flag="run_dir", folders=written):
         if run.model in completer_recipe.MODELS:
             return _train_feed_forward(run, asked, shape)
         if run.model == "encoder":
@@ -218,12 +221,13 @@ def _pack(run: Run, architecture: dcgan.Architecture, *, crop: int) -> int:
     return 1 if faces.skipped else 0
 
 
-def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
+def _check_health(
+    path: str, check: Check, run: Run, run_dir: pathlib.Path, *, seed: int
+) -> int:
     log = os.path.join(path, "metrics.jsonl")
     has_log = os.path.isfile(log)
     if has_log:
         plots.check_available()  # now, and not after minutes of scoring
-    run_dir = options.folder(run, "run_dir")
     model = _load_pair("check", path)
     faces = _load_data(run, model.crop, model.architecture)
     known = None
@@ -240,16 +244,15 @@ def _check_health(path: str, check: Check, run: Run, *, seed: int) -> int:
             unseen[: check.reconstruct],
             iterations=check.reconstruct_iterations,
         )
-    with output_folders.hold(run_dir, flag="run_dir") as folder:
-        found = health.check(
-            key,
-            model,
-            faces,
-            known,
-            run_dir=folder,
-            log=log if has_log else None,
-            reconstruction=reconstructed,
-        )
+    found = health.check(
+        key,
+        model,
+        faces,
+        known,
+        run_dir=run_dir,
+        log=log if has_log else None,
+        reconstruction=reconstructed,
+    )
     print("\n".join(found["verdict"]))
     print(f"{'fit' if found['fit'] else 'not fit'} for searching")
     return 1 if faces.skipped or (known and known.skipped) else 0

@@ -140,8 +140,8 @@ options.define(Training, heading="Training")
 def main() -> int:
     """Trains or evaluates; returns the exit code."""
     wanted = options.read(Run)
-    given = options.given(wanted, "run_dir")
-    with output_folders.hold(given, flag="run_dir") as run_dir:
+    given, written = options.given(wanted, "run_dir"), training.FOLDERS
+    with output_folders.claim(given, flag="run_dir", folders=written) as run_dir:
         return _run(wanted, options.read(Training), run_dir)
 
 
@@ -157,7 +157,7 @@ def _run(wanted: Run, asked: Training, run_dir: pathlib.Path) -> int:
     settings = asked.settings(options.given(wanted, "data"))
     predictor = _predictor(wanted)
     faces = _load("data", wanted, settings.crop, architecture.image_size)
-    truth = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
+    labels = labelling.landmarks(run_dir, predictor, faces, crop=settings.crop)
     with checkpoints.opened(run_dir) as store:
         run = training.Run(
             store,
@@ -165,6 +165,8 @@ def _run(wanted: Run, asked: Training, run_dir: pathlib.Path) -> int:
             asked.schedule,
             accepted=lambda: application.write_effective_flags(run_dir, Run, Training),
         )
+        truth = labels.labels("landmark_model", predictor.path)
+        run = run.and_then(labels.keep)
         net = landmark_training.run(run, faces, truth, architecture, settings)
     if wanted.export:
         if wanted.validation:
@@ -174,7 +176,7 @@ def _run(wanted: Run, asked: Training, run_dir: pathlib.Path) -> int:
 
 
 def _train_cascade(run_dir: pathlib.Path, wanted: Run, asked: Training) -> int:
-    application.write_effective_flags(run_dir, Run, Training, tree_cascade.Cascade)
+    kinds = (Run, Training, tree_cascade.Cascade)
     report = tree_cascade.run(
         options.given(wanted, "data"),
         run_dir,
@@ -183,6 +185,7 @@ def _train_cascade(run_dir: pathlib.Path, wanted: Run, asked: Training) -> int:
         crop=asked.crop,
         size=asked.image_size,
         landmark_model=wanted.landmark_model,
+        accepted=lambda: application.write_effective_flags(run_dir, *kinds),
     )
     line = f"{run_dir / 'cascade.dat'}: error {report['error_train']:.4f} in training"
     if "error_test" in report:
@@ -208,10 +211,11 @@ def _check(path: str, run_dir: pathlib.Path, wanted: Run, *, seed: int) -> int:
     size = net.architecture.image_size
     predictor = _predictor(wanted)
     known = _load("data", wanted, net.crop, size)
-    truth = labelling.landmarks(run_dir, predictor, known, crop=net.crop)
+    labels = labelling.landmarks(run_dir, predictor, known, crop=net.crop)
     faces = _load("check_data", wanted, net.crop, size)
-    key = jax.random.key(seed)
-    found = landmark_check.check(key, net, predictor, faces, known=(known, truth))
+    labels.keep()
+    key, known = jax.random.key(seed), (known, labels.points)
+    found = landmark_check.check(key, net, predictor, faces, known=known)
     found |= {"net": net.source, "spread": net.spread, **reporting.environment()}
     files.write_json(run_dir / "landmarks.json", found)
     for mask, guesses in found["nme"].items():

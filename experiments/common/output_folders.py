@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.common import application
 from inpaint_jax.errors import InputError, naming
-from inpaint_jax.io import files, json_files, locks
+from inpaint_jax.io import files, folders, json_files, locks
 
 
 @contextlib.contextmanager
@@ -38,7 +38,11 @@ def hold(path: str | os.PathLike[str], *, flag: str) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def claim(
-    path: str, *, flag: str = "output_dir", folders: Sequence[str] = ()
+    path: str,
+    *,
+    flag: str = "output_dir",
+    folders: Sequence[str] = (),
+    shared: bool = False,
 ) -> Iterator[pathlib.Path]:
     """Creates the folder for the results, or takes it from an earlier run.
 
@@ -49,9 +53,12 @@ def claim(
       path: the folder.
       flag: name of the flag that names it.
       folders: names of the folders in it that this application writes to.
+      shared: whether processes of this application may write there at once; each then
+        locks what it writes.
 
     Yields:
-      The folder, from which other processes are kept out.
+      The folder, from which other processes are kept out, or those of others if it is
+      shared.
 
     Raises:
       InputError: it holds files, or one of these folders, that no run of this
@@ -62,8 +69,13 @@ def claim(
     # First, as the lock says from then on that the folder is this application's.
     with naming(f"--{flag}", path):
         folder = files.make_directory(path)
-    taken, before = _check_ours(folder, flag, folders), {*folder.glob("*")}
-    with hold(path, flag=flag) as folder:
+    with contextlib.ExitStack() as kept_out:
+        if shared:  # the mark is never seen half-written
+            kept_out.enter_context(_alone(folder))
+        taken, before = _check_ours(folder, flag, folders), {*folder.glob("*")}
+        kept_out.enter_context(hold(path, flag=flag))
+        if shared:
+            kept_out.close()
         try:
             yield folder
         except BaseException:
@@ -71,6 +83,10 @@ def claim(
             if not taken and not left:
                 locks.forget_holder(folder)
             raise
+
+
+def _alone(folder: pathlib.Path) -> contextlib.AbstractContextManager[None]:
+    return folders.alone(folder)
 
 
 def _check_ours(folder: pathlib.Path, flag: str, folders: Sequence[str]) -> bool:

@@ -6,11 +6,10 @@ once all of them are, and whole or not at all. A run that is resumed reports the
 of a record as if it had just completed them.
 """
 
-import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -192,13 +191,6 @@ def hash_of_result(output: pathlib.Path, name: str) -> str:
 def as_stored(value: Identity) -> Identity:
     """Returns JSON values as they are when they are read again."""
     return json.loads(json.dumps(files.finite(value)))
-
-
-def results(output: pathlib.Path) -> Iterator[str]:
-    """Yields the names of the files that the records of a folder list."""
-    for path in _paths(output):
-        with contextlib.suppress(InputError):
-            yield from _read(path).results
 
 
 def tidy(output: pathlib.Path, kept: Iterable[str]) -> None:

@@ -2,17 +2,16 @@
 
 `.results` lists the names of all files that runs have written there, each before it is
 written, so that a run that is killed leaves nothing that the next one does not know.
-Pictures that later runs leave out stay in the list.
+Pictures that later runs leave out stay in the list. What it does not name is nobody's
+result, whatever a report or a record says of it.
 """
 
 import functools
 import os
 import pathlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
-import msgspec
-
-from experiments.common import application, cases, output_folders
+from experiments.common import application, output_folders
 from experiments.search import finished_records, output_names
 from inpaint_jax.errors import InputError, reason
 from inpaint_jax.io import files, json_files
@@ -21,25 +20,11 @@ FILE = ".results"
 """The list, in the folder of the results."""
 
 
-class _Answer(msgspec.Struct):
-    file: str
-
-
-class _Entry(msgspec.Struct):
-    image: str
-    photograph: str = ""
-    answers: list[_Answer] = []
-
-
-class _Report(msgspec.Struct):
-    images: list[_Entry]
-
-
 class Results:
     """The results in a folder; `path` is where one is written."""
 
     def __init__(self, output: pathlib.Path) -> None:
-        """Begins with those that the folder lists, or that its report names.
+        """Begins with those that the folder lists.
 
         Args:
           output: the folder.
@@ -47,22 +32,14 @@ class Results:
         self.output = output
 
     @functools.cached_property
-    def _listed(self) -> set[str]:
-        """Names in the list."""
+    def known(self) -> set[str]:
+        """Names of results; some may no longer be there."""
         path = self.output / FILE
         if not os.path.lexists(path):
             return set()
         give = f"remove it, and give a new --output_dir in place of {self.output}"
         expected = "the list of a folder's results"
         return {*json_files.read(path, list[str], expected=expected, give=give)}
-
-    @functools.cached_property
-    def known(self) -> set[str]:
-        """Names of results; of those in the list some may no longer be there."""
-        if self._listed:
-            return {*self._listed}
-        named = _named_by_report(self.output)
-        return {name for name in named if os.path.isfile(self.output / name)}
 
     def path(self, name: str) -> pathlib.Path:
         """Returns where a result is written, which is known as one from now on.
@@ -72,8 +49,8 @@ class Results:
         Raises:
           OutputError: the folder cannot be written to.
         """
-        self.known.add(name)
-        if name not in self._listed:
+        if name not in self.known:
+            self.known.add(name)
             self._list()
         path = self.output / name
         if path.parent != self.output:
@@ -102,7 +79,6 @@ class Results:
 
     def _list(self) -> None:
         files.write_json(self.output / FILE, sorted(self.known))
-        self._listed = {*self.known}
 
 
 def check(names: output_names.Names, output: pathlib.Path) -> None:
@@ -154,21 +130,3 @@ def _entries(output: pathlib.Path, folder: str) -> list[os.DirEntry[str]]:
             f"--output_dir={output}: {path} cannot hold results ({reason(error)}); "
             "move it or give another folder."
         ) from error
-
-
-def _named_by_report(output: pathlib.Path) -> Iterator[str]:
-    """Yields names of results of earlier versions, which had no list."""
-    yield from finished_records.results(output)
-    path = output / "report.json"
-    try:
-        report = json_files.read(path, _Report, expected="a report", give="")
-    except InputError:
-        return
-    yield from output_names.OF_A_RUN
-    for page, entry in enumerate(report.images, start=1):  # more than there are
-        yield cases.grid_name(page)
-        yield output_names.sheet(page)
-        yield entry.photograph or output_names.answer(entry.image, 1)
-        yield output_names.landmarks(entry.image)
-        yield output_names.animation(entry.image)
-        yield from (each.file for each in entry.answers)

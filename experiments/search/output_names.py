@@ -14,9 +14,8 @@ from experiments.common import application, input_paths
 from inpaint_jax.errors import InputError
 from inpaint_jax.search.settings import Settings
 
-OF_A_RUN = ("report.json", "trace.jsonl")
-"""Names of the files that each run writes once."""
-
+# The files that each run writes once.
+_OF_A_RUN = ("report.json", "trace.jsonl")
 _GRID, _SHEET = re.compile(r"grid(_\d+)?"), re.compile(r"contact_sheet(_\d+)?\.html")
 _ANSWER = re.compile(r"(.+)_([2-9]|[1-9]\d{1,2})")
 _FACE = re.compile(r"(.+)_face([1-9]\d*)")
@@ -76,7 +75,7 @@ class Names:
             return name in self._names or self.further(name) is not None
         if suffix == "webp":
             return self.animate and self._is_face(name)
-        known = file in {*OF_A_RUN, application.FLAG_FILE}
+        known = file in {*_OF_A_RUN, application.FLAG_FILE}
         return known or _SHEET.fullmatch(file) is not None
 
     def further(self, name: str) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jaxtyping import Float, UInt8
 
-from experiments.training import keeping, labelling, stepping, training
+from experiments.training import keeping, labelling, materials, stepping, training
 from experiments.training.completer_recipe import Settings
 from inpaint_jax import types
 from inpaint_jax.errors import InputError, naming
@@ -46,7 +46,7 @@ def run(
     Returns:
       The trained network.
     """
-    parser = _parser(settings, architecture.image_size)
+    parser, read = _parser(settings, architecture.image_size)
     key_init, key_steps, key_shown = jax.random.split(jax.random.key(settings.seed), 3)
     static: Any = {
         "networks": _networks(architecture, settings),
@@ -57,8 +57,8 @@ def run(
     )
     trained = networks.Pretrained(architecture, settings.crop, {}, {})
     if settings.pretrained:
-        start = _start(settings.pretrained, trained)
-        state = state._replace(completer=jax.tree.map(jnp.array, start.variables))
+        start, this_too = _start(settings.pretrained, trained)
+        state, read = state._replace(completer=start), {**read, **this_too}
     step = functools.partial(train_completer.train_step, **static)
     return _train(
         key_steps,
@@ -69,6 +69,7 @@ def run(
         advance=jax.tree_util.Partial(step, parser=parser),
         settings=settings,
         network=trained,
+        read=read,
         variables=lambda state: state.completer,
         show=_showing(key_shown, this, faces, architecture, settings),
         judge=judge,
@@ -121,7 +122,7 @@ def run_parser(
     architecture: Any,
     settings: Settings,
     *,
-    points: Float[np.ndarray, "count 68 2"] | None = None,
+    labels: labelling.Labels | None = None,
 ) -> networks.Pretrained:
     """Trains the parser on the parts that the faces' landmarks outline; see `run`.
 
@@ -130,26 +131,33 @@ def run_parser(
       faces: as in `run`.
       architecture: of the parser.
       settings: as in `run`.
-      points: the landmarks, `[count, 68, 2]` in pixels; by default those of dlib.
+      labels: the landmarks; by default those of dlib.
     """
-    if points is None:
+    if labels is None:
         predictor = dlib_host.Predictor(None)
         folder = pathlib.Path(this.run_dir)
-        points = labelling.landmarks(folder, predictor, faces, crop=settings.crop)
+        found = labelling.landmarks(folder, predictor, faces, crop=settings.crop)
+        labels, this = found.labels("run_dir", str(folder)), this.and_then(found.keep)
     optimizer = optax.adam(settings.generator_rate)
     static: Any = {"parser": architecture.network(), "optimizer": optimizer}
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
     trained = networks.Pretrained(architecture, settings.crop, {}, {})
     step = functools.partial(train_parser.train_step, **static)
+    state = stepping.initial(functools.partial(train_parser.init, **static), key_init)
+    read = labels.material
+    if settings.pretrained:
+        start, this_too = _start(settings.pretrained, trained)
+        state, read = state._replace(variables=start), {**read, **this_too}
     return _train(
         key_steps,
         this,
-        stepping.initial(functools.partial(train_parser.init, **static), key_init),
+        state,
         faces,
-        _parts(points, architecture.image_size),
+        _parts(labels.points, architecture.image_size),
         advance=jax.tree_util.Partial(step),
         settings=settings,
         network=trained,
+        read=read,
         variables=lambda state: state.variables,
     )
 
@@ -175,6 +183,7 @@ def _train(
     advance: stepping.Advance,
     settings: Settings,
     network: networks.Pretrained,
+    read: materials.Materials,
     variables: Callable[[Any], types.Variables],
     show: Callable[[int, Any], None] | None = None,
     judge: keeping.Judge | None = None,
@@ -195,6 +204,7 @@ def _train(
             faces,
             crop=settings.crop,
             steps=this.schedule.steps,
+            read=read,
             model=network.model,
         ),
         advance=advance,
@@ -221,7 +231,10 @@ def _of_networks(judge: keeping.Judge, network: networks.Pretrained) -> keeping.
     return judge._replace(score=score)
 
 
-def _start(path: str, network: networks.Pretrained) -> networks.Pretrained:
+def _start(
+    path: str, network: networks.Pretrained
+) -> tuple[types.Variables, materials.Materials]:
+    """Returns copies of the weights from which training starts, and what they are."""
     with naming("--pretrained", path):
         start = networks.load(path, model=network.model)
     if start.architecture != network.architecture:
@@ -229,12 +242,16 @@ def _start(path: str, network: networks.Pretrained) -> networks.Pretrained:
             f"--pretrained={path}: is {start.architecture}, but the flags say "
             f"{network.architecture}; give the same."
         )
-    return start
+    # Copies: the steps reuse the memory of the state that they are given.
+    variables = jax.tree.map(jnp.array, start.variables)
+    return variables, materials.of_network("pretrained", path, start)
 
 
-def _parser(settings: Settings, size: int) -> jax.tree_util.Partial | None:
+def _parser(
+    settings: Settings, size: int
+) -> tuple[jax.tree_util.Partial | None, materials.Materials]:
     if not settings.recipe.parser:
-        return None
+        return None, {}
     with naming("--parser", settings.recipe.parser):
         parser = networks.load(settings.recipe.parser, model="parser")
     found = parser.architecture.image_size, parser.crop
@@ -244,4 +261,5 @@ def _parser(settings: Settings, size: int) -> jax.tree_util.Partial | None:
             f"pixels and crops of {found[1]}, the faces here have {size} and "
             f"{settings.crop}."
         )
-    return parser.apply
+    read = materials.of_network("parser", settings.recipe.parser, parser)
+    return parser.apply, read

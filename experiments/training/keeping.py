@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common import options, progress
-from experiments.training import divergence
+from experiments.training import divergence, materials
 from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import checkpoints, data
 
-_SEEN = "validation"
+_SEEN, _MATERIALS = "validation", "materials"
 
 Networks = dict[str, types.Variables]
 """{name: variables} of the networks that a checkpoint stores."""
@@ -54,6 +54,7 @@ def meta(
     *,
     crop: int,
     steps: int | None = None,
+    read: materials.Materials | None = None,
     **others: str,
 ) -> dict[str, Any]:
     """Returns the JSON values stored with every checkpoint, see `resume`.
@@ -64,6 +65,7 @@ def meta(
       faces: training faces.
       crop: side of their crop in CelebA pixels.
       steps: total steps, if a resumed run must not change them; None if it may.
+      read: what else the training reads.
       **others: further values that describe the networks.
     """
     stored = options.stored(settings)
@@ -73,6 +75,7 @@ def meta(
         **others,
         "settings": stored if steps is None else {**stored, "steps": steps},
         "pictures": faces.digest,
+        _MATERIALS: materials.stored(read or {}),
     }
 
 
@@ -85,8 +88,8 @@ def resume(
       store: open checkpoints of the run.
       state: initial state of a new run.
       meta: {group: {name: value}}, the settings of this run, which must equal those of
-        the checkpoint; and "pictures", the digest of the training faces. If the digest
-        is the same, the faces may be in another place.
+        the checkpoint; "pictures", the digest of the training faces; and "materials",
+        see `materials`. What has the same digest may be in another place.
       steps: total number of steps of the run.
 
     Raises:
@@ -167,13 +170,16 @@ def _check_same(found: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
             f"--data={meta['settings']['data']}: holds other pictures than those that "
             "the run in --run_dir learns from; give the same or another folder."
         )
+    read = meta.get(_MATERIALS, {})
+    given = {flag: materials.Material(**each) for flag, each in read.items()}
+    materials.check(found.get(_MATERIALS, {}), given)
     for group, settings in meta.items():
-        if not isinstance(settings, dict):
+        if not isinstance(settings, dict) or group == _MATERIALS:
             continue
         stored = options.renamed(found.get(group, {}))
         for name, value in settings.items():
             before = stored.get(name)
-            moved = name == "data" and same
+            moved = (name == "data" and same) or name in read
             if before != value and not moved:
                 raise InputError(
                     f"--{name}={value}: the run in --run_dir has {before}; give the "

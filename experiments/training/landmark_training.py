@@ -5,11 +5,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-from jaxtyping import Float
 
-from experiments.training import keeping, stepping, training
+from experiments.training import keeping, labelling, materials, stepping, training
 from inpaint_jax.errors import InputError, naming
 from inpaint_jax.io import data
 from inpaint_jax.models import landmark_net
@@ -34,7 +32,7 @@ class Settings:
 def run(
     this: training.Run,
     faces: data.Faces,
-    truth: Float[np.ndarray, "count 68 2"],
+    truth: labelling.Labels,
     architecture: landmark_net.Architecture,
     settings: Settings,
     *,
@@ -45,7 +43,7 @@ def run(
     Args:
       this: folders and schedule of the run.
       faces: training faces.
-      truth: their landmarks in pixels, `[count, 68, 2]`.
+      truth: their landmarks.
       architecture: of the net.
       settings: hyperparameters of the training.
       judge: scores the net at each checkpoint, see `training.Task`.
@@ -56,39 +54,39 @@ def run(
     optimizer = optax.adamw(settings.learning_rate, weight_decay=settings.weight_decay)
     static = {"architecture": architecture, "optimizer": optimizer}
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
-    mean = jnp.asarray(truth.mean(axis=0))
+    mean = jnp.asarray(truth.points.mean(axis=0))
     init = functools.partial(train_landmark_net.init, **static)
     state = stepping.initial(init, key_init, mean)
+    read = {**truth.material}
     if settings.pretrained:
-        with naming("--pretrained", settings.pretrained):
-            start = networks.load(settings.pretrained, model="landmark_net")
-        _check_same(start, architecture, settings)
+        start = _start(settings.pretrained, architecture, settings.crop)
+        read |= materials.of_network("pretrained", settings.pretrained, start)
         state = state._replace(variables=start.variables)
     step = functools.partial(train_landmark_net.train_step, **static)
     task = training.Task(
-        meta=keeping.meta(architecture, settings, faces, crop=settings.crop),
+        meta=keeping.meta(architecture, settings, faces, crop=settings.crop, read=read),
         advance=jax.tree_util.Partial(step),
         networks=lambda state: {"net": state.variables},
         judge=judge,
         name="landmark net",
         rates="--learning_rate",
     )
-    rows = stepping.rows(
-        faces.images, truth, batch_size=settings.batch_size, seed=settings.seed
-    )
+    size, seed = settings.batch_size, settings.seed
+    rows = stepping.rows(faces.images, truth.points, batch_size=size, seed=seed)
     state = training.run(key_steps, this, task, state, rows)
     source = {"path": str(this.run_dir), "step": int(state.step)}
     return networks.Pretrained(architecture, settings.crop, state.variables, source)
 
 
-def _check_same(
-    start: networks.Pretrained,
-    architecture: landmark_net.Architecture,
-    settings: Settings,
-) -> None:
-    if (start.architecture, start.crop) != (architecture, settings.crop):
+def _start(
+    path: str, architecture: landmark_net.Architecture, crop: int
+) -> networks.Pretrained:
+    """Returns the net from which training starts."""
+    with naming("--pretrained", path):
+        start = networks.load(path, model="landmark_net")
+    if (start.architecture, start.crop) != (architecture, crop):
         raise InputError(
-            f"--pretrained={settings.pretrained}: is {start.architecture} for crops of "
-            f"{start.crop}, but the flags say {architecture} and {settings.crop}; give "
-            "the same."
+            f"--pretrained={path}: is {start.architecture} for crops of {start.crop}, "
+            f"but the flags say {architecture} and {crop}; give the same."
         )
+    return start

@@ -4,7 +4,6 @@ The output folder is flat, so that it is easy to download: a `.safetensors` file
 each network, `release.json` with all descriptions, and `logs.zip`.
 """
 
-import hashlib
 import json
 import os
 import pathlib
@@ -14,9 +13,11 @@ import zipfile
 from collections.abc import Callable
 from typing import Any
 
-from inpaint_jax.errors import InputError, reason
+import msgspec
+
+from experiments.training import materials
+from inpaint_jax.errors import InputError, naming
 from inpaint_jax.io import files, folders, json_files
-from inpaint_jax.pretrained import releases
 
 DESCRIPTION = "release.json"
 _LOGS = "logs.zip"
@@ -29,21 +30,47 @@ RELEASES = {
 }
 
 
-def read(output_dir: str | os.PathLike[str]) -> dict[str, Any]:
+class _Trained(msgspec.Struct):
+    seconds: float
+
+
+class _Described(msgspec.Struct):
+    sha256: dict[str, str]
+    provenance: dict[str, Any] = {}
+
+
+class _Content(msgspec.Struct):
+    """What `release.json` may hold; the rest of a description is not looked at."""
+
+    options: dict[str, Any] = {}
+    materials: dict[str, dict[str, str]] = {}
+    networks: dict[str, _Trained] = {}
+    releases: dict[str, _Described] = {}
+
+
+def read(
+    output_dir: str | os.PathLike[str], *, flag: str = "output_dir"
+) -> dict[str, Any]:
     """Returns the content of `release.json`; {} if it does not exist yet.
 
+    Args:
+      output_dir: the folder.
+      flag: name of the flag that names it.
+
     Raises:
-      InputError: the file is damaged.
+      InputError: the file is damaged, or a field is of another type.
     """
     path = pathlib.Path(output_dir) / DESCRIPTION
-    if not os.path.exists(path):
+    if not os.path.lexists(path):
         return {}
-    return json_files.read(
-        path,
-        dict[str, dict[str, Any]],
-        expected="the description of a release",
-        give="give another --output_dir",
-    )
+    said = {
+        "expected": "the description of a release",
+        "give": f"give another --{flag}",
+    }
+    with naming(f"--{flag}", output_dir):
+        found = json_files.read(path, dict[str, dict[str, Any]], **said)
+        json_files.check(found, _Content, path=path, **said)
+    return found
 
 
 def check_ours(output_dir: str | os.PathLike[str]) -> None:
@@ -67,7 +94,49 @@ def check_ours(output_dir: str | os.PathLike[str]) -> None:
             )
 
 
-def begin(output_dir: pathlib.Path, options: dict[str, Any]) -> None:
+def check_same(output_dir: str | os.PathLike[str], options: dict[str, Any]) -> None:
+    """Checks that a folder is free for a release, or holds one with the same options.
+
+    Args:
+      output_dir: folder of the release.
+      options: options of the release, as JSON values.
+
+    Raises:
+      InputError: it was started with other options, or other files are there.
+    """
+    check_ours(output_dir)
+    before = read(output_dir).get("options", {})
+    for name, value in options.items():
+        # The same pictures may be in another place, see `check_materials`.
+        alike = name in ("minutes", "data") or before.get(name, value) == value
+        if not alike:
+            raise InputError(
+                f"--{name}={value}: the release in {output_dir} was begun with "
+                f"{before[name]}; give the same or another --output_dir."
+            )
+
+
+def check_materials(
+    output_dir: str | os.PathLike[str], given: materials.Materials
+) -> None:
+    """Checks that a release, if there is one, was begun with the same faces and labels.
+
+    Args:
+      output_dir: folder of the release.
+      given: faces and labels, by their flags.
+
+    Raises:
+      InputError: it was begun with others.
+    """
+    if found := read(output_dir):
+        begun = f"the release in {output_dir}"
+        known = found.get("materials", {})
+        materials.check(known, given, begun=begun, give="another --output_dir")
+
+
+def begin(
+    output_dir: pathlib.Path, options: dict[str, Any], given: materials.Materials
+) -> None:
     """Records in `release.json` what is being made, before anything else is written.
 
     The files of a release that is killed are known by it as that release's.
@@ -75,14 +144,18 @@ def begin(output_dir: pathlib.Path, options: dict[str, Any]) -> None:
     Args:
       output_dir: folder of the release.
       options: options of the release, as JSON values.
+      given: faces and labels, by their flags.
 
     Raises:
-      InputError: the folder holds files of another origin under the same names.
+      InputError: the folder holds files of another origin under the same names, or a
+        release with other options, faces or labels.
     """
     with folders.alone(output_dir):
-        check_ours(output_dir)
+        check_same(output_dir, options)
+        check_materials(output_dir, given)
         if not read(output_dir):
-            files.write_json(output_dir / DESCRIPTION, {"options": options})
+            begun = {"options": options, "materials": materials.stored(given)}
+            files.write_json(output_dir / DESCRIPTION, begun)
 
 
 def add(
@@ -139,63 +212,3 @@ def write_logs(output_dir: pathlib.Path, run_dir: pathlib.Path) -> None:
             sheets = sorted(log.parent.glob("samples/*.png"))
             for sheet in sheets[-2:]:
                 archive.write(sheet, f"{log.parent.name}/{sheet.name}")
-
-
-def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str]:
-    """Copies the networks of a release into the package, replacing the old ones.
-
-    Args:
-      output_dir: output folder of `experiments.release`.
-      assets: folder of the package's networks.
-
-    Returns:
-      A sentence for each folder that was written.
-
-    Raises:
-      InputError: the folder holds no release, or a file is missing or not the one that
-        the release describes.
-    """
-    source = pathlib.Path(output_dir)
-    found = read(source).get("releases", {})
-    if not found:
-        raise InputError(f"--install={output_dir}: no finished network is in it.")
-    wanted = {
-        folder: {
-            f"{name}.safetensors": _checked(source / f"{name}.safetensors", sha256)
-            for name, sha256 in description["sha256"].items()
-        }
-        for folder, description in found.items()
-    }
-    said = []
-    for folder, contents in wanted.items():
-        target = assets / folder
-        releases.put(target, contents, _as_licensed(target, found[folder]))
-        said.append(f"wrote {', '.join(found[folder]['sha256'])} into {folder}")
-    return said
-
-
-def _checked(path: pathlib.Path, sha256: str) -> bytes:
-    try:
-        content = files.read_bytes(path)
-    except OSError as error:
-        raise InputError(
-            f"--install={path.parent}: {path.name} cannot be read ({reason(error)}); "
-            "fetch the release again."
-        ) from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise InputError(
-            f"--install={path.parent}: {path.name} is not the network that "
-            f"{DESCRIPTION} describes; fetch the release again."
-        )
-    return content
-
-
-def _as_licensed(target: pathlib.Path, description: dict[str, Any]) -> dict[str, Any]:
-    """Adds the licence and the biases of the networks that are replaced."""
-    try:
-        before = json.loads(folders.read(target, "model.json"))
-    except FileNotFoundError:
-        return description
-    known = before.get("provenance", {})
-    kept = {name: known[name] for name in ("licence", "known_biases") if name in known}
-    return {**description, "provenance": kept | description.get("provenance", {})}

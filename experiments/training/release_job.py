@@ -79,6 +79,7 @@ class Job:
       run_dir: folder of checkpoints.
       output_dir: folder of the release.
       provenance: JSON values about the run.
+      accepted: called before the first step of each network, after all checks.
       began: start of this network's time, by `time.monotonic`.
       seconds: time limit of this network.
     """
@@ -90,6 +91,7 @@ class Job:
     run_dir: pathlib.Path
     output_dir: pathlib.Path
     provenance: dict[str, Any]
+    accepted: Callable[[], None]
     began: float = 0.0
     seconds: float = 0.0
 
@@ -106,7 +108,7 @@ class Job:
         )
         folder = self.folder(name)
         with checkpoints.opened(folder) as store:
-            yield training.Run(store, folder, schedule, began=self.began)
+            yield training.Run(store, folder, schedule, self.began, self.accepted)
 
     def folder(self, name: str) -> pathlib.Path:
         """Returns the folder of one network's checkpoints."""

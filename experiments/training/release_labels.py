@@ -18,10 +18,22 @@ Points = Float[np.ndarray, "count 68 2"]
 
 
 class Landmarks(NamedTuple):
-    """Landmarks of the training faces and of the validation faces, in pixels."""
+    """Landmarks of the training faces and of the validation faces, in pixels.
+
+    Attributes:
+      faces: those of the training faces.
+      validation: those of the validation faces.
+      path: the file that they were read from.
+    """
 
     faces: Points
     validation: Points
+    path: str
+
+    @property
+    def learnt(self) -> labelling.Labels:
+        """What networks learn from."""
+        return labelling.Labels(self.faces, "labels", self.path)
 
 
 def write(path: str, faces: data.Faces, validation: data.Faces, *, crop: int) -> None:
@@ -90,7 +102,9 @@ def read(
             "make it anew with --labels_only."
         )
     return Landmarks(
-        _of(path, faces, *named["faces"]), _of(path, validation, *named["validation"])
+        _of(path, faces, *named["faces"]),
+        _of(path, validation, *named["validation"]),
+        path,
     )
 
 

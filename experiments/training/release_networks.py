@@ -108,7 +108,7 @@ def _landmarks(job: Job) -> Done:
     judge = release_scores.of_landmarks(job.validation, truth.validation, architecture)
     with job.run("landmarks") as run:
         landmark_training.run(
-            run, job.faces, truth.faces, architecture, settings, judge=judge
+            run, job.faces, truth.learnt, architecture, settings, judge=judge
         )
     best = job.best("landmarks")
     about = job.about(options.stored(settings), best)
@@ -143,7 +143,7 @@ def _feed_forward(
     with job.run(name) as run:
         what = (run, job.faces, architecture, settings)
         if name == "parser":
-            completer_training.run_parser(*what, points=job.landmarks.faces)
+            completer_training.run_parser(*what, labels=job.landmarks.learnt)
         else:
             judge = release_scores.of_completion(job.validation)
             completer_training.run(*what, judge=judge)

@@ -7,17 +7,14 @@ time from all that follow. The encoder needs the generator, GFC needs its parser
 """
 
 import dataclasses
-import pathlib
 import time
 from typing import Literal
 
 import jax
 
-from experiments.common import options, progress, reporting, stopping
-from experiments.training import release_files, release_labels, release_networks
-from experiments.training.release_job import Job, Wanted
-from inpaint_jax.errors import InputError
-from inpaint_jax.io import data
+from experiments.common import progress, stopping
+from experiments.training import release_files, release_networks
+from experiments.training.release_job import Job
 
 SHARES = {
     "generator": 0.50,
@@ -40,42 +37,22 @@ def usual_precision() -> Literal["float32", "bfloat16"]:
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
-def run(
-    wanted: Wanted,
-    faces: data.Faces,
-    validation: data.Faces,
-    landmarks: release_labels.Landmarks,
-    *,
-    run_dir: pathlib.Path,
-    output_dir: pathlib.Path,
-    only: tuple[str, ...],
-    began: float,
-    command: str,
-) -> None:
+def run(job: Job, *, only: tuple[str, ...], began: float) -> None:
     """Trains the networks that are not finished yet, and writes each.
 
     Args:
-      wanted: options of the release.
-      faces: training faces.
-      validation: validation faces, by which checkpoints are chosen.
-      landmarks: landmarks of both.
-      run_dir: folder of checkpoints.
-      output_dir: folder of the release.
+      job: the inputs of all networks.
       only: the networks to train, keys of `SHARES`.
       began: start of the time limit, by `now`.
-      command: the command line that repeats the run.
+
+    Raises:
+      InputError: one needs a network that is missing, or goes on from another run.
     """
-    release_files.begin(output_dir, options.stored(wanted))
+    output_dir = job.output_dir
     finished = release_files.read(output_dir).get("networks", {})
     # Networks that another process trains take no time of this one.
     spent = sum(finished[name]["seconds"] for name in only if name in finished)
-    ends = began + 60.0 * wanted.minutes - spent
-    about = {
-        "command": command,
-        "images": len(faces.images),
-        "environment": reporting.environment(),
-    }
-    job = Job(wanted, faces, validation, landmarks, run_dir, output_dir, about)
+    ends = began + 60.0 * job.wanted.minutes - spent
     missing = [name for name in SHARES if name in only and name not in finished]
     for place, name in enumerate(missing):
         stopping.check()
@@ -114,25 +91,3 @@ def seconds_of_the_first(missing: list[str], left: float) -> float:
     if training <= 0.0:  # too little time: each network gets an equal part
         return max(left / len(missing) - _WRITING, 1.0)
     return _COMPILATION + fractions[0] / sum(fractions) * training
-
-
-def check_same(wanted: Wanted, output_dir: pathlib.Path) -> None:
-    """Checks that a folder is free for a release, or holds one with the same options.
-
-    Args:
-      wanted: options of the release.
-      output_dir: folder of the release.
-
-    Raises:
-      InputError: it was started with other options, or other files are there.
-    """
-    release_files.check_ours(output_dir)
-    before = release_files.read(output_dir).get("options", {})
-    for name, value in options.stored(wanted).items():
-        # The same pictures may be in another place; each training checks their digest.
-        alike = name in ("minutes", "data") or before.get(name, value) == value
-        if not alike:
-            raise InputError(
-                f"--{name}={value}: the release in {output_dir} was begun with "
-                f"{before[name]}; give the same or another --output_dir."
-            )

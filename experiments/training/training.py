@@ -15,6 +15,9 @@ from experiments.training import keeping, run_log, stepping
 from inpaint_jax import runtime
 from inpaint_jax.io import checkpoints, files, picture_files, prefetching
 
+FOLDERS = ("checkpoints", "best", "samples")
+"""Names of the folders that a run writes in its own."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
@@ -78,6 +81,16 @@ class Run:
     schedule: Schedule
     began: float | None = None
     accepted: Callable[[], None] | None = None
+
+    def and_then(self, write: Callable[[], None]) -> "Run":
+        """Returns the run with something more to write once it is accepted."""
+
+        def accepted() -> None:
+            if self.accepted is not None:
+                self.accepted()
+            write()
+
+        return dataclasses.replace(self, accepted=accepted)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -68,6 +69,7 @@ def run(
     crop: int,
     size: int,
     landmark_model: str | None,
+    accepted: Callable[[], None],
 ) -> dict[str, Any]:
     """Trains a cascade and writes `cascade.dat` and `cascade.json`.
 
@@ -80,18 +82,19 @@ def run(
       crop: side of the pictures' crop in CelebA pixels; not for labelled sources.
       size: side of the cropped pictures in pixels; not for labelled sources.
       landmark_model: file of dlib's model; None for the installed one.
+      accepted: called once before anything is written, after all checks.
 
     Returns:
       The content of `cascade.json`; errors are over the distance between the eyes.
     """
     settings = dataclasses.replace(asked.settings, seed=seed)
     damage = _damage_names(asked.damage)
-    tested = None
+    where, tested = (crop, size, landmark_model), None
     if asked.test_data:
-        tested = _read("--test_data", asked.test_data, crop, size, landmark_model)
-    whole = _read("--data", source, crop, size, landmark_model)
-    copies = [_damaged(whole, name, seed) for name in damage]
-    learnt = labelled_faces.join(whole, *copies)
+        tested = _read("--test_data", asked.test_data, *where)
+    whole = _read("--data", source, *where)
+    learnt = labelled_faces.join(whole, *(_damaged(whole, n, seed) for n in damage))
+    accepted()
     path = run_dir / "cascade.dat"
     progress.say(f"training the cascade on {len(learnt.names)} faces")
     pixels_off = cascade_training.train(learnt, settings=settings, path=path)
@@ -102,13 +105,16 @@ def run(
         "error_train": _mean_error(pixels_off, learnt),
     }
     if tested is not None:
-        report["error_test"] = _mean_error(
-            cascade_training.errors(tested, path=path), tested
-        )
-        report["faces_test"] = len(tested.names)
+        report |= _tested(tested, path)
     report |= reporting.environment()
     files.write_json(run_dir / "cascade.json", report)
     return report
+
+
+def _tested(faces: labelled_faces.LabelledFaces, path: pathlib.Path) -> dict[str, Any]:
+    pixels_off = cascade_training.errors(faces, path=path)
+    error = _mean_error(pixels_off, faces)
+    return {"error_test": error, "faces_test": len(faces.names)}
 
 
 def _damage_names(given: tuple[str, ...]) -> list[str]:

@@ -7,6 +7,7 @@ cropped to its central square.
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -44,7 +45,7 @@ class Faces:
     skipped: tuple[str, ...]
     repeated: tuple[str, ...] = ()
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of the shape and the pixels, in hex; it does not depend on paths."""
         found = hashlib.sha256(repr(self.images.shape).encode())

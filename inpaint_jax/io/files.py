@@ -186,18 +186,23 @@ def check_file(path: str | os.PathLike[str], *, give: str) -> None:
     Raises:
       InputError: there is no such file, or it is no regular one.
     """
+    why = why_no_file(path)
+    if why is not None:
+        raise InputError(f"{path}: {why}; {give}.")
+
+
+def why_no_file(path: str | os.PathLike[str]) -> str | None:
+    """Returns what is there in place of a regular file; None if one is there."""
     try:
-        regular = stat.S_ISREG(os.stat(path).st_mode)
+        mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         link = os.path.islink(path)
-        why = "a link that leads nowhere" if link else "no such file"
+        return "a link that leads nowhere" if link else "no such file"
     except (OSError, ValueError) as error:
-        why = f"cannot be read ({reason(error)})"
-    else:
-        if regular:
-            return
-        why = "no such file, but a folder" if os.path.isdir(path) else "not a file"
-    raise InputError(f"{path}: {why}; {give}.")
+        return f"cannot be read ({reason(error)})"
+    if stat.S_ISREG(mode):
+        return None
+    return "no such file, but a folder" if stat.S_ISDIR(mode) else "not a file"
 
 
 def finite(value: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from inpaint_jax.errors import InputError, reason
+from inpaint_jax.io import files
 
 _MAX_BYTES = 256 * 2**20
 
@@ -68,6 +69,23 @@ def parse(
         return msgspec.json.Decoder(kind).decode(content)
 
 
+def check(
+    value: Any,
+    kind: Any,
+    *,
+    path: str | os.PathLike[str],
+    expected: str,
+    give: str,
+) -> None:
+    """Checks the types of a value that was read, of which no field is to be lost.
+
+    Raises:
+      InputError: as `read`.
+    """
+    with _refused(path, expected, give):
+        msgspec.convert(value, kind)
+
+
 def _parsed(
     path: str | os.PathLike[str],
     parse: Callable[[bytes], Any],
@@ -75,8 +93,8 @@ def _parsed(
     give: str,
 ) -> Any:
     with _refused(path, expected, give):
-        if not os.path.isfile(path):
-            raise ValueError("no such file")
+        if why := files.why_no_file(path):
+            raise ValueError(why)
         with open(path, "rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:

@@ -1,6 +1,5 @@
 """One command trains all networks by the clock, survives kills, and needs no dlib."""
 
-import hashlib
 import json
 import os
 import signal
@@ -12,10 +11,16 @@ import time
 import numpy as np
 import pytest
 
-from experiments.training import release_files, release_labels, release_plan
+from experiments.training import (
+    materials,
+    release_files,
+    release_install,
+    release_labels,
+    release_plan,
+)
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import data, folders
-from inpaint_jax.pretrained import networks, releases, weights
+from inpaint_jax.pretrained import networks, weights
 from tests import drawn
 from tests.experiments import launcher
 
@@ -86,6 +91,11 @@ def released(environment, material, tmp_path_factory):
     return folder, done
 
 
+def test_the_flags_of_a_release_are_in_its_run_dir(released):
+    text = (released[0] / "run" / "effective.flags").read_text()
+    assert text.startswith("# python -m experiments.release --flagfile=")
+
+
 def read(folder):
     return json.loads((folder / "out" / "release.json").read_text())
 
@@ -109,7 +119,7 @@ def test_what_is_written_says_how_it_was_made(released):
 
 
 def test_each_network_can_be_installed_and_read(released, tmp_path):
-    said = release_files.install(str(released[0] / "out"), assets=tmp_path)
+    said = release_install.install(str(released[0] / "out"), assets=tmp_path)
     assert len(said) == len(release_files.RELEASES)
     model = weights.load(tmp_path / "dcgan")
     assert model.encodes == "damaged faces" and model.architecture.image_size == SIZE
@@ -198,38 +208,6 @@ def test_the_time_is_shared_out_and_no_more_than_it(left):
     assert total == pytest.approx(left)
 
 
-@pytest.fixture
-def downloaded(tmp_path):
-    """The output folder of a release with one network, and a folder of assets."""
-    content, out = b"weights", tmp_path / "out"
-    out.mkdir()
-    (out / "ce.safetensors").write_bytes(content)
-    sha256 = {"ce": hashlib.sha256(content).hexdigest()}
-    described = {"releases": {"ce": {"crop": 128, "sha256": sha256}}}
-    (out / "release.json").write_text(json.dumps(described))
-    before = {"provenance": {"licence": "ask"}, "sha256": {"ce": "0", "older": "1"}}
-    releases.put(tmp_path / "assets" / "ce", {"older.safetensors": b"x"}, before)
-    return out, tmp_path / "assets"
-
-
-def test_an_installed_release_replaces_the_old_one_and_keeps_its_licence(downloaded):
-    out, assets = downloaded
-    assert release_files.install(str(out), assets=assets) == ["wrote ce into ce"]
-    names = {"MODEL_CARD.md", "ce.safetensors", "model.json"}
-    assert {path.name for path in (assets / "ce").iterdir()} == names
-    described = json.loads((assets / "ce" / "model.json").read_text())
-    assert described["crop"] == 128 and described["provenance"] == {"licence": "ask"}
-
-
-@pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_text("x")])
-def test_a_release_with_another_network_is_not_installed(downloaded, damage):
-    out, assets = downloaded
-    damage(out / "ce.safetensors")
-    with pytest.raises(InputError, match=r"ce\.safetensors .* fetch the release again"):
-        release_files.install(str(out), assets=assets)
-    assert (assets / "ce" / "older.safetensors").read_bytes() == b"x"
-
-
 def test_two_processes_may_write_one_release(tmp_path):
     with folders.alone(tmp_path):
         writer = threading.Thread(
@@ -259,16 +237,115 @@ def test_files_of_another_origin_are_not_replaced(launched, material, tmp_path, 
     assert (out / name).read_text() == '{"mine": {}}'
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("effective.flags", "mine"),
+        ("effective.flags", "# python -m experiments.train --flagfile=x"),
+        ("generator/notes.txt", "mine"),
+    ],
+)
+def test_a_run_dir_of_another_origin_is_refused(
+    launched, material, tmp_path, name, text
+):
+    path = tmp_path / "run" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    done = launched("experiments.release", *material, *places(tmp_path))
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    first = name.partition("/")[0]
+    refused = f"--run_dir={tmp_path}/run: holds files that are no results of"
+    assert refused in done.stderr and f"as {first};" in done.stderr
+    assert path.read_text() == text and not list((tmp_path / "out").glob("*"))
+
+
+def test_a_command_that_is_refused_writes_nothing(launched, material, tmp_path):
+    done = launched("experiments.release", *material, *places(tmp_path), "--only=gfc")
+    assert done.returncode == 2 and "parser is missing" in done.stderr
+    assert not list((tmp_path / "out").iterdir())
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+    assert (tmp_path / "run" / ".lock").read_text() == ""  # it is nobody's again
+
+
+READ = {
+    "data": materials.Material("array:faces.npy", "01"),
+    "validation": materials.Material("array:others.npy", "02"),
+    "labels": materials.Material("labels.npz", "03"),
+}
+
+
 def test_a_release_is_known_before_a_network_is_written(tmp_path):
-    release_files.begin(tmp_path, {"minutes": 1.0})
+    release_files.begin(tmp_path, {"minutes": 1.0}, READ)
     (tmp_path / "gfc.safetensors").write_bytes(b"written before a kill")
-    release_files.begin(tmp_path, {"minutes": 2.0})
-    assert release_files.read(tmp_path) == {"options": {"minutes": 1.0}}
+    release_files.begin(tmp_path, {"minutes": 2.0}, READ)
+    found = release_files.read(tmp_path)
+    assert found["options"] == {"minutes": 1.0}
+    assert found["materials"]["labels"] == {"given": "labels.npz", "sha256": "03"}
+
+
+def test_a_release_goes_on_with_the_faces_and_labels_that_it_was_begun_with(tmp_path):
+    release_files.begin(tmp_path, {"seed": 1}, READ)
+    moved = {flag: each._replace(given="moved") for flag, each in READ.items()}
+    release_files.begin(tmp_path, {"seed": 1}, moved)
+    for flag, each in READ.items():
+        other = {**READ, flag: each._replace(sha256="04")}
+        with pytest.raises(InputError, match=f"^--{flag}={each.given}: .* other "):
+            release_files.begin(tmp_path, {"seed": 1}, other)
+    with pytest.raises(InputError, match="^--seed=2: the release in"):
+        release_files.begin(tmp_path, {"seed": 2}, READ)
+    (tmp_path / "old").mkdir()
+    release_files.begin(tmp_path / "old", {"seed": 1}, {})
+    with pytest.raises(InputError, match="^--data=.* by an earlier version; give"):
+        release_files.begin(tmp_path / "old", {"seed": 1}, READ)
+
+
+def other_material(folder, flag):
+    """Flags that name other faces or labels of the same names and shapes."""
+    if flag == "labels":
+        path = folder / "labels.npz"
+        rng = np.random.default_rng(1)
+        arrays = {"landmark_model_sha256": "none", "size": SIZE, "crop": 128}
+        for name, count in (("faces", 24), ("validation", 9)):
+            width = len(str(count))
+            names = [f"{i:0{width}d}" for i in range(count)]
+            points = rng.uniform(2, 14, (count, 68, 2)).astype(np.float32)
+            arrays |= {f"{name}_names": np.array(names), name: points}
+        np.savez(path, **arrays)
+        return (f"--labels={path}",)
+    count = {"data": 24, "validation": 9}[flag]
+    np.save(folder / "faces.npy", drawn.noise(count, SIZE, SIZE, 3, seed=3))
+    return (f"--{flag}=array:{folder}/faces.npy",)
+
+
+@pytest.mark.parametrize("flag", ["data", "validation", "labels"])
+def test_a_finished_release_does_not_pass_for_one_of_others(
+    released, launched, material, tmp_path, flag
+):
+    flags = (RECIPE, *material, *places(released[0]), *other_material(tmp_path, flag))
+    before = (released[0] / "out" / "release.json").read_bytes()
+    done = launched("experiments.release", *flags)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert f"error: --{flag}=" in done.stderr and "was begun with" in done.stderr
+    assert (released[0] / "out" / "release.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["landmarks", "parser"])
+def test_a_network_that_learnt_from_other_labels_is_not_exported_again(
+    released, launched, material, tmp_path, name
+):
+    run_dir, _ = places(released[0])
+    flags = (RECIPE, *material, *other_material(tmp_path, "labels"), f"--only={name}")
+    done = launched(
+        "experiments.release", *flags, run_dir, f"--output_dir={tmp_path}/out"
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "--labels=" in done.stderr and "other landmarks than the run" in done.stderr
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path):
     release_files.check_ours(tmp_path)
     os.symlink("elsewhere", tmp_path / "logs.zip")
     with pytest.raises(InputError, match=r"logs\.zip is there"):
-        release_files.begin(tmp_path, {})
+        release_files.begin(tmp_path, {}, {})
     assert not (tmp_path / "release.json").exists()

@@ -1,7 +1,9 @@
 """CE, GFC and its parser, trained as a user trains them."""
 
 import json
+import shutil
 
+import jax
 import numpy as np
 import pytest
 
@@ -24,7 +26,7 @@ def train(launched, tmp_path_factory):
             "experiments.train",
             *("--image_size=16", "--features=4", "--batch_size=4"),
             *(f"--data=array:{folder}/noise.npy", f"--steps={STEPS}", "--log_every=1"),
-            f"--run_dir={folder}/{name}",
+            f"--run_dir={folder / name}",
             *flags,
         )
         return done, folder / name
@@ -93,6 +95,54 @@ def test_a_context_encoder_goes_on_from_another(train):
     assert done.returncode == 0, done.stderr
     settings = (further / "effective.flags").read_text()
     assert "--train_masks=centre" in settings and "--pretrained=" in settings
+
+
+def test_a_parser_goes_on_from_another(train, parser):
+    flags = ("--model=parser", f"--pretrained={parser}", "--generator_rate=1e-9")
+    done, folder = train("parser_further", *flags)
+    assert done.returncode == 0, done.stderr
+    before, after = (networks.load(x, model="parser") for x in (parser, folder))
+    for a, b in zip(
+        jax.tree.leaves(before.variables["params"]),
+        jax.tree.leaves(after.variables["params"]),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "flags"),
+    [
+        (
+            "gfc",
+            "parser",
+            ("--bottleneck=5", "--overlap=0", "--critic_features=2")
+            + ("--lambda_local=0.01", "--lambda_parsing=0.01"),
+        ),
+        ("parser_further", "pretrained", ("--generator_rate=1e-9",)),
+    ],
+)
+def test_a_run_does_not_go_on_with_another_network(
+    train, parser, gfc, tmp_path, name, given, flags
+):
+    done, _ = train(tmp_path / "other", "--model=parser", "--seed=1")
+    assert done.returncode == 0, done.stderr
+    model = name.partition("_")[0]
+    asked = (f"--model={model}", *flags, f"--{given}={parser}")
+    shutil.copytree(parser.parent / name, tmp_path / name)
+    shutil.move(parser, tmp_path / "first")
+    try:
+        shutil.copytree(tmp_path / "other", parser)
+        done, _ = train(tmp_path / name, *asked)
+        moved, _ = train(
+            tmp_path / name, *asked[:-1], f"--{given}={tmp_path / 'first'}"
+        )
+    finally:
+        shutil.rmtree(parser)
+        shutil.move(tmp_path / "first", parser)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert f"error: --{given}={parser}: is another network than" in done.stderr
+    assert moved.returncode == 0, moved.stderr
 
 
 @pytest.mark.parametrize(

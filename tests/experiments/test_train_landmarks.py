@@ -217,7 +217,8 @@ def test_a_killed_run_ends_like_an_undisturbed_one(
     undisturbed, train, environment, usual, tmp_path
 ):
     _, expected, _ = undisturbed
-    shutil.copy(expected / "labels.npz", tmp_path)  # which take a while
+    for name in ("labels.npz", "effective.flags"):  # labels take a while
+        shutil.copy(expected / name, tmp_path)
     kill_after(environment, tmp_path, 7, usual)
     outcome = train(*usual, f"--run_dir={tmp_path}")
     assert outcome.code == 0, outcome.err
@@ -232,6 +233,10 @@ def test_a_killed_run_ends_like_an_undisturbed_one(
 REFUSED = {
     "more steps": ([f"--steps={STEPS + 1}"], [f"--steps={STEPS + 1}", f"has {STEPS}"]),
     "image_size 24": (["--image_size=24"], ["--image_size", "24"]),
+    "other labels": (
+        ["--landmark_model={other}"],
+        ["--landmark_model=", "gives other landmarks than the run in --run_dir"],
+    ),
     "no model": (["--landmark_model=no.dat"], ["--landmark_model=no.dat"]),
 }
 
@@ -240,10 +245,14 @@ REFUSED = {
 def refused(undisturbed, train, usual, tmp_path_factory):
     """All refusals, two at a time."""
     folder = tmp_path_factory.mktemp("refused")
-    shutil.copytree(undisturbed[1], folder / "more steps")
+    for name in ("more steps", "other labels"):
+        shutil.copytree(undisturbed[1], folder / name)
+    other = folder / "other.dat"
+    other.write_bytes(model_file.serialise(toy_model(np.random.default_rng(1))))
 
     def run(name):
-        flags = (*usual, f"--run_dir={folder / name}", *REFUSED[name][0])
+        changed = (flag.format(other=other) for flag in REFUSED[name][0])
+        flags = (*usual, f"--run_dir={folder / name}", *changed)
         return train(*flags), folder / name
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -260,8 +269,42 @@ def test_wrong_flags_give_a_sentence_and_exit_code_2(refused, name):
         assert word in outcome.err
 
 
-def test_a_refused_run_is_as_it_was(refused, undisturbed):
-    _, run_dir = refused["more steps"]
+@pytest.mark.parametrize("name", ["more steps", "other labels"])
+def test_a_refused_run_is_as_it_was(refused, undisturbed, name):
+    _, run_dir = refused[name]
     for file in ("effective.flags", "metrics.jsonl", "labels.npz"):
         assert (run_dir / file).read_bytes() == (undisturbed[1] / file).read_bytes()
     assert_same_state(run_dir, undisturbed[1])
+
+
+STRANGERS = {
+    "labels.npz": (),
+    "effective.flags": ("--model=cascade",),
+    "cascade.dat": ("--model=cascade",),
+    "landmarks.json": ("--check=release", "--check_data=array:none.npy"),
+    "samples/a.png": (),
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_files_of_another_origin_are_not_replaced(train, usual, tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    outcome = train(*usual, f"--run_dir={tmp_path}", *STRANGERS[name])
+    assert outcome.code == 2 and outcome.err.count("\n") == 1
+    first = name.partition("/")[0]
+    assert f"--run_dir={tmp_path}: holds files that are no results" in outcome.err
+    assert f"as {first};" in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == [first]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_cascade_that_is_refused_leaves_the_flags_of_the_run(
+    undisturbed, train, usual, tmp_path
+):
+    run_dir = tmp_path / "run"
+    shutil.copytree(undisturbed[1], run_dir)
+    flags = (*usual, f"--run_dir={run_dir}", "--model=cascade", "--data=xml:none.xml")
+    assert train(*flags).code == 2
+    before = (undisturbed[1] / "effective.flags").read_bytes()
+    assert (run_dir / "effective.flags").read_bytes() == before

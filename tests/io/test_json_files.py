@@ -1,5 +1,7 @@
 """JSON of anyone is read with its types, or refused by file and field."""
 
+import os
+
 import pytest
 
 from inpaint_jax.errors import InputError
@@ -55,8 +57,20 @@ def test_what_is_nested_too_deep_is_refused(tmp_path):
         json_files.read(path, dict, **SAID)
 
 
-@pytest.mark.parametrize("name", ["missing", "folder", "zero\0byte", 5000 * "x"])
-def test_what_is_no_file_is_refused(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("missing", "no such file"),
+        ("folder", "but a folder"),
+        ("pipe", "not a file"),
+        ("link", "a link that leads nowhere"),
+        ("zero\0byte", "cannot be read"),
+        (5000 * "x", "cannot be read"),
+    ],
+)
+def test_what_is_no_file_is_refused_by_what_it_is(tmp_path, name, words):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match="no such file"):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=f"not a list of scores .*{words}"):
         json_files.read(tmp_path / name, KIND, **SAID)

@@ -67,6 +67,26 @@ def test_folders_that_would_be_written_to_are_not_taken(tmp_path):
             pass
 
 
+def test_a_shared_folder_is_claimed_by_several_at_once(tmp_path):
+    with output_folders.claim(str(tmp_path), shared=True) as first:
+        (first / "generator").mkdir()
+        kinds = {"folders": ("generator",), "shared": True}
+        with output_folders.claim(str(tmp_path), **kinds) as second:
+            assert first == second
+    (tmp_path / ".lock").unlink()
+    with pytest.raises(InputError, match="no results of .*, as generator"):
+        with output_folders.claim(str(tmp_path), **kinds):
+            pass
+
+
+def test_a_shared_folder_is_not_taken_by_a_run_that_leaves_nothing(tmp_path):
+    with pytest.raises(InputError, match="wrong"):
+        with output_folders.claim(str(tmp_path), shared=True):
+            assert output_folders.holds_results(tmp_path)
+            raise InputError("wrong")
+    assert not output_folders.holds_results(tmp_path)
+
+
 def test_no_folder_is_refused():
     with pytest.raises(OutputError, match="empty"):
         with output_folders.claim(""):

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.benchmarks import timing
 from experiments.common import progress, stopping
-from experiments.training import release_job, release_plan
+from experiments.training import release_job, release_labels, release_plan
 from inpaint_jax.io import data
 from tests import drawn
 from tests.experiments import launcher
@@ -115,14 +115,16 @@ def test_a_benchmark_stops_between_two_runs(asked):
 
 def test_a_release_begins_no_other_network(asked, tmp_path):
     faces = data.Faces(drawn.noise(4, 16, 16, 3), tuple("abcd"), ())
+    job = release_job.Job(
+        release_job.Wanted(image_size=16),
+        faces,
+        faces,
+        release_labels.Landmarks(None, None, ""),
+        run_dir=tmp_path / "run",
+        output_dir=tmp_path,
+        provenance={},
+        accepted=lambda: pytest.fail("was accepted"),
+    )
     with pytest.raises(stopping.Stopped):
-        release_plan.run(
-            release_job.Wanted(image_size=16),
-            *(faces, faces, None),
-            run_dir=tmp_path / "run",
-            output_dir=tmp_path,
-            only=("ce",),
-            began=release_plan.now(),
-            command="",
-        )
-    assert not (tmp_path / "run").exists()
+        release_plan.run(job, only=("ce",), began=release_plan.now())
+    assert not list(tmp_path.iterdir())

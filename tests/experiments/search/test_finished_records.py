@@ -165,5 +165,5 @@ def test_no_damage_goes_unnoticed(output):
 
 def test_a_record_that_is_no_file_is_refused(output):
     path(output).mkdir()
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="but a folder"):
         finished_records.read(output, "sub/a")

@@ -1,6 +1,7 @@
 """What takes the place of a file is a result, and so is what it takes the place of."""
 
 import json
+import os
 import pathlib
 
 import pytest
@@ -88,26 +89,22 @@ def test_a_result_that_is_removed_makes_room_for_another_file(tmp_path):
         check(tmp_path)
 
 
-def test_results_of_versions_without_a_list_are_known_by_report_and_records(
-    tmp_path, monkeypatch
-):
-    answers = [{"file": "a.png", "score": 1.0}, {"file": "a_2.png", "score": 2.0}]
+@pytest.mark.parametrize("listed", [None, "[]", '["a_2.png"]'])
+def test_nothing_but_the_list_makes_a_file_a_result(tmp_path, listed):
+    if listed is not None:
+        (tmp_path / ".results").write_text(listed)
+    application.write_effective_flags(tmp_path)
+    answers = [{"file": "a.png", "score": 1.0}]
     entries = [{"image": "a", "photograph": "a.png", "answers": answers}]
-    named = ("a.png", "a_2.png", "a.webp", "grid.png", "contact_sheet.html")
-    for name in (*named, "sub/b.png", "trace.jsonl"):
-        put(tmp_path / name)
-    report = tmp_path / "report.json"
-    report.write_text(json.dumps({"images": entries, "settings": {}}))
-    monkeypatch.setattr(finished_records, "results", lambda folder: ["sub/b.png"])
-    check(tmp_path, **OPTIONS)
-    # All of them stay known when the report gives way to a new one.
-    known_results.Results(tmp_path).path("report.json")
-    report.unlink()
-    monkeypatch.undo()
-    check(tmp_path, **OPTIONS)
-    put(tmp_path / "a_3.png")
-    with pytest.raises(InputError, match="a_3.png is no result"):
+    (tmp_path / "report.json").write_text(json.dumps({"images": entries}))
+    with pytest.raises(InputError, match=r"report\.json is no result"):
         check(tmp_path, **OPTIONS)
+    (tmp_path / "report.json").unlink()
+    put(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png is no result"):
+        check(tmp_path, **OPTIONS)
+    assert not known_results.Results(tmp_path).remove("a.png")
+    assert known_results.Results(tmp_path).other_pictures([]) == []
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -147,4 +144,13 @@ def test_the_folder_itself_may_be_reached_by_a_link(tmp_path, monkeypatch):
 def test_a_damaged_list_is_named(tmp_path):
     (tmp_path / ".results").write_text('{"a": 1}')
     with pytest.raises(InputError, match=r"\.results: not the list of a folder's"):
+        check(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"), [(os.mkdir, "but a folder"), (os.mkfifo, "not a file")]
+)
+def test_what_is_no_list_is_refused_by_what_it_is(tmp_path, make, words):
+    make(tmp_path / ".results")
+    with pytest.raises(InputError, match=rf"\.results: not the list .*{words}.*remove"):
         check(tmp_path)

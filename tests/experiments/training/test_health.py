@@ -266,3 +266,14 @@ def test_few_faces_are_not_redrawn():
     images = np.zeros((19, 64, 64, 3), np.uint8)
     with pytest.raises(InputError, match=r"--reconstruct=19: too few.*at least 20"):
         reconstruction.score(jax.random.key(0), model(), images)
+
+
+def test_files_of_another_origin_are_not_replaced(launched, tmp_path):
+    (tmp_path / "health.json").write_text("mine")
+    done = launched(
+        *("experiments.train", "--check=release", "--data=array:none.npy"),
+        f"--run_dir={tmp_path}",
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "no results of" in done.stderr and "as health.json;" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["health.json"]
