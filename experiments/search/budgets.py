@@ -84,6 +84,28 @@ def measure(
         return {
             name: _plan(method.settings, 0.0, 1.0) for name, method in prepared.items()
         }
+    step = _seconds_of_steps(prepared, inputs, at_once=at_once)
+    # Terms only add time to a step: one that seems faster than the baseline is noise.
+    usual = prepared[baseline].settings.stages
+    ratio = {
+        name: min(1.0, step[baseline] / step[name])
+        if method.settings.stages == usual
+        else 1.0
+        for name, method in prepared.items()
+    }
+    return {
+        name: _plan(method.settings, step[name], ratio[name])
+        for name, method in prepared.items()
+    }
+
+
+def _seconds_of_steps(
+    prepared: dict[str, search_methods.SearchMethod],
+    inputs: list[cases.Case],
+    *,
+    at_once: int,
+) -> dict[str, float]:
+    """Measures the seconds that a step takes for each image, see `measure`."""
     runs = {}
     for name, method in prepared.items():
         problems = [method.guides.problem(case)[0] for case in inputs]
@@ -98,21 +120,9 @@ def measure(
             started = time.perf_counter()
             search_methods.search(method, inputs, problems, at_once=at_once)
             times[name].append(time.perf_counter() - started)
-    step = {  # the first round compiles
+    return {  # the first round compiles
         name: float(np.median(seconds[1:])) / (_STEPS * at_once)
         for name, seconds in times.items()
-    }
-    # Terms only add time to a step: one that seems faster than the baseline is noise.
-    usual = prepared[baseline].settings.stages
-    ratio = {
-        name: min(1.0, step[baseline] / step[name])
-        if method.settings.stages == usual
-        else 1.0
-        for name, method in prepared.items()
-    }
-    return {
-        name: _plan(method.settings, step[name], ratio[name])
-        for name, method in prepared.items()
     }
 
 
