@@ -91,29 +91,37 @@ class Finder:
             found += self._in(view, _TURNED)
         return distinct(found)
 
-    def around(self, part: alignment.Box) -> Iterator[Face]:
-        """Yields faces that may be under a part of the hole, one for each turn.
+    def around(self, part: alignment.Box) -> Iterator[list[Face]]:
+        """Yields faces of several sizes that may be under a part of the hole, by turn.
 
         The likeliest turns come first; those that are as likely as each other in the
-        order of the detector's scores.
+        order of the detector's scores. Points are placed once, see `refined`.
 
         Args:
           part: of the hole.
         """
         for turns in _HIDDEN_TURNS:
             guesses = [
-                hidden_faces.likeliest(
+                hidden_faces.guesses(
                     self._photograph, part, detector=self._detector, turn=turn
                 )
                 for turn in turns
             ]
-            known = [guess for guess in guesses if guess is not None]
-            for guess in sorted(known, key=lambda guess: -guess.score):
-                points = self._points(guess.view, guess.box)
-                if points is not None:
-                    for _ in range(_ROUNDS):
-                        points = self._upright(points)
-                    yield self._face(points, guess.score, UNDER_THE_HOLE)
+            for each in sorted(filter(None, guesses), key=_highest, reverse=True):
+                placed = [
+                    self._face(points, guess.score, UNDER_THE_HOLE)
+                    for guess in each
+                    if (points := self._points(guess.view, guess.box)) is not None
+                ]
+                if placed:
+                    yield placed
+
+    def refined(self, face: Face) -> Face:
+        """Returns a face whose points are placed again in upright views of it."""
+        points = face.points
+        for _ in range(_ROUNDS):
+            points = self._upright(points)
+        return self._face(points, face.score, face.how)
 
     def weights(
         self, points: Float[np.ndarray, "points 2"]
@@ -159,6 +167,10 @@ class Finder:
         if status[0]:
             return None
         return view.similarity.inverse.apply(points[0].astype(np.float64))
+
+
+def _highest(guesses: Sequence[hidden_faces.Guess]) -> float:
+    return max(guess.score for guess in guesses)
 
 
 def distinct(faces: Sequence[Face]) -> list[Face]:

@@ -25,6 +25,8 @@ _MOST_PARTS = 6
 # has fewer pixels along its side. In cloth the detector sees a face, too, if the mean
 # face is drawn in.
 _SURE, _DOUBTFUL, _LEAST = 0.2, -1.2, 32
+# Below this a face under a hole may lie elsewhere, which is said.
+_GUESSED = 0.0
 # From this score of the detector on a face is there, whatever a hole hides of it.
 _CLEAR = 0.5
 # Of so many guesses, of heads that are tilted by up to 50 degrees, the surest is taken
@@ -77,13 +79,27 @@ def find(
         sure, frame = frames.fitted(face.points, finder.weights(face.points))
         return face._replace(similarity=frame, sure=sure - _missed(frame, parts, size))
 
+    def surest(faces: Sequence[Face]) -> Face:
+        """Settles the surest of guesses, of those as sure the detector's."""
+
+        def key(face: Face) -> tuple[float, float]:
+            near = frames.near(face.points, finder.weights(face.points))
+            return near.sure - _missed(near.similarity, parts, size), face.score
+
+        return placed(finder.refined(max(faces, key=key)))
+
     found = [placed(face) for face in finder.everywhere()]
     found += [_given(frame, frames) for frame in given if locate is not None]
     for part in parts:
         if not any(_is_known(face, part, size) for face in found):
-            found += _likeliest(map(placed, finder.around(part)))
+            found += _likeliest(map(surest, finder.around(part)))
     kept = _apart([face for face in found if _is_believed(face, size)], size)
     return sorted(kept, key=lambda face: face.similarity.scale)
+
+
+def is_guessed(face: Face) -> bool:
+    """Whether a face that was found may well lie elsewhere."""
+    return face.how != GIVEN and face.sure < _GUESSED and not _is_clear(face)
 
 
 def _given(frame: alignment.Similarity, frames: frame_settling.Frames) -> Face:

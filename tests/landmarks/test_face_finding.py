@@ -264,6 +264,25 @@ def test_of_heads_under_a_hole_the_surest_is_taken(models, prefers, degrees):
     assert -0.5 < face.sure <= 1.0
 
 
+@pytest.mark.parametrize(
+    ("prefers", "low", "high"), [("large", 0, 0.25), ("small", 0.5, 1)]
+)
+def test_of_sizes_under_a_hole_the_surest_is_taken(models, prefers, low, high):
+    # The detector sees one of each size, as the mean face is drawn in.
+    picture = np.full((200, 200, 3), 150, np.uint8)
+    hole = np.zeros((200, 200), bool)
+    hole[70:130, 70:130] = True
+
+    def locate(shown, hidden):
+        sure = 1.0 if low < hidden.mean() < high else -0.5
+        return alignment.template(**FRAME), np.full(68, np.exp(sure))
+
+    (face,) = face_finding.find(picture, hole, **models, **FRAME, locate=locate)
+    there = alignment.hole_to_frame(hole, face.similarity, size=64).mean()
+    # Less than 1 for what the frame leaves of the hole.
+    assert face.sure > 0.7 and low < there < high, prefers
+
+
 def test_the_portrait_is_found_where_it_is_aligned_and_with_its_eyes_hidden(models):
     picture = picture_files.read(files.ASSETS / "portrait.png")
     (face,) = face_finding.find(picture, None, **models, **FRAME)
