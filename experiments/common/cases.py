@@ -25,6 +25,7 @@ class Placement(NamedTuple):
       frame: from the photograph to the case's frame.
       number: of the face, from 1.
       count: number of the photograph's faces that are completed.
+      guessed: whether where the face lies is only guessed.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Placement(NamedTuple):
     frame: alignment.Similarity
     number: int
     count: int
+    guessed: bool = False
 
 
 class Case(NamedTuple):

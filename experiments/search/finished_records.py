@@ -88,6 +88,7 @@ class _Entry(msgspec.Struct):
     nme: float = 0.0
     answers: list[_Answer] = []
     fewer_answers: _Text = ""
+    guessed: _Text = ""
 
 
 class _Line(msgspec.Struct):
