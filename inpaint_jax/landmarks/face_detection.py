@@ -21,7 +21,8 @@ _Hole = Bool[np.ndarray, "height width"]
 _WHOLE, _PART = 1600, 560
 _TURNS = (30.0, -30.0, 60.0, -60.0, 90.0, -90.0, 120.0, -120.0, 150.0, -150.0, 180.0)
 # Turns at which a face under a hole is looked for, the likeliest first.
-_HIDDEN_TURNS = ((0.0,), (25.0, -25.0), (50.0, -50.0), (90.0, -90.0, 180.0))
+_UPRIGHT = (0.0,)
+_HIDDEN_TURNS = (_UPRIGHT, (25.0, -25.0), (50.0, -50.0), (90.0, -90.0, 180.0))
 # Lowest scores of a face in the whole photograph and in a turned view, and a score from
 # which on turned views are not needed.
 _STANDARD, _TURNED, _SURE = 0.0, 0.3, 0.5
@@ -92,10 +93,12 @@ class Finder:
         return distinct(found)
 
     def around(self, part: alignment.Box) -> Iterator[list[Face]]:
-        """Yields faces of several sizes that may be under a part of the hole, by turn.
+        """Yields faces that may be under a part of the hole, by turn.
 
-        The likeliest turns come first; those that are as likely as each other in the
-        order of the detector's scores. Points are placed once, see `refined`.
+        Upright ones have several sizes, of others there is the one with the highest
+        score: more guesses are more false ones, too. The likeliest turns come first;
+        those that are as likely as each other in the order of the detector's scores.
+        Points are placed once, see `refined`.
 
         Args:
           part: of the hole.
@@ -108,6 +111,8 @@ class Finder:
                 for turn in turns
             ]
             for each in sorted(filter(None, guesses), key=_highest, reverse=True):
+                if turns != _UPRIGHT:
+                    each = [max(each, key=lambda guess: guess.score)]
                 placed = [
                     self._face(points, guess.score, UNDER_THE_HOLE)
                     for guess in each

@@ -104,10 +104,12 @@ class _Settling(NamedTuple):
     def surest(self, faces: Sequence[Face]) -> Face:
         """Settles the surest of guesses, and of those as sure the detector's."""
         near = []
-        for face in faces:
+        for face in faces if len(faces) > 1 else ():
             weights = self.finder.weights(face.points)
             near.append(self._found(face, self.frames.near(face.points, weights)))
-        best = max(range(len(faces)), key=lambda i: (near[i].sure, near[i].score))
+        best = max(
+            range(len(near)), key=lambda i: (near[i].sure, near[i].score), default=0
+        )
         return self.settled(self.finder.refined(faces[best]))
 
     def _found(self, face: Face, at: frame_settling.Settled) -> Face:

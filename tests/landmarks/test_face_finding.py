@@ -9,7 +9,12 @@ import pytest
 
 from inpaint_jax.images import alignment
 from inpaint_jax.io import files, picture_files
-from inpaint_jax.landmarks import dlib_host, face_finding, frame_settling
+from inpaint_jax.landmarks import (
+    dlib_host,
+    face_detection,
+    face_finding,
+    frame_settling,
+)
 
 FRAME = {"crop": 128, "size": 64}
 
@@ -262,6 +267,22 @@ def test_of_heads_under_a_hole_the_surest_is_taken(models, prefers, degrees):
     assert abs(abs(np.rad2deg(face.similarity.angle)) - degrees) < 12
     # Less than that for what the frame leaves of the hole.
     assert -0.5 < face.sure <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("how", "score", "sure", "guessed"),
+    [
+        ("under the hole", 2.0, -0.1, True),
+        ("under the hole", 2.0, 0.1, False),
+        ("detected", 0.4, -0.1, True),
+        ("detected", 0.6, -0.1, False),
+        ("given", 0.0, -0.1, False),
+    ],
+)
+def test_a_face_that_is_not_sure_is_guessed(how, score, sure, guessed):
+    frame = turned(0.6, 0, (120, 90))
+    face = face_detection.Face(np.zeros((68, 2)), score, frame, how, sure)
+    assert face_finding.is_guessed(face) == guessed
 
 
 @pytest.mark.parametrize(
