@@ -25,6 +25,8 @@ class Placement(NamedTuple):
       frame: from the photograph to the case's frame.
       number: of the face, from 1.
       count: number of the photograph's faces that are completed.
+      guessed: whether where the face lies is only guessed.
+      stays: what of the photograph's hole lies in no face's frame, in words; or "".
     """
 
     name: str
@@ -33,6 +35,8 @@ class Placement(NamedTuple):
     frame: alignment.Similarity
     number: int
     count: int
+    guessed: bool = False
+    stays: str = ""
 
 
 class Case(NamedTuple):

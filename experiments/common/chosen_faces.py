@@ -17,6 +17,18 @@ _OFF = 0.14
 _NUMBER = re.compile(r"[1-9][0-9]{0,2}")  # of a face
 
 
+class Framed(NamedTuple):
+    """A face and its frame.
+
+    Attributes:
+      frame: from the photograph to the frame.
+      guessed: whether where the face lies is only guessed.
+    """
+
+    frame: alignment.Similarity
+    guessed: bool = False
+
+
 def as_it_is(
     path: pathlib.Path,
     seen: cases.Picture,
@@ -24,7 +36,7 @@ def as_it_is(
     *,
     crop: int,
     size: int,
-) -> list[alignment.Similarity]:
+) -> list[Framed]:
     """Returns the one frame of a picture that is framed already, see `framing.frame`.
 
     Args:
@@ -34,7 +46,7 @@ def as_it_is(
       crop: side of the frame in CelebA pixels, of a picture with such proportions.
       size: height and width of the model's images.
     """
-    return [alignment.central(*seen.shape[:2], crop=crop, size=size)]
+    return [Framed(alignment.central(*seen.shape[:2], crop=crop, size=size))]
 
 
 class FaceFinder(Protocol):
@@ -45,8 +57,8 @@ class FaceFinder(Protocol):
         picture: cases.Picture,
         hole: mask_specs.HolePixels | None,
         given: Sequence[alignment.Similarity] = (),
-    ) -> Sequence[alignment.Similarity]:
-        """Returns similarities from a photograph to its faces' frames.
+    ) -> Sequence[Framed]:
+        """Returns the faces of a photograph with their frames.
 
         Args:
           picture: the photograph.
@@ -110,7 +122,7 @@ def frames(
     hole: mask_specs.HolePixels | None,
     *,
     choice: Choice,
-) -> list[alignment.Similarity]:
+) -> list[Framed]:
     """Returns the frames of the faces that are to be completed.
 
     A picture with the proportions of aligned ones has one face, which lies where it
@@ -133,20 +145,23 @@ def frames(
     if choice.face == "none" or shape == (choice.size, choice.size):
         return _met(path, framed, erased, choice)
     aligned = framing.is_aligned(*shape)
-    if aligned and (of_frame or _lies_there(seen, hole, framed[0], choice)):
+    if aligned and (of_frame or _lies_there(seen, hole, framed[0].frame, choice)):
         return _chosen(path, framed, erased, choice)
     if of_frame:
         raise InputError(
             f"{path}: the mask has the size of the model's images, but the faces are "
             "framed anew; give a mask of the picture's size."
         )
-    found = list(choice.finder.faces(seen, hole, framed if aligned else []))
+    found = list(choice.finder.faces(seen, hole, [framed[0].frame] if aligned else []))
     if aligned and not found:
         progress.say(f"{path}: no face was found; taken as it is framed")
         return _chosen(path, framed, hole, choice)
     chosen = _chosen(path, found, hole, choice)
-    if aligned and not all(np.array_equal(f.matrix, framed[0].matrix) for f in chosen):
-        _say_moved(path, chosen[0], framed[0])
+    central = framed[0].frame
+    if aligned and not all(
+        np.array_equal(f.frame.matrix, central.matrix) for f in chosen
+    ):
+        _say_moved(path, chosen[0].frame, central)
     return chosen
 
 
@@ -174,10 +189,10 @@ def _say_moved(
 
 def _chosen(
     path: pathlib.Path,
-    found: list[alignment.Similarity],
+    found: list[Framed],
     hole: mask_specs.HolePixels | None,
     choice: Choice,
-) -> list[alignment.Similarity]:
+) -> list[Framed]:
     if not found:
         raise InputError(
             f"{path}: no face was found; give --face=none if it is framed as the "
@@ -199,14 +214,18 @@ def _chosen(
 
 def _met(
     path: pathlib.Path,
-    found: list[alignment.Similarity],
+    found: list[Framed],
     hole: mask_specs.HolePixels | None,
     choice: Choice,
-) -> list[alignment.Similarity]:
+) -> list[Framed]:
     """Returns the frames that a hole of the photograph meets."""
     if hole is None:
         return found
-    met = [f for f in found if alignment.hole_to_frame(hole, f, size=choice.size).any()]
+    met = [
+        each
+        for each in found
+        if alignment.hole_to_frame(hole, each.frame, size=choice.size).any()
+    ]
     if met:
         return met
     where = "the frame of every face that was found or chosen; mark a part of a face"
@@ -223,3 +242,18 @@ def place(hole: mask_specs.HolePixels) -> str:
     rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
     width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
     return f"{width} x {height} pixels from ({columns[0]}, {rows[0]}) on"
+
+
+def doubt(frame: alignment.Similarity, size: int) -> str:
+    """Says what a face is like that is only guessed, and what to do about it.
+
+    Args:
+      frame: from the photograph to its frame.
+      size: side of the frame in pixels.
+    """
+    turn = round(float(np.rad2deg(frame.angle)))
+    return (
+        f"where a face lies is only guessed (turned by {turn} degrees, framed by "
+        f"{size / frame.scale:.0f} pixels); look at it, and if it lies elsewhere cut "
+        "the picture out around it and give --face=none"
+    )

@@ -30,7 +30,7 @@ _SMALL = 32  # side of a face's frame in the photograph below which it is named
 
 Frames = Callable[
     [pathlib.Path, cases.Picture, mask_specs.HolePixels | None],
-    Sequence[alignment.Similarity],
+    Sequence[chosen_faces.Framed],
 ]
 """(path, photograph, hole) -> the frames of its faces, see `chosen_faces.frames`."""
 
@@ -76,7 +76,8 @@ def read(
     size, seen = wanted.size, photo.on_white()
     with naming("--mask", spec.name):
         erased = None if spec.make else spec.of(picture, photo, size=size).pixels
-    frames = wanted.frames(picture.path, seen, erased)
+    faces = wanted.frames(picture.path, seen, erased)
+    frames = [face.frame for face in faces]
     keys = _keys(wanted.seed, picture.path, len(frames))
     hole, hidden = _hidden(spec, erased, photo.shape, frames, keys, size)
     given = zip(frames, hidden, keys, strict=True)
@@ -84,7 +85,7 @@ def read(
         _case(photo, seen, erased, each, part, key[1], wanted)
         for each, part, key in given
     ]
-    return _placed(picture, photo, hole, framed, frames, spec)
+    return _placed(picture, photo, hole, framed, faces, spec)
 
 
 def _hidden(
@@ -157,7 +158,7 @@ def _placed(
     photo: photographs.Photograph,
     hole: mask_specs.HolePixels,
     found: list[cases.Case],
-    frames: Sequence[alignment.Similarity],
+    faces: Sequence[chosen_faces.Framed],
     spec: mask_specs.MaskSpec,
 ) -> list[cases.Case]:
     """Names the cases and says where they belong; tells what stays of the hole."""
@@ -170,24 +171,26 @@ def _placed(
             )
     covered = np.zeros_like(hole)
     every = np.ones((size, size), bool)
-    for frame in frames:
+    for frame, guessed in faces:
         cover(covered, frame, every)
         side = size / frame.scale
+        if guessed:
+            progress.say(f"{picture.path}: {chosen_faces.doubt(frame, size)}")
         if side < _SMALL:
             progress.say(
                 f"{picture.path}: a face is framed by only {side:.0f} pixels; what is "
                 "completed of it is coarse"
             )
-    left = hole & ~covered
+    left, stays = hole & ~covered, ""
     if left.any():
-        progress.say(
-            f"{picture.path}: {left.sum() / hole.sum():.0%} of the hole, "
-            f"{chosen_faces.place(left)}, lies outside the frames of faces and stays "
-            "as it is"
+        stays = (
+            f"{left.sum() / hole.sum():.0%} of the hole, {chosen_faces.place(left)}, "
+            "lies outside the frames of faces and stays as it is"
         )
+        progress.say(f"{picture.path}: {stays}")
     placements = [
-        cases.Placement(picture.name, photo, hole, frame, number, count)
-        for number, frame in enumerate(frames, start=1)
+        cases.Placement(picture.name, photo, hole, frame, number, count, guessed, stays)
+        for number, (frame, guessed) in enumerate(faces, start=1)
     ]
     names = [picture.name]
     if count > 1:

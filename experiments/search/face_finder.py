@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from experiments.common import identity
+from experiments.common import chosen_faces, identity
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import alignment, pixels
 from inpaint_jax.landmarks import dlib_host, face_finding, frame_settling
@@ -64,7 +64,7 @@ class Finder:
         picture: UInt8[np.ndarray, "height width 3"],
         hole: Bool[np.ndarray, "height width"] | None,
         given: Sequence[alignment.Similarity] = (),
-    ) -> Sequence[alignment.Similarity]:
+    ) -> Sequence[chosen_faces.Framed]:
         """Finds faces, see `chosen_faces.FaceFinder`.
 
         Raises:
@@ -81,7 +81,10 @@ class Finder:
             locate=self._locate,
             given=given,
         )
-        return [face.similarity for face in faces]
+        return [
+            chosen_faces.Framed(face.similarity, face_finding.is_guessed(face))
+            for face in faces
+        ]
 
     def settled(
         self,

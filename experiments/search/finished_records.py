@@ -87,6 +87,8 @@ class _Entry(msgspec.Struct):
     nme: float = 0.0
     answers: list[_Answer] = []
     fewer_answers: _Text = ""
+    guessed: _Text = ""
+    stays: _Text = ""
 
 
 class _Line(msgspec.Struct):

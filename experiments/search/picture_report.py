@@ -31,7 +31,11 @@ from inpaint_jax.search.settings import Settings
 _ROWS_A_PAGE = 32
 _TILE = 128  # least side of a picture in the grid, in pixels
 _SCORES = ("psnr", "psnr_hole", "ssim", "nme")
-_NOTES = ("fewer_answers",)
+_NOTES = {
+    "fewer_answers": "There are {}.",
+    "guessed": "Note: {}.",
+    "stays": "Note: {}.",
+}
 _ON_SHEET = {
     "psnr": "PSNR, dB",
     "psnr_hole": "PSNR of the hole, dB",
@@ -210,7 +214,7 @@ def _face(finished: Finished) -> contact_sheet.Face:
         landmarks=finished.landmarks,
         trace=finished.trace,
         scores=scores,
-        notes=[f"There are {entry[each]}." for each in _NOTES if each in entry],
+        notes=[text.format(entry[n]) for n, text in _NOTES.items() if n in entry],
         file=entry.get("photograph", ""),
     )
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common import cases, identity
+from experiments.common import cases, chosen_faces, identity
 from experiments.search import (
     animation,
     face_landmarks,
@@ -197,6 +197,10 @@ def _placed(case: cases.Case) -> Entry:
         "size": [width, height],
         "frame": np.round(case.placement.frame.matrix, 5).tolist(),
     }
+    if case.placement.stays:
+        found["stays"] = case.placement.stays
+    if case.placement.guessed:
+        found["guessed"] = chosen_faces.doubt(case.placement.frame, len(case.picture))
     if case.placement.count > 1:
         found["face"] = f"{case.placement.number} of {case.placement.count}"
     return found

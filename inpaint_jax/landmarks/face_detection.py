@@ -21,7 +21,8 @@ _Hole = Bool[np.ndarray, "height width"]
 _WHOLE, _PART = 1600, 560
 _TURNS = (30.0, -30.0, 60.0, -60.0, 90.0, -90.0, 120.0, -120.0, 150.0, -150.0, 180.0)
 # Turns at which a face under a hole is looked for, the likeliest first.
-_HIDDEN_TURNS = ((0.0,), (25.0, -25.0), (50.0, -50.0), (90.0, -90.0, 180.0))
+_UPRIGHT = (0.0,)
+_HIDDEN_TURNS = (_UPRIGHT, (25.0, -25.0), (50.0, -50.0), (90.0, -90.0, 180.0))
 # Lowest scores of a face in the whole photograph and in a turned view, and a score from
 # which on turned views are not needed.
 _STANDARD, _TURNED, _SURE = 0.0, 0.3, 0.5
@@ -91,29 +92,41 @@ class Finder:
             found += self._in(view, _TURNED)
         return distinct(found)
 
-    def around(self, part: alignment.Box) -> Iterator[Face]:
-        """Yields faces that may be under a part of the hole, one for each turn.
+    def around(self, part: alignment.Box) -> Iterator[list[Face]]:
+        """Yields faces that may be under a part of the hole, by turn.
 
-        The likeliest turns come first; those that are as likely as each other in the
-        order of the detector's scores.
+        Upright ones have several sizes, of others there is the one with the highest
+        score: more guesses are more false ones, too. The likeliest turns come first;
+        those that are as likely as each other in the order of the detector's scores.
+        Points are placed once, see `refined`.
 
         Args:
           part: of the hole.
         """
         for turns in _HIDDEN_TURNS:
             guesses = [
-                hidden_faces.likeliest(
+                hidden_faces.guesses(
                     self._photograph, part, detector=self._detector, turn=turn
                 )
                 for turn in turns
             ]
-            known = [guess for guess in guesses if guess is not None]
-            for guess in sorted(known, key=lambda guess: -guess.score):
-                points = self._points(guess.view, guess.box)
-                if points is not None:
-                    for _ in range(_ROUNDS):
-                        points = self._upright(points)
-                    yield self._face(points, guess.score, UNDER_THE_HOLE)
+            for each in sorted(filter(None, guesses), key=_highest, reverse=True):
+                if turns != _UPRIGHT:
+                    each = [max(each, key=lambda guess: guess.score)]
+                placed = [
+                    self._face(points, guess.score, UNDER_THE_HOLE)
+                    for guess in each
+                    if (points := self._points(guess.view, guess.box)) is not None
+                ]
+                if placed:
+                    yield placed
+
+    def refined(self, face: Face) -> Face:
+        """Returns a face whose points are placed again in upright views of it."""
+        points = face.points
+        for _ in range(_ROUNDS):
+            points = self._upright(points)
+        return self._face(points, face.score, face.how)
 
     def weights(
         self, points: Float[np.ndarray, "points 2"]
@@ -159,6 +172,10 @@ class Finder:
         if status[0]:
             return None
         return view.similarity.inverse.apply(points[0].astype(np.float64))
+
+
+def _highest(guesses: Sequence[hidden_faces.Guess]) -> float:
+    return max(guess.score for guess in guesses)
 
 
 def distinct(faces: Sequence[Face]) -> list[Face]:

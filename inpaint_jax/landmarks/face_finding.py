@@ -1,11 +1,12 @@
 """Finds the faces in a photograph, tilted ones and such under a hole too.
 
-Candidates come from the detector, from the mean face drawn into the hole, and from
-frames that the caller believes in. Each is settled by what places points in frames with
-holes, and of those at one place the surest is kept.
+Candidates come from the detector, from the mean face drawn into the hole in several
+sizes, and from frames that the caller believes in. Each is settled by what places
+points in frames with holes, and of those at one place the surest is kept.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import scipy.ndimage
@@ -25,6 +26,8 @@ _MOST_PARTS = 6
 # has fewer pixels along its side. In cloth the detector sees a face, too, if the mean
 # face is drawn in.
 _SURE, _DOUBTFUL, _LEAST = 0.2, -1.2, 32
+# Below this a face under a hole may lie elsewhere, which is said.
+_GUESSED = 0.0
 # From this score of the detector on a face is there, whatever a hole hides of it.
 _CLEAR = 0.5
 # Of so many guesses, of heads that are tilted by up to 50 degrees, the surest is taken
@@ -71,19 +74,47 @@ def find(
         return []
     finder = Finder(picture, hole, detector, predictor)
     frames = frame_settling.Frames(picture, hole, locate, crop, size)
-    parts = _parts(hole)
-
-    def placed(face: Face) -> Face:
-        sure, frame = frames.fitted(face.points, finder.weights(face.points))
-        return face._replace(similarity=frame, sure=sure - _missed(frame, parts, size))
-
-    found = [placed(face) for face in finder.everywhere()]
+    settling = _Settling(finder, frames, _parts(hole))
+    found = [settling.settled(face) for face in finder.everywhere()]
     found += [_given(frame, frames) for frame in given if locate is not None]
-    for part in parts:
+    for part in settling.parts:
         if not any(_is_known(face, part, size) for face in found):
-            found += _likeliest(map(placed, finder.around(part)))
+            found += _likeliest(map(settling.surest, finder.around(part)))
     kept = _apart([face for face in found if _is_believed(face, size)], size)
     return sorted(kept, key=lambda face: face.similarity.scale)
+
+
+def is_guessed(face: Face) -> bool:
+    """Whether a face that was found may well lie elsewhere."""
+    return face.how != GIVEN and face.sure < _GUESSED and not _is_clear(face)
+
+
+class _Settling(NamedTuple):
+    """Settles the faces that were found, against the parts of the hole."""
+
+    finder: Finder
+    frames: frame_settling.Frames
+    parts: Sequence[alignment.Box]
+
+    def settled(self, face: Face) -> Face:
+        """Settles a face from several starts."""
+        weights = self.finder.weights(face.points)
+        return self._found(face, self.frames.fitted(face.points, weights))
+
+    def surest(self, faces: Sequence[Face]) -> Face:
+        """Settles the surest of guesses, and of those as sure the detector's."""
+        near = []
+        for face in faces if len(faces) > 1 else ():
+            weights = self.finder.weights(face.points)
+            near.append(self._found(face, self.frames.near(face.points, weights)))
+        best = max(
+            range(len(near)), key=lambda i: (near[i].sure, near[i].score), default=0
+        )
+        return self.settled(self.finder.refined(faces[best]))
+
+    def _found(self, face: Face, at: frame_settling.Settled) -> Face:
+        missed = _missed(at.similarity, self.parts, self.frames.size)
+        return face._replace(similarity=at.similarity, sure=at.sure - missed)
 
 
 def _given(frame: alignment.Similarity, frames: frame_settling.Frames) -> Face:

@@ -103,6 +103,18 @@ class Frames(NamedTuple):
         )
         return self.surest(frame) if hidden else Settled(np.inf, frame)
 
+    def near(
+        self, points: Float[np.ndarray, "68 2"], weights: Float[np.ndarray, " 68"]
+    ) -> Settled:
+        """Fits a frame to points, and settles it from there alone, in a few rounds.
+
+        Args:
+          points: (x, y) in pixels of the photograph.
+          weights: how sure each of them is.
+        """
+        frame = frame_of(points, crop=self.crop, size=self.size, weights=weights)
+        return self.settled(frame, rounds=_FIRST_ROUNDS)
+
     def settled(
         self, similarity: alignment.Similarity, *, rounds: int = _ROUNDS
     ) -> Settled:

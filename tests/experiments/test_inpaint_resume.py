@@ -15,7 +15,7 @@ from absl.testing import flagsaver
 
 from experiments import inpaint as application
 from experiments.common import application as common
-from experiments.common import stopping
+from experiments.common import chosen_faces, stopping
 from experiments.search import (
     face_finder,
     finished_records,
@@ -43,6 +43,7 @@ FRAMES = [
     alignment.fit(np.array(points, float), np.array([(-0.5, -0.5), (63.5, -0.5)]))
     for points in ([(19.5, 29.5), (99.5, 29.5)], [(150, 40), (198, 76)])
 ]
+FACES = [chosen_faces.Framed(FRAMES[0]), chosen_faces.Framed(FRAMES[1], guessed=True)]
 
 
 class Outcome(NamedTuple):
@@ -271,11 +272,14 @@ def test_a_photograph_is_finished_with_its_last_face(bench, whole, tmp_path):
         picture = drawn.noise(150, 240, 3, seed=seed)
         picture_files.write(tmp_path / "photos" / f"{name}.png", picture)
     given = (f"--images={tmp_path}/photos", "--face=all")
-    two = mock.patch.object(face_finder.Finder, "faces", return_value=FRAMES)
+    two = mock.patch.object(face_finder.Finder, "faces", return_value=FACES)
     models = {"cascade": "of dlib"}
     found = mock.patch.object(face_finder, "models", side_effect=lambda: {**models})
     with two as finder, found:
         expected = complete(bench, tmp_path / "whole", *given)
+        for name in ("report.json", "contact_sheet.html"):
+            # Of both photographs the second face.
+            assert str(expected.files[name]).count("a face lies is only guessed") == 2
         for count, searched in ((1, 4), (2, 2), (3, 2)):
             folder = tmp_path / str(count)
             assert complete(bench, folder, *given, stop_after=count).code is None

@@ -9,7 +9,12 @@ import pytest
 
 from inpaint_jax.images import alignment
 from inpaint_jax.io import files, picture_files
-from inpaint_jax.landmarks import dlib_host, face_finding, frame_settling
+from inpaint_jax.landmarks import (
+    dlib_host,
+    face_detection,
+    face_finding,
+    frame_settling,
+)
 
 FRAME = {"crop": 128, "size": 64}
 
@@ -262,6 +267,41 @@ def test_of_heads_under_a_hole_the_surest_is_taken(models, prefers, degrees):
     assert abs(abs(np.rad2deg(face.similarity.angle)) - degrees) < 12
     # Less than that for what the frame leaves of the hole.
     assert -0.5 < face.sure <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("how", "score", "sure", "guessed"),
+    [
+        ("under the hole", 2.0, -0.1, True),
+        ("under the hole", 2.0, 0.1, False),
+        ("detected", 0.4, -0.1, True),
+        ("detected", 0.6, -0.1, False),
+        ("given", 0.0, -0.1, False),
+    ],
+)
+def test_a_face_that_is_not_sure_is_guessed(how, score, sure, guessed):
+    frame = turned(0.6, 0, (120, 90))
+    face = face_detection.Face(np.zeros((68, 2)), score, frame, how, sure)
+    assert face_finding.is_guessed(face) == guessed
+
+
+@pytest.mark.parametrize(
+    ("prefers", "low", "high"), [("large", 0, 0.25), ("small", 0.5, 1)]
+)
+def test_of_sizes_under_a_hole_the_surest_is_taken(models, prefers, low, high):
+    # The detector sees one of each size, as the mean face is drawn in.
+    picture = np.full((200, 200, 3), 150, np.uint8)
+    hole = np.zeros((200, 200), bool)
+    hole[70:130, 70:130] = True
+
+    def locate(shown, hidden):
+        sure = 1.0 if low < hidden.mean() < high else -0.5
+        return alignment.template(**FRAME), np.full(68, np.exp(sure))
+
+    (face,) = face_finding.find(picture, hole, **models, **FRAME, locate=locate)
+    there = alignment.hole_to_frame(hole, face.similarity, size=64).mean()
+    # Less than 1 for what the frame leaves of the hole.
+    assert face.sure > 0.7 and low < there < high, prefers
 
 
 def test_the_portrait_is_found_where_it_is_aligned_and_with_its_eyes_hidden(models):

@@ -38,18 +38,19 @@ GIVEN = ("the frames that are given",)
 class Finder:
     """Finds given faces, and sees the face of a framed picture in a given frame."""
 
-    def __init__(self, *frames, settled=None):
-        self.frames, self.at = frames, settled
+    def __init__(self, *frames, settled=None, guessed=None):
+        self.frames, self.at, self.guessed = frames, settled, guessed
 
     def faces(self, picture, hole, given=()):
-        return [*given] if self.frames == GIVEN else list(self.frames)
+        found = given if self.frames == GIVEN else self.frames
+        return [chosen_faces.Framed(frame, frame is self.guessed) for frame in found]
 
     def settled(self, picture, hole, frame):
         return frame if self.at is None else self.at
 
 
-def read(path, mask, *frames, face="all", settled=None):
-    choice = chosen_faces.Choice(face, Finder(*frames, settled=settled), 128, SIZE)
+def read(path, mask, *frames, face="all", **options):
+    choice = chosen_faces.Choice(face, Finder(*frames, **options), 128, SIZE)
     wanted = photo_cases.Wanted(
         functools.partial(chosen_faces.frames, choice=choice),
         crop=128,
@@ -90,6 +91,16 @@ def test_what_stays_of_a_hole_is_named(photograph, capsys):
     read(photograph, "rect:80,50,40,10", LARGE)
     said = capsys.readouterr().out
     assert "50% of the hole, 20 x 10 pixels from (100, 50) on" in said
+
+
+def test_a_face_that_is_only_guessed_is_named(photograph, capsys):
+    sure, guessed = read(photograph, "left", LARGE, TURNED, guessed=TURNED)
+    assert (sure.placement.guessed, guessed.placement.guessed) == (False, True)
+    (said,) = capsys.readouterr().out.splitlines()
+    assert "photo.png: where a face lies is only guessed" in said
+    assert "turned by -37 degrees, framed by 60 pixels" in said
+    read(photograph, "rect:30,50,20,10", LARGE, TURNED, guessed=TURNED)
+    assert capsys.readouterr().out == ""
 
 
 def test_what_lies_beyond_the_photograph_is_hidden(photograph):
@@ -218,3 +229,12 @@ def test_an_aligned_picture_has_one_face(aligned):
         read(aligned, "centre", face="2")
     with pytest.raises(InputError, match="lies outside the frame of every face"):
         read(aligned, "rect:0,0,9,9")
+
+
+def test_what_of_a_hole_lies_in_no_frame_is_told_and_kept(photograph, capsys):
+    (case,) = read(photograph, "rect:30,50,400,10", LARGE)
+    assert "of the hole, " in case.placement.stays
+    assert case.placement.stays.endswith("and stays as it is")
+    assert f"photo.png: {case.placement.stays}" in capsys.readouterr().out
+    (case,) = read(photograph, "left", LARGE)
+    assert case.placement.stays == ""
