@@ -73,7 +73,7 @@ def _frame_error(
     here = found.inverse.apply(eyes)
     middle = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
     distances = []
-    for face in find(photo, None):
+    for face, _ in find(photo, None):
         inside = face.apply(middle[None])[0]
         if (inside >= 0).all() and (inside < _SIZE).all():
             there = face.inverse.apply(eyes)
