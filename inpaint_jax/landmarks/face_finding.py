@@ -25,7 +25,7 @@ _MOST_PARTS = 6
 # the second a guess is not believed (experiments/search/RESULTS.md), nor if its frame
 # has fewer pixels along its side. In cloth the detector sees a face, too, if the mean
 # face is drawn in.
-_SURE, _DOUBTFUL, _LEAST = 0.2, -1.2, 32
+_SURE, _DOUBTFUL, _LEAST = 0.2, -1.0, 32
 # Below this a face under a hole may lie elsewhere, which is said.
 _GUESSED = 0.0
 # From this score of the detector on a face is there, whatever a hole hides of it.
