@@ -511,6 +511,7 @@ def complete(tmp_path_factory):
 def usual(bench):
     return (
         f"--checkpoint={bench}/tiny",
+        "--lambda_structure=0",
         f"--images={bench}/faces",
         f"--landmark_net={bench}/net",
         "--restarts=2",
