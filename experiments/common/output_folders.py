@@ -8,7 +8,8 @@ from typing import Any
 
 from experiments.common import application
 from inpaint_jax.errors import InputError, naming
-from inpaint_jax.io import files, folders, json_files, locks
+from inpaint_jax.io import files, json_files, locks
+from inpaint_jax.io import folders as whole_folders
 
 
 @contextlib.contextmanager
@@ -71,7 +72,7 @@ def claim(
         folder = files.make_directory(path)
     with contextlib.ExitStack() as kept_out:
         if shared:  # the mark is never seen half-written
-            kept_out.enter_context(_alone(folder))
+            kept_out.enter_context(whole_folders.alone(folder))
         taken, before = _check_ours(folder, flag, folders), {*folder.glob("*")}
         kept_out.enter_context(hold(path, flag=flag))
         if shared:
@@ -83,10 +84,6 @@ def claim(
             if not taken and not left:
                 locks.forget_holder(folder)
             raise
-
-
-def _alone(folder: pathlib.Path) -> contextlib.AbstractContextManager[None]:
-    return folders.alone(folder)
 
 
 def _check_ours(folder: pathlib.Path, flag: str, folders: Sequence[str]) -> bool:

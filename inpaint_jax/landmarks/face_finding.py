@@ -96,23 +96,18 @@ class _Settling(NamedTuple):
     frames: frame_settling.Frames
     parts: Sequence[alignment.Box]
 
-    def settled(self, face: Face) -> Face:
-        """Settles a face from several starts."""
-        weights = self.finder.weights(face.points)
-        return self._found(face, self.frames.fitted(face.points, weights))
-
     def surest(self, faces: Sequence[Face]) -> Face:
         """Settles the surest of guesses, and of those as sure the detector's."""
-        near = []
-        for face in faces if len(faces) > 1 else ():
-            weights = self.finder.weights(face.points)
-            near.append(self._found(face, self.frames.near(face.points, weights)))
-        best = max(
-            range(len(near)), key=lambda i: (near[i].sure, near[i].score), default=0
-        )
-        return self.settled(self.finder.refined(faces[best]))
+        best, *others = faces
+        if others:
+            near = [self.settled(face, briefly=True) for face in faces]
+            best = max(near, key=lambda face: (face.sure, face.score))
+        return self.settled(self.finder.refined(best))
 
-    def _found(self, face: Face, at: frame_settling.Settled) -> Face:
+    def settled(self, face: Face, *, briefly: bool = False) -> Face:
+        """Settles a face, see `frame_settling.Frames.fitted`."""
+        weights = self.finder.weights(face.points)
+        at = self.frames.fitted(face.points, weights, briefly=briefly)
         missed = _missed(at.similarity, self.parts, self.frames.size)
         return face._replace(similarity=at.similarity, sure=at.sure - missed)
 

@@ -88,32 +88,27 @@ class Frames(NamedTuple):
     size: int
 
     def fitted(
-        self, points: Float[np.ndarray, "68 2"], weights: Float[np.ndarray, " 68"]
+        self,
+        points: Float[np.ndarray, "68 2"],
+        weights: Float[np.ndarray, " 68"],
+        *,
+        briefly: bool = False,
     ) -> Settled:
         """Fits a frame to points, and settles it if the hole hides a part of it.
 
         Args:
           points: (x, y) in pixels of the photograph.
           weights: how sure each of them is.
+          briefly: settle it in any case, from there alone, in a few rounds.
         """
         frame = frame_of(points, crop=self.crop, size=self.size, weights=weights)
+        if briefly:
+            return self.settled(frame, rounds=_FIRST_ROUNDS)
         hidden = (
             self.hole is not None
             and alignment.hole_to_frame(self.hole, frame, size=self.size).any()
         )
         return self.surest(frame) if hidden else Settled(np.inf, frame)
-
-    def near(
-        self, points: Float[np.ndarray, "68 2"], weights: Float[np.ndarray, " 68"]
-    ) -> Settled:
-        """Fits a frame to points, and settles it from there alone, in a few rounds.
-
-        Args:
-          points: (x, y) in pixels of the photograph.
-          weights: how sure each of them is.
-        """
-        frame = frame_of(points, crop=self.crop, size=self.size, weights=weights)
-        return self.settled(frame, rounds=_FIRST_ROUNDS)
 
     def settled(
         self, similarity: alignment.Similarity, *, rounds: int = _ROUNDS
