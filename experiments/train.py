@@ -59,6 +59,8 @@ def main() -> int:
     if run.pack:
         return _pack(run, shape.generator(), crop=asked.crop)
     if check.check:
+        if _log(check.check):
+            plots.check_available()  # now, and not after minutes of scoring
         given = options.given(run, "run_dir")
         with output_folders.claim(given, flag="run_dir") as run_dir:
             return _check_health(check.check, check, run, run_dir, seed=asked.seed)
@@ -224,10 +226,6 @@ def _pack(run: Run, architecture: dcgan.Architecture, *, crop: int) -> int:
 def _check_health(
     path: str, check: Check, run: Run, run_dir: pathlib.Path, *, seed: int
 ) -> int:
-    log = os.path.join(path, "metrics.jsonl")
-    has_log = os.path.isfile(log)
-    if has_log:
-        plots.check_available()  # now, and not after minutes of scoring
     model = _load_pair("check", path)
     faces = _load_data(run, model.crop, model.architecture)
     known = None
@@ -250,12 +248,18 @@ def _check_health(
         faces,
         known,
         run_dir=run_dir,
-        log=log if has_log else None,
+        log=_log(path),
         reconstruction=reconstructed,
     )
     print("\n".join(found["verdict"]))
     print(f"{'fit' if found['fit'] else 'not fit'} for searching")
     return 1 if faces.skipped or (known and known.skipped) else 0
+
+
+def _log(path: str) -> str | None:
+    """Returns the path of the metrics that lie beside a model, or None."""
+    found = os.path.join(path, "metrics.jsonl")
+    return found if os.path.isfile(found) else None
 
 
 def _start(path: str | None, architecture: dcgan.Architecture) -> weights.Model | None:

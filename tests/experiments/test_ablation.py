@@ -12,10 +12,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
-from experiments import ablation
 from experiments.common import aligned_pictures, mask_specs, stopping
 from experiments.evaluation import (
     ablation_methods,
@@ -341,13 +338,21 @@ def test_the_application_reads_its_flag_file(tmp_path, environment):
     assert done.stderr.count("\n") == 1
 
 
-def test_methods_take_all_their_steps_unless_patience_is_asked_for():
-    with flagsaver.flagsaver():
-        flags.FLAGS(["program"])
-        assert ablation._usual().search.settings.patience == 0
-        flags.FLAGS(["program", "--patience=1", "--restarts=3"])
-        settings = ablation._usual().search.settings
-        assert (settings.patience, settings.restarts) == (1, 3)
+@pytest.mark.parametrize(("given", "patience"), [((), 0), (("--patience=1",), 1)])
+def test_methods_take_all_their_steps_unless_patience_is_asked_for(
+    given, patience, environment
+):
+    # In a process of its own, as two applications define the same flags.
+    code = """
+import sys
+from absl import flags
+from experiments import ablation
+flags.FLAGS(sys.argv)
+print(ablation._usual().search.settings.patience)
+"""
+    command = [sys.executable, "-c", code, *given]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == [str(patience)], done.stderr
 
 
 def test_some_of_the_methods_can_be_chosen():

@@ -20,7 +20,7 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from experiments import inpaint
-from experiments.common import input_paths, mask_specs, photo_cases
+from experiments.common import chosen_faces, input_paths, mask_specs, photo_cases
 from experiments.search import photo_results
 from inpaint_jax.images import alignment, framing, pixels
 from inpaint_jax.io import files, picture_files
@@ -221,7 +221,8 @@ def test_a_large_photograph_takes_few_bytes_a_pixel(tmp_path):
     photo = np.stack([rows % 256, columns % 256, rows // 12], -1).astype(np.uint8)
     Image.fromarray(photo).save(tmp_path / "a.png", compress_level=1)
     frame = alignment.central(height, width, crop=128, size=64)
-    wanted = photo_cases.Wanted(lambda *_: [frame], 128, 64, 0, original_known=True)
+    faces = [chosen_faces.Framed(frame)]
+    wanted = photo_cases.Wanted(lambda *_: faces, 128, 64, 0, original_known=True)
     given = input_paths.Input(tmp_path / "a.png", "a")
     spec = mask_specs.read_mask("centre")
     del photo, rows, columns
