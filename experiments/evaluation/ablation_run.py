@@ -67,7 +67,6 @@ def agree(
         "version": identity.of_code(),
         "packages": environment["versions"],
         "masks": [hole.name for hole in units.holes],
-        "seeds": units.seeds,
         "equal": equal,
         "images_at_once": at_once,
         "model": identity.of_model(source),

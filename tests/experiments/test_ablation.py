@@ -254,7 +254,6 @@ def test_tables_and_plot_are_written(finished):
 @pytest.mark.parametrize(
     ("given", "changes", "words"),
     [
-        ([], {"seeds": 3}, "seeds was 2 and is 3"),
         ([], {"methods": (NONE, "new: --landmark_term=none")}, "methods.other"),
         (["--lambda_prior=0.5"], {}, "methods.none.settings.lambda_prior"),
         (["--precision=bfloat16"], {}, "methods.none.precision was"),
@@ -299,6 +298,16 @@ def test_wrong_methods_beside_the_searches_are_refused(tmp_path, call, beside, w
     with pytest.raises(InputError, match=words):
         call(tmp_path, beside=beside)
     assert not (tmp_path / "protocol.json").exists()
+
+
+def test_a_seed_can_be_added_to_a_finished_run(tmp_path, call):
+    call(tmp_path, seeds=1)
+    before = (tmp_path / "ablation.csv").read_text()
+    call(tmp_path, seeds=2)
+    after = (tmp_path / "ablation.csv").read_text()
+    assert after.startswith(before)
+    added = rows(tmp_path)[len(before.splitlines()) - 1 :]
+    assert len(added) == 6 and {row["seed"] for row in added} == {"1"}
 
 
 def test_methods_of_one_pass_are_judged_beside_the_searches(tmp_path, call, bench):
