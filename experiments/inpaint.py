@@ -24,7 +24,9 @@ from experiments.common import (
 )
 from experiments.common.options import option
 from experiments.search import (
+    apparent_gender,
     face_finder,
+    finished_records,
     landmark_figure,
     output_names,
     picture_options,
@@ -75,6 +77,7 @@ def _complete(wanted: picture_options.Pictures, output: pathlib.Path) -> int:
     size = model.architecture.image_size
     guides, scorer = search_methods.guiding(asked, model)
     figure = landmark_figure.of(guides) if wanted.landmark_figure else None
+    order = picture_options.order(wanted, crop=model.crop)
     photos = picture_options.photos(wanted, crop=model.crop, size=size)
     most = min(wanted.images_at_once, len(inputs))
     skipped = skipping.Skipped(alone=len(inputs) == 1)
@@ -85,14 +88,13 @@ def _complete(wanted: picture_options.Pictures, output: pathlib.Path) -> int:
         return picture_results.Finisher(
             searches.prepare(model, search, guides.terms(), images=most),
             *(search.blend, scorer, figure, guides, wanted.answers, wanted.animate),
+            order,
         )
 
     described = picture_report.describe(search, guides, model)
     described = {"mask": hole.name, "seed": wanted.seed, **described}
     run = resuming.of_run((wanted, asked), model, guides, described)
-    run |= {"--original_known": photos.original_known, "--images_at_once": most}
-    if wanted.face != "none":
-        run["models that find faces"] = face_finder.models()
+    run |= {"--images_at_once": most, **_beside(wanted, photos, order)}
     depends = functools.partial(resuming.of_picture, hole=hole, run=run)
     begun = _begun(inputs, depends, output)
     if not begun.finished:
@@ -116,6 +118,20 @@ def _complete(wanted: picture_options.Pictures, output: pathlib.Path) -> int:
         raise InputError(f"--images={given}: none of the pictures can be used.")
     _close(report, records)
     return skipped.exit_code
+
+
+def _beside(
+    wanted: picture_options.Pictures,
+    photos: photo_cases.Wanted,
+    order: apparent_gender.Order | None,
+) -> finished_records.Identity:
+    """Returns what results depend on beside the search and its flags."""
+    found: finished_records.Identity = {"--original_known": photos.original_known}
+    if wanted.face != "none":
+        found["models that find faces"] = face_finder.models()
+    if order is not None:
+        found["models that order restarts"] = order.models
+    return found
 
 
 def _begun(
@@ -170,8 +186,9 @@ def _saying_how_to_go_on(report: picture_report.Report) -> Iterator[None]:
 
 def _say(entry: picture_results.Entry, output: pathlib.Path) -> None:
     progress.say(picture_results.line(entry, output))
-    if fewer := entry.get("fewer_answers"):
-        progress.say(f"{entry['image']}: {fewer}")
+    for note in ("fewer_answers", "looks_otherwise"):
+        if note in entry:
+            progress.say(f"{entry['image']}: {entry[note]}")
 
 
 def _close(report: picture_report.Report, records: resuming.Records) -> None:

@@ -87,6 +87,7 @@ class _Entry(msgspec.Struct):
     nme: float = 0.0
     answers: list[_Answer] = []
     fewer_answers: _Text = ""
+    looks_otherwise: _Text = ""
     guessed: _Text = ""
     stays: _Text = ""
 

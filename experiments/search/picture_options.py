@@ -7,7 +7,13 @@ from typing import Literal
 
 from experiments.common import chosen_faces, input_listing, mask_specs, photo_cases
 from experiments.common.options import option
-from experiments.search import face_finder, known_results, output_names
+from experiments.search import (
+    apparent_gender,
+    face_finder,
+    known_results,
+    output_names,
+)
+from inpaint_jax.errors import InputError
 from inpaint_jax.images import masks
 from inpaint_jax.io import files
 from inpaint_jax.search import answers as different
@@ -56,6 +62,12 @@ class Pictures:
     )
     output_dir: str = option("outputs", "Folder to write to.")
     seed: int = option(0, "Seed of masks and starting points.", least=0, most=2**32 - 1)
+    attribute: apparent_gender.Asked = option(
+        "any",
+        "Which of the restarts come first: those that look female, or male, or keep "
+        "how the original looks, to a classifier of CelebA's labels; any: by their "
+        "loss alone. It is how a picture looks, and says nothing about a person.",
+    )
     landmark_figure: bool = option(
         False, "Draw the landmarks in the course of each search."
     )
@@ -107,6 +119,26 @@ def photos(wanted: Pictures, *, crop: int, size: int) -> photo_cases.Wanted:
         seed=wanted.seed,
         original_known=wanted.original_known,
     )
+
+
+def order(wanted: Pictures, *, crop: int) -> apparent_gender.Order | None:
+    """Returns the order of the restarts that --attribute asks for; None for any.
+
+    Args:
+      wanted: the flags.
+      crop: side of the model's frame in CelebA pixels.
+
+    Raises:
+      InputError: a flag shows another restart, or dlib is not installed.
+    """
+    if wanted.attribute != "any":
+        for flag in ("animate", "landmark_figure"):
+            if getattr(wanted, flag):
+                raise InputError(
+                    f"--{flag}: shows the best restart by its loss, which "
+                    f"--attribute={wanted.attribute} may not take; leave one out."
+                )
+    return apparent_gender.order(wanted.attribute, crop=crop)
 
 
 def mask(wanted: Pictures) -> mask_specs.MaskSpec:

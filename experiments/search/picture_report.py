@@ -33,6 +33,7 @@ _TILE = 128  # least side of a picture in the grid, in pixels
 _SCORES = ("psnr", "psnr_hole", "ssim", "nme")
 _NOTES = {
     "fewer_answers": "There are {}.",
+    "looks_otherwise": "Note: {}.",
     "guessed": "Note: {}.",
     "stays": "Note: {}.",
 }

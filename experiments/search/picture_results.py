@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from experiments.common import cases, chosen_faces, identity
 from experiments.search import (
     animation,
+    apparent_gender,
     face_landmarks,
     guidance,
     landmark_figure,
@@ -81,6 +83,7 @@ class Finisher:
       guides: what guides the search.
       answers: largest number of different completions.
       animate: whether frames of the search are drawn.
+      order: of the restarts; None for that of their loss.
       assembly: puts the faces into their photographs.
     """
 
@@ -91,6 +94,7 @@ class Finisher:
     guides: guidance.Guidance
     answers: int = 1
     animate: bool = False
+    order: apparent_gender.Order | None = None
     assembly: photo_results.Assembly = dataclasses.field(
         default_factory=photo_results.Assembly
     )
@@ -104,9 +108,7 @@ class Finisher:
         started = time.monotonic()
         case, problem, described = found.task
         driver.check(found.last)
-        result = completion.finish(
-            found.last, problem, compiled=self.compiled, blend=self.blend
-        )
+        result, looks = self._ranked(found)
         completed = np.asarray(pixels.to_bytes(result.completed[0]))
         faces, pictures = [photo_results.in_tone(case.placement, completed)], {}
         entry = {
@@ -118,6 +120,7 @@ class Finisher:
             "mask_sha256": identity.of_array(np.asarray(case.mask, np.uint8)),
             "hole_fraction": _hole_fraction(case),
             **described,
+            **looks,
             "iterations": result.iterations,
             "score": float(result.score[0]),
             "terms": {name: float(value[0]) for name, value in result.terms.items()},
@@ -146,6 +149,16 @@ class Finisher:
             entry, row, found.trace, faces, photographs, pictures, landmarks, frames
         )
 
+    def _ranked(self, found: Found) -> tuple[completion.Completion, Entry]:
+        """Returns the restarts, best first, and what the report says of their order."""
+        case, problem, _ = found.task
+        result = completion.finish(
+            found.last, problem, compiled=self.compiled, blend=self.blend
+        )
+        if self.order is None:
+            return result, {}
+        return self.order.ranked(result, case, problem, blend=self.blend)
+
     def _photographs(
         self, case: cases.Case, faces: list[cases.Picture]
     ) -> dict[str, photo_results.Completed]:
@@ -164,7 +177,7 @@ class Finisher:
         blended = completion.blended(result.generated, problem, blend=self.blend)
         chosen = answers.choose(
             np.asarray(blended),
-            np.asarray(result.score),
+            _ranks(result),
             np.asarray(problem.mask),
             most=self.answers,
         )
@@ -185,6 +198,12 @@ class Finisher:
                 f"{answers.DIFFERENT:g} or more away from these"
             )
         return faces, entry
+
+
+def _ranks(result: completion.Completion) -> Float[np.ndarray, " restarts"]:
+    """Returns the places of the restarts in their order, NaN for diverged ones."""
+    finite = np.isfinite(np.asarray(result.score))
+    return np.where(finite, np.arange(len(finite)), np.nan)
 
 
 def _placed(case: cases.Case) -> Entry:
