@@ -1,4 +1,4 @@
-r"""Measures what each landmark term gains over search without landmarks, in equal time.
+r"""Measures what each term of a search gains over the terms of Yeh et al. 2017.
 
 python -m experiments.ablation --flagfile=experiments/flags/ablation.flags \
     --images='faces[9000:9100]' --output_dir=outputs/ablation

@@ -99,7 +99,10 @@ def _complete(wanted: picture_options.Pictures, output: pathlib.Path) -> int:
     begun = _begun(inputs, depends, output)
     if not begun.finished:
         finisher()  # says what is wrong with it
-        progress.say(f"pictures: {len(inputs)}, mask: {hole.name}; compiling")
+        progress.say(
+            f"pictures: {len(inputs)}, mask: {hole.name}; "
+            "faces are found first, then programs compiled"
+        )
     report = picture_report.Report(output, described, skipped)
     read = functools.partial(photo_cases.read, spec=hole, wanted=photos)
     results = picture_search.search(

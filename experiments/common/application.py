@@ -50,6 +50,7 @@ _GOES_ON = {
     "release": "the same command goes on with a release.",
     "evaluate": "the same command goes on.",
     "ablation": "the same command goes on.",
+    "web": "the same command serves again.",
 }
 _HELP = {"--help", "-help", "-h", "--helpfull", "--helpshort", "--helpxml"}
 

@@ -179,11 +179,14 @@ def _lies_there(
 def _say_moved(
     path: pathlib.Path, found: alignment.Similarity, frame: alignment.Similarity
 ) -> None:
-    turn = np.rad2deg(found.angle - frame.angle)
+    turn = round(float(np.rad2deg(found.angle - frame.angle)))
+    larger = f"{frame.scale / found.scale:.1f}"
+    differs = [f"turned by {turn} degrees"] if turn else []
+    differs += [f"{larger} times as large"] if larger != "1.0" else []
     progress.say(
-        f"{path}: has the proportions of an aligned picture, but its face is turned by "
-        f"{turn:.0f} degrees, {frame.scale / found.scale:.1f} times as large or "
-        "moved; framed anew (--face=none takes it as it is)"
+        f"{path}: has the proportions of an aligned picture, but its face is "
+        f"{' and '.join(differs) or 'elsewhere'}; framed anew (--face=none takes it as "
+        "it is)"
     )
 
 

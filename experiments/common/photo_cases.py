@@ -68,7 +68,29 @@ def read(
       InputError: it cannot be read, the mask does not fit it, or no face is found or
         meets the hole.
     """
-    photo = photographs.read_photograph(picture.path)
+    return framed(
+        picture, photographs.read_photograph(picture.path), spec, wanted=wanted
+    )
+
+
+def framed(
+    picture: input_paths.Input,
+    photo: photographs.Photograph,
+    spec: mask_specs.MaskSpec,
+    *,
+    wanted: Wanted,
+) -> list[cases.Case]:
+    """Frames the faces of a photograph that are to be completed.
+
+    Args:
+      picture: where the photograph comes from, and the name of its result.
+      photo: the photograph.
+      spec: its mask; a preset lies in each face's frame.
+      wanted: how it becomes cases.
+
+    Raises:
+      InputError: the mask does not fit it, or no face is found or meets the hole.
+    """
     spec = spec.chosen(photo)
     cases.remark(picture.path, photo, spec)
     if wanted.original_known is None:
@@ -81,11 +103,11 @@ def read(
     keys = _keys(wanted.seed, picture.path, len(frames))
     hole, hidden = _hidden(spec, erased, photo.shape, frames, keys, size)
     given = zip(frames, hidden, keys, strict=True)
-    framed = [
+    found = [
         _case(photo, seen, erased, each, part, key[1], wanted)
         for each, part, key in given
     ]
-    return _placed(picture, photo, hole, framed, faces, spec)
+    return _placed(picture, photo, hole, found, faces, spec)
 
 
 def _hidden(

@@ -36,7 +36,7 @@ class Skipped:
         if self.alone:
             raise error
         text = str(error)
-        if printable(path.stem) not in text:
+        if printable(str(path)) not in text:
             text = f"{path}: {text}"
         self._say(text)
         self.failed.append(text)

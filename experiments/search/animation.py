@@ -1,5 +1,6 @@
 """Shows a search as an animated picture in the format WebP."""
 
+import io
 import os
 from collections.abc import Sequence
 
@@ -49,12 +50,22 @@ def frames(
 
 
 def write(path: str | os.PathLike[str], shown: Sequence[Frame]) -> None:
-    """Writes frames as an animation that begins again after its last, held frame.
+    """Writes the file of an animation, see `encoded`.
+
+    Args:
+      path: the file, which is written whole or not at all.
+      shown: at least one frame, all of one size.
+    """
+    with files.replacing(path) as temporary:
+        temporary.write_bytes(encoded(shown))
+
+
+def encoded(shown: Sequence[Frame]) -> bytes:
+    """Returns the file of an animation that begins again after its last, held frame.
 
     Pixels are kept: frames are enlarged by a whole number, without loss.
 
     Args:
-      path: the file, which is written whole or not at all.
       shown: at least one frame, all of one size.
     """
     enlarge = max(1, -(-_SIDE // min(shown[0].shape[:2])))
@@ -64,13 +75,14 @@ def write(path: str | os.PathLike[str], shown: Sequence[Frame]) -> None:
     ]
     each = min(_LONGEST, _SECONDS / max(1, len(others)))
     durations = [round(1000 * each)] * len(others) + [round(1000 * _HELD)]
-    with files.replacing(path) as temporary:
-        first.save(
-            temporary,
-            format="WEBP",
-            save_all=True,
-            append_images=others,
-            duration=durations,
-            loop=0,
-            lossless=True,
-        )
+    stored = io.BytesIO()
+    first.save(
+        stored,
+        format="WEBP",
+        save_all=True,
+        append_images=others,
+        duration=durations,
+        loop=0,
+        lossless=True,
+    )
+    return stored.getvalue()

@@ -52,17 +52,26 @@ class Assembly:
         if len(self._faces) < placement.count:
             return []
         most = max(len(answers) for _, answers in self._faces)
-        found = [self._assembled(number) for number in range(most)]
+        found = [assembled(self._faces, number) for number in range(most)]
         self._faces.clear()
         return found
 
-    def _assembled(self, number: int) -> Completed:
-        placement = self._faces[0][0]
-        pixels, missing = placement.photo.pixels, placement.hole.copy()
-        for each, answers in self._faces:
-            face = answers[number] if number < len(answers) else answers[0]
-            pixels = inserted(pixels, missing, face, each.frame)
-        return Completed(pixels, placement.photo.opaque_in(placement.hole & ~missing))
+
+def assembled(
+    faces: Sequence[tuple[cases.Placement, Sequence[cases.Picture]]], number: int
+) -> Completed:
+    """Puts one answer for each face of a photograph into it.
+
+    Args:
+      faces: where each belongs, and its completions in the frame, the best first.
+      number: of the answer, from 0; a face that has fewer has its best one.
+    """
+    placement = faces[0][0]
+    pixels, missing = placement.photo.pixels, placement.hole.copy()
+    for each, answers in faces:
+        face = answers[number] if number < len(answers) else answers[0]
+        pixels = inserted(pixels, missing, face, each.frame)
+    return Completed(pixels, placement.photo.opaque_in(placement.hole & ~missing))
 
 
 def in_tone(placement: cases.Placement | None, face: cases.Picture) -> cases.Picture:

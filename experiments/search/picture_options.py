@@ -35,7 +35,8 @@ class Pictures:
     )
     mask: str = option(
         mask_specs.AUTO,
-        f"Name of a mask ({', '.join(masks.MASKS)}); a picture that marks the hole, or "
+        f"Name of a mask ({', '.join(masks.MASKS)}); a picture that marks the hole, "
+        "where it differs from its background by more than a sixth of its range, or "
         "a folder with one for each picture (its name, or NAME_mask); alpha: the "
         "picture's transparent pixels; rect:X,Y,W,H in pixels of the picture; or auto: "
         "alpha where a part of the picture is transparent, otherwise centre.",
@@ -81,8 +82,8 @@ class Pictures:
     )
     animate: bool = option(
         False,
-        "Write each search as an animated picture NAME.webp, with a frame after each "
-        "--chunk (give a small one).",
+        "Write each search as an animated picture NAME.webp of the face's frame, one "
+        "picture after each --chunk (give a small one).",
     )
     images_at_once: int = option(
         1,

@@ -136,7 +136,7 @@ class Finisher:
             faces += further
             entry |= described
         if case.original is not None:
-            entry |= _scores(faces[0], case.original, case, self.scorer)
+            entry |= scores(faces[0], case.original, case, self.scorer)
         landmarks = face_landmarks.of(self.guides, problem, result.completed)
         row = _row(case, problem, result, faces[0])
         frames = []
@@ -195,7 +195,8 @@ class Finisher:
         if len(listed) < self.answers:
             entry["fewer_answers"] = (
                 f"{len(listed)} of {self.answers} answers: no other restart is "
-                f"{answers.DIFFERENT:g} or more away from these"
+                f"{answers.DIFFERENT:g} or more away from these; --init=mixed and more "
+                "--restarts differ more"
             )
         return faces, entry
 
@@ -273,13 +274,23 @@ def _within(case: cases.Case) -> types.Mask:
     return jnp.asarray(~beyond, jnp.float32)[None, ..., None]
 
 
-def _scores(
+def scores(
     face: cases.Picture,
     original: cases.Picture,
     case: cases.Case,
     scorer: landmark_scores.Scorer | None,
 ) -> dict[str, float]:
-    """Scores what the frame shows once the face is put back into the photograph."""
+    """Scores what the frame shows once the face is put back into the photograph.
+
+    Args:
+      face: the completed face, uint8 `[size, size, 3]`.
+      original: the undamaged one.
+      case: the input.
+      scorer: measures landmark errors; None if not wanted.
+
+    Returns:
+      "psnr", "psnr_hole", "ssim" and, with a scorer, "nme".
+    """
     if case.placement is not None:
         face = photo_results.shown(case.placement, face)
     scored, truth = (pixels.from_bytes(each)[None] for each in (face, original))

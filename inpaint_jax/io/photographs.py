@@ -4,6 +4,7 @@ A result is written as PNG whatever the photograph's own format, as only so the 
 that are known come out as they went in; JPEG would change all of them.
 """
 
+import io
 import os
 from typing import NamedTuple
 
@@ -66,26 +67,44 @@ def read_photograph(path: str | os.PathLike[str]) -> Photograph:
       InputError: as `picture_files.read`.
     """
     with picture_files.opened(path) as picture:
-        kind = picture.format or ""
-        turned = picture.getexif().get(_ORIENTATION) in range(2, 9)
-        # Phones put a second picture into a JPEG, which is no animation.
-        animated = kind != "MPO" and getattr(picture, "n_frames", 1) > 1
-        picture = ImageOps.exif_transpose(picture)
-        grey = colour_profiles.is_grey(picture)
-        picture, converted, remark = colour_profiles.to_srgb(picture)
-        if animated:
-            remark = f"{remark} is animated; its first picture is used".strip()
-        alpha = None
-        key = picture.info.get("transparency")
-        if isinstance(key, tuple) and max(key) > np.iinfo(np.uint8).max:
-            # Of 16 bits, as the file's colours, of which Pillow keeps the upper 8.
-            picture.info["transparency"] = tuple(level >> 8 for level in key)
-        if picture.has_transparency_data:
-            picture = picture.convert("RGBA")
-            alpha = np.asarray(picture.getchannel("A"))
-        if grey:
-            picture = picture.convert("RGB").convert("L")
-        pixels = np.asarray(picture.convert("RGB"))
+        return _photograph(picture)
+
+
+def decode_photograph(content: bytes, *, name: str) -> Photograph:
+    """Decodes a photograph from the bytes of its file, as `read_photograph` reads it.
+
+    Args:
+      content: the file's bytes.
+      name: the picture's name in error messages.
+
+    Raises:
+      InputError: as `picture_files.read`.
+    """
+    with picture_files.decoded(content, name=name) as picture:
+        return _photograph(picture)
+
+
+def _photograph(picture: Image.Image) -> Photograph:
+    kind = picture.format or ""
+    turned = picture.getexif().get(_ORIENTATION) in range(2, 9)
+    # Phones put a second picture into a JPEG, which is no animation.
+    animated = kind != "MPO" and getattr(picture, "n_frames", 1) > 1
+    picture = ImageOps.exif_transpose(picture)
+    grey = colour_profiles.is_grey(picture)
+    picture, converted, remark = colour_profiles.to_srgb(picture)
+    if animated:
+        remark = f"{remark} is animated; its first picture is used".strip()
+    alpha = None
+    key = picture.info.get("transparency")
+    if isinstance(key, tuple) and max(key) > np.iinfo(np.uint8).max:
+        # Of 16 bits, as the file's colours, of which Pillow keeps the upper 8.
+        picture.info["transparency"] = tuple(level >> 8 for level in key)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        alpha = np.asarray(picture.getchannel("A"))
+    if grey:
+        picture = picture.convert("RGB").convert("L")
+    pixels = np.asarray(picture.convert("RGB"))
     return Photograph(
         pixels=pixels,
         alpha=alpha,
@@ -116,6 +135,26 @@ def write_photograph(
     Raises:
       OutputError: it cannot be written.
     """
+    picture_files.save(path, _alike(pixels, like))
+
+
+def encode_photograph(
+    pixels: UInt8[np.ndarray, "height width 3"], *, like: Photograph
+) -> bytes:
+    """Returns the bytes of the file that `write_photograph` writes.
+
+    Args:
+      pixels: as there.
+      like: as there.
+    """
+    stored = io.BytesIO()
+    _alike(pixels, like).save(stored, format="PNG")
+    return stored.getvalue()
+
+
+def _alike(
+    pixels: UInt8[np.ndarray, "height width 3"], like: Photograph
+) -> Image.Image:
     if pixels.shape != like.pixels.shape:
         raise ValueError(f"{pixels.shape} pixels, but a photograph of {like.shape}")
     picture = Image.fromarray(np.ascontiguousarray(pixels))
@@ -123,7 +162,7 @@ def write_photograph(
         picture = picture.convert("L")
     if like.alpha is not None:
         picture.putalpha(Image.fromarray(like.alpha))
-    picture_files.save(path, picture)
+    return picture
 
 
 def _is_grey(pixels: UInt8[np.ndarray, "height width 3"]) -> bool:

@@ -72,8 +72,24 @@ def decode(content: bytes, *, name: str) -> UInt8[np.ndarray, "height width 3"]:
     Raises:
       InputError: as `read`.
     """
-    with _decoded(io.BytesIO(content), name, len(content)) as picture:
+    with decoded(content, name=name) as picture:
         return _upright_rgb(picture)
+
+
+def decoded(
+    content: bytes, *, name: str, deep: bool = False
+) -> contextlib.AbstractContextManager[Image.Image]:
+    """Opens a picture from the bytes of its file, as `opened` does.
+
+    Args:
+      content: the file's bytes.
+      name: the picture's name in error messages.
+      deep: whether grey levels of 16 bits are read.
+
+    Raises:
+      InputError: as `read`.
+    """
+    return _decoded(io.BytesIO(content), name, len(content), deep=deep)
 
 
 def read_stencil(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 4"]:
@@ -90,8 +106,24 @@ def read_stencil(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height widt
       InputError: as `read`.
     """
     with _opened(path, deep=True) as picture:
-        upright = _of_bytes(ImageOps.exif_transpose(picture))
-        return np.asarray(upright.convert("RGBA"))
+        return _channels(picture)
+
+
+def decode_stencil(content: bytes, *, name: str) -> UInt8[np.ndarray, "height width 4"]:
+    """Decodes a picture that marks a hole, as `read_stencil` reads it.
+
+    Args:
+      content: the file's bytes.
+      name: the picture's name in error messages.
+
+    Returns:
+      uint8 `[H, W, 4]`, RGB and alpha.
+
+    Raises:
+      InputError: as `read`.
+    """
+    with decoded(content, name=name, deep=True) as picture:
+        return _channels(picture)
 
 
 def on_white(picture: Image.Image) -> Image.Image:
@@ -124,6 +156,10 @@ def _opened(
 ) -> contextlib.AbstractContextManager[Image.Image]:
     files.check_file(path, give="give a PNG, JPEG or WebP picture")
     return _decoded(path, path, os.path.getsize(path), deep=deep)
+
+
+def _channels(picture: Image.Image) -> UInt8[np.ndarray, "height width 4"]:
+    return np.asarray(_of_bytes(ImageOps.exif_transpose(picture)).convert("RGBA"))
 
 
 def _of_bytes(picture: Image.Image) -> Image.Image:

@@ -149,7 +149,7 @@ def test_what_was_interrupted_goes_on(bench, whole, tmp_path, count):
     assert then.code == 0 and then.searched == 3 - count
     assert then.files == whole.files
     assert then.said == f"--resume: {count} of 3 pictures are finished"
-    assert ("compiling" in then.out) == (count < 3)
+    assert ("then programs compiled" in then.out) == (count < 3)
 
 
 def test_it_is_interrupted_twice(bench, whole, tmp_path):

@@ -12,7 +12,7 @@ FOLDER = pathlib.Path(__file__).parents[2] / "experiments"
 NAME = FOLDER.name
 # A folder imports from itself and from what stands before it; the applications at the
 # root import from all folders, and nothing imports them.
-LAYERS = ["common", "search", "training", "evaluation", "benchmarks"]
+LAYERS = ["common", "search", "training", "evaluation", "benchmarks", "page"]
 
 
 def sources():

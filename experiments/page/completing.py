@@ -1,0 +1,292 @@
+"""Completes the faces of a photograph, and tells what happens while it does."""
+
+import base64
+import dataclasses
+import functools
+import io
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from experiments.common import (
+    cases,
+    chosen_faces,
+    input_paths,
+    mask_specs,
+    photo_cases,
+)
+from experiments.evaluation import completion_methods
+from experiments.page import choices
+from experiments.search import (
+    animation,
+    face_finder,
+    face_landmarks,
+    photo_results,
+    picture_results,
+    search_methods,
+)
+from inpaint_jax.errors import InputError
+from inpaint_jax.images import alignment, pixels
+from inpaint_jax.io import photographs
+from inpaint_jax.pretrained import weights
+from inpaint_jax.search import completion, driver, program
+from inpaint_jax.search.problem import Problem
+
+Event = dict[str, Any]
+"""What a browser is told, as JSON values; "kind" says which."""
+
+_KEPT_PROGRAMS = 8
+_MOST_CANDIDATES = 8
+
+
+class Damaged(NamedTuple):
+    """A photograph with its hole.
+
+    Attributes:
+      name: of its file, on which the seed of the search depends.
+      photo: the photograph.
+      hole: True in the hole.
+    """
+
+    name: str
+    photo: photographs.Photograph
+    hole: mask_specs.HolePixels
+
+
+class Face(NamedTuple):
+    """A completed face.
+
+    Attributes:
+      placement: where it belongs.
+      candidates: its completions in the frame, the best first.
+      frames: the course of its search, for an animation.
+    """
+
+    placement: cases.Placement
+    candidates: Sequence[cases.Picture]
+    frames: Sequence[animation.Frame]
+
+
+@dataclasses.dataclass(frozen=True)
+class Completed:
+    """A completed photograph: what one may download.
+
+    Attributes:
+      faces: its faces.
+    """
+
+    faces: Sequence[Face]
+
+    def photograph(self, number: int) -> bytes:
+        """Returns the file of the photograph with the candidates of a number, from 0.
+
+        Raises:
+          IndexError: no face has so many.
+        """
+        if not 0 <= number < max(len(face.candidates) for face in self.faces):
+            raise IndexError(number)
+        placed = [(face.placement, face.candidates) for face in self.faces]
+        found = photo_results.assembled(placed, number)
+        return photographs.encode_photograph(found.pixels, like=found.like)
+
+    def animation(self) -> bytes | None:
+        """Returns the file of the first face's search in motion; None without one."""
+        if not self.faces[0].frames:
+            return None
+        return animation.encoded(self.faces[0].frames)
+
+
+class Engine:
+    """The networks and methods of a server; not to be used by two threads at once."""
+
+    def __init__(self, model: weights.Model) -> None:
+        """Takes the networks; methods are prepared when they are asked for.
+
+        Args:
+          model: the networks of searches.
+        """
+        size = model.architecture.image_size
+        self._model, self._crop, self._size = model, model.crop, size
+        self._finder = face_finder.Finder(model.crop, size)
+        self._learned = completion_methods.Learned()
+        self.search = functools.lru_cache(_KEPT_PROGRAMS)(self._prepared)
+        self.one_pass = functools.cache(self._named)
+
+    def outlines(self, photo: photographs.Photograph) -> list[list[list[float]]]:
+        """Returns the corners of the frames of a photograph's faces, in its pixels."""
+        found = self._finder.faces(photo.on_white(), None)
+        return [corners(face.frame, self._size) for face in found]
+
+    def cases(self, damaged: Damaged, *, original_known: bool) -> list[cases.Case]:
+        """Frames the faces that the hole meets.
+
+        Raises:
+          InputError: there is none.
+        """
+        choice = chosen_faces.Choice("all", self._finder, self._crop, self._size)
+        path = pathlib.Path(damaged.name)
+        spec = mask_specs.MaskSpec(
+            "the brush", None, lambda *_: mask_specs.Hole(damaged.hole, "the hole")
+        )
+        return photo_cases.framed(
+            input_paths.Input(path, path.stem),
+            damaged.photo,
+            spec,
+            wanted=photo_cases.Wanted(
+                functools.partial(chosen_faces.frames, choice=choice),
+                crop=self._crop,
+                size=self._size,
+                seed=0,
+                original_known=original_known,
+            ),
+        )
+
+    def _prepared(self, asked: search_methods.Asked) -> search_methods.SearchMethod:
+        return search_methods.prepare("search", asked, self._model, images=1)
+
+    def _named(self, name: str) -> completion_methods.CompletionMethod:
+        return completion_methods.named(
+            name, self._model, self._learned, at_once=1, flag="--method"
+        )
+
+
+def complete(
+    engine: Engine, damaged: Damaged, choice: choices.Choice, *, original_known: bool
+) -> Iterator[Event | Completed]:
+    """Completes a photograph.
+
+    Args:
+      engine: the networks.
+      damaged: the photograph with its hole.
+      choice: the method.
+      original_known: whether the hole hides what is wanted back.
+
+    Yields:
+      Events: "faces" when they are framed, "step" in the course of a search, "done";
+      and before that one the completed photograph.
+
+    Raises:
+      InputError: the hole meets no face, or a search diverged.
+    """
+    found = engine.cases(damaged, original_known=original_known)
+    yield _framed(found)
+    faces, scores = [], []
+    for number, case in enumerate(found):
+        if choice.search is None:
+            face, score = _in_one_pass(engine.one_pass(choice.method), case)
+        else:
+            method = engine.search(choice.search)
+            face, score = yield from _searched(method, case, number, len(found))
+        if case.original is not None:
+            best, original = face.candidates[0], case.original
+            score |= picture_results.scores(best, original, case, None)
+        faces.append(face)
+        scores.append(score)
+    yield Completed(faces)
+    yield {
+        "kind": "done",
+        "candidates": [[_address(each) for each in face.candidates] for face in faces],
+        "animated": bool(faces[0].frames),
+        "scores": scores,
+        "command": choice.command,
+    }
+
+
+def corners(frame: alignment.Similarity, size: int) -> list[list[float]]:
+    """Returns the corners of a frame in the pixels of its photograph."""
+    return np.round(frame.inverse.apply(alignment.corners(size)) + 0.5, 1).tolist()
+
+
+def _framed(found: Sequence[cases.Case]) -> Event:
+    placements = [case.placement for case in found if case.placement is not None]
+    notes = [each.stays for each in placements[:1] if each.stays]
+    for case, placement in zip(found, placements, strict=True):
+        if placement.guessed:
+            notes.append(chosen_faces.doubt(placement.frame, len(case.picture)))
+    size = len(found[0].picture)
+    outlines = [corners(each.frame, size) for each in placements]
+    return {"kind": "faces", "outlines": outlines, "notes": notes}
+
+
+def _searched(
+    method: search_methods.SearchMethod, case: cases.Case, number: int, count: int
+) -> Iterator[Any]:
+    """Yields the steps of a search; returns the face and its scores."""
+    problem, _ = method.guides.problem(case)
+    compiled, best, last = method.compiled, [], None
+    compiled.check_memory(case.key, problem)
+    for last in driver.search(case.key, problem, compiled=compiled):
+        best.append(last.best_z)
+        yield _step(method, problem, last) | {"face": number, "faces": count}
+    assert last is not None
+    result = completion.finish(last, problem, compiled=compiled, blend=method.blend)
+    images = completion.blended(
+        result.generated[:_MOST_CANDIDATES], problem, blend=method.blend
+    )
+    frames = animation.frames(best, problem, compiled=compiled, blend=method.blend)
+    terms = {name: float(values[0]) for name, values in result.terms.items()}
+    scores = {"loss": float(result.score[0]), **terms}
+    return _face(case, np.asarray(pixels.to_bytes(images)), frames), scores
+
+
+def _step(
+    method: search_methods.SearchMethod, problem: Problem, now: driver.Progress
+) -> Event:
+    """Returns what is shown of a search after some steps."""
+    compiled, z = method.compiled, now.best_z[None]
+    image = completion.blended(compiled.generate(z), problem, blend=method.blend)
+    *_, terms = compiled.evaluate(z[None], program.stacked([problem]))
+    points = face_landmarks.of(method.guides, problem, image)
+    return {
+        "kind": "step",
+        "step": now.iteration,
+        "steps": method.settings.all_iterations,
+        "loss": float(now.best_loss.min()),
+        "losses": [float(x) if np.isfinite(x) else None for x in now.loss],
+        "terms": {name: float(values[0, 0]) for name, values in terms.items()},
+        "picture": _address(np.asarray(pixels.to_bytes(image[0]))),
+        "landmarks": {who: np.round(p, 2).tolist() for who, p in points.items()},
+    }
+
+
+def _in_one_pass(
+    method: completion_methods.CompletionMethod, case: cases.Case
+) -> tuple[Face, dict[str, float]]:
+    found = method.complete([case])
+    if found.failed[0]:
+        raise InputError(f"{method.name}: failed on this picture; take another method.")
+    return _face(case, found.images, ()), {}
+
+
+def _face(
+    case: cases.Case, images: np.ndarray, frames: Sequence[animation.Frame]
+) -> Face:
+    placement = case.placement
+    assert placement is not None
+    return Face(
+        placement, [photo_results.in_tone(placement, each) for each in images], frames
+    )
+
+
+def jpeg(picture: cases.Picture, *, quality: int) -> bytes:
+    """Returns the file of a picture that is only looked at."""
+    return _encoded(picture, "JPEG", quality=quality)
+
+
+def png(picture: cases.Picture) -> bytes:
+    """Returns the file of a picture, quickly rather than small."""
+    return _encoded(picture, "PNG", compress_level=1)
+
+
+def _encoded(picture: cases.Picture, kind: str, **options: int) -> bytes:
+    stored = io.BytesIO()
+    Image.fromarray(picture).save(stored, format=kind, **options)
+    return stored.getvalue()
+
+
+def _address(picture: cases.Picture) -> str:
+    """Returns a small picture as an address that holds it."""
+    return f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"

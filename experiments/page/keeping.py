@@ -1,0 +1,46 @@
+"""Keeps finished searches in a folder, if that is asked for."""
+
+import pathlib
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.page.completing import Completed, Damaged
+from inpaint_jax.io import files, picture_files
+
+
+class Kept(NamedTuple):
+    """A finished search.
+
+    Attributes:
+      damaged: the photograph with its hole.
+      command: the command line that does the same; "" if there is none.
+      completed: the result.
+    """
+
+    damaged: Damaged
+    command: str
+    completed: Completed
+
+
+def keep(kept: Kept, *, folder: pathlib.Path) -> None:
+    """Writes a finished search into a new folder: photograph, mask, result, command.
+
+    Args:
+      kept: the search.
+      folder: in which the new folder lies.
+
+    Raises:
+      OutputError: it cannot be written.
+    """
+    path = pathlib.Path(kept.damaged.name)
+    stamp = time.strftime("%Y%m%d_%H%M%S")
+    count = sum(each.name.startswith(stamp) for each in folder.iterdir())
+    own = files.make_directory(folder / f"{stamp}_{count}")
+    hole = np.repeat(np.uint8(255) * kept.damaged.hole[..., None], 3, axis=-1)
+    picture_files.write(own / f"{path.stem}.png", kept.damaged.photo.on_white())
+    picture_files.write(own / f"{path.stem}_mask.png", hole)
+    with files.replacing(own / f"{path.stem}_completed.png") as temporary:
+        temporary.write_bytes(kept.completed.photograph(0))
+    files.write_text(own / "command.txt", f"{kept.command}\n")
