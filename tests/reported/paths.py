@@ -75,7 +75,7 @@ def _flag_files(case: Case, folder: pathlib.Path) -> Checks:
     quoted = f'--images="{folder}"'
     for name, content in {
         "Windows line ends and a blank": "\r\n".join(
-            (*lines[:2], "# n", f"{lines[2]} ")
+            (*lines[:3], "# n", f"{lines[3]} ")
         ),
         "a byte-order mark": "\ufeff" + "\n".join(lines),
         "quotes": "\n".join((quoted, *lines)),
@@ -83,7 +83,7 @@ def _flag_files(case: Case, folder: pathlib.Path) -> Checks:
         path = case.here / "given.flags"
         path.write_bytes(content.encode())
         ended = case.inpaint(f"--flagfile={path}", "--output_dir=c")
-        iterations = f", {len(lines[2:])} iterations" in ended.output
+        iterations = ", 1 iterations" in ended.output
         check = ended.done()
         yield Check(check.holds and iterations, f"flag file with {name}: {check.seen}")
 
