@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import os
 import re
 import shutil
 import signal
@@ -298,3 +299,24 @@ def test_it_fits_the_width_of_a_phone(page):
     open_portrait(page)
     width = page.evaluate("() => document.documentElement.scrollWidth")
     assert width <= 360
+
+
+@pytest.mark.skipif(
+    "AXE" not in os.environ, reason="needs AXE=PATH of axe.min.js (npm)"
+)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_axe_finds_nothing_that_keeps_someone_out(browser, address, scheme, width):
+    # What is injected here, no page may load.
+    context = browser.new_context(bypass_csp=True, color_scheme=scheme)
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(address)
+    page.add_script_tag(path=os.environ["AXE"])
+    open_portrait(page)
+    brush(page, (0.4, 0.5), (0.6, 0.5))
+    page.click("#more summary")
+    complete(page)
+    found = page.evaluate("() => axe.run()")["violations"]
+    context.close()
+    assert not [(each["id"], each["impact"], each["help"]) for each in found]
