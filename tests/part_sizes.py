@@ -3,10 +3,10 @@
     python -m tests.part_sizes --ablation=outputs/structure --masks=centre,left
 
 For each method of a finished ablation it compares completions with their originals by
-dlib's points, in the original's box: the mean over faces of the difference between their
-log(size of the part / size of the face), for eyes, nose and mouth, and the distance of
-the whole shape after the best shift, turn and scale, over the distance of the eyes.
-Beside the mean stands the 95 % interval of the paired difference to the first method.
+dlib's points, in the original's box. For eyes, nose and mouth: the mean over faces of
+the difference in log(size of the part / size of the face). For the shape: the distance
+after the best shift, turn and scale, over the distance of the eyes. Beside each stands
+the 95 % interval of the paired difference to the first method.
 """
 
 import argparse
