@@ -3,7 +3,7 @@
 import { Editor } from "/editor.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { session: null, job: null, events: null, defaults: {}, history: [] };
+const state = { session: null, job: null, events: null, defaults: {}, texts: {}, history: [] };
 const editor = new Editor($("canvas"), changed);
 
 function say(text, wrong = false) {
@@ -162,8 +162,9 @@ document.addEventListener("keyup", (event) => event.key.toLowerCase() === "o" &&
 async function offer() {
   const { methods, settings } = await json("/choices");
   for (const { name, text, values } of methods) {
-    $("method").append(new Option(`${name}: ${text}`, name));
+    $("method").append(new Option(name, name));
     state.defaults[name] = values;
+    state.texts[name] = text;
   }
   for (const each of settings) (each.folded ? $("folded") : $("settings")).append(setting(each));
   take();
@@ -200,6 +201,7 @@ const valueOf = (input) => (input.type === "checkbox" ? String(input.checked) : 
 // Shows the settings that a method has by itself.
 function take() {
   const values = state.defaults[$("method").value];
+  $("method_text").textContent = state.texts[$("method").value];
   const searches = Object.keys(values).length > 0;
   $("settings").hidden = $("more").hidden = !searches;
   for (const input of inputs()) {
@@ -319,7 +321,7 @@ function draw(event) {
     legend.push(key, `${name} ${values.at(-1).toPrecision(3)}`);
   });
   const text = svg("text", { x: 30, y: 196 });
-  text.textContent = "terms without weights, each from 0 to its largest";
+  text.textContent = "each term, from 0 to its largest value";
   $("curves").replaceChildren(...lines, text);
   $("legend").replaceChildren(...legend);
 }
