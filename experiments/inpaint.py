@@ -99,10 +99,7 @@ def _complete(wanted: picture_options.Pictures, output: pathlib.Path) -> int:
     begun = _begun(inputs, depends, output)
     if not begun.finished:
         finisher()  # says what is wrong with it
-        progress.say(
-            f"pictures: {len(inputs)}, mask: {hole.name}; "
-            "faces are found first, then programs compiled"
-        )
+        _announce(len(inputs), hole.name)
     report = picture_report.Report(output, described, skipped)
     read = functools.partial(photo_cases.read, spec=hole, wanted=photos)
     results = picture_search.search(
@@ -135,6 +132,13 @@ def _beside(
     if order is not None:
         found["models that order restarts"] = order.models
     return found
+
+
+def _announce(pictures: int, mask: str) -> None:
+    progress.say(
+        f"pictures: {pictures}, mask: {mask}; faces are found first, then programs "
+        "compiled"
+    )
 
 
 def _begun(

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import io
 import pathlib
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from experiments.search import (
     face_finder,
     face_landmarks,
     photo_results,
-    picture_results,
+    picture_scores,
     search_methods,
 )
 from inpaint_jax.errors import InputError
@@ -100,7 +101,10 @@ class Completed:
 
 
 class Engine:
-    """The networks and methods of a server; not to be used by two threads at once."""
+    """The networks and methods of a server.
+
+    Searches are for one thread; faces are found by one thread after the other.
+    """
 
     def __init__(self, model: weights.Model) -> None:
         """Takes the networks; methods are prepared when they are asked for.
@@ -111,13 +115,15 @@ class Engine:
         size = model.architecture.image_size
         self._model, self._crop, self._size = model, model.crop, size
         self._finder = face_finder.Finder(model.crop, size)
+        self._finding = threading.Lock()
         self._learned = completion_methods.Learned()
         self.search = functools.lru_cache(_KEPT_PROGRAMS)(self._prepared)
         self.one_pass = functools.cache(self._named)
 
     def outlines(self, photo: photographs.Photograph) -> list[list[list[float]]]:
         """Returns the corners of the frames of a photograph's faces, in its pixels."""
-        found = self._finder.faces(photo.on_white(), None)
+        with self._finding:
+            found = self._finder.faces(photo.on_white(), None)
         return [corners(face.frame, self._size) for face in found]
 
     def cases(self, damaged: Damaged, *, original_known: bool) -> list[cases.Case]:
@@ -131,18 +137,16 @@ class Engine:
         spec = mask_specs.MaskSpec(
             "the brush", None, lambda *_: mask_specs.Hole(damaged.hole, "the hole")
         )
-        return photo_cases.framed(
-            input_paths.Input(path, path.stem),
-            damaged.photo,
-            spec,
-            wanted=photo_cases.Wanted(
-                functools.partial(chosen_faces.frames, choice=choice),
-                crop=self._crop,
-                size=self._size,
-                seed=0,
-                original_known=original_known,
-            ),
+        wanted = photo_cases.Wanted(
+            functools.partial(chosen_faces.frames, choice=choice),
+            crop=self._crop,
+            size=self._size,
+            seed=0,
+            original_known=original_known,
         )
+        given = input_paths.Input(path, path.stem)
+        with self._finding:
+            return photo_cases.framed(given, damaged.photo, spec, wanted=wanted)
 
     def _prepared(self, asked: search_methods.Asked) -> search_methods.SearchMethod:
         return search_methods.prepare("search", asked, self._model, images=1)
@@ -182,7 +186,7 @@ def complete(
             face, score = yield from _searched(method, case, number, len(found))
         if case.original is not None:
             best, original = face.candidates[0], case.original
-            score |= picture_results.scores(best, original, case, None)
+            score |= picture_scores.scores(best, original, case, None)
         faces.append(face)
         scores.append(score)
     yield Completed(faces)

@@ -131,8 +131,10 @@ class _Routes:
         return {}
 
     def faces(self, session: str) -> dict[str, Any]:
-        photo = self._parts.visitors.get(session).photo
-        return {"outlines": self._parts.engine.outlines(photo)}
+        visitor = self._parts.visitors.get(session)
+        if visitor.outlines is None:
+            visitor.outlines = self._parts.engine.outlines(visitor.photo)
+        return {"outlines": visitor.outlines}
 
     async def mask(self, request: fastapi.Request, session: str) -> responses.Response:
         photo, content = self._parts.visitors.get(session).photo, await request.body()

@@ -24,12 +24,14 @@ class Session:
       id: its name, which nobody can guess.
       name: name of the photograph's file.
       photo: the photograph.
+      outlines: of its faces, once they have been looked for.
     """
 
     def __init__(self, name: str, photo: photographs.Photograph) -> None:
         """Takes a photograph."""
         self.id = secrets.token_urlsafe(16)
         self.name, self.photo = name, photo
+        self.outlines: list[list[list[float]]] | None = None
         self.touched = time.monotonic()
         self.jobs: list[jobs.Job] = []
 

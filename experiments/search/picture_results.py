@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -20,11 +19,10 @@ from experiments.search import (
     landmark_scores,
     output_names,
     photo_results,
+    picture_scores,
 )
 from experiments.search.picture_search import Found
-from inpaint_jax import types
-from inpaint_jax.evaluation import metrics
-from inpaint_jax.images import alignment, pixels
+from inpaint_jax.images import pixels
 from inpaint_jax.search import answers, completion, driver, program
 from inpaint_jax.search.problem import Problem
 
@@ -118,7 +116,7 @@ class Finisher:
                 case.picture if case.original is None else case.original
             ),
             "mask_sha256": identity.of_array(np.asarray(case.mask, np.uint8)),
-            "hole_fraction": _hole_fraction(case),
+            "hole_fraction": picture_scores.hole_fraction(case),
             **described,
             **looks,
             "iterations": result.iterations,
@@ -136,7 +134,7 @@ class Finisher:
             faces += further
             entry |= described
         if case.original is not None:
-            entry |= scores(faces[0], case.original, case, self.scorer)
+            entry |= picture_scores.scores(faces[0], case.original, case, self.scorer)
         landmarks = face_landmarks.of(self.guides, problem, result.completed)
         row = _row(case, problem, result, faces[0])
         frames = []
@@ -256,50 +254,3 @@ def _row(
     row = {name: np.asarray(pixels.to_bytes(image)) for name, image in images.items()}
     row["completed"] = completed
     return row if case.original is None else {**row, "original": case.original}
-
-
-def _hole_fraction(case: cases.Case) -> float:
-    """Returns how much is hidden of what the photograph has in a frame."""
-    region = _within(case)
-    return float(jnp.sum(region * (1.0 - case.mask)) / jnp.sum(region))
-
-
-def _within(case: cases.Case) -> types.Mask:
-    """Returns 1 where a frame shows the photograph, 0 beyond its edge."""
-    if case.placement is None:
-        return jnp.ones_like(case.mask)
-    beyond = alignment.outside(
-        case.placement.frame, case.placement.photo.shape, size=len(case.picture)
-    )
-    return jnp.asarray(~beyond, jnp.float32)[None, ..., None]
-
-
-def scores(
-    face: cases.Picture,
-    original: cases.Picture,
-    case: cases.Case,
-    scorer: landmark_scores.Scorer | None,
-) -> dict[str, float]:
-    """Scores what the frame shows once the face is put back into the photograph.
-
-    Args:
-      face: the completed face, uint8 `[size, size, 3]`.
-      original: the undamaged one.
-      case: the input.
-      scorer: measures landmark errors; None if not wanted.
-
-    Returns:
-      "psnr", "psnr_hole", "ssim" and, with a scorer, "nme".
-    """
-    if case.placement is not None:
-        face = photo_results.shown(case.placement, face)
-    scored, truth = (pixels.from_bytes(each)[None] for each in (face, original))
-    region = _within(case)
-    found = {
-        "psnr": float(metrics.psnr(scored, truth, region)[0]),
-        "psnr_hole": float(metrics.psnr(scored, truth, region * (1.0 - case.mask))[0]),
-        "ssim": float(metrics.ssim(scored, truth, region=region)[0]),
-    }
-    if scorer is not None:
-        found["nme"] = scorer.error(original, scored, crop=case.crop)
-    return found
