@@ -19,9 +19,6 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.images import alignment
 from tests.drawn import noise
 
-pytest.importorskip("fastapi")
-uvicorn = pytest.importorskip("uvicorn")
-
 SIZE = 64
 PHOTO = noise(96, 80, 3)
 HOLE = np.zeros((96, 80), bool)
