@@ -10,7 +10,7 @@ from experiments.common import application, options, progress, reporting
 from experiments.common.options import option
 from experiments.training import attribute_training, face_sets
 from inpaint_jax.errors import naming
-from inpaint_jax.pretrained import attribute_classifier, releases
+from inpaint_jax.pretrained import attribute_classifier, release_folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ def main() -> int:
     sources = {name: options.given(wanted, name) for name in ("data", "validation")}
     path, output = options.given(wanted, "labels"), options.given(wanted, "export")
     with naming("--export", output):
-        releases.check_replaceable(output)
+        release_folders.check_replaceable(output, [wanted.attribute])
     labels = attribute_training.read_labels(path, wanted.attribute)
     skipped, parts = 0, {}
     for name, source in sources.items():

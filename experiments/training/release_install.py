@@ -17,7 +17,7 @@ from experiments.training import release_files
 from experiments.training.release_files import DESCRIPTION, RELEASES
 from inpaint_jax.errors import InputError, OutputError, reason
 from inpaint_jax.io import files, folders
-from inpaint_jax.pretrained import networks, releases, weights
+from inpaint_jax.pretrained import networks, release_folders, weights
 
 
 class _Checked(NamedTuple):
@@ -59,7 +59,7 @@ def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str
     }
     said = []
     for folder, (contents, description) in checked.items():
-        releases.put(assets / folder, contents, description)
+        release_folders.put(assets / folder, contents, description)
         said.append(f"wrote {', '.join(description['sha256'])} into {folder}")
     return said
 
@@ -103,7 +103,7 @@ def _checked(
         _refused(source, pathlib.Path(temporary)),
     ):
         candidate = pathlib.Path(temporary) / folder
-        releases.put(candidate, contents, description)
+        release_folders.put(candidate, contents, description)
         known = _read(candidate, folder)
         if unread := sorted({*RELEASES[folder]} - known):
             raise InputError(

@@ -11,7 +11,7 @@ from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation.attributes import Classifier
 from inpaint_jax.landmarks import embedding
-from inpaint_jax.pretrained import releases
+from inpaint_jax.pretrained import release_folders, releases
 
 NAME = "attributes"
 _SHAPES = {"weights": (embedding.DIMENSIONS,), "bias": (1,)}
@@ -60,10 +60,10 @@ def export(
       provenance: JSON values: data, command, scores.
 
     Raises:
-      InputError: the folder holds other files than a release.
+      InputError: the folder holds other files than a release of this attribute.
       OutputError: it cannot be written.
     """
-    releases.check_replaceable(directory)
+    release_folders.check_replaceable(directory, [attribute])
     releases.export(
         directory,
         {attribute: {"params": classifier._asdict()}},

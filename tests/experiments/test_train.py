@@ -319,6 +319,7 @@ REFUSED = {
     "nowhere to cache": (["--cache=/dev/null/x.npy"], ["--cache=/dev/null/x.npy"]),
     "too little memory": (["--features=100000"], ["GB of memory", "--features"]),
     "no release to export to": (["--export=tests"], ["--export=tests", "no release"]),
+    "nothing to check": (["--check=tests"], ["--check=tests: neither a training run"]),
     "nowhere to pack": (["--pack=/dev/null/faces.zip"], ["/dev/null"]),
     "image_size 50": (["--image_size=50"], ["--image_size", "50"]),
     "batch too large": (["--batch_size=14"], ["--batch_size=14", "13"]),
@@ -357,6 +358,28 @@ def test_wrong_flags_give_a_sentence_and_exit_code_2(refused, name):
     outcome, run_dir = refused[name]
     assert_refused(outcome, *REFUSED[name][1])
     assert steps_of(run_dir) == []
+
+
+@pytest.mark.parametrize("model", ["gan", "encoder", "parser"])
+def test_a_release_of_other_networks_is_not_exported_to(train, usual, tmp_path, model):
+    ours = pathlib.Path(shutil.copytree(files.ASSETS / "gfc", tmp_path / "gfc"))
+    flags = [flag for flag in usual if "z_dim" not in flag]
+    outcome = train(
+        *(*flags, f"--model={model}"),
+        *(f"--run_dir={tmp_path}/run", f"--export={ours}"),
+    )
+    assert_refused(outcome, f"--export={ours}: holds a release of gfc", "another")
+    assert sorted(path.name for path in ours.glob("*.safetensors")) == [
+        "gfc.safetensors"
+    ]
+    assert steps_of(tmp_path / "run") == []
+
+
+def test_a_refused_command_leaves_no_folder_to_export_to(train, tmp_path):
+    for more in ([], ["--data=array:missing.npy"]):
+        outcome = train(f"--run_dir={tmp_path}/run", f"--export={tmp_path}/new", *more)
+        assert_refused(outcome, "--data")
+        assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
