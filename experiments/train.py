@@ -58,6 +58,8 @@ def main() -> int:
     run, check = options.read(Run), options.read(Check)
     asked, shape = options.read(Training), options.read(Networks)
     if run.pack:
+        used = ("data", "data_dir", "cache", "crop", "image_size")
+        options.check_used(*OPTIONS, beside="pack", used=used)
         return _pack(run, shape.generator(), crop=asked.crop)
     if check.check:
         if _log(check.check):

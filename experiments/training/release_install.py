@@ -43,11 +43,16 @@ def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str
       A sentence for each folder that was written.
 
     Raises:
-      InputError: the folder holds no release, networks of another package, or not all
-        networks of a folder; a file is missing or not the one that the release
-        describes, or the package cannot read it.
+      InputError: there is no such folder; it holds no release, networks of another
+        package, or not all networks of a folder; a file is missing or not the one that
+        the release describes, or the package cannot read it.
     """
     source = pathlib.Path(output_dir)
+    if not source.is_dir():
+        what = "is a file" if source.exists() else "no such folder"
+        raise InputError(
+            f"--install={output_dir}: {what}; give the --output_dir of a release."
+        )
     found = release_files.read(source, flag="install").get("releases", {})
     if not found:
         raise InputError(f"--install={output_dir}: no finished network is in it.")

@@ -80,5 +80,7 @@ def _templates(description: dict[str, Any]) -> dict[str, types.Variables]:
         name: jax.ShapeDtypeStruct(shape, jnp.float32)
         for name, shape in _SHAPES.items()
     }
-    names = description["architecture"]["of"]
+    names = description["architecture"].get("of")
+    if not isinstance(names, list):
+        raise ValueError("it is no classifier of attributes")
     return {str(name): {"params": shapes} for name in names}

@@ -263,7 +263,7 @@ def test_faces_are_packed_and_trained_on(train, tmp_path):
         picture_files.write(folder / f"{i}.png", face)
     data = f"--data=folder:{folder}[:5],folder:{folder}[4:]"
     packed = tmp_path / "new" / "faces.zip"
-    outcome = train(*NETWORK, data, f"--pack={packed}")
+    outcome = train("--image_size=16", data, f"--pack={packed}")
     assert outcome.code == 0, outcome.err
     *_, first, last = launcher.told(outcome.out)
     assert first.startswith("1 pictures repeat others")
@@ -289,16 +289,19 @@ def test_what_pack_did_not_write_is_not_replaced(train, pictures, tmp_path):
     photograph.write_bytes(b"mine")
     for path in (packed, photograph, pictures):
         before = path.read_bytes()
-        outcome = train(*NETWORK, data, f"--pack={path}")
+        outcome = train("--image_size=16", data, f"--pack={path}")
         assert_refused(outcome, f"--pack={path}: is there, and this program did not")
         assert path.read_bytes() == before
     packed.unlink()
     for _ in range(2):  # what it wrote is written anew
-        assert train(*NETWORK, flat, f"--pack={packed}").code == 0
+        assert train("--image_size=16", flat, f"--pack={packed}").code == 0
     before = packed.read_bytes()
-    outcome = train(*NETWORK, f"--data=zip:{packed}[:3]", f"--pack={packed}")
-    assert_refused(outcome, f"--pack={packed}: --data=zip:{packed}[:3] reads it")
+    itself = f"--data=zip:{packed}[:3]"
+    outcome = train("--image_size=16", itself, f"--pack={packed}")
+    assert_refused(outcome, f"--pack={packed}: {itself} reads it")
     assert packed.read_bytes() == before
+    outcome = train("--image_size=16", data, "--pack=/dev/null/faces.zip")
+    assert_refused(outcome, "--pack=/dev/null/faces.zip: ")
 
 
 # Refusals: name -> (further flags, words of the sentence).
@@ -320,7 +323,10 @@ REFUSED = {
     "too little memory": (["--features=100000"], ["GB of memory", "--features"]),
     "no release to export to": (["--export=tests"], ["--export=tests", "no release"]),
     "nothing to check": (["--check=tests"], ["--check=tests: neither a training run"]),
-    "nowhere to pack": (["--pack=/dev/null/faces.zip"], ["/dev/null"]),
+    "training and packing": (
+        ["--pack=faces.zip"],
+        ["--batch_size: has no effect beside --pack; leave it out"],
+    ),
     "image_size 50": (["--image_size=50"], ["--image_size", "50"]),
     "batch too large": (["--batch_size=14"], ["--batch_size=14", "13"]),
     "batch of one": (["--batch_size=1"], ["--batch_size"]),
