@@ -48,8 +48,8 @@ def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str
         the release describes, or the package cannot read it.
     """
     source = pathlib.Path(output_dir)
-    if not source.is_dir():
-        what = "is a file" if source.exists() else "no such folder"
+    if not os.path.isdir(source):
+        what = "is a file" if os.path.lexists(source) else "no such folder"
         raise InputError(
             f"--install={output_dir}: {what}; give the --output_dir of a release."
         )

@@ -58,9 +58,14 @@ def load(
       templates: returns the shapes of the weights by the description.
 
     Raises:
-      InputError: the folder holds no model, weights do not fit their description, or
-        weights are NaN or infinite.
+      InputError: the path is none, the folder holds no model, weights do not fit their
+        description, or weights are NaN or infinite.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(
+            f"path: is a {type(path).__name__} and no path; give a folder, or "
+            '"release" for the weights that come with the package.'
+        )
     path = files.ASSETS / name if str(path) == "release" else pathlib.Path(path)
     loaded = _from_run(path, templates) or _from_release(path, templates)
     if loaded is None:
