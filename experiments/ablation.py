@@ -35,6 +35,8 @@ from experiments.evaluation import (
 from experiments.search import search_methods, searches
 from inpaint_jax.errors import InputError
 
+_PATIENCE = 0  # to the last step, as time is given
+
 
 @dataclasses.dataclass(frozen=True)
 class Ablation:
@@ -73,6 +75,7 @@ class Ablation:
 
 
 options.define(Ablation, heading="Comparison")
+options.change_default("patience", _PATIENCE)
 
 
 def _calls_back() -> bool:
@@ -137,9 +140,9 @@ def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
 
 
 def _usual() -> search_methods.Asked:
-    """Returns how all methods search; by default to the last step, as time is given."""
+    """Returns how all methods search, by default to the last step."""
     usual = search_methods.Asked()
-    settings = dataclasses.replace(usual.search.settings, patience=0)
+    settings = dataclasses.replace(usual.search.settings, patience=_PATIENCE)
     search = dataclasses.replace(usual.search, settings=settings)
     base = dataclasses.replace(usual, search=search)
     return options.read(search_methods.Asked, base=base)

@@ -22,7 +22,7 @@ import dataclasses
 from experiments.common import application, options, progress, reporting
 from experiments.common.options import option
 from inpaint_jax.errors import naming
-from inpaint_jax.pretrained import pytorch, releases, weights
+from inpaint_jax.pretrained import pytorch, release_folders, weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +51,9 @@ def main() -> int:
     """Converts one pair of networks; returns the exit code."""
     wanted = options.read(Conversion)
     output = options.given(wanted, "output")
+    networks = ["generator", *(["discriminator"] if wanted.discriminator else [])]
     with naming("--output", output):
-        releases.check_replaceable(output)
+        release_folders.check_replaceable(output, networks)
     model = pytorch.read(
         options.given(wanted, "generator"),
         wanted.discriminator or None,

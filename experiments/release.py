@@ -72,6 +72,7 @@ def main() -> int:
     """Trains, labels or installs; returns the exit code."""
     asked, wanted = options.read(Release), options.read(release_job.Wanted)
     if asked.install:
+        options.check_used(*_KINDS, beside="install", used=())
         for line in release_install.install(asked.install):
             progress.say(line)
         return 0

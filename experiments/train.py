@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -26,18 +27,18 @@ from experiments.training import (
     completer_recipe,
     completer_training,
     encoder_training,
-    face_sets,
     gan_recipe,
     gan_training,
     health,
     reconstruction,
+    train_inputs,
     training,
 )
 from experiments.training.train_options import Check, Networks, Run, Training
 from inpaint_jax.errors import InputError, naming
 from inpaint_jax.io import checkpoints, data, sources
 from inpaint_jax.models import dcgan
-from inpaint_jax.pretrained import networks, releases, stablehlo, weights
+from inpaint_jax.pretrained import networks, release_folders, stablehlo, weights
 from inpaint_jax.training import packing
 
 OPTIONS = {
@@ -57,6 +58,8 @@ def main() -> int:
     run, check = options.read(Run), options.read(Check)
     asked, shape = options.read(Training), options.read(Networks)
     if run.pack:
+        used = ("data", "data_dir", "cache", "crop", "image_size")
+        options.check_used(*OPTIONS, beside="pack", used=used)
         return _pack(run, shape.generator(), crop=asked.crop)
     if check.check:
         if _log(check.check):
@@ -64,10 +67,6 @@ def main() -> int:
         given = options.given(run, "run_dir")
         with output_folders.claim(given, flag="run_dir") as run_dir:
             return _check_health(check.check, check, run, run_dir, seed=asked.seed)
-    if run.export:  # fails now, not after hours of training
-        stablehlo.check_available()
-        with naming("--export", run.export):
-            releases.check_replaceable(options.folder(run, "export"))
     options.given(run, "data")
     given, written = options.given(run, "run_dir"), training.FOLDERS
     with output_folders.claim(given, flag="run_dir", folders=written):
@@ -79,7 +78,7 @@ def main() -> int:
 
 
 def _train_gan(run: Run, asked: Training, architecture: dcgan.Architecture) -> int:
-    start = _start(asked.pretrained, architecture)
+    start = train_inputs.start(asked.pretrained, architecture)
     names = ("seed", "batch_size", "crop", "generator_rate", "discriminator_rate")
     settings = gan_recipe.Settings(
         **asked.shared(*names, "beta1", "precision"),
@@ -87,12 +86,14 @@ def _train_gan(run: Run, asked: Training, architecture: dcgan.Architecture) -> i
         pretrained="" if start is None else str(start.source),
         recipe=options.read(gan_recipe.Recipe),
     )
+    encoder = [] if settings.encodes == "nothing" else ["encoder"]
+    _check_export(run, ["generator", "discriminator", *encoder])
     run_dir = options.folder(run, "run_dir")
-    faces = _load_data(run, settings.crop, architecture)
+    faces = train_inputs.training_faces(run, settings.crop, architecture)
     judge = None
     if run.validation:
         judge = gan_training.judged_by(
-            _load(
+            train_inputs.faces(
                 "validation", run, settings.crop, architecture, data_dir=run.data_dir
             ),
             crop=settings.crop,
@@ -113,13 +114,14 @@ def _train_gan(run: Run, asked: Training, architecture: dcgan.Architecture) -> i
 def _train_encoder(run: Run, asked: Training) -> int:
     with naming("--checkpoint", run.checkpoint):
         model = weights.load(run.checkpoint)
+    _check_export(run, {*model.networks, "encoder"})
     settings = encoder_training.Settings(
         **asked.shared("seed", "batch_size", "generator_rate", "beta1"),
         data=options.given(run, "data"),
         checkpoint=str(model.source),
     )
     run_dir = options.folder(run, "run_dir")
-    faces = _load_data(run, model.crop, model.architecture)
+    faces = train_inputs.training_faces(run, model.crop, model.architecture)
     with checkpoints.opened(run_dir) as store:
         this = _this(store, run_dir, asked)
         trained = encoder_training.run(this, faces, model, settings)
@@ -139,8 +141,9 @@ def _train_feed_forward(run: Run, asked: Training, shape: Networks) -> int:
         settings = dataclasses.replace(settings, recipe=recipe)
         train = completer_training.run
     architecture = shape.feed_forward(run.model)
+    _check_export(run, [run.model])
     run_dir = options.folder(run, "run_dir")
-    faces = _load_data(run, settings.crop, architecture)
+    faces = train_inputs.training_faces(run, settings.crop, architecture)
     with checkpoints.opened(run_dir) as store:
         trained = train(_this(store, run_dir, asked), faces, architecture, settings)
     if run.export:
@@ -162,31 +165,12 @@ def _this(
     )
 
 
-def _load(
-    name: str,
-    run: Run | Check,
-    crop: int,
-    architecture: Any,
-    *,
-    data_dir: str | None,
-    cache: str | None = None,
-) -> data.Faces:
-    """Reads the faces that an option names."""
-    return face_sets.load(
-        options.given(run, name),
-        flag=f"--{name}",
-        crop=crop,
-        size=architecture.image_size,
-        data_dir=data_dir,
-        cache=cache,
-    )
-
-
-def _load_data(run: Run, crop: int, architecture: Any) -> data.Faces:
-    if run.cache and not os.path.exists(run.cache):  # it is written in the end
-        options.output_file(run, "cache")
-    where: Any = {"data_dir": run.data_dir, "cache": run.cache}
-    return _load("data", run, crop, architecture, **where)
+def _check_export(run: Run, networks: Iterable[str]) -> None:
+    """Checks that these networks can be exported: now, not after hours of training."""
+    if run.export:
+        stablehlo.check_available()
+        with naming("--export", run.export):
+            release_folders.check_replaceable(run.export, networks)
 
 
 def _finish(run: Run, model: weights.Model, settings: Any, faces: data.Faces) -> int:
@@ -216,7 +200,7 @@ def _pack(run: Run, architecture: dcgan.Architecture, *, crop: int) -> int:
     source = options.given(run, "data")
     if os.path.exists(path) and sources.reads(source, path):
         raise InputError(f"--pack={path}: --data={source} reads it; give another name.")
-    faces = _load_data(run, crop, architecture)
+    faces = train_inputs.training_faces(run, crop, architecture)
     with naming("--pack", path):
         packed = packing.pack(path, faces.images)
     progress.say(f"wrote {path}: {packed}")
@@ -226,12 +210,12 @@ def _pack(run: Run, architecture: dcgan.Architecture, *, crop: int) -> int:
 def _check_health(
     path: str, check: Check, run: Run, run_dir: pathlib.Path, *, seed: int
 ) -> int:
-    model = _load_pair("check", path)
-    faces = _load_data(run, model.crop, model.architecture)
+    model = train_inputs.pair("check", path)
+    faces = train_inputs.training_faces(run, model.crop, model.architecture)
     known = None
     if check.train_data:
         where = model.crop, model.architecture
-        known = _load("train_data", check, *where, data_dir=run.data_dir)
+        known = train_inputs.faces("train_data", check, *where, data_dir=run.data_dir)
     key = jax.random.key(seed)
     reconstructed = None
     if check.reconstruct:
@@ -260,31 +244,6 @@ def _log(path: str) -> str | None:
     """Returns the path of the metrics that lie beside a model, or None."""
     found = os.path.join(path, "metrics.jsonl")
     return found if os.path.isfile(found) else None
-
-
-def _start(path: str | None, architecture: dcgan.Architecture) -> weights.Model | None:
-    """Returns the pretrained networks from which training starts, or None."""
-    if not path:
-        return None
-    start = _load_pair("pretrained", path)
-    for name, value in dataclasses.asdict(start.architecture).items():
-        asked = getattr(architecture, name)
-        if asked != value:
-            raise InputError(
-                f"--{name}={asked}: the networks of --pretrained={path} have {value}; "
-                "give the same."
-            )
-    return start
-
-
-def _load_pair(flag: str, path: str) -> weights.Model:
-    model = weights.load(path)
-    if not model.discriminates:
-        raise InputError(
-            f"--{flag}={path}: has no discriminator, which is needed for this; give "
-            "another."
-        )
-    return model
 
 
 if __name__ == "__main__":

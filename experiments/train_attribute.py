@@ -10,7 +10,8 @@ from experiments.common import application, options, progress, reporting
 from experiments.common.options import option
 from experiments.training import attribute_training, face_sets
 from inpaint_jax.errors import naming
-from inpaint_jax.pretrained import attribute_classifier, releases
+from inpaint_jax.io import data
+from inpaint_jax.pretrained import attribute_classifier, release_folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +41,14 @@ options.define(Attribute, heading="Attribute")
 def main() -> int:
     """Fits and writes one classifier; returns the exit code."""
     wanted = options.read(Attribute)
-    sources = {name: options.given(wanted, name) for name in ("data", "validation")}
+    for name in ("data", "validation"):
+        options.given(wanted, name)
     path, output = options.given(wanted, "labels"), options.given(wanted, "export")
     with naming("--export", output):
-        releases.check_replaceable(output)
+        release_folders.check_replaceable(output, [wanted.attribute])
     labels = attribute_training.read_labels(path, wanted.attribute)
-    skipped, parts = 0, {}
-    for name, source in sources.items():
-        faces = face_sets.load(
-            source, flag=f"--{name}", crop=wanted.crop, size=wanted.image_size
-        )
-        skipped += len(faces.skipped)
+    read, parts = _faces(wanted), {}
+    for name, faces in read.items():
         progress.say(f"embedding {len(faces.images)} faces")
         parts[name] = attribute_training.labelled(
             faces, labels, crop=wanted.crop, flag=f"--{name}"
@@ -76,7 +74,23 @@ def main() -> int:
         f"{right['value']:.1%} [{right['low']:.1%}, {right['high']:.1%}] of "
         f"{len(parts['validation'].labels)} held-out faces are right; wrote {output}"
     )
-    return 1 if skipped else 0
+    return 1 if any(faces.skipped for faces in read.values()) else 0
+
+
+def _faces(wanted: Attribute) -> dict[str, data.Faces]:
+    """Reads the training faces and the held-out ones, by the names of their flags."""
+    found = {
+        name: face_sets.load(
+            options.given(wanted, name),
+            flag=f"--{name}",
+            crop=wanted.crop,
+            size=wanted.image_size,
+        )
+        for name in ("data", "validation")
+    }
+    with naming("--validation", wanted.validation):
+        attribute_training.check_held_out(found["validation"], found["data"])
+    return found
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from inpaint_jax.errors import InputError, naming
 from inpaint_jax.io import checkpoints, data, files
 from inpaint_jax.landmarks import dlib_host
 from inpaint_jax.models import landmark_net
-from inpaint_jax.pretrained import landmark_predictor, networks, releases
+from inpaint_jax.pretrained import landmark_predictor, networks, release_folders
 
 _RATE = (
     "Peak learning rate of AdamW; it rises during the first 2.5 % of the training and "
@@ -140,6 +140,7 @@ options.define(Training, heading="Training")
 def main() -> int:
     """Trains or evaluates; returns the exit code."""
     wanted = options.read(Run)
+    options.given(wanted, "data")
     given, written = options.given(wanted, "run_dir"), training.FOLDERS
     with output_folders.claim(given, flag="run_dir", folders=written) as run_dir:
         return _run(wanted, options.read(Training), run_dir)
@@ -148,7 +149,7 @@ def main() -> int:
 def _run(wanted: Run, asked: Training, run_dir: pathlib.Path) -> int:
     if wanted.export:  # fails now, and not when training is done
         with naming("--export", wanted.export):
-            releases.check_replaceable(options.folder(wanted, "export"))
+            release_folders.check_replaceable(wanted.export, ["net"])
     if wanted.check:
         return _check(wanted.check, run_dir, wanted, seed=asked.seed)
     if wanted.model == "cascade":

@@ -212,7 +212,7 @@ def _parse(arguments: Sequence[str]) -> Sequence[str]:
     if not _HELP.isdisjoint(arguments[1:]):
         text = sys.modules["__main__"].__doc__ or ""
         try:
-            print(usage.page(text, options.GROUPS), flush=True)
+            print(usage.page(text, options.GROUPS, options.DEFAULTS), flush=True)
         except BrokenPipeError:
             _drop_output()
         except OSError as error:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from experiments.common import identity, input_paths, progress
+from experiments.common import identity, input_paths, mask_folders, progress
 from inpaint_jax.errors import InputError, naming
 from inpaint_jax.images import masks, stencils
-from inpaint_jax.io import photographs, picture_files, sources
+from inpaint_jax.io import photographs, picture_files
 
 HolePixels = Bool[np.ndarray, "height width"]
 
@@ -149,7 +149,7 @@ def _finder(
     path = input_paths.existing(name)
     hint = _Hint(flag, name, hole_is_white)
     if os.path.isdir(path):
-        file_of = _in_folder(path)
+        file_of = mask_folders.finder(path)
         return (
             lambda picture, photo: _of_file(file_of(picture), hint),
             lambda picture: identity.of_file(file_of(picture)),
@@ -248,33 +248,6 @@ def _of_file(path: str | os.PathLike[str], hint: _Hint) -> Hole:
     hole = Hole(pixels, str(path))
     hint.about(hole)
     return hole
-
-
-def _in_folder(folder: str) -> Callable[[input_paths.Input], pathlib.Path]:
-    """Returns how the mask of a picture is found by its name in a folder of masks."""
-    found: dict[str, list[pathlib.Path]] = {}
-    for path in sources.list_pictures(folder):
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        found.setdefault(name, []).append(path)
-
-    def find(picture: input_paths.Input) -> pathlib.Path:
-        itself = os.path.realpath(picture.path)
-        for name in dict.fromkeys((picture.name, picture.stem)):
-            for each in (f"{name}_mask", name):
-                fit = [p for p in found.get(each, []) if os.path.realpath(p) != itself]
-                if len(fit) > 1:
-                    raise InputError(
-                        f"{folder}: has two masks for {picture.path}, {fit[0].name} "
-                        f"and {fit[1].name}; leave one."
-                    )
-                if fit:
-                    return fit[0]
-        raise InputError(
-            f"{folder}: has no mask for {picture.path}; expected {picture.stem}.png or "
-            f"{picture.stem}_mask.png there."
-        )
-
-    return find
 
 
 def _misfit(

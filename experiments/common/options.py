@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from absl import flags
 
-from experiments.common import fields, flag_files
-from experiments.common.fields import PLAIN, About, Nested
+from experiments.common import fields, flag_files, flag_values
+from experiments.common.fields import About, Nested
 from inpaint_jax.errors import InputError, naming
 from inpaint_jax.io import files
 
@@ -17,6 +17,9 @@ _Options = TypeVar("_Options")
 
 GROUPS: dict[type, str] = {}
 """{dataclass: heading} of all dataclasses that `define` made flags of."""
+
+DEFAULTS: dict[str, Any] = {}
+"""{flag: its default} of the flags whose default the application has changed."""
 
 _RENAMED = {
     "start": "z_prior",
@@ -26,10 +29,6 @@ _RENAMED = {
     "variant": "method",
 }
 
-
-# Nothing is counted or measured beyond; larger numbers would overflow somewhere, or
-# never end. Float32 holds the square of it.
-_MOST = 1_000_000_000
 
 _HIDING = {"--undefok", "-undefok"}  # absl's: names flags that may be unknown
 
@@ -81,7 +80,18 @@ def define(options: type, *, heading: str) -> None:
       heading: heading of these flags in the help.
     """
     GROUPS[options] = heading
-    _define(options, flags.FLAGS)
+    flag_values.define(options, flags.FLAGS)
+
+
+def change_default(name: str, value: Any) -> None:
+    """Gives a flag of the process another default than its field has.
+
+    Args:
+      name: of the flag.
+      value: what it has if it is not given.
+    """
+    flags.FLAGS.set_default(name, value)
+    DEFAULTS[name] = value
 
 
 def names(*options: type) -> list[str]:
@@ -99,7 +109,7 @@ def read(options: type[_Options], *, base: _Options | None = None) -> _Options:
     Raises:
       InputError: a number is not finite, or a word is not allowed.
     """
-    return _read(base or options(), flags.FLAGS)
+    return flag_values.read(base or options(), flags.FLAGS)
 
 
 def parse(
@@ -121,9 +131,9 @@ def parse(
       InputError: a flag is unknown or has a wrong value.
     """
     values = flags.FlagValues()
-    _define(options, values)
+    flag_values.define(options, values)
     take(arguments, values)
-    return _read(base or options(), values)
+    return flag_values.read(base or options(), values)
 
 
 def take(arguments: Sequence[str], values: flags.FlagValues) -> None:
@@ -238,6 +248,25 @@ def check_there(options: Any, *names: str) -> None:
             )
 
 
+def check_used(*options: type, beside: str, used: Sequence[str]) -> None:
+    """Checks that no flag was given that does nothing beside another one.
+
+    Args:
+      *options: dataclasses, whose fields are the flags of the application.
+      beside: the other flag.
+      used: the flags that do something beside it.
+
+    Raises:
+      InputError: another flag has a value that is not its default.
+    """
+    for name in names(*options):
+        flag = flags.FLAGS[name]
+        if flag.value != flag.default and name not in (beside, *used):
+            raise InputError(
+                f"--{name}: has no effect beside --{beside}; leave it out."
+            )
+
+
 def stored(options: Any) -> dict[str, Any]:
     """Returns {field: JSON value} of a dataclass and of its nested dataclasses."""
     found: dict[str, Any] = {}
@@ -248,49 +277,3 @@ def stored(options: Any) -> dict[str, Any]:
         else:
             found[field.name] = list(value) if isinstance(value, tuple) else value
     return found
-
-
-def _define(options: type, values: flags.FlagValues) -> None:
-    for name, kind, several, default, about in fields.listed(options()):
-        common: dict[str, Any] = {"flag_values": values}
-        # Whether a number is above a limit is checked when it is read.
-        low = (each for each in (about.least, about.above, -_MOST) if each is not None)
-        limits = {
-            "lower_bound": next(low),
-            "upper_bound": _MOST if about.most is None else about.most,
-        }
-        if several and about.repeated and about.of:
-            flags.DEFINE_multi_enum(name, default, about.of, about.text, **common)
-        elif several and about.repeated:
-            flags.DEFINE_multi_string(name, default, about.text, **common)
-        elif several:
-            flags.DEFINE_list(name, list(default), about.text, **common)
-        elif kind == "pairs":
-            text = ",".join(f"{a}x{b}" for a, b in default)
-            flags.DEFINE_string(name, text, about.text, **common)
-        elif kind is bool:
-            flags.DEFINE_bool(name, default, about.text, **common)
-        elif kind is int:
-            flags.DEFINE_integer(name, default, about.text, **limits, **common)
-        elif kind is float:
-            flags.DEFINE_float(name, default, about.text, **limits, **common)
-        elif about.of:
-            flags.DEFINE_enum(name, default, about.of, about.text, **common)
-        else:
-            flags.DEFINE_string(name, default, about.text, **common)
-
-
-def _read(base: Any, values: flags.FlagValues, inside: Nested = PLAIN) -> Any:
-    found = {}
-    for name, entry in fields.entries(base, inside):
-        if isinstance(entry, Nested):
-            found[name] = _read(getattr(base, name), values, entry)
-        elif values[entry.name].present:
-            found[name] = fields.checked(entry, values[entry.name].value)
-    try:
-        return dataclasses.replace(base, **found)
-    except InputError as error:
-        if inside is PLAIN:
-            raise
-        # A library's dataclass names its field, of which this is the flag.
-        raise InputError(f"--{inside.prefix}{error}") from error

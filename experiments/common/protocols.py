@@ -4,9 +4,10 @@ import json
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+from absl import flags
 
 from inpaint_jax.errors import InputError
 from inpaint_jax.io import files, json_files
@@ -119,23 +120,43 @@ def _read(
     return found
 
 
-def _refuse(path: pathlib.Path, differences: Iterator[str]) -> None:
+class _Difference(NamedTuple):
+    name: str
+    theirs: Any
+    ours: Any
+
+    @property
+    def flag(self) -> str | None:
+        """The argument that gives the old value again; None if no flag has the name."""
+        known = self.name.removeprefix("frame.")  # a method's settings are its own
+        if known not in flags.FLAGS or type(self.theirs) not in (int, float, str):
+            return None
+        return f"--{known}={self.theirs}"
+
+
+def _refuse(path: pathlib.Path, differences: Iterator[_Difference]) -> None:
     found = list(differences)
     if found:
+        shown = [
+            f"{name} was {_short(theirs)} and is {_short(ours)}"
+            for name, theirs, ours in found[:_SHOWN]
+        ]
         more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        again = [each.flag for each in found if each.flag]
+        same = " ".join(again) if len(again) == len(found) <= _SHOWN else "the same"
         raise InputError(
             f"--output_dir={path.parent}: holds a run of another protocol: "
-            f"{'; '.join(found[:_SHOWN])}{more}; give another folder."
+            f"{'; '.join(shown)}{more}; give {same} again, or another folder."
         )
 
 
-def _differences(theirs: Any, ours: Any, path: str = "") -> Iterator[str]:
+def _differences(theirs: Any, ours: Any, path: str = "") -> Iterator[_Difference]:
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for name in dict.fromkeys([*theirs, *ours]):
             inside = f"{path}.{name}" if path else name
             yield from _differences(theirs.get(name), ours.get(name), inside)
     elif theirs != ours:
-        yield f"{path} was {_short(theirs)} and is {_short(ours)}"
+        yield _Difference(path, theirs, ours)
 
 
 def _short(value: Any) -> str:

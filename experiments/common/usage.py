@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from experiments.common import fields
 from experiments.common.fields import Flag
@@ -9,17 +10,26 @@ from experiments.common.fields import Flag
 _WIDTH = 88
 
 
-def page(text: str, groups: Mapping[type, str]) -> str:
+def page(
+    text: str,
+    groups: Mapping[type, str],
+    defaults: Mapping[str, Any],
+) -> str:
     """Returns the help page of an application.
 
     Args:
       text: the application's docstring.
       groups: {dataclass: heading} of its flags; its own flags come before shared ones.
+      defaults: {flag: default} of those that have another one than their field.
     """
     own_first = sorted(groups, key=lambda each: each.__module__ != "__main__")
     parts = [text.strip()]
     for options in own_first:
-        lines = [line for f in fields.listed(options()) for line in _entry(f)]
+        flags = (
+            flag._replace(default=defaults.get(flag.name, flag.default))
+            for flag in fields.listed(options())
+        )
+        lines = [line for flag in flags for line in _entry(flag)]
         parts.append("\n".join([f"{groups[options]}:", *lines]))
     return "\n\n".join(parts)
 

@@ -1,6 +1,6 @@
 """An ablation as tables and in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ def markdown(
     for mask in dict.fromkeys(mask for _, mask in scores):
         parts += [f"## Mask {mask}\n", _table(mask, scores, comparisons, plans)]
         parts += [*_sentences(mask, comparisons, plans), *_caveats(mask, scores)]
-        parts += [_agreement(mask, scores), ""]
+        parts += [*_agreement(mask, scores), ""]
     for name, scores_of_sets in sets.items():
         less = "less" if name in embedding_scores.LESS_IS_BETTER else "more"
         how = f"{_SETS[name]} {less.capitalize()} is better. {_OF_SETS}\n"
@@ -120,10 +120,9 @@ def _sets(found: dict[tuple[str, str], Set], plans: Plans) -> str:
         cells = []
         for mask in masks:
             own, apart = found[method, mask]
-            text = f"{own['value']:.4f}"
+            text = _number(own["value"], ".4f")
             if method != BASELINE:
-                text += f"; {apart['value']:+.4f} [{apart['low']:+.4f}, "
-                text += f"{apart['high']:+.4f}]"
+                text += f"; {_number(apart['value'], '+.4f')} {_between(apart, 4)}"
                 if apart["low"] > 0 or apart["high"] < 0:
                     text = f"**{text}**"
             cells.append(text)
@@ -160,18 +159,28 @@ def _cell(
     if method == BASELINE:
         values = columns[metric]
         seen = np.isfinite(values)
-        return f"{np.mean(values[seen]) if seen.any() else np.nan:.{digits}f}"
+        return f"{np.mean(values[seen]):.{digits}f}" if seen.any() else "-"
     found = comparisons[method, mask, metric]
-    text = f"{found.mean:.{digits}f}; {_difference(metric, found)}"
+    text = f"{_number(found.mean, f'.{digits}f')}; {_difference(metric, found)}"
     return f"**{text}**" if found.real else text
 
 
 def _difference(metric: str, found: Comparison) -> str:
     digits = _DIGITS.get(metric, 4)
-    return (
-        f"{found.difference:+.{digits}f} [{found.low:+.{digits}f}, "
-        f"{found.high:+.{digits}f}], p {_p(found.p)}"
-    )
+    if not np.isfinite(found.difference):
+        return "-"
+    between = _between(found._asdict(), digits)
+    return f"{found.difference:+.{digits}f} {between}, p {_p(found.p)}"
+
+
+def _between(found: Mapping[str, Any], digits: int) -> str:
+    """Returns the interval of a difference; of one face there is none."""
+    low, high = (_number(found[end], f"+.{digits}f") for end in ("low", "high"))
+    return f"[{low}, {high}]"
+
+
+def _number(value: float, form: str) -> str:
+    return format(value, form) if np.isfinite(value) else "-"
 
 
 def _p(value: float) -> str:
@@ -212,7 +221,7 @@ def _caveats(mask: str, scores: Scores) -> Iterator[str]:
             )
 
 
-def _agreement(mask: str, scores: Scores) -> str:
+def _agreement(mask: str, scores: Scores) -> Iterator[str]:
     """How far the landmark errors by two detectors tell the same of the methods."""
     first, second = (
         np.concatenate(
@@ -225,7 +234,9 @@ def _agreement(mask: str, scores: Scores) -> str:
         for metric in ("nme", "nme_independent")
     )
     found = scoring.agreement(first, second)
-    return (
+    if not np.isfinite([found["spearman"], found["same_order"]]).all():
+        return
+    yield (
         f"- nme and nme_independent: over {found['faces']} differences to {BASELINE} "
         f"(each method, seed and face) their rank correlation is "
         f"{found['spearman']:.2f}, and they put {found['same_order']:.0%} of the pairs "

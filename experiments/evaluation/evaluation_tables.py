@@ -216,11 +216,13 @@ def _cell(metric: str, entries: dict[str, Entry] | None, most: int) -> str:
 def _remarks(rows: Sequence[records.Row]) -> list[str]:
     errors = [np.array([r[k] for r in rows]) for k in ("nme", "nme_independent")]
     agreement = scoring.agreement(*errors)
-    lines = [
-        "The two detectors agree on which of two completions is better in "
-        f"{agreement['same_order']:.0%} of all pairs (rank correlation "
-        f"{agreement['spearman']:.2f}, {agreement['faces']} completions)."
-    ]
+    lines = []
+    if np.isfinite([agreement["spearman"], agreement["same_order"]]).all():
+        lines.append(
+            "The two detectors agree on which of two completions is better in "
+            f"{agreement['same_order']:.0%} of all pairs (rank correlation "
+            f"{agreement['spearman']:.2f}, {agreement['faces']} completions)."
+        )
     lost = sorted({r["image"] for r in rows if np.isnan(r["nme"]) and not r["failed"]})
     if lost:
         names = ", ".join(lost[:20]) + (", ..." if len(lost) > 20 else "")

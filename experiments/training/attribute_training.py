@@ -48,7 +48,8 @@ def read_labels(path: str, attribute: str) -> dict[str, bool]:
       {id: whether it has the attribute} of those that are known.
 
     Raises:
-      InputError: the file cannot be read or has other columns or values.
+      InputError: the file cannot be read, has other columns or values, says both of a
+        picture, or nothing of any.
     """
     try:
         rows = list(csv.DictReader(files.read_text(path).splitlines()))
@@ -57,7 +58,7 @@ def read_labels(path: str, attribute: str) -> dict[str, bool]:
             f"--labels={path}: cannot be read ({reason(error)}); give a CSV file with "
             f"the columns id,{attribute}."
         ) from error
-    found = {}
+    found: dict[str, bool] = {}
     for line, row in enumerate(rows, start=2):
         name, value = row.get("id"), row.get(attribute)
         if name is None or value is None or value not in ("", *_VALUES):
@@ -65,9 +66,36 @@ def read_labels(path: str, attribute: str) -> dict[str, bool]:
                 f"--labels={path}: line {line} has id={name} and {attribute}={value}; "
                 f"give the columns id,{attribute} with 1, 0, or nothing."
             )
-        if value:
-            found[name] = _VALUES[value]
+        if value and found.setdefault(name, _VALUES[value]) != _VALUES[value]:
+            raise InputError(
+                f"--labels={path}: has both {attribute}=1 and {attribute}=0 for the "
+                f"picture {name}; leave one."
+            )
+    if not found:
+        raise InputError(
+            f"--labels={path}: says of no picture whether it has the attribute; give "
+            f"the columns id,{attribute} with 1 or 0."
+        )
     return found
+
+
+def check_held_out(validation: data.Faces, training: data.Faces) -> None:
+    """Checks that a classifier is not judged by faces that it was fitted to.
+
+    Args:
+      validation: the held-out faces.
+      training: the others.
+
+    Raises:
+      InputError: a held-out picture is among the others, be its name another.
+    """
+    known = {image.tobytes() for image in training.images}
+    seen = sum(image.tobytes() in known for image in validation.images)
+    if seen:
+        raise InputError(
+            f"{seen} of its {len(validation.images)} faces are among those of --data; "
+            "give faces that are not."
+        )
 
 
 def labelled(

@@ -17,7 +17,7 @@ from experiments.training import release_files
 from experiments.training.release_files import DESCRIPTION, RELEASES
 from inpaint_jax.errors import InputError, OutputError, reason
 from inpaint_jax.io import files, folders
-from inpaint_jax.pretrained import networks, releases, weights
+from inpaint_jax.pretrained import networks, release_folders, weights
 
 
 class _Checked(NamedTuple):
@@ -43,11 +43,16 @@ def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str
       A sentence for each folder that was written.
 
     Raises:
-      InputError: the folder holds no release, networks of another package, or not all
-        networks of a folder; a file is missing or not the one that the release
-        describes, or the package cannot read it.
+      InputError: there is no such folder; it holds no release, networks of another
+        package, or not all networks of a folder; a file is missing or not the one that
+        the release describes, or the package cannot read it.
     """
     source = pathlib.Path(output_dir)
+    if not os.path.isdir(source):
+        what = "is a file" if os.path.lexists(source) else "no such folder"
+        raise InputError(
+            f"--install={output_dir}: {what}; give the --output_dir of a release."
+        )
     found = release_files.read(source, flag="install").get("releases", {})
     if not found:
         raise InputError(f"--install={output_dir}: no finished network is in it.")
@@ -59,7 +64,7 @@ def install(output_dir: str, *, assets: pathlib.Path = files.ASSETS) -> list[str
     }
     said = []
     for folder, (contents, description) in checked.items():
-        releases.put(assets / folder, contents, description)
+        release_folders.put(assets / folder, contents, description)
         said.append(f"wrote {', '.join(description['sha256'])} into {folder}")
     return said
 
@@ -103,7 +108,7 @@ def _checked(
         _refused(source, pathlib.Path(temporary)),
     ):
         candidate = pathlib.Path(temporary) / folder
-        releases.put(candidate, contents, description)
+        release_folders.put(candidate, contents, description)
         known = _read(candidate, folder)
         if unread := sorted({*RELEASES[folder]} - known):
             raise InputError(

@@ -91,6 +91,22 @@ def make_directory(path: str | os.PathLike[str]) -> pathlib.Path:
     return path
 
 
+def check_directory(path: str | os.PathLike[str]) -> None:
+    """Checks that `make_directory` will succeed, and leaves nothing behind.
+
+    Raises:
+      OutputError: as there.
+    """
+    above = (pathlib.Path(path), *pathlib.Path(path).parents)
+    new = [folder for folder in above if not os.path.lexists(folder)]
+    try:
+        make_directory(path)
+    finally:
+        for folder in new:
+            with contextlib.suppress(OSError, ValueError):
+                folder.rmdir()
+
+
 @contextlib.contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
     """Opens a regular file to read its bytes; a named pipe is not waited for.

@@ -11,7 +11,7 @@ from inpaint_jax import types
 from inpaint_jax.errors import InputError
 from inpaint_jax.evaluation.attributes import Classifier
 from inpaint_jax.landmarks import embedding
-from inpaint_jax.pretrained import releases
+from inpaint_jax.pretrained import release_folders, releases
 
 NAME = "attributes"
 _SHAPES = {"weights": (embedding.DIMENSIONS,), "bias": (1,)}
@@ -60,10 +60,10 @@ def export(
       provenance: JSON values: data, command, scores.
 
     Raises:
-      InputError: the folder holds other files than a release.
+      InputError: the folder holds other files than a release of this attribute.
       OutputError: it cannot be written.
     """
-    releases.check_replaceable(directory)
+    release_folders.check_replaceable(directory, [attribute])
     releases.export(
         directory,
         {attribute: {"params": classifier._asdict()}},
@@ -80,5 +80,7 @@ def _templates(description: dict[str, Any]) -> dict[str, types.Variables]:
         name: jax.ShapeDtypeStruct(shape, jnp.float32)
         for name, shape in _SHAPES.items()
     }
-    names = description["architecture"]["of"]
+    names = description["architecture"].get("of")
+    if not isinstance(names, list):
+        raise ValueError("it is no classifier of attributes")
     return {str(name): {"params": shapes} for name in names}

@@ -144,12 +144,21 @@ class _Apply:
 
 
 def _understood(description: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
-    if kind.named and description["model"] != kind.name:
-        raise ValueError(f"it is a {description['model']}, not a {kind.name}")
+    if kind.named and description.get("model") != kind.name:
+        raise ValueError(f"it is {_named(description)}, not a {kind.name}")
     architecture = _architecture(description, kind)
     crop = typed(description, "crop", Annotated[int, msgspec.Meta(ge=1, le=_MOST_CROP)])
     extras = {name: read(description) for name, read in kind.extras.items()}
     return {"architecture": architecture, "crop": crop, **extras}
+
+
+def _named(description: Mapping[str, Any]) -> str:
+    """Returns what a description says that it is of; networks of a search say less."""
+    if "model" in description:
+        return f"a {description['model']}"
+    found = description.get("sha256")
+    names = ", ".join(found) if isinstance(found, dict) else ""
+    return f"a model of {names}" if names else "a model without a name"
 
 
 def typed(description: Mapping[str, Any], name: str, kind: Any) -> Any:

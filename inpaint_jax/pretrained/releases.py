@@ -7,7 +7,6 @@ same to a reader. The caller interprets the description.
 """
 
 import hashlib
-import json
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -24,10 +23,9 @@ from jaxtyping import Float16
 from inpaint_jax import types
 from inpaint_jax.errors import InputError, reason
 from inpaint_jax.io import checkpoints, files, folders, hashes, json_files
-from inpaint_jax.pretrained import model_card
+from inpaint_jax.pretrained import release_folders
 
-_DESCRIPTION = "model.json"
-_WEIGHTS, _PROGRAM = ".safetensors", ".stablehlo"
+_DESCRIPTION, _WEIGHTS = release_folders.DESCRIPTION, release_folders.WEIGHTS
 
 
 class Loaded(NamedTuple):
@@ -60,9 +58,14 @@ def load(
       templates: returns the shapes of the weights by the description.
 
     Raises:
-      InputError: the folder holds no model, weights do not fit their description, or
-        weights are NaN or infinite.
+      InputError: the path is none, the folder holds no model, weights do not fit their
+        description, or weights are NaN or infinite.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(
+            f"path: is a {type(path).__name__} and no path; give a folder, or "
+            '"release" for the weights that come with the package.'
+        )
     path = files.ASSETS / name if str(path) == "release" else pathlib.Path(path)
     loaded = _from_run(path, templates) or _from_release(path, templates)
     if loaded is None:
@@ -108,63 +111,9 @@ def export(
         name: hashlib.sha256(contents[f"{name}{_WEIGHTS}"]).hexdigest()
         for name in networks
     }
-    put(directory, {**contents, **(programs or {})}, {**description, "sha256": digests})
-
-
-def put(
-    directory: str | os.PathLike[str],
-    contents: Mapping[str, bytes],
-    description: dict[str, Any],
-) -> None:
-    """Replaces the release in a folder by files that are finished, as `export` does.
-
-    Args:
-      directory: folder to write to; created if need be.
-      contents: {name: content} of the files.
-      description: JSON values, with "sha256".
-
-    Raises:
-      OutputError: the folder cannot be written.
-    """
-    title = pathlib.Path(directory).name
-    with folders.replacing(directory) as written:
-        for name in _files_of_a_release(directory) - contents.keys():
-            (written / name).touch()  # an older network does not go with the new ones
-        for name, content in contents.items():
-            (written / name).write_bytes(content)
-        files.write_text(written / model_card.NAME, model_card.text(title, description))
-        files.write_json(written / _DESCRIPTION, description)
-
-
-def check_replaceable(directory: str | os.PathLike[str]) -> None:
-    """Checks that a release may be written: the folder is empty, or holds one.
-
-    Raises:
-      InputError: it holds other files; hidden ones do not count.
-    """
-    if not os.path.isdir(directory) or _networks_of_a_release(directory) is not None:
-        return
-    present = sorted(name for name in os.listdir(directory) if name[0] != ".")
-    if present:
-        raise InputError(
-            f"{directory}: holds files that are no release, as {present[0]}; give a "
-            "new or an empty folder."
-        )
-
-
-def _files_of_a_release(directory: str | os.PathLike[str]) -> set[str]:
-    """Returns the names of the files that the release in a folder may have."""
-    names = _networks_of_a_release(directory) or set()
-    return {f"{name}{suffix}" for name in names for suffix in (_WEIGHTS, _PROGRAM)}
-
-
-def _networks_of_a_release(directory: str | os.PathLike[str]) -> set[str] | None:
-    """Returns the names of the networks of a release; None if the folder holds none."""
-    try:
-        description = json.loads(folders.read(directory, _DESCRIPTION))
-        return {pathlib.PurePath(name).name for name in description["sha256"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
+    release_folders.put(
+        directory, {**contents, **(programs or {})}, {**description, "sha256": digests}
+    )
 
 
 def _from_run(path: pathlib.Path, templates: Templates) -> Loaded | None:

@@ -44,6 +44,7 @@ from inpaint_jax.errors import InputError
 from inpaint_jax.images import blending, pixels
 from inpaint_jax.pretrained import weights
 from inpaint_jax.search import (
+    arguments,
     driver,
     in_domain_term,
     landmark_term,
@@ -125,21 +126,21 @@ def complete(
       The completed face, and all restarts, best first.
 
     Raises:
-      InputError: image and mask do not fit each other or the model, or the search
-        diverged.
+      InputError: an argument is of another type, image and mask do not fit each other
+        or the model, or the search diverged.
     """
-    model = model or _released_model()
-    _check(model, key, blend)
+    model = _released_model() if model is None else model
+    _check(model, settings, key, blend)
     problem = problem_of(image, mask, size=model.architecture.image_size)
     problem, weighted = released_terms.guide(problem, model, settings=settings)
     taken = {*objective.OWN_TERMS, *weighted, in_domain_term.NAME}
-    own = own_terms.weighted(terms or {}, taken=taken)
+    own = own_terms.weighted({} if terms is None else terms, taken=taken)
     compiled = prepare(model, settings, terms=weighted | own)
     z_dim = model.architecture.z_dim
     own_terms.check(own, problem, compiled.networks, z_dim=z_dim)
     key = jax.random.key(0) if key is None else key
     compiled.check_memory(key, problem)
-    *_, last = driver.search(key, problem, compiled=compiled)
+    last = _search(key, problem, compiled, own)
     found = finish(last, problem, compiled=compiled, blend=blend)
     if landmark_term.NAME not in problem.targets:
         return found
@@ -237,14 +238,30 @@ def blended(generated: types.Image, problem: Problem, *, blend: str) -> types.Im
     return _BLENDS[blend](generated, image, mask)
 
 
-def _check(model: object, key: object, blend: str) -> None:
-    if not isinstance(model, weights.Model):
-        raise InputError(
-            f"model: is a {type(model).__name__}; give inpaint_jax.load(...)."
-        )
-    if key is not None and not hasattr(key, "dtype"):
-        raise InputError(f"key={key!r}: is no key; give jax.random.key(0).")
-    if blend not in _BLENDS:
+def _search(
+    key: types.PRNGKey,
+    problem: Problem,
+    compiled: program.Search,
+    own: Mapping[str, WeightedTerm],
+) -> driver.Progress:
+    """Returns the last progress; of a search that diverged it names the term."""
+    try:
+        *_, last = driver.search(key, problem, compiled=compiled)
+    except InputError:
+        together = program.stacked([problem])
+        z = compiled.start(jnp.stack([key]), together).z
+        _, _, values = compiled.evaluate(z, together)
+        own_terms.check_finite({name: values[name] for name in own})
+        raise
+    return last
+
+
+def _check(model: object, settings: object, key: object, blend: object) -> None:
+    arguments.check_is("model", model, weights.Model, give="inpaint_jax.load(...)")
+    arguments.check_is("settings", settings, Settings, give="inpaint_jax.Settings(...)")
+    if key is not None:
+        arguments.check_key(key)
+    if not isinstance(blend, str) or blend not in _BLENDS:
         raise InputError(f"blend={blend!r}: must be one of {', '.join(_BLENDS)}.")
 
 

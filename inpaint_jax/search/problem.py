@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, UInt8
 from inpaint_jax import losses, types
 from inpaint_jax.errors import InputError
 from inpaint_jax.images import pixels
-from inpaint_jax.search import latent_descent, objective
+from inpaint_jax.search import arguments, latent_descent, objective
 from inpaint_jax.search.settings import Settings
 
 Picture = (
@@ -95,19 +95,20 @@ def problem_of(image: Picture, mask: Known, *, size: int) -> Problem:
       size: height and width of the model's images.
 
     Raises:
-      InputError: image and mask do not fit each other or the model, a known pixel lies
-        outside [-1, 1], or no pixel is known or none hidden.
+      InputError: image and mask are no arrays of numbers, or do not fit each other or
+        the model, a known pixel lies outside [-1, 1], or no pixel is known or none
+        hidden.
     """
+    image = arguments.numbers("image", image, give=f"[{size}, {size}, 3] in bytes")
+    known_is_1 = f"[{size}, {size}], 1 where the pixel is known"
+    mask = arguments.numbers("mask", mask, give=known_is_1)
     if image.shape != (size, size, 3):
         raise InputError(
             f"image: is {list(image.shape)}, but this model completes "
             f"[{size}, {size}, 3]; framing.frame cuts such a square out of a picture."
         )
     if mask.shape not in ((size, size), (size, size, 1)):
-        raise InputError(
-            f"mask: is {list(mask.shape)}; give [{size}, {size}], 1 where the pixel is "
-            "known."
-        )
+        raise InputError(f"mask: is {list(mask.shape)}; give {known_is_1}.")
     stencil = np.asarray(mask).reshape(1, size, size, 1)
     known = stencil > 0
     if not np.isin(stencil, (0, 1)).all() or known.all() or not known.any():

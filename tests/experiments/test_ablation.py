@@ -349,7 +349,7 @@ def test_the_application_reads_its_flag_file(tmp_path, environment):
 
 @pytest.mark.parametrize(("given", "patience"), [((), 0), (("--patience=1",), 1)])
 def test_methods_take_all_their_steps_unless_patience_is_asked_for(
-    given, patience, environment
+    given, patience, environment, tmp_path
 ):
     # In a process of its own, as two applications define the same flags.
     code = """
@@ -358,10 +358,21 @@ from absl import flags
 from experiments import ablation
 flags.FLAGS(sys.argv)
 print(ablation._usual().search.settings.patience)
+from experiments.common import application
+application.write_effective_flags(OUT, *ablation.search_methods.OPTIONS)
 """
+    code = code.replace("OUT", repr(str(tmp_path)))
     command = [sys.executable, "-c", code, *given]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.stdout.split() == [str(patience)], done.stderr
+    kept = (tmp_path / "effective.flags").read_text().splitlines()
+    assert f"--patience={patience}" in kept
+
+
+def test_the_help_says_that_methods_take_all_their_steps(launched):
+    text = launched("experiments.ablation", "--help").stdout
+    about = text.partition("  --patience\n")[2].partition("\n  --")[0]
+    assert "default: 0)" in " ".join(about.split())
 
 
 def test_some_of_the_methods_can_be_chosen():

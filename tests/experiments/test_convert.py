@@ -139,6 +139,16 @@ def test_a_search_says_that_the_release_has_no_encoder(converted, launched):
     assert "no encoder" in done.stderr and "--init=random" in done.stderr
 
 
+def test_a_release_with_a_discriminator_is_not_replaced_by_one_without(
+    converted, convert
+):
+    before = sorted(path.name for path in converted[1].iterdir())
+    done = convert(f"--output={converted[1]}", discriminator=False)
+    assert done.returncode == 2
+    assert "holds a release of discriminator, generator, which" in done.stderr
+    assert sorted(path.name for path in converted[1].iterdir()) == before
+
+
 # name -> (further flags, words of the sentence)
 REFUSED = {
     "no generator": (["--generator="], ["--generator: missing"]),

@@ -188,7 +188,7 @@ def test_faces_may_come_from_an_array(evaluate, bench):
 def test_results_of_another_protocol_are_refused(evaluate, resumed):
     done = evaluate("--seed=1")
     assert done.returncode == 2
-    assert "another protocol" in done.stderr and "seed" in done.stderr
+    assert "another protocol" in done.stderr and "give --seed=0 again" in done.stderr
     done = evaluate("--iterations=3")
     assert done.returncode == 2
     assert "iterations" in done.stderr and "restarts" not in done.stderr

@@ -144,13 +144,21 @@ def test_started_again_it_trains_nothing(released, launched, material):
         (("--only=nose",), ("--only=nose", "gfc")),
         (("--image_size=60",), ("image_size", "60")),
         (("--minutes=nan",), ("--minutes=nan",)),
-        (("--install=/nowhere",), ("--install=/nowhere",)),
+        (("--install=/nowhere",), ("has no effect beside --install",)),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(launched, material, tmp_path, flags, words):
     done = launched("experiments.release", *material, *places(tmp_path), *flags)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: ") and all(w in done.stderr for w in words)
+
+
+def test_a_release_that_is_not_there_is_not_installed(launched, tmp_path):
+    (tmp_path / "file").touch()
+    for name, words in {"none": "no such folder", "file": "is a file"}.items():
+        done = launched("experiments.release", f"--install={tmp_path}/{name}")
+        assert done.returncode == 2
+        assert f"--install={tmp_path}/{name}: {words}; give the --output" in done.stderr
 
 
 def test_labels_replace_labels_only(launched, material, tmp_path):

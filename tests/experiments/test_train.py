@@ -263,7 +263,7 @@ def test_faces_are_packed_and_trained_on(train, tmp_path):
         picture_files.write(folder / f"{i}.png", face)
     data = f"--data=folder:{folder}[:5],folder:{folder}[4:]"
     packed = tmp_path / "new" / "faces.zip"
-    outcome = train(*NETWORK, data, f"--pack={packed}")
+    outcome = train("--image_size=16", data, f"--pack={packed}")
     assert outcome.code == 0, outcome.err
     *_, first, last = launcher.told(outcome.out)
     assert first.startswith("1 pictures repeat others")
@@ -289,16 +289,19 @@ def test_what_pack_did_not_write_is_not_replaced(train, pictures, tmp_path):
     photograph.write_bytes(b"mine")
     for path in (packed, photograph, pictures):
         before = path.read_bytes()
-        outcome = train(*NETWORK, data, f"--pack={path}")
+        outcome = train("--image_size=16", data, f"--pack={path}")
         assert_refused(outcome, f"--pack={path}: is there, and this program did not")
         assert path.read_bytes() == before
     packed.unlink()
     for _ in range(2):  # what it wrote is written anew
-        assert train(*NETWORK, flat, f"--pack={packed}").code == 0
+        assert train("--image_size=16", flat, f"--pack={packed}").code == 0
     before = packed.read_bytes()
-    outcome = train(*NETWORK, f"--data=zip:{packed}[:3]", f"--pack={packed}")
-    assert_refused(outcome, f"--pack={packed}: --data=zip:{packed}[:3] reads it")
+    itself = f"--data=zip:{packed}[:3]"
+    outcome = train("--image_size=16", itself, f"--pack={packed}")
+    assert_refused(outcome, f"--pack={packed}: {itself} reads it")
     assert packed.read_bytes() == before
+    outcome = train("--image_size=16", data, "--pack=/dev/null/faces.zip")
+    assert_refused(outcome, "--pack=/dev/null/faces.zip: ")
 
 
 # Refusals: name -> (further flags, words of the sentence).
@@ -319,7 +322,11 @@ REFUSED = {
     "nowhere to cache": (["--cache=/dev/null/x.npy"], ["--cache=/dev/null/x.npy"]),
     "too little memory": (["--features=100000"], ["GB of memory", "--features"]),
     "no release to export to": (["--export=tests"], ["--export=tests", "no release"]),
-    "nowhere to pack": (["--pack=/dev/null/faces.zip"], ["/dev/null"]),
+    "nothing to check": (["--check=tests"], ["--check=tests: neither a training run"]),
+    "training and packing": (
+        ["--pack=faces.zip"],
+        ["--batch_size: has no effect beside --pack; leave it out"],
+    ),
     "image_size 50": (["--image_size=50"], ["--image_size", "50"]),
     "batch too large": (["--batch_size=14"], ["--batch_size=14", "13"]),
     "batch of one": (["--batch_size=1"], ["--batch_size"]),
@@ -357,6 +364,28 @@ def test_wrong_flags_give_a_sentence_and_exit_code_2(refused, name):
     outcome, run_dir = refused[name]
     assert_refused(outcome, *REFUSED[name][1])
     assert steps_of(run_dir) == []
+
+
+@pytest.mark.parametrize("model", ["gan", "encoder", "parser"])
+def test_a_release_of_other_networks_is_not_exported_to(train, usual, tmp_path, model):
+    ours = pathlib.Path(shutil.copytree(files.ASSETS / "gfc", tmp_path / "gfc"))
+    flags = [flag for flag in usual if "z_dim" not in flag]
+    outcome = train(
+        *(*flags, f"--model={model}"),
+        *(f"--run_dir={tmp_path}/run", f"--export={ours}"),
+    )
+    assert_refused(outcome, f"--export={ours}: holds a release of gfc", "another")
+    assert sorted(path.name for path in ours.glob("*.safetensors")) == [
+        "gfc.safetensors"
+    ]
+    assert steps_of(tmp_path / "run") == []
+
+
+def test_a_refused_command_leaves_no_folder_to_export_to(train, tmp_path):
+    for more in ([], ["--data=array:missing.npy"]):
+        outcome = train(f"--run_dir={tmp_path}/run", f"--export={tmp_path}/new", *more)
+        assert_refused(outcome, "--data")
+        assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import numpy as np
 import optax
 import pytest
 
-from inpaint_jax.io import checkpoints
+from inpaint_jax.io import checkpoints, files
 from inpaint_jax.landmarks import annotation, dlib_host
 from inpaint_jax.landmarks.cascade import model_file, shape_model
 from inpaint_jax.models import landmark_net
@@ -267,6 +267,15 @@ def test_wrong_flags_give_a_sentence_and_exit_code_2(refused, name):
     assert outcome.err.count("\n") == 1
     for word in REFUSED[name][1]:
         assert word in outcome.err
+
+
+def test_a_release_of_another_network_is_not_exported_to(train, usual, tmp_path):
+    ours = shutil.copytree(files.ASSETS / "ce", tmp_path / "ce")
+    flags = (*usual, f"--run_dir={tmp_path}/run", f"--export={ours}")
+    outcome = train(*flags)
+    assert outcome.code == 2
+    assert f"--export={ours}: holds a release of ce, which is not" in outcome.err
+    assert (tmp_path / "ce" / "ce.safetensors").is_file()
 
 
 @pytest.mark.parametrize("name", ["more steps", "other labels"])

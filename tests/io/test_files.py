@@ -428,3 +428,12 @@ def test_damaged_metadata_gives_a_picture_or_an_input_error(tmp_path):
         except InputError as error:
             assert "fuzzed.jpg" in str(error)
     assert read > 30
+
+
+def test_a_folder_is_checked_and_not_left_behind(tmp_path):
+    files.check_directory(tmp_path / "new" / "er")
+    files.check_directory(tmp_path)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write"):
+        files.check_directory(tmp_path / "file" / "new")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from inpaint_jax.errors import InputError
+from inpaint_jax.io import files
 from inpaint_jax.models import context_encoder, face_completion, landmark_net
 from inpaint_jax.pretrained import networks
 from tests import drawn
@@ -40,6 +41,13 @@ def test_another_model_is_refused(tmp_path):
     networks.export(tmp_path, network("ce"), provenance={})
     with pytest.raises(InputError, match="it is a ce, not a gfc"):
         networks.load(tmp_path, model="gfc")
+
+
+def test_networks_of_a_search_are_refused_by_their_names():
+    with pytest.raises(InputError) as refused:
+        networks.load(files.ASSETS / "dcgan", model="ce")
+    names = "generator, discriminator, encoder"
+    assert f"(it is a model of {names}, not a ce)" in str(refused.value)
 
 
 def test_a_missing_model_says_which_command_makes_it(tmp_path):

@@ -187,20 +187,6 @@ def test_a_release_killed_while_it_takes_its_place_is_the_new_one(release):
     assert_equal(load(release).networks, doubled)
 
 
-def test_only_an_empty_folder_or_a_release_is_replaceable(release, tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / ".hidden").touch()
-    (release / "beside.txt").write_text("mine")
-    for folder in (tmp_path / "new", tmp_path / "empty", release):
-        releases.check_replaceable(folder)
-    for name, text in {"photograph.png": "x", "model.json": '{"mine": 1}'}.items():
-        folder = tmp_path / f"with {name}"
-        folder.mkdir()
-        (folder / name).write_text(text)
-        with pytest.raises(InputError, match=f"no release, as {name}; give a new"):
-            releases.check_replaceable(folder)
-
-
 def test_an_unknown_folder_names_who_makes_such_runs(tmp_path):
     assert "--run_dir of experiments.none" in refusal(tmp_path)
 

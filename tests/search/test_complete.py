@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -164,6 +165,98 @@ def test_a_mask_of_other_values_is_refused(image, mask, words, model):
     with pytest.raises(InputError) as refused:
         complete(image, model, mask)
     assert all(word in str(refused.value) for word in words)
+
+
+@pytest.fixture
+def as_users_call(monkeypatch):
+    """Leaves out the check of signatures, which only tests have."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+IMAGE = np.zeros((16, 16, 3), np.uint8)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("image", "mask", "words"),
+    [
+        ("face.png", MASK, "image: is a str and holds no numbers; give [16, 16, 3]"),
+        (None, MASK, "image: is a NoneType and holds no numbers; give"),
+        ([[0, 1], [0]], MASK, "image: is a list that is no array; give"),
+        (IMAGE + 1j, MASK, "image: is of complex128 and holds no numbers; give"),
+        (IMAGE.astype(int), MASK, "image: is of int"),
+        (jax.random.split(jax.random.key(0)), MASK, "image: is of key<fry> and holds"),
+        (IMAGE, None, "mask: is a NoneType and holds no numbers; give [16, 16], 1"),
+        (IMAGE, "mask.png", "mask: is a str"),
+        (IMAGE, MASK.astype(object), "mask: is of object"),
+    ],
+)
+def test_what_holds_no_numbers_is_refused(image, mask, words, model):
+    with pytest.raises(InputError) as refused:
+        complete(image, model, mask)
+    assert str(refused.value).startswith(words)
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_nested_lists_are_arrays(face, model):
+    floats = np.asarray(pixels.from_bytes(face))
+    found = complete(floats.tolist(), model, MASK.astype(int).tolist())
+    np.testing.assert_array_equal(found.picture, complete(floats, model).picture)
+
+
+def constant(value):
+    return lambda key, z, generated, problem, networks: jnp.full(len(z), value)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"settings": None}, "settings: is a NoneType; give inpaint_jax.Settings(...)"),
+        ({"settings": {"restarts": 2}}, "settings: is a dict; give"),
+        ({"blend": 3}, "blend=3: must be one of poisson, paste"),
+        ({"blend": ["paste"]}, "blend=['paste']: must be one of"),
+        ({"model": 0}, "model: is an int; give inpaint_jax.load(...)"),
+        ({"key": 3}, "key: is an int and no key; give one key"),
+        ({"key": np.int64(3)}, "key: is an int64 and no key"),
+        ({"key": jnp.zeros(2)}, "key: is of float32 and no key"),
+        ({"key": jnp.zeros(3, jnp.uint32)}, "key: is of shape [3]; give one key"),
+        ({"key": jax.random.split(jax.random.key(0))}, "key: is of shape [2]; give"),
+        ({"terms": 0}, "terms: is an int; give {name: (weight, loss)}"),
+        ({"terms": [(1.0, constant(0.0))]}, "terms: is a list; give"),
+        ({"terms": {3: (1.0, constant(0.0))}}, "terms: 3 is no name; give"),
+        ({"terms": {"m": (np.nan, constant(0.0))}}, "terms: 'm' has the weight nan;"),
+        ({"terms": {"m": (-np.inf, constant(0.0))}}, "terms: 'm' has the weight -inf;"),
+        ({"terms": {"m": (10**50, constant(0.0))}}, "terms: 'm' has the weight 1000"),
+        ({"terms": {"m": (1.0, constant(1j))}}, "terms: 'm' returns (2,) of complex64"),
+        (
+            {"terms": {"m": (1, lambda *_: (1, 2))}},
+            "terms: 'm' returns a tuple for two",
+        ),
+        ({"terms": {"m": (1, lambda *_: None)}}, "terms: 'm' returns None for two"),
+        ({"terms": {"m": (1, constant(np.nan))}}, "terms: 'm' is NaN or infinite for"),
+        ({"terms": {"m": (1, constant(np.inf))}}, "terms: 'm' is NaN or infinite for"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused(options, words, face, model):
+    with pytest.raises(InputError) as refused:
+        complete(face, **{"model": model, **options})
+    assert str(refused.value).startswith(words)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_the_numbers_of_a_key_are_the_key(face, model):
+    first = complete(face, model, key=jax.random.key(3))
+    again = complete(face, model, key=jax.random.PRNGKey(3))
+    np.testing.assert_array_equal(first.picture, again.picture)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("path", [None, 3, b"release"])
+def test_what_is_no_path_is_not_loaded(path):
+    with pytest.raises(InputError, match="^path: is a .* and no path; give a folder"):
+        inpaint_jax.load(path)
 
 
 @pytest.mark.parametrize(

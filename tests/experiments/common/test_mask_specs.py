@@ -100,6 +100,20 @@ def test_masks_may_lie_beside_the_pictures(tmp_path):
     assert "has no mask" in refusal(mask_specs.read_mask(str(tmp_path)), given)
 
 
+def test_a_folder_with_two_masks_of_a_picture_says_once_which_is_taken(
+    tmp_path, capsys
+):
+    for name in "pq":
+        stencil(tmp_path / "masks" / f"{name}_mask.png")
+        stencil(tmp_path / "masks" / f"{name}.png", ~HOLE)
+    spec = mask_specs.read_mask(str(tmp_path / "masks"))
+    for name in "pq":
+        np.testing.assert_array_equal(hole_of(spec, picture(tmp_path, name)), HOLE)
+    out = capsys.readouterr().out
+    assert out.count("p_mask.png is taken") == 1 and "q_mask" not in out
+    assert "and p.png is not" in out
+
+
 def test_transparent_pixels_are_the_hole(tmp_path):
     spec = mask_specs.read_mask("alpha")
     alpha = np.where(HOLE, np.uint8(0), np.uint8(255))

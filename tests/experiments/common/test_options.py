@@ -179,12 +179,13 @@ def test_texts_of_a_library_are_those_of_its_docstring():
 
 
 def test_the_help_says_what_is_allowed_and_what_holds():
-    page = usage.page("Does it.\n\nLike this.\n", {Recipe: "Baking", Library: "Else"})
+    groups = {Recipe: "Baking", Library: "Else"}
+    page = usage.page("Does it.\n\nLike this.\n", groups, {"every": 5})
     assert page.startswith("Does it.\n\nLike this.\n\nBaking:\n  --[no]mirrored\n")
     entries = " ".join(page.split())
     for entry in (
         "--[no]mirrored Whether. (default: yes)",
-        "--every How often. (at least 1; default: 3)",
+        "--every How often. (at least 1; default: 5)",
         "--share How much. (at least 0; at most 1; default: 0.5)",
         "--changes What. (any of a, b, c; with commas between; default: a,b)",
         "--word Whither. (one of up, down; default: up)",
@@ -194,6 +195,17 @@ def test_the_help_says_what_is_allowed_and_what_holds():
     ):
         assert entry in entries
     assert max(map(len, page.splitlines())) <= 88
+
+
+def test_flags_that_do_nothing_beside_another_are_refused(monkeypatch):
+    known = flags.FlagValues()
+    monkeypatch.setattr(flags, "FLAGS", known)
+    options.define(Library, heading="Library")
+    known(["", "--term=hard", "--weight=2"])
+    options.check_used(Library, beside="other", used=("term",))
+    options.check_used(Library, beside="term", used=())
+    with pytest.raises(InputError, match="--term: has no effect beside --weight; lea"):
+        options.check_used(Library, beside="weight", used=("inside",))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from absl import flags
 
 from experiments.common import protocols
 from inpaint_jax.errors import InputError
@@ -45,6 +46,20 @@ def test_another_protocol_is_refused_by_its_differences(tmp_path):
         assert words in message
     assert "masks was null" in message and "sizes" not in message
     assert str(tmp_path) in message
+
+
+def test_the_refusal_says_which_flag_gives_the_old_value_again(tmp_path, monkeypatch):
+    path = tmp_path / "protocol.json"
+    agree(path)
+    with pytest.raises(InputError, match="; give the same again, or another folder"):
+        agree(path, PROTOCOL | {"seeds": 4})
+    known = flags.FlagValues()
+    flags.DEFINE_integer("seeds", 1, "How many.", flag_values=known)
+    monkeypatch.setattr(flags, "FLAGS", known)
+    with pytest.raises(InputError, match="; give --seeds=3 again, or another folder"):
+        agree(path, PROTOCOL | {"seeds": 4})
+    with pytest.raises(InputError, match="; give the same again, or another folder"):
+        agree(path, {"seeds": 4})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"measured": 1}'])

@@ -86,6 +86,26 @@ def test_a_metric_without_a_number_claims_nothing():
     assert f"- nme: 40 of 40 pairs of face and seed ({IMAGES} faces)" in markdown(found)
 
 
+def test_what_cannot_be_computed_is_a_stroke():
+    found = scores()
+    for columns in found.values():
+        columns["nme"][:] = np.nan
+    text = markdown(found)
+    assert "nan" not in text and "rank correlation" not in text
+    (row,) = (x for x in text.splitlines() if x.startswith("| better | 4 |"))
+    assert "| -; - |" in row
+    assert "rank correlation" in markdown(scores())
+
+
+def test_the_interval_of_one_face_is_a_stroke():
+    found = {
+        key: {name: values[:, :1] for name, values in columns.items()}
+        for key, columns in scores().items()
+    }
+    text = markdown(found)
+    assert "nan" not in text and "[-, -], p " in text
+
+
 def test_words_say_which_way_is_better():
     text = markdown(scores())
     (better,) = (line for line in text.splitlines() if line.startswith("- better"))

@@ -80,3 +80,6 @@ def test_lost_faces_and_agreement_are_told(rows, summary):
     page = evaluation_tables.page(rows, summary)
     assert "finds no face in 1 of the originals (0)" in page
     assert "rank correlation" in page
+    lost = [row | {"nme": math.nan} for row in rows]
+    page = evaluation_tables.page(lost, summary)
+    assert "rank correlation" not in page and "nan" not in page

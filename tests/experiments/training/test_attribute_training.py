@@ -66,6 +66,9 @@ def test_a_classifier_is_read_as_it_was_written(tmp_path):
         ("id,old\n1,1\n", "line 2 has id=1 and male=None"),
         ("id,male\n1,yes\n", "line 2 has id=1 and male=yes"),
         ("id,male\n1\n", "line 2 has id=1 and male=None"),
+        ("id,male\na,1\nb,1\na,0\n", "has both male=1 and male=0 for the picture a"),
+        ("", "says of no picture"),
+        ("id,male\n1,\n", "says of no picture"),
     ],
 )
 def test_labels_that_are_wrong_are_refused(tmp_path, text, words):
@@ -74,6 +77,22 @@ def test_labels_that_are_wrong_are_refused(tmp_path, text, words):
     with pytest.raises(InputError) as refused:
         attribute_training.read_labels(str(path), "male")
     assert str(refused.value).startswith(f"--labels={path}: {words}")
+
+
+def test_held_out_faces_are_no_training_faces_of_other_names():
+    images = drawn.noise(6, 8, 8, 3)
+    known = data.Faces(images[:4], ("a", "b", "c", "d"), ())
+    attribute_training.check_held_out(data.Faces(images[4:], ("a", "b"), ()), known)
+    with pytest.raises(InputError, match="1 of its 3 faces are among those of --data"):
+        held_out = data.Faces(images[3:], ("x", "y", "z"), ())
+        attribute_training.check_held_out(held_out, known)
+
+
+def test_the_same_label_twice_is_one(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("id,male\n1,1\n1,1\n1,\n2,0\n")
+    labels = attribute_training.read_labels(str(path), "male")
+    assert labels == {"1": True, "2": False}
 
 
 def test_labels_go_to_the_faces_of_their_names(tmp_path, monkeypatch):

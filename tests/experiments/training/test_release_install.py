@@ -9,7 +9,7 @@ import pytest
 from experiments.training import release_files, release_install
 from inpaint_jax.errors import InputError
 from inpaint_jax.models import context_encoder, dcgan
-from inpaint_jax.pretrained import networks, releases, weights
+from inpaint_jax.pretrained import networks, release_folders, weights
 from tests import drawn
 
 TINY = dcgan.Architecture(image_size=16, features=4, z_dim=8)
@@ -49,7 +49,7 @@ def assets(tmp_path):
     for folder in ("ce", "dcgan"):
         before = {"provenance": {"licence": "ask"}, "sha256": {"older": "1"}}
         content = {"older.safetensors": b"x"}
-        releases.put(tmp_path / "assets" / folder, content, before)
+        release_folders.put(tmp_path / "assets" / folder, content, before)
     return tmp_path / "assets"
 
 
