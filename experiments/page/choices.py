@@ -14,8 +14,9 @@ from experiments.evaluation import completion_methods
 from experiments.search import search_methods
 from inpaint_jax.errors import InputError
 
-STEPS_AT_ONCE = 5
-"""Steps between two pictures of a search that is watched."""
+_STEPS_AT_ONCE = 5  # between two pictures of a search that is watched
+_AT_ONCE = 320  # of all restarts: a search ends only between two pictures
+_MOST_RESTARTS = 320
 
 _FLAG_FILES = pathlib.Path(str(importlib.resources.files("experiments") / "flags"))
 
@@ -48,12 +49,12 @@ class Choice:
     """What is asked for.
 
     Attributes:
-      method: name of the method.
-      search: its options; None for a method of one pass.
+      asked: by a browser.
+      search: the options of the search; None for a method of one pass.
       command: the command line that does the same; "" if there is none.
     """
 
-    method: str
+    asked: "Asked"
     search: search_methods.Asked | None
     command: str
 
@@ -65,11 +66,13 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
       method: name of the method.
       flags: {name of a flag: its value as text} that differ from the method's own.
       original_known: whether the hole hides what is wanted back, to score the result.
+      framed: whether the picture is framed as training faces are, with one face.
     """
 
     method: str
     flags: dict[str, str] = {}
     original_known: bool = False
+    framed: bool = False
 
 
 class Choices:
@@ -91,6 +94,9 @@ class Choices:
                 "--restart_schedule: the page has restarts and steps; leave it out."
             )
         self._searches = {"landmark": usual}
+        self._texts = dict(_SEARCHES)
+        if usual == search_methods.Asked():
+            self._texts["landmark"] = "the default: landmarks and a structural prior"
         for name, file in _FILES.items():
             path = _FLAG_FILES / file
             self._searches[name] = search_methods.parse(name, [f"--flagfile={path}"])
@@ -103,7 +109,7 @@ class Choices:
         searches = [
             {
                 "name": name,
-                "text": _SEARCHES[name],
+                "text": self._texts[name],
                 "values": {
                     flag.name: _text(flag.default)
                     for flag in fields.listed(asked)
@@ -141,7 +147,7 @@ class Choices:
                 raise InputError(f"--method={asked.method}: has no settings.")
             if asked.method == "nn" and not self._bank:
                 raise InputError("--method=nn: this server has no --bank of faces.")
-            return Choice(asked.method, None, "")
+            return Choice(asked, None, "")
         if asked.method not in self._searches:
             every = ", ".join((*self._searches, *_ONE_PASS))
             raise InputError(
@@ -153,35 +159,40 @@ class Choices:
         given = [f"--{flag}={value}" for flag, value in asked.flags.items()]
         # It is watched in short chunks to its last step, and calls nothing back: dlib
         # would answer the same (`landmark_detector`).
-        given += [f"--chunk={STEPS_AT_ONCE}", "--patience=0"]
-        given.append("--landmark_detector=cascade")
+        given += ["--patience=0", "--landmark_detector=cascade"]
         usual = self._searches[asked.method]
         search = search_methods.parse(asked.method, given, base=usual)
         settings = search.search.settings
+        if settings.restarts > _MOST_RESTARTS:
+            raise InputError(
+                f"--restarts={settings.restarts}: are too many to be watched; give at "
+                f"most {_MOST_RESTARTS}."
+            )
+        chunk = min(_STEPS_AT_ONCE, max(1, _AT_ONCE // settings.restarts))
+        search = search_methods.parse(asked.method, [f"--chunk={chunk}"], base=search)
         steps = settings.restarts * settings.iterations
         if steps > self._most_steps:
             raise InputError(
                 f"--restarts, --iterations: {steps} steps of all restarts, but this "
                 f"server takes at most {self._most_steps} (--most_steps); give less."
             )
-        return Choice(asked.method, search, self._command(asked, search, name, hole))
+        return Choice(asked, search, _command(asked, search, name, hole))
 
-    def _command(
-        self, asked: Asked, search: search_methods.Asked, name: str, hole: str
-    ) -> str:
-        """Returns the command line with all flags that are not at their default."""
-        usual = {
-            flag.name: flag.default for flag in fields.listed(search_methods.Asked())
-        }
-        changed = {
-            flag.name: _text(flag.default)
-            for flag in fields.listed(search)
-            if flag.default != usual[flag.name]
-        }
-        words = ["python", "-m", "experiments.inpaint", f"--images={name}"]
-        words += [f"--mask={hole}", f"--original_known={_text(asked.original_known)}"]
-        words += [f"--{flag}={value}" for flag, value in changed.items()]
-        return shlex.join(words)
+
+def _command(asked: Asked, search: search_methods.Asked, name: str, hole: str) -> str:
+    """Returns the command line with all flags that are not at their default."""
+    default = search_methods.Asked()
+    usual = {flag.name: flag.default for flag in fields.listed(default)}
+    changed = {
+        flag.name: _text(flag.default)
+        for flag in fields.listed(search)
+        if flag.default != usual[flag.name]
+    }
+    words = ["python", "-m", "experiments.inpaint", f"--images={name}"]
+    words += [f"--mask={hole}", f"--original_known={_text(asked.original_known)}"]
+    words += ["--face=none"] if asked.framed else []
+    words += [f"--{flag}={value}" for flag, value in changed.items()]
+    return shlex.join(words)
 
 
 def _described(flag: fields.Flag, *, folded: bool) -> Mapping[str, Any]:
@@ -205,4 +216,6 @@ def _text(value: Any) -> str:
     if isinstance(value, tuple):
         parts = ("x".join(map(str, v)) if isinstance(v, tuple) else v for v in value)
         return ",".join(parts)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

@@ -1,12 +1,13 @@
 """Completes the faces of a photograph, and tells what happens while it does."""
 
 import base64
+import contextvars
 import dataclasses
 import functools
 import io
 import pathlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,8 +40,17 @@ from inpaint_jax.search.problem import Problem
 Event = dict[str, Any]
 """What a browser is told, as JSON values; "kind" says which."""
 
+Check = Callable[[], None]
+
+CHECK: contextvars.ContextVar[Check] = contextvars.ContextVar("check")
+"""Is called again and again by what completes in this thread; it may raise `Ended`."""
+
 _KEPT_PROGRAMS = 8
 _MOST_CANDIDATES = 8
+
+
+class Ended(Exception):
+    """A completion ends before its end; the text says why."""
 
 
 class Damaged(NamedTuple):
@@ -48,11 +58,13 @@ class Damaged(NamedTuple):
 
     Attributes:
       name: of its file, on which the seed of the search depends.
+      content: the file's bytes.
       photo: the photograph.
       hole: True in the hole.
     """
 
     name: str
+    content: bytes
     photo: photographs.Photograph
     hole: mask_specs.HolePixels
 
@@ -114,7 +126,7 @@ class Engine:
         """
         size = model.architecture.image_size
         self._model, self._crop, self._size = model, model.crop, size
-        self._finder = face_finder.Finder(model.crop, size)
+        self._finder = face_finder.Finder(model.crop, size, check=_check)
         self._finding = threading.Lock()
         self._learned = completion_methods.Learned()
         self.search = functools.lru_cache(_KEPT_PROGRAMS)(self._prepared)
@@ -126,23 +138,25 @@ class Engine:
             found = self._finder.faces(photo.on_white(), None)
         return [corners(face.frame, self._size) for face in found]
 
-    def cases(self, damaged: Damaged, *, original_known: bool) -> list[cases.Case]:
+    def cases(self, damaged: Damaged, choice: choices.Choice) -> list[cases.Case]:
         """Frames the faces that the hole meets.
 
         Raises:
           InputError: there is none.
         """
-        choice = chosen_faces.Choice("all", self._finder, self._crop, self._size)
+        asked = choice.asked
+        face = "none" if asked.framed else "all"
+        faces = chosen_faces.Choice(face, self._finder, self._crop, self._size)
         path = pathlib.Path(damaged.name)
         spec = mask_specs.MaskSpec(
             "the brush", None, lambda *_: mask_specs.Hole(damaged.hole, "the hole")
         )
         wanted = photo_cases.Wanted(
-            functools.partial(chosen_faces.frames, choice=choice),
+            functools.partial(chosen_faces.frames, choice=faces),
             crop=self._crop,
             size=self._size,
             seed=0,
-            original_known=original_known,
+            original_known=asked.original_known,
         )
         given = input_paths.Input(path, path.stem)
         with self._finding:
@@ -158,15 +172,14 @@ class Engine:
 
 
 def complete(
-    engine: Engine, damaged: Damaged, choice: choices.Choice, *, original_known: bool
+    engine: Engine, damaged: Damaged, choice: choices.Choice
 ) -> Iterator[Event | Completed]:
     """Completes a photograph.
 
     Args:
       engine: the networks.
       damaged: the photograph with its hole.
-      choice: the method.
-      original_known: whether the hole hides what is wanted back.
+      choice: what is asked for.
 
     Yields:
       Events: "faces" when they are framed, "step" in the course of a search, "done";
@@ -174,13 +187,15 @@ def complete(
 
     Raises:
       InputError: the hole meets no face, or a search diverged.
+      Ended: by `CHECK`.
     """
-    found = engine.cases(damaged, original_known=original_known)
+    found = engine.cases(damaged, choice)
     yield _framed(found)
     faces, scores = [], []
     for number, case in enumerate(found):
+        _check()
         if choice.search is None:
-            face, score = _in_one_pass(engine.one_pass(choice.method), case)
+            face, score = _in_one_pass(engine.one_pass(choice.asked.method), case)
         else:
             method = engine.search(choice.search)
             face, score = yield from _searched(method, case, number, len(found))
@@ -197,6 +212,10 @@ def complete(
         "scores": scores,
         "command": choice.command,
     }
+
+
+def _check() -> None:
+    CHECK.get(lambda: None)()
 
 
 def corners(frame: alignment.Similarity, size: int) -> list[list[float]]:
@@ -223,6 +242,7 @@ def _searched(
     compiled, best, last = method.compiled, [], None
     compiled.check_memory(case.key, problem)
     for last in driver.search(case.key, problem, compiled=compiled):
+        _check()
         best.append(last.best_z)
         yield _step(method, problem, last) | {"face": number, "faces": count}
     assert last is not None

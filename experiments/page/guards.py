@@ -52,6 +52,13 @@ class Refused(Exception):
         return JSONResponse({"error": str(self)}, self.status)
 
 
+def _follows_a_link(scope: Message, headers: dict[bytes, bytes]) -> bool:
+    """Returns whether someone comes to the page from another one."""
+    mode = headers.get(b"sec-fetch-mode"), headers.get(b"sec-fetch-dest")
+    first = scope.get("method") == "GET" and scope.get("path") == "/"
+    return first and mode == (b"navigate", b"document")
+
+
 class Guard:
     """The server behind its guards."""
 
@@ -86,21 +93,24 @@ class Guard:
             await send(message)
 
         try:
-            self._check(dict(scope["headers"]))
+            self._check(scope, dict(scope["headers"]))
             await self._app(scope, self._limited(receive), sending)
         except Refused as refused:
             if not begun:
                 await refused.response()(scope, receive, sending)
 
-    def _check(self, headers: dict[bytes, bytes]) -> None:
+    def _check(self, scope: Message, headers: dict[bytes, bytes]) -> None:
         host = headers.get(b"host", b"").decode("latin-1")
         if host not in self._hosts:
             raise Refused(421, "this server has another name; see what it printed.")
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin and origin.partition("://")[2] not in self._hosts:
+        scheme, _, own = origin.partition("://")
+        if origin and not (scheme in ("http", "https") and own in self._hosts):
             raise Refused(403, "only this server's own page may ask it.")
         site = headers.get(b"sec-fetch-site", b"none")
-        if site not in (b"none", b"same-origin"):
+        if site not in (b"none", b"same-origin") and not _follows_a_link(
+            scope, headers
+        ):
             raise Refused(403, "only this server's own page may ask it.")
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length[:20]) > self._most_bytes:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from experiments.common import failures, progress, stopping
+from experiments.page import completing
 from experiments.page.completing import Completed, Event
 
 Work = Callable[[], Iterator[Event | Completed]]
@@ -53,15 +54,16 @@ class Job:
           seconds: that it may take; then it ends with what it has come to.
         """
         deadline = time.monotonic() + seconds
+        completing.CHECK.set(lambda: self._check(deadline, seconds))
         try:
             for event in self.work():
                 if isinstance(event, Completed):
                     self.completed = event
                 else:
                     self.events.append(event)
-                if reason := self._over(deadline, seconds):
-                    self.fail(reason)
-                    return
+                    self._check(deadline, seconds)
+        except completing.Ended as ended:
+            self.fail(str(ended))
         except stopping.Stopped:
             self.fail("the server is being stopped.")
         except Exception as error:
@@ -85,18 +87,17 @@ class Job:
         alone = time.monotonic() - self.watched > _ABANDONED
         return self._cancelled.is_set() or alone
 
-    def _over(self, deadline: float, seconds: float) -> str:
-        """Returns why the job ends now; "" if it goes on."""
-        if self.completed is not None or self.ended:
-            return ""  # all that was to be done is done
+    def _check(self, deadline: float, seconds: float) -> None:
+        """Ends the job if it is to end, unless all that was to be done is done."""
+        if self.completed is not None:
+            return
         if self.is_dropped():
-            return "cancelled."
+            raise completing.Ended("cancelled.")
         if time.monotonic() > deadline:
-            return (
+            raise completing.Ended(
                 f"--most_seconds={seconds:g}: the search takes longer; give fewer "
                 "restarts or steps."
             )
-        return ""
 
 
 class Queue:

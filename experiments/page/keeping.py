@@ -27,6 +27,8 @@ class Kept(NamedTuple):
 def keep(kept: Kept, *, folder: pathlib.Path) -> None:
     """Writes a finished search into a new folder: photograph, mask, result, command.
 
+    The command runs there as it is.
+
     Args:
       kept: the search.
       folder: in which the new folder lies.
@@ -39,8 +41,13 @@ def keep(kept: Kept, *, folder: pathlib.Path) -> None:
     count = sum(each.name.startswith(stamp) for each in folder.iterdir())
     own = files.make_directory(folder / f"{stamp}_{count}")
     hole = np.repeat(np.uint8(255) * kept.damaged.hole[..., None], 3, axis=-1)
-    picture_files.write(own / f"{path.stem}.png", kept.damaged.photo.on_white())
     picture_files.write(own / f"{path.stem}_mask.png", hole)
-    with files.replacing(own / f"{path.stem}_completed.png") as temporary:
-        temporary.write_bytes(kept.completed.photograph(0))
-    files.write_text(own / "command.txt", f"{kept.command}\n")
+    contents = {
+        path.name: kept.damaged.content,
+        f"{path.stem}_completed.png": kept.completed.photograph(0),
+    }
+    for name, content in contents.items():
+        with files.replacing(own / name) as temporary:
+            temporary.write_bytes(content)
+    if kept.command:
+        files.write_text(own / "command.txt", f"{kept.command}\n")

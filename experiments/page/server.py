@@ -8,11 +8,14 @@ import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
+import anyio
 import fastapi
 import msgspec
 import numpy as np
+from anyio import to_thread
 from fastapi import responses
-from starlette import concurrency
+from fastapi.exceptions import RequestValidationError
+from starlette.requests import ClientDisconnect
 
 from experiments.common import failures, mask_specs, progress
 from experiments.page import choices, completing, guards, jobs, keeping, sessions
@@ -26,7 +29,10 @@ _FILES = {
     "/editor.js": ("editor.js", "text/javascript; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
 }
+_MALFORMED = "the request is not one of this page."
 _PAUSE = 0.1  # seconds between two looks at what has happened
+_DECODERS = 2
+_NAME = 120  # bytes of a file's name
 _QUALITY = 95  # of the JPEG that shows a photograph; results are PNG
 
 
@@ -89,6 +95,8 @@ def app(parts: Parts) -> fastapi.FastAPI:
     ):
         found.add_exception_handler(kind, _saying(status, sentence))
     found.add_exception_handler(guards.Refused, lambda _, e: e.response())  # type: ignore[attr-defined]
+    for kind in (RequestValidationError, ClientDisconnect):
+        found.add_exception_handler(kind, _saying(400, _MALFORMED))
     found.add_exception_handler(InputError, _failed)
     found.add_exception_handler(Exception, _failed)
     return found
@@ -99,6 +107,7 @@ class _Routes:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._decoders = anyio.CapacityLimiter(_DECODERS)
 
     def portrait(self) -> responses.Response:
         content = (files.ASSETS / "portrait.png").read_bytes()
@@ -109,15 +118,10 @@ class _Routes:
 
     async def open(self, request: fastapi.Request, name: str) -> dict[str, Any]:
         content, name = await request.body(), _safe(name)
-        decode = functools.partial(photographs.decode_photograph, content, name=name)
-        photo = await concurrency.run_in_threadpool(decode)
+        most = self._parts.most_pixels
+        photo = await self._decoding(_photograph, content, name, most)
+        session = self._parts.visitors.add(name, content, photo)
         height, width = photo.shape
-        if height * width > self._parts.most_pixels:
-            raise InputError(
-                f"{name}: {width} x {height} pixels; scale it below "
-                f"{self._parts.most_pixels // 1_000_000} megapixels."
-            )
-        session = self._parts.visitors.add(name, photo)
         size = {"width": width, "height": height}
         return {"id": session.id, "name": name, "remark": photo.remark, **size}
 
@@ -138,8 +142,7 @@ class _Routes:
 
     async def mask(self, request: fastapi.Request, session: str) -> responses.Response:
         photo, content = self._parts.visitors.get(session).photo, await request.body()
-        hole = await concurrency.run_in_threadpool(_hole, content, photo)
-        marks = completing.png(np.repeat(np.uint8(255) * hole[..., None], 3, axis=-1))
+        marks = await self._decoding(_stencil, content, photo)
         return responses.Response(marks, media_type="image/png")
 
     async def search(self, request: fastapi.Request, session: str) -> dict[str, Any]:
@@ -148,29 +151,21 @@ class _Routes:
             wanted = msgspec.json.decode(body, type=_Wanted)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise InputError(f"the request: {error}.") from error
-        if visitor.is_busy():
-            raise InputError("this picture is being searched for; cancel that first.")
         photo = visitor.photo
-        hole = await concurrency.run_in_threadpool(_hole, wanted.mask, photo)
-        damaged = completing.Damaged(visitor.name, photo, hole)
+        hole = await self._decoding(_hole, wanted.mask, photo)
+        damaged = completing.Damaged(visitor.name, visitor.content, photo, hole)
         stem = visitor.name.rpartition(".")[0] or visitor.name
         choice = self._parts.offered.chosen(
             wanted.choice, name=visitor.name, hole=f"{stem}_mask.png"
         )
-        known = wanted.choice.original_known
 
         def work() -> Any:
-            found = completing.complete(
-                self._parts.engine, damaged, choice, original_known=known
-            )
-            for event in found:
-                if isinstance(event, completing.Completed) and self._parts.keep:
-                    self._parts.keep(keeping.Kept(damaged, choice.command, event))
+            for event in completing.complete(self._parts.engine, damaged, choice):
                 yield event
+                if isinstance(event, completing.Completed):
+                    self._keep(keeping.Kept(damaged, choice.command, event))
 
-        job = self._parts.queue.add(work)
-        visitor.add(job)
-        return {"id": job.id}
+        return {"id": visitor.begin(self._parts.queue, work).id}
 
     async def watch(self, session: str, job: str) -> responses.StreamingResponse:
         found = self._parts.visitors.job(session, job)
@@ -194,6 +189,20 @@ class _Routes:
         if content is None:
             raise sessions.Unknown
         return responses.Response(content, media_type="image/webp")
+
+    async def _decoding(self, decode: Callable[..., Any], *given: Any) -> Any:
+        """Decodes in a thread; of large pictures only a few are decoded at once."""
+        return await to_thread.run_sync(
+            functools.partial(decode, *given), limiter=self._decoders
+        )
+
+    def _keep(self, kept: keeping.Kept) -> None:
+        if self._parts.keep is None:
+            return
+        try:
+            self._parts.keep(kept)
+        except (OutputError, OSError) as error:
+            progress.say(f"a finished search is not kept: {error}")
 
     def _completed(self, session: str, job: str) -> completing.Completed:
         found = self._parts.visitors.job(session, job).completed
@@ -219,26 +228,49 @@ async def _events(
             yield f"data: {json.dumps(event, allow_nan=False)}\n\n".encode()
         if ended:
             return
-        visitors.get(session)  # whoever watches is there
+        try:
+            visitors.get(session)  # whoever watches is there
+        except sessions.Unknown:
+            return  # the photograph was closed
         await asyncio.sleep(_PAUSE)
 
 
 def _hole(content: bytes, photo: photographs.Photograph) -> mask_specs.HolePixels:
     """Decodes the picture of a hole, of a photograph's size."""
-    rgba = picture_files.decode_stencil(content, name="the mask")
-    height, width = photo.shape
-    if rgba.shape[:2] != photo.shape:
+    name = "the mask"
+    height, width = picture_files.dimensions(content, name=name)
+    if (height, width) != photo.shape:
         raise InputError(
-            f"the mask: {rgba.shape[1]} x {rgba.shape[0]} pixels, but the picture has "
-            f"{width} x {height}; give one of its size."
+            f"{name}: {width} x {height} pixels, but the picture has {photo.shape[1]} "
+            f"x {photo.shape[0]}; give one of its size."
         )
-    return stencils.find_hole(rgba, name="the mask")
+    rgba = picture_files.decode_stencil(content, name=name)
+    return stencils.find_hole(rgba, name=name)
+
+
+def _stencil(content: bytes, photo: photographs.Photograph) -> bytes:
+    """Returns the hole that a picture marks as a picture, white in the hole."""
+    hole = _hole(content, photo)
+    return completing.png(np.repeat(np.uint8(255) * hole[..., None], 3, axis=-1))
+
+
+def _photograph(content: bytes, name: str, most: int) -> photographs.Photograph:
+    """Decodes a photograph of at most so many pixels."""
+    height, width = picture_files.dimensions(content, name=name)
+    if height * width > most:
+        raise InputError(
+            f"{name}: {width} x {height} pixels; scale it below {most // 1_000_000} "
+            "megapixels."
+        )
+    return photographs.decode_photograph(content, name=name)
 
 
 def _safe(name: str) -> str:
     """Returns the last part of a file's name, with plain characters alone."""
     last = re.split(r"[\\/]", name)[-1]
-    return re.sub(r"[^\w. -]", "_", last).strip(". -")[-80:] or "photograph.png"
+    plain = re.sub(r"[^\w. ()&'+-]", "_", last).strip(". -")
+    short = plain.encode()[-_NAME:].decode(errors="ignore").strip(". -")
+    return short or "photograph.png"
 
 
 def _answering(content: bytes, kind: str) -> Callable[..., responses.Response]:

@@ -16,6 +16,7 @@ _CONNECTIONS = 128
 _PAUSE = 0.1
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 _ALL = ("0.0.0.0", "::")
+_USUAL = (80, 443)
 
 
 def check_available() -> None:
@@ -73,7 +74,10 @@ def serve(app: Any, listener: socket.socket, *, names: Sequence[str]) -> None:
     from experiments.page import guards
 
     host, port = listener.getsockname()[:2]
-    own = {f"{each}:{port}" for each in (*_LOCAL, f"[{host}]" if ":" in host else host)}
+    hosts = (*_LOCAL, f"[{host}]" if ":" in host else host)
+    own = {f"{each}:{port}" for each in hosts}
+    if port in _USUAL:  # browsers leave it out
+        own.update(hosts)
     guarded = guards.Guard(
         app, hosts=[*own, *names], most_bytes=_MOST_BYTES, seconds=_BODY_SECONDS
     )

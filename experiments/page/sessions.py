@@ -5,6 +5,7 @@ import threading
 import time
 
 from experiments.page import jobs
+from inpaint_jax.errors import InputError
 from inpaint_jax.io import photographs
 
 FORGOTTEN_AFTER = 15 * 60.0
@@ -23,21 +24,37 @@ class Session:
     Attributes:
       id: its name, which nobody can guess.
       name: name of the photograph's file.
+      content: the file's bytes.
       photo: the photograph.
       outlines: of its faces, once they have been looked for.
     """
 
-    def __init__(self, name: str, photo: photographs.Photograph) -> None:
+    def __init__(
+        self, name: str, content: bytes, photo: photographs.Photograph
+    ) -> None:
         """Takes a photograph."""
         self.id = secrets.token_urlsafe(16)
-        self.name, self.photo = name, photo
+        self.name, self.content, self.photo = name, content, photo
         self.outlines: list[list[list[float]]] | None = None
         self.touched = time.monotonic()
         self.jobs: list[jobs.Job] = []
+        self._beginning = threading.Lock()
 
-    def add(self, job: jobs.Job) -> None:
-        """Keeps a search; of earlier ones the last few are kept."""
-        self.jobs = [*self.jobs[1 - _KEPT_JOBS :], job]
+    def begin(self, queue: jobs.Queue, work: jobs.Work) -> jobs.Job:
+        """Adds a search to the queue; of earlier ones the last few are kept.
+
+        Raises:
+          InputError: one waits or runs already.
+          jobs.Full: no more may wait.
+        """
+        with self._beginning:
+            if self.is_busy():
+                raise InputError(
+                    "this picture is being searched for; cancel that first."
+                )
+            job = queue.add(work)
+            self.jobs = [*self.jobs[1 - _KEPT_JOBS :], job]
+        return job
 
     def is_busy(self) -> bool:
         """Returns whether a search waits or runs."""
@@ -57,7 +74,7 @@ class Sessions:
         self._all: dict[str, Session] = {}
         self._lock = threading.Lock()
 
-    def add(self, name: str, photo: photographs.Photograph) -> Session:
+    def add(self, name: str, content: bytes, photo: photographs.Photograph) -> Session:
         """Keeps a photograph.
 
         Raises:
@@ -71,7 +88,7 @@ class Sessions:
                     raise jobs.Full
                 oldest = min(idle, key=lambda each: each.touched)
                 del self._all[oldest.id]
-            session = Session(name, photo)
+            session = Session(name, content, photo)
             self._all[session.id] = session
         return session
 

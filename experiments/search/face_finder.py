@@ -1,7 +1,7 @@
 """Finds faces with dlib and the landmark net, which are loaded when first needed."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -38,14 +38,17 @@ def models() -> dict[str, Any]:
 class Finder:
     """Finds the frames of the faces in photographs, see `chosen_faces.FaceFinder`."""
 
-    def __init__(self, crop: int, size: int) -> None:
+    def __init__(
+        self, crop: int, size: int, *, check: Callable[[], None] = lambda: None
+    ) -> None:
         """Loads nothing yet.
 
         Args:
           crop: side of the frames in CelebA pixels.
           size: side of the frames in pixels.
+          check: is called again and again, and may end it all by an error.
         """
-        self._crop, self._size = crop, size
+        self._crop, self._size, self._check = crop, size, check
 
     @functools.cached_property
     def _dlib(self) -> tuple[dlib_host.Detector, dlib_host.Predictor]:
@@ -57,7 +60,7 @@ class Finder:
         net = _net()
         if (net.architecture.image_size, net.crop) != (self._size, self._crop):
             return None
-        return _locating(net)
+        return _locating(net, self._check)
 
     def faces(
         self,
@@ -100,13 +103,16 @@ class Finder:
         )
 
 
-def _locating(net: networks.Pretrained) -> frame_settling.Locate:
+def _locating(
+    net: networks.Pretrained, check: Callable[[], None]
+) -> frame_settling.Locate:
     predict = jax.jit(landmark_predictor.predict(net))
 
     def locate(
         frame: UInt8[np.ndarray, "size size 3"],
         hidden: Bool[np.ndarray, "size size"],
     ) -> tuple[Float[np.ndarray, "68 2"], Float[np.ndarray, " 68"]]:
+        check()
         mask = jnp.asarray(~hidden, jnp.float32)[None, ..., None]
         points, whitening = predict(pixels.from_bytes(frame)[None], mask)
         sure = np.abs(np.linalg.det(np.asarray(whitening[0], np.float64)))

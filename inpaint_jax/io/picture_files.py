@@ -92,6 +92,22 @@ def decoded(
     return _decoded(io.BytesIO(content), name, len(content), deep=deep)
 
 
+def dimensions(content: bytes, *, name: str) -> tuple[int, int]:
+    """Returns (height, width) of a picture as its file has them; no pixel is decoded.
+
+    Args:
+      content: the file's bytes.
+      name: the picture's name in error messages.
+
+    Raises:
+      InputError: as `read`, but for what only its pixels tell.
+    """
+    with _decoded(
+        io.BytesIO(content), name, len(content), deep=True, load=False
+    ) as picture:
+        return picture.height, picture.width
+
+
 def read_stencil(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 4"]:
     """Reads a picture that marks a hole: its channels, upright, as the file has them.
 
@@ -181,6 +197,7 @@ def _decoded(
     size: int,
     *,
     deep: bool = False,
+    load: bool = True,
 ) -> Iterator[Image.Image]:
     if size == 0:
         raise InputError(
@@ -193,7 +210,8 @@ def _decoded(
             warnings.simplefilter("ignore")
             with Image.open(source, formats=_FORMATS) as picture:
                 _check_header(picture, path, deep=deep)
-                picture.load()
+                if load:
+                    picture.load()
                 yield picture
     except InputError:
         raise

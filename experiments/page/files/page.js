@@ -55,6 +55,13 @@ async function open(blob, name) {
   changed();
 }
 
+// The file that was chosen; the same may be chosen again.
+function taken(event) {
+  const [file] = event.target.files;
+  event.target.value = "";
+  return file;
+}
+
 const openFile = (file) => file && open(file, file.name || "pasted.png");
 
 function changed() {
@@ -63,13 +70,15 @@ function changed() {
   $("undo").disabled = !editor.done.length;
   $("redo").disabled = !editor.undone.length;
   $("clear").disabled = $("mask_save").disabled = !marked;
-  if (marked && editor.outlines.length && !editor.meetsFace()) {
-    say("The hole lies outside every face; paint a part of a face.", true);
-  } else if ($("status").classList.contains("error") && marked) say("");
+  if (marked && outside()) say(OUTSIDE, true);
+  else if ($("status").classList.contains("error")) say("");
 }
 
+const OUTSIDE = "The hole lies outside every face that was found; paint a part of a face.";
+const outside = () => editor.outlines.length > 0 && !$("framed").checked && !editor.meetsFace();
+
 act("open", () => $("file").click());
-act("file", (event) => openFile(event.target.files[0]), "change");
+act("file", (event) => openFile(taken(event)), "change");
 act("portrait", async () => open(await (await ask("/portrait.png")).blob(), "portrait.png"));
 act("drop", (event) => { event.preventDefault(); $("drop").classList.add("over"); }, "dragover");
 act("drop", () => $("drop").classList.remove("over"), "dragleave");
@@ -109,7 +118,7 @@ act("peek", (event) => [" ", "Enter"].includes(event.key) && editor.peek(true), 
 act("peek", () => editor.peek(false), "keyup");
 act("mask_open", () => $("mask_file").click());
 act("mask_file", async (event) => {
-  const [file] = event.target.files;
+  const file = taken(event);
   if (!file || !state.session) return say("Open a photograph first.", true);
   const answer = await ask(`/pictures/${state.session.id}/mask`, { method: "POST", body: file });
   editor.setMask(await clear(await createImageBitmap(await answer.blob())));
@@ -216,10 +225,11 @@ function chosen() {
     const name = input.dataset.flag, usual = state.defaults[method][name];
     if (usual !== undefined && valueOf(input) !== usual) flags[name] = valueOf(input);
   }
-  return { method, flags, original_known: $("known").checked };
+  return { method, flags, original_known: $("known").checked, framed: $("framed").checked };
 }
 
 act("method", take, "change");
+act("framed", changed, "change");
 
 // The search.
 
@@ -235,9 +245,10 @@ act("form", async (event) => {
 }, "submit");
 
 async function start() {
-  if (editor.outlines.length && !editor.meetsFace()) {
-    throw new Error("The hole lies outside every face; paint a part of a face.");
-  }
+  if (outside()) throw new Error(OUTSIDE);
+  $("result").hidden = $("watch").hidden = true;
+  $("notes").textContent = "";
+  say("Sending…");
   const stencil = await editor.stencil();
   const body = JSON.stringify({ mask: await base64(stencil), choice: chosen() });
   const path = `/pictures/${state.session.id}/searches`;
@@ -245,8 +256,7 @@ async function start() {
   state.job = `${path}/${id}`;
   state.stencil = stencil;
   $("cancel").hidden = false;
-  $("result").hidden = true;
-  say("Begun.");
+  say("Looking for the face…");
   state.events = new EventSource(state.job);
   state.events.onopen = () => { state.history = []; };
   state.events.onmessage = (message) => told(JSON.parse(message.data));
@@ -268,9 +278,11 @@ function told(event) {
   if (event.kind === "waiting") {
     say(event.before === 1 ? "Waiting: next in the queue." : `Waiting: number ${event.before} in the queue.`);
   } else if (event.kind === "faces") {
-    editor.outlines = event.outlines;
+    // A face may be found only by what is left of it beside the hole.
+    if (!editor.meetsFace()) editor.outlines.push(...event.outlines);
     editor.draw();
-    say(["Preparing; the first search of a kind is compiled.", ...event.notes.map((note) => `Note: ${note}.`)].join(" "));
+    say("Preparing; the first search of a kind is compiled.");
+    $("notes").textContent = event.notes.map((note) => `Note: ${note}.`).join(" ");
     state.began = null;
   } else if (event.kind === "step") step(event);
   else if (event.kind === "done") done(event);
@@ -290,7 +302,7 @@ function step(event) {
   $("progress").value = (event.face + event.step / event.steps) / event.faces;
   const passed = event.step - state.began.step;
   const each = passed > 0 ? (performance.now() - state.began.time) / passed : 0;
-  const left = each ? `, about ${Math.ceil((each * (event.steps - event.step)) / 1000)} s left` : "";
+  const left = each && event.step < event.steps ? `, about ${Math.ceil((each * (event.steps - event.step)) / 1000)} s left` : "";
   const face = event.faces > 1 ? `Face ${event.face + 1} of ${event.faces}: ` : "";
   $("progress_text").textContent = `${face}step ${event.step} of ${event.steps}, loss ${event.loss.toFixed(4)}${left}`;
   if (state.history.length === 1) say("Searching…");
@@ -387,6 +399,7 @@ async function show(number) {
   const blob = await (await ask(`${job}/${number}.png`)).blob();
   if ($("after").src) URL.revokeObjectURL($("after").src);
   $("after").src = $("save").href = URL.createObjectURL(blob);
+  $("compare").style.setProperty("--ratio", editor.width / editor.height);
   $("save").download = number ? `${stem}_completed_${number + 1}.png` : `${stem}_completed.png`;
 }
 

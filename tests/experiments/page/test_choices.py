@@ -20,8 +20,8 @@ def offered():
         return choices.Choices(most_steps=100_000)
 
 
-def chosen(offered, method="landmark", known=False, **given):
-    asked = choices.Asked(method, given, known)
+def chosen(offered, method="landmark", known=False, framed=False, **given):
+    asked = choices.Asked(method, given, known, framed)
     return offered.chosen(asked, name="my face.png", hole="my face_mask.png")
 
 
@@ -48,7 +48,8 @@ def test_each_method_has_the_values_of_its_flag_file(offered):
 
 @pytest.mark.parametrize("method", ["landmark", "si"])
 def test_the_command_line_asks_for_the_same_search(offered, method):
-    choice = chosen(offered, method, restarts="2", lambda_prior="0.5", init="random")
+    given = {"restarts": "2", "lambda_prior": "0.012345678", "init": "random"}
+    choice = chosen(offered, method, framed=True, **given)
     program, *arguments = shlex.split(choice.command)[2:]
     assert program == "experiments.inpaint"
     with flagsaver.flagsaver():
@@ -56,13 +57,13 @@ def test_the_command_line_asks_for_the_same_search(offered, method):
         assert options.read(search_methods.Asked) == choice.search
         pictures = options.read(inpaint.picture_options.Pictures)
     assert pictures.images == ("my face.png",) and pictures.mask == "my face_mask.png"
-    assert pictures.original_known is False
+    assert pictures.original_known is False and pictures.face == "none"
 
 
 def test_a_search_is_watched_in_short_chunks_and_calls_nothing_back(offered):
     for method in ("landmark", "si", "thesis"):
-        search = chosen(offered, method, restarts="1").search
-        assert search.search.settings.chunk == choices.STEPS_AT_ONCE
+        search = chosen(offered, method, restarts="64", iterations="99").search
+        assert search.search.settings.chunk == 5
         assert search.search.settings.patience == 0
         assert not search_methods.calls_back(search)
 
@@ -78,7 +79,8 @@ def test_a_search_is_watched_in_short_chunks_and_calls_nothing_back(offered):
         ("landmark", {"init": "magic"}, "init"),
         ("landmark", {"checkpoint": "/etc"}, "--checkpoint: cannot be chosen"),
         ("landmark", {"flagfile": "/etc/passwd"}, "--flagfile: cannot be chosen"),
-        ("landmark", {"restarts": "1000", "iterations": "1000"}, "--most_steps"),
+        ("landmark", {"restarts": "320", "iterations": "1000"}, "--most_steps"),
+        ("landmark", {"restarts": "321"}, "--restarts=321: are too many"),
         ("gfc", {"restarts": "2"}, "has no settings"),
         ("nn", {}, "--bank"),
     ],
@@ -86,6 +88,11 @@ def test_a_search_is_watched_in_short_chunks_and_calls_nothing_back(offered):
 def test_what_is_wrong_is_said_by_its_flag(offered, method, given, words):
     with pytest.raises(InputError, match=words):
         chosen(offered, method, **given)
+
+
+def test_many_restarts_are_looked_at_after_fewer_steps(offered):
+    search = chosen(offered, restarts="300", iterations="9").search
+    assert search.search.settings.chunk == 1
 
 
 def test_methods_of_one_pass_have_no_command(offered):

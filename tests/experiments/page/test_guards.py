@@ -30,7 +30,7 @@ class Behind:
         await send({"type": "http.response.body", "body": str(size).encode()})
 
 
-def ask(*headers, parts=(b"",), slow=0.0, behind=None):
+def ask(*headers, parts=(b"",), slow=0.0, behind=None, method="POST", path="/"):
     """Returns (status, headers, body) of the answer to a request."""
     waiting, sent = list(parts), []
 
@@ -46,7 +46,7 @@ def ask(*headers, parts=(b"",), slow=0.0, behind=None):
     guarded = guards.Guard(
         behind or Behind(), hosts=["127.0.0.1:80"], most_bytes=10_000_000, seconds=0.2
     )
-    scope = {"type": "http", "method": "POST", "path": "/", "headers": raw}
+    scope = {"type": "http", "method": method, "path": path, "headers": raw}
     asyncio.run(guarded(scope, receive, send))
     start, *rest = sent
     found = {name.decode(): value.decode() for name, value in start["headers"]}
@@ -74,6 +74,7 @@ def test_its_own_page_may_ask(origin):
         ([HOST, ("origin", "http://evil.example")], 403),
         ([HOST, ("origin", "null")], 403),
         ([HOST, ("origin", "http://127.0.0.1:8080")], 403),
+        ([HOST, ("origin", "ftp://127.0.0.1:80")], 403),
         ([HOST, ("sec-fetch-site", "cross-site")], 403),
         ([HOST, ("sec-fetch-site", "same-site")], 403),
         ([HOST, ("content-length", "10000001")], 413),
@@ -87,6 +88,23 @@ def test_what_may_not_pass_is_told_and_never_reaches_the_server(headers, status)
     assert found == status and behind.asked == 0
     assert json.loads(body)["error"].endswith(".")
     assert given.items() >= guards.HEADERS.items()
+
+
+LINK = [HOST, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "target", "status"),
+    [
+        ("GET", "/", "document", 200),
+        ("GET", "/", "iframe", 403),
+        ("POST", "/", "document", 403),
+        ("GET", "/portrait.png", "document", 403),
+    ],
+)
+def test_a_link_from_elsewhere_leads_to_the_page_alone(method, path, target, status):
+    headers = [*LINK, ("sec-fetch-dest", target)]
+    assert ask(*headers, method=method, path=path)[0] == status
 
 
 def test_a_body_that_grows_beyond_the_limit_ends():

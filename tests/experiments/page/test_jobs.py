@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from experiments.page import jobs
+from experiments.page import completing, jobs
 from experiments.page.completing import Completed
 from inpaint_jax.errors import InputError
 
@@ -97,6 +97,27 @@ def test_a_job_that_takes_too_long_ends_with_what_to_do():
     job = queue.add(steps(3))
     until(lambda: job.ended)
     assert "--most_seconds=0" in job.events[-1]["error"] and job.completed is None
+
+
+def test_work_that_takes_long_between_two_events_ends_when_it_asks(queue):
+    asked = threading.Event()
+
+    def looks_for_faces():
+        for _ in range(2000):
+            asked.set()
+            completing.CHECK.get()()
+            time.sleep(0.01)
+        yield {"kind": "faces"}
+
+    first, second = queue.add(looks_for_faces), queue.add(steps(1))
+    assert asked.wait(20.0)
+    first.cancel()
+    until(lambda: second.ended)
+    assert first.events == [{"kind": "failed", "error": "cancelled."}]
+
+
+def test_outside_of_a_job_nothing_ends_anything():
+    assert completing.CHECK.get(None) is None
 
 
 @pytest.mark.parametrize(
