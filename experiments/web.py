@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from experiments.common import application, options, output_folders, progress, stopping
 from experiments.common.options import option
-from experiments.page import choices, completing, jobs, keeping, serving, sessions
+from experiments.page import choices, engines, jobs, keeping, serving, sessions
 from experiments.search import searches
 
 
@@ -59,7 +59,7 @@ def main() -> int:
     wanted = options.read(Web)
     serving.check_available()
     offered = choices.Choices(most_steps=wanted.most_steps)
-    engine = completing.Engine(searches.load())
+    engine = engines.Engine(searches.load())
     if wanted.keep is None:
         return _serve(wanted, offered, engine, keep=None)
     with output_folders.claim(wanted.keep, flag="keep") as folder:
@@ -70,7 +70,7 @@ def main() -> int:
 def _serve(
     wanted: Web,
     offered: choices.Choices,
-    engine: completing.Engine,
+    engine: engines.Engine,
     *,
     keep: Callable[[keeping.Kept], None] | None,
 ) -> int:

@@ -1,13 +1,9 @@
 """Completes the faces of a photograph, and tells what happens while it does."""
 
 import base64
-import contextvars
 import dataclasses
-import functools
 import io
-import pathlib
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,57 +12,26 @@ from PIL import Image
 from experiments.common import (
     cases,
     chosen_faces,
-    input_paths,
-    mask_specs,
-    photo_cases,
 )
 from experiments.evaluation import completion_methods
-from experiments.page import choices
+from experiments.page import choices, engines
 from experiments.search import (
     animation,
-    face_finder,
     face_landmarks,
     photo_results,
     picture_scores,
     search_methods,
 )
 from inpaint_jax.errors import InputError
-from inpaint_jax.images import alignment, pixels
+from inpaint_jax.images import pixels
 from inpaint_jax.io import photographs
-from inpaint_jax.pretrained import weights
 from inpaint_jax.search import completion, driver, program
 from inpaint_jax.search.problem import Problem
 
 Event = dict[str, Any]
 """What a browser is told, as JSON values; "kind" says which."""
 
-Check = Callable[[], None]
-
-CHECK: contextvars.ContextVar[Check] = contextvars.ContextVar("check")
-"""Is called again and again by what completes in this thread; it may raise `Ended`."""
-
-_KEPT_PROGRAMS = 8
 _MOST_CANDIDATES = 8
-
-
-class Ended(Exception):
-    """A completion ends before its end; the text says why."""
-
-
-class Damaged(NamedTuple):
-    """A photograph with its hole.
-
-    Attributes:
-      name: of its file, on which the seed of the search depends.
-      content: the file's bytes.
-      photo: the photograph.
-      hole: True in the hole.
-    """
-
-    name: str
-    content: bytes
-    photo: photographs.Photograph
-    hole: mask_specs.HolePixels
 
 
 class Face(NamedTuple):
@@ -112,67 +77,8 @@ class Completed:
         return animation.encoded(self.faces[0].frames)
 
 
-class Engine:
-    """The networks and methods of a server.
-
-    Searches are for one thread; faces are found by one thread after the other.
-    """
-
-    def __init__(self, model: weights.Model) -> None:
-        """Takes the networks; methods are prepared when they are asked for.
-
-        Args:
-          model: the networks of searches.
-        """
-        size = model.architecture.image_size
-        self._model, self._crop, self._size = model, model.crop, size
-        self._finder = face_finder.Finder(model.crop, size, check=_check)
-        self._finding = threading.Lock()
-        self._learned = completion_methods.Learned()
-        self.search = functools.lru_cache(_KEPT_PROGRAMS)(self._prepared)
-        self.one_pass = functools.cache(self._named)
-
-    def outlines(self, photo: photographs.Photograph) -> list[list[list[float]]]:
-        """Returns the corners of the frames of a photograph's faces, in its pixels."""
-        with self._finding:
-            found = self._finder.faces(photo.on_white(), None)
-        return [corners(face.frame, self._size) for face in found]
-
-    def cases(self, damaged: Damaged, choice: choices.Choice) -> list[cases.Case]:
-        """Frames the faces that the hole meets.
-
-        Raises:
-          InputError: there is none.
-        """
-        asked = choice.asked
-        face = "none" if asked.framed else "all"
-        faces = chosen_faces.Choice(face, self._finder, self._crop, self._size)
-        path = pathlib.Path(damaged.name)
-        spec = mask_specs.MaskSpec(
-            "the brush", None, lambda *_: mask_specs.Hole(damaged.hole, "the hole")
-        )
-        wanted = photo_cases.Wanted(
-            functools.partial(chosen_faces.frames, choice=faces),
-            crop=self._crop,
-            size=self._size,
-            seed=0,
-            original_known=asked.original_known,
-        )
-        given = input_paths.Input(path, path.stem)
-        with self._finding:
-            return photo_cases.framed(given, damaged.photo, spec, wanted=wanted)
-
-    def _prepared(self, asked: search_methods.Asked) -> search_methods.SearchMethod:
-        return search_methods.prepare("search", asked, self._model, images=1)
-
-    def _named(self, name: str) -> completion_methods.CompletionMethod:
-        return completion_methods.named(
-            name, self._model, self._learned, at_once=1, flag="--method"
-        )
-
-
 def complete(
-    engine: Engine, damaged: Damaged, choice: choices.Choice
+    engine: engines.Engine, damaged: engines.Damaged, choice: choices.Choice
 ) -> Iterator[Event | Completed]:
     """Completes a photograph.
 
@@ -187,13 +93,13 @@ def complete(
 
     Raises:
       InputError: the hole meets no face, or a search diverged.
-      Ended: by `CHECK`.
+      Ended: by `engines.CHECK`.
     """
     found = engine.cases(damaged, choice)
     yield _framed(found)
     faces, scores = [], []
     for number, case in enumerate(found):
-        _check()
+        engines.check()
         if choice.search is None:
             face, score = _in_one_pass(engine.one_pass(choice.asked.method), case)
         else:
@@ -214,15 +120,6 @@ def complete(
     }
 
 
-def _check() -> None:
-    CHECK.get(lambda: None)()
-
-
-def corners(frame: alignment.Similarity, size: int) -> list[list[float]]:
-    """Returns the corners of a frame in the pixels of its photograph."""
-    return np.round(frame.inverse.apply(alignment.corners(size)) + 0.5, 1).tolist()
-
-
 def _framed(found: Sequence[cases.Case]) -> Event:
     placements = [case.placement for case in found if case.placement is not None]
     notes = [each.stays for each in placements[:1] if each.stays]
@@ -230,7 +127,7 @@ def _framed(found: Sequence[cases.Case]) -> Event:
         if placement.guessed:
             notes.append(chosen_faces.doubt(placement.frame, len(case.picture)))
     size = len(found[0].picture)
-    outlines = [corners(each.frame, size) for each in placements]
+    outlines = [engines.corners(each.frame, size) for each in placements]
     return {"kind": "faces", "outlines": outlines, "notes": notes}
 
 
@@ -242,7 +139,7 @@ def _searched(
     compiled, best, last = method.compiled, [], None
     compiled.check_memory(case.key, problem)
     for last in driver.search(case.key, problem, compiled=compiled):
-        _check()
+        engines.check()
         best.append(last.best_z)
         yield _step(method, problem, last) | {"face": number, "faces": count}
     assert last is not None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from experiments.common import failures, progress, stopping
-from experiments.page import completing
+from experiments.page import engines
 from experiments.page.completing import Completed, Event
 
 Work = Callable[[], Iterator[Event | Completed]]
@@ -54,7 +54,7 @@ class Job:
           seconds: that it may take; then it ends with what it has come to.
         """
         deadline = time.monotonic() + seconds
-        completing.CHECK.set(lambda: self._check(deadline, seconds))
+        engines.CHECK.set(lambda: self._check(deadline, seconds))
         try:
             for event in self.work():
                 if isinstance(event, Completed):
@@ -62,7 +62,7 @@ class Job:
                 else:
                     self.events.append(event)
                     self._check(deadline, seconds)
-        except completing.Ended as ended:
+        except engines.Ended as ended:
             self.fail(str(ended))
         except stopping.Stopped:
             self.fail("the server is being stopped.")
@@ -92,9 +92,9 @@ class Job:
         if self.completed is not None:
             return
         if self.is_dropped():
-            raise completing.Ended("cancelled.")
+            raise engines.Ended("cancelled.")
         if time.monotonic() > deadline:
-            raise completing.Ended(
+            raise engines.Ended(
                 f"--most_seconds={seconds:g}: the search takes longer; give fewer "
                 "restarts or steps."
             )

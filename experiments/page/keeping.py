@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.page.completing import Completed, Damaged
+from experiments.page.completing import Completed
+from experiments.page.engines import Damaged
 from inpaint_jax.io import files, picture_files
 
 

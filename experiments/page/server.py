@@ -18,7 +18,15 @@ from fastapi.exceptions import RequestValidationError
 from starlette.requests import ClientDisconnect
 
 from experiments.common import failures, mask_specs, progress
-from experiments.page import choices, completing, guards, jobs, keeping, sessions
+from experiments.page import (
+    choices,
+    completing,
+    engines,
+    guards,
+    jobs,
+    keeping,
+    sessions,
+)
 from inpaint_jax.errors import InputError, OutputError
 from inpaint_jax.images import stencils
 from inpaint_jax.io import files, photographs, picture_files
@@ -48,7 +56,7 @@ class Parts(NamedTuple):
       keep: writes a finished search; None to keep nothing.
     """
 
-    engine: completing.Engine
+    engine: engines.Engine
     offered: choices.Choices
     queue: jobs.Queue
     visitors: sessions.Sessions
@@ -153,7 +161,7 @@ class _Routes:
             raise InputError(f"the request: {error}.") from error
         photo = visitor.photo
         hole = await self._decoding(_hole, wanted.mask, photo)
-        damaged = completing.Damaged(visitor.name, visitor.content, photo, hole)
+        damaged = engines.Damaged(visitor.name, visitor.content, photo, hole)
         stem = visitor.name.rpartition(".")[0] or visitor.name
         choice = self._parts.offered.chosen(
             wanted.choice, name=visitor.name, hole=f"{stem}_mask.png"

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from experiments.page import completing, jobs
+from experiments.page import engines, jobs
 from experiments.page.completing import Completed
 from inpaint_jax.errors import InputError
 
@@ -105,7 +105,7 @@ def test_work_that_takes_long_between_two_events_ends_when_it_asks(queue):
     def looks_for_faces():
         for _ in range(2000):
             asked.set()
-            completing.CHECK.get()()
+            engines.CHECK.get()()
             time.sleep(0.01)
         yield {"kind": "faces"}
 
@@ -117,7 +117,7 @@ def test_work_that_takes_long_between_two_events_ends_when_it_asks(queue):
 
 
 def test_outside_of_a_job_nothing_ends_anything():
-    assert completing.CHECK.get(None) is None
+    assert engines.CHECK.get(None) is None
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from experiments.common import cases
 from experiments.page import (
     choices,
     completing,
+    engines,
     jobs,
     keeping,
     server,
@@ -47,7 +48,7 @@ class Engine:
     """Stands for the networks: every photograph has one face, in its middle."""
 
     def outlines(self, photo):
-        return [completing.corners(central(photo), SIZE)]
+        return [engines.corners(central(photo), SIZE)]
 
 
 def central(photo):
@@ -283,7 +284,7 @@ def test_a_search_that_cannot_be_kept_is_not_lost(parts, port, error, capsys):
 
 def test_what_is_kept_runs_where_it_lies(tmp_path):
     content, photo = png(PHOTO), photographs.decode_photograph(png(PHOTO), name="a")
-    damaged = completing.Damaged("my face.jpg", content, photo, HOLE)
+    damaged = engines.Damaged("my face.jpg", content, photo, HOLE)
     placement = cases.Placement("a", photo, HOLE, central(photo), 1, 1)
     face = completing.Face(placement, [noise(SIZE, SIZE, 3)], ())
     kept = keeping.Kept(damaged, "do it", completing.Completed([face]))
