@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from experiments.common import application, options, output_folders, progress, stopping
 from experiments.common.options import option
+from experiments.evaluation import completion_methods
 from experiments.page import choices, engines, jobs, keeping, serving, sessions
 from experiments.search import searches
 
@@ -58,8 +59,10 @@ def main() -> int:
     """Serves the page until a signal comes."""
     wanted = options.read(Web)
     serving.check_available()
-    offered = choices.Choices(most_steps=wanted.most_steps)
-    engine = engines.Engine(searches.load())
+    learned = options.read(completion_methods.Learned)
+    bank = learned.bank is not None
+    offered = choices.Choices(most_steps=wanted.most_steps, bank=bank)
+    engine = engines.Engine(searches.load(), learned)
     if wanted.keep is None:
         return _serve(wanted, offered, engine, keep=None)
     with output_folders.claim(wanted.keep, flag="keep") as folder:

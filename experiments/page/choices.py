@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from experiments.common import fields, options
-from experiments.evaluation import completion_methods
 from experiments.search import search_methods
 from inpaint_jax.errors import InputError
 
@@ -78,11 +77,12 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
 class Choices:
     """The methods and settings that a server offers."""
 
-    def __init__(self, *, most_steps: int) -> None:
+    def __init__(self, *, most_steps: int, bank: bool = False) -> None:
         """Reads the flags of the process and the flag files of other searches.
 
         Args:
           most_steps: largest product of restarts and steps of a search.
+          bank: whether there are faces of which nn takes the nearest.
 
         Raises:
           InputError: a flag is wrong.
@@ -100,7 +100,7 @@ class Choices:
         for name, file in _FILES.items():
             path = _FLAG_FILES / file
             self._searches[name] = search_methods.parse(name, [f"--flagfile={path}"])
-        self._bank = options.read(completion_methods.Learned).bank
+        self._bank = bank
 
     def described(self) -> dict[str, Any]:
         """Returns what the page offers, as JSON values."""

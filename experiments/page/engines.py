@@ -57,17 +57,20 @@ class Engine:
     Searches are for one thread; faces are found by one thread after the other.
     """
 
-    def __init__(self, model: weights.Model) -> None:
+    def __init__(
+        self, model: weights.Model, learned: completion_methods.Learned
+    ) -> None:
         """Takes the networks; methods are prepared when they are asked for.
 
         Args:
           model: the networks of searches.
+          learned: the networks and faces of the other methods.
         """
         size = model.architecture.image_size
         self._model, self._crop, self._size = model, model.crop, size
         self._finder = face_finder.Finder(model.crop, size, check=check)
         self._finding = threading.Lock()
-        self._learned = completion_methods.Learned()
+        self._learned = learned
         self.search = functools.lru_cache(_KEPT_PROGRAMS)(self._prepared)
         self.one_pass = functools.cache(self._named)
 

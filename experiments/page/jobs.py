@@ -51,7 +51,7 @@ class Job:
         """Does the work in this thread, and tells how it ended.
 
         Args:
-          seconds: that it may take; then it ends with what it has come to.
+          seconds: that it may take; then it ends without a result.
         """
         deadline = time.monotonic() + seconds
         engines.CHECK.set(lambda: self._check(deadline, seconds))

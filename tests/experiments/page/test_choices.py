@@ -105,3 +105,11 @@ def test_a_server_that_was_started_with_a_schedule_says_so():
         flags.FLAGS(["program", "--restart_schedule=4x2,2x2"])
         with pytest.raises(InputError, match="--restart_schedule"):
             choices.Choices(most_steps=10)
+
+
+def test_the_nearest_face_is_offered_where_there_is_a_bank():
+    with flagsaver.flagsaver():
+        flags.FLAGS(["program"])
+        offered = choices.Choices(most_steps=10, bank=True)
+    assert "nn" in [each["name"] for each in offered.described()["methods"]]
+    assert chosen(offered, "nn").search is None
