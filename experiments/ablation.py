@@ -35,8 +35,6 @@ from experiments.evaluation import (
 from experiments.search import search_methods, searches
 from inpaint_jax.errors import InputError
 
-_PATIENCE = 0  # to the last step, as time is given
-
 
 @dataclasses.dataclass(frozen=True)
 class Ablation:
@@ -75,12 +73,12 @@ class Ablation:
 
 
 options.define(Ablation, heading="Comparison")
-options.change_default("patience", _PATIENCE)
+options.change_default("patience", 0)  # to the last step, as time is given
 
 
 def _calls_back() -> bool:
     """Returns whether one of the methods calls dlib from its compiled program."""
-    wanted, usual = options.read(Ablation), _usual()
+    wanted, usual = options.read(Ablation), options.read(search_methods.Asked)
     given = ablation_methods.parse(wanted.method, only=wanted.only)
     return any(
         search_methods.calls_back(search_methods.parse(name, flags, base=usual))
@@ -99,7 +97,7 @@ def main() -> int:
 
 
 def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
-    usual = _usual()
+    usual = options.read(search_methods.Asked)
     given = ablation_methods.parse(wanted.method, only=wanted.only)
     holes = _holes(wanted.masks)
     images = options.given(wanted, "images")
@@ -137,15 +135,6 @@ def _ablate(wanted: Ablation, output: pathlib.Path) -> int:
     names = ["ablation.md", "forest.png", *(f"faces_{hole.name}.png" for hole in holes)]
     progress.say(f"look at {', '.join(str(output / name) for name in names)}")
     return skipped.exit_code
-
-
-def _usual() -> search_methods.Asked:
-    """Returns how all methods search, by default to the last step."""
-    usual = search_methods.Asked()
-    settings = dataclasses.replace(usual.search.settings, patience=_PATIENCE)
-    search = dataclasses.replace(usual.search, settings=settings)
-    base = dataclasses.replace(usual, search=search)
-    return options.read(search_methods.Asked, base=base)
 
 
 def _holes(names: tuple[str, ...]) -> list[mask_specs.MaskSpec]:

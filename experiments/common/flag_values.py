@@ -1,6 +1,7 @@
 """Defines absl's flags by the fields of a dataclass, and reads their values."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from absl import flags
@@ -50,13 +51,20 @@ def define(options: type, values: flags.FlagValues) -> None:
             flags.DEFINE_string(name, default, about.text, **common)
 
 
-def read(base: Any, values: flags.FlagValues, inside: Nested = PLAIN) -> Any:
+def read(
+    base: Any,
+    values: flags.FlagValues,
+    inside: Nested = PLAIN,
+    *,
+    defaults: Mapping[str, Any],
+) -> Any:
     """Returns a dataclass with the values of those of its flags that were given.
 
     Args:
       base: the dataclass with the values of all others.
       values: the flags.
       inside: how the dataclass is nested in another one.
+      defaults: {flag: value} of flags whose default is not that of `base`.
 
     Raises:
       InputError: a number is not finite, or a word is not allowed.
@@ -64,9 +72,12 @@ def read(base: Any, values: flags.FlagValues, inside: Nested = PLAIN) -> Any:
     found = {}
     for name, entry in fields.entries(base, inside):
         if isinstance(entry, Nested):
-            found[name] = read(getattr(base, name), values, entry)
+            inner = getattr(base, name)
+            found[name] = read(inner, values, entry, defaults=defaults)
         elif values[entry.name].present:
             found[name] = fields.checked(entry, values[entry.name].value)
+        elif entry.name in defaults:
+            found[name] = defaults[entry.name]
     try:
         return dataclasses.replace(base, **found)
     except InputError as error:

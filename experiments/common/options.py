@@ -109,7 +109,8 @@ def read(options: type[_Options], *, base: _Options | None = None) -> _Options:
     Raises:
       InputError: a number is not finite, or a word is not allowed.
     """
-    return flag_values.read(base or options(), flags.FLAGS)
+    defaults = DEFAULTS if base is None else {}
+    return flag_values.read(base or options(), flags.FLAGS, defaults=defaults)
 
 
 def parse(
@@ -133,7 +134,7 @@ def parse(
     values = flags.FlagValues()
     flag_values.define(options, values)
     take(arguments, values)
-    return flag_values.read(base or options(), values)
+    return flag_values.read(base or options(), values, defaults={})
 
 
 def take(arguments: Sequence[str], values: flags.FlagValues) -> None:

@@ -41,6 +41,7 @@ _FURTHER = (
     *("lambda_context", "lambda_prior", "lambda_landmark", "lambda_structure"),
     *("lambda_in_domain", "landmark_term", "init", "learning_rate", "window", "blend"),
 )
+_SETTINGS = (*_FIRST, *_FURTHER)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Choices:
                 "values": {
                     flag.name: _text(flag.default)
                     for flag in fields.listed(asked)
-                    if flag.name in (*_FIRST, *_FURTHER)
+                    if flag.name in _SETTINGS
                 },
             }
             for name, asked in self._searches.items()
@@ -126,8 +127,7 @@ class Choices:
         return {
             "methods": searches + passes,
             "settings": [
-                _described(flags[name], folded=name not in _FIRST)
-                for name in (*_FIRST, *_FURTHER)
+                _described(flags[name], folded=name not in _FIRST) for name in _SETTINGS
             ],
         }
 
@@ -154,7 +154,7 @@ class Choices:
                 f"--method={asked.method}: no such method; give one of {every}."
             )
         for flag in asked.flags:
-            if flag not in (*_FIRST, *_FURTHER):
+            if flag not in _SETTINGS:
                 raise InputError(f"--{flag}: cannot be chosen on this page.")
         given = [f"--{flag}={value}" for flag, value in asked.flags.items()]
         # It is watched in short chunks to its last step, and calls nothing back: dlib

@@ -1,6 +1,5 @@
 """Completes the faces of a photograph, and tells what happens while it does."""
 
-import base64
 import dataclasses
 import io
 from collections.abc import Iterator, Sequence
@@ -9,14 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from experiments.common import (
-    cases,
-    chosen_faces,
-)
+from experiments.common import cases, chosen_faces, mask_specs
 from experiments.evaluation import completion_methods
 from experiments.page import choices, engines
 from experiments.search import (
     animation,
+    contact_sheet,
     face_landmarks,
     photo_results,
     picture_scores,
@@ -113,7 +110,9 @@ def complete(
     yield Completed(faces)
     yield {
         "kind": "done",
-        "candidates": [[_address(each) for each in face.candidates] for face in faces],
+        "candidates": [
+            [contact_sheet.address(each) for each in face.candidates] for face in faces
+        ],
         "animated": bool(faces[0].frames),
         "scores": scores,
         "command": choice.command,
@@ -136,18 +135,19 @@ def _searched(
 ) -> Iterator[Any]:
     """Yields the steps of a search; returns the face and its scores."""
     problem, _ = method.guides.problem(case)
-    compiled, best, last = method.compiled, [], None
+    compiled, shown, last = method.compiled, [], None
     compiled.check_memory(case.key, problem)
     for last in driver.search(case.key, problem, compiled=compiled):
         engines.check()
-        best.append(last.best_z)
-        yield _step(method, problem, last) | {"face": number, "faces": count}
+        picture, event = _step(method, problem, last)
+        shown.append(picture)
+        yield event | {"face": number, "faces": count}
     assert last is not None
     result = completion.finish(last, problem, compiled=compiled, blend=method.blend)
     images = completion.blended(
         result.generated[:_MOST_CANDIDATES], problem, blend=method.blend
     )
-    frames = animation.frames(best, problem, compiled=compiled, blend=method.blend)
+    frames = [shown[index] for index in animation.kept(len(shown))]
     terms = {name: float(values[0]) for name, values in result.terms.items()}
     scores = {"loss": float(result.score[0]), **terms}
     return _face(case, np.asarray(pixels.to_bytes(images)), frames), scores
@@ -155,20 +155,20 @@ def _searched(
 
 def _step(
     method: search_methods.SearchMethod, problem: Problem, now: driver.Progress
-) -> Event:
-    """Returns what is shown of a search after some steps."""
-    compiled, z = method.compiled, now.best_z[None]
-    image = completion.blended(compiled.generate(z), problem, blend=method.blend)
-    *_, terms = compiled.evaluate(z[None], program.stacked([problem]))
+) -> tuple[cases.Picture, Event]:
+    """Returns the best candidate after some steps, and what is told of them."""
+    together = program.stacked([problem])
+    generated, _, terms = method.compiled.evaluate(now.best_z[None, None], together)
+    image = completion.blended(generated[0], problem, blend=method.blend)
+    picture = np.asarray(pixels.to_bytes(image[0]))
     points = face_landmarks.of(method.guides, problem, image)
-    return {
+    return picture, {
         "kind": "step",
         "step": now.iteration,
         "steps": method.settings.all_iterations,
         "loss": float(now.best_loss.min()),
-        "losses": [float(x) if np.isfinite(x) else None for x in now.loss],
         "terms": {name: float(values[0, 0]) for name, values in terms.items()},
-        "picture": _address(np.asarray(pixels.to_bytes(image[0]))),
+        "picture": contact_sheet.address(picture),
         "landmarks": {who: np.round(p, 2).tolist() for who, p in points.items()},
     }
 
@@ -197,6 +197,11 @@ def jpeg(picture: cases.Picture, *, quality: int) -> bytes:
     return _encoded(picture, "JPEG", quality=quality)
 
 
+def stencil(hole: mask_specs.HolePixels) -> cases.Picture:
+    """Returns a picture that marks a hole: white in it, black elsewhere."""
+    return np.repeat(np.uint8(255) * hole[..., None], 3, axis=-1)
+
+
 def png(picture: cases.Picture) -> bytes:
     """Returns the file of a picture, quickly rather than small."""
     return _encoded(picture, "PNG", compress_level=1)
@@ -206,8 +211,3 @@ def _encoded(picture: cases.Picture, kind: str, **options: int) -> bytes:
     stored = io.BytesIO()
     Image.fromarray(picture).save(stored, format=kind, **options)
     return stored.getvalue()
-
-
-def _address(picture: cases.Picture) -> str:
-    """Returns a small picture as an address that holds it."""
-    return f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"

@@ -4,8 +4,7 @@ import pathlib
 import time
 from typing import NamedTuple
 
-import numpy as np
-
+from experiments.page import completing
 from experiments.page.completing import Completed
 from experiments.page.engines import Damaged
 from inpaint_jax.io import files, picture_files
@@ -41,8 +40,8 @@ def keep(kept: Kept, *, folder: pathlib.Path) -> None:
     stamp = time.strftime("%Y%m%d_%H%M%S")
     count = sum(each.name.startswith(stamp) for each in folder.iterdir())
     own = files.make_directory(folder / f"{stamp}_{count}")
-    hole = np.repeat(np.uint8(255) * kept.damaged.hole[..., None], 3, axis=-1)
-    picture_files.write(own / f"{path.stem}_mask.png", hole)
+    mask = completing.stencil(kept.damaged.hole)
+    picture_files.write(own / f"{path.stem}_mask.png", mask)
     contents = {
         path.name: kept.damaged.content,
         f"{path.stem}_completed.png": kept.completed.photograph(0),

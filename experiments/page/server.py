@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import anyio
 import fastapi
 import msgspec
-import numpy as np
 from anyio import to_thread
 from fastapi import responses
 from fastapi.exceptions import RequestValidationError
@@ -258,8 +257,7 @@ def _hole(content: bytes, photo: photographs.Photograph) -> mask_specs.HolePixel
 
 def _stencil(content: bytes, photo: photographs.Photograph) -> bytes:
     """Returns the hole that a picture marks as a picture, white in the hole."""
-    hole = _hole(content, photo)
-    return completing.png(np.repeat(np.uint8(255) * hole[..., None], 3, axis=-1))
+    return completing.png(completing.stencil(_hole(content, photo)))
 
 
 def _photograph(content: bytes, name: str, most: int) -> photographs.Photograph:

@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import importlib.util
 import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from experiments.common import stopping
+from inpaint_jax import runtime
 from inpaint_jax.errors import InputError, reason
 
 _MOST_BYTES = 64_000_000  # of a request
@@ -23,14 +23,10 @@ def check_available() -> None:
     """Checks that there is what serves.
 
     Raises:
-      InputError: it is not installed.
+      InputError: it is not installed, or cannot be imported.
     """
     for name in ("fastapi", "uvicorn"):
-        if importlib.util.find_spec(name) is None:
-            raise InputError(
-                f"{name} is not installed; run pip install -e '.[web]' in the "
-                "project's folder."
-            )
+        runtime.optional(name, extra="web")
 
 
 @contextlib.contextmanager

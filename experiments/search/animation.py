@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
 from inpaint_jax.images import pixels
@@ -39,14 +39,22 @@ def frames(
       compiled: the search.
       blend: "poisson" or "paste", see `completion.complete`.
     """
-    count = min(len(best), _MOST_FRAMES)
-    chosen = np.linspace(len(best) - 1, 0, count).round().astype(int)[::-1]
     shown = []
-    for index in chosen:
+    for index in kept(len(best)):
         generated = compiled.generate(best[index][None])
         picture = completion.blended(generated, problem, blend=blend)
         shown.append(np.asarray(pixels.to_bytes(picture[0])))
     return shown
+
+
+def kept(chunks: int) -> Int[np.ndarray, " frames"]:
+    """Returns after which chunks of a search a frame is shown, see `frames`.
+
+    Args:
+      chunks: their number.
+    """
+    count = min(chunks, _MOST_FRAMES)
+    return np.linspace(chunks - 1, 0, count).round().astype(int)[::-1]
 
 
 def write(path: str | os.PathLike[str], shown: Sequence[Frame]) -> None:

@@ -194,15 +194,19 @@ def _figure(content: str, caption: str) -> str:
     return f"<figure>{content}<figcaption>{caption}</figcaption></figure>"
 
 
-def _img(picture: Picture, alt: str, names: str = "") -> str:
+def address(picture: Picture) -> str:
+    """Returns a picture as an address that holds it, as PNG."""
     stored = io.BytesIO()
     Image.fromarray(picture).save(stored, format="PNG")
-    data = base64.b64encode(stored.getvalue()).decode()
+    return f"data:image/png;base64,{base64.b64encode(stored.getvalue()).decode()}"
+
+
+def _img(picture: Picture, alt: str, names: str = "") -> str:
     kind = f' class="{names}"' if names else ""
     height, width = picture.shape[:2]
     return (
         f'<img{kind} width="{width}" height="{height}" alt="{_text(alt)}" '
-        f'src="data:image/png;base64,{data}">'
+        f'src="{address(picture)}">'
     )
 
 

@@ -357,7 +357,8 @@ import sys
 from absl import flags
 from experiments import ablation
 flags.FLAGS(sys.argv)
-print(ablation._usual().search.settings.patience)
+asked = ablation.options.read(ablation.search_methods.Asked)
+print(asked.search.settings.patience)
 from experiments.common import application
 application.write_effective_flags(OUT, *ablation.search_methods.OPTIONS)
 """

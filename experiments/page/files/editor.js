@@ -127,20 +127,32 @@ export class Editor {
     context.restore();
   }
 
-  // The hole as a picture, white on black.
-  async stencil() {
+  // The hole in one colour, over what is drawn beneath it, as a file.
+  hole(colour, beneath) {
     const found = document.createElement("canvas");
     found.width = this.width;
     found.height = this.height;
     const context = found.getContext("2d");
     context.drawImage(this.mask, 0, 0);
     context.globalCompositeOperation = "source-in";
-    context.fillStyle = "#fff";
+    context.fillStyle = colour;
     context.fillRect(0, 0, this.width, this.height);
     context.globalCompositeOperation = "destination-over";
-    context.fillStyle = "#000";
-    context.fillRect(0, 0, this.width, this.height);
+    beneath(context);
     return new Promise((resolve) => found.toBlob(resolve, "image/png"));
+  }
+
+  // The hole as a picture, white on black.
+  stencil() {
+    return this.hole("#fff", (context) => {
+      context.fillStyle = "#000";
+      context.fillRect(0, 0, this.width, this.height);
+    });
+  }
+
+  // The photograph with its hole.
+  damaged() {
+    return this.hole("#808080", (context) => context.drawImage(this.picture, 0, 0, this.width, this.height));
   }
 
   reduced() {

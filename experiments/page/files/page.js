@@ -377,7 +377,7 @@ async function done({ candidates, scores, animated, command }) {
     button.addEventListener("click", () => show(i).catch((error) => say(error.message, true)));
     return button;
   }));
-  $("before").src = await damaged();
+  $("before").src = URL.createObjectURL(await editor.damaged());
   $("save_search").hidden = !animated;
   $("save_search").href = `${job}/search.webp`;
   $("save_search").download = `${stem}_search.webp`;
@@ -401,20 +401,6 @@ async function show(number) {
   $("after").src = $("save").href = URL.createObjectURL(blob);
   $("compare").style.setProperty("--ratio", editor.width / editor.height);
   $("save").download = number ? `${stem}_completed_${number + 1}.png` : `${stem}_completed.png`;
-}
-
-// The photograph with its hole, as it was searched for.
-async function damaged() {
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [editor.width, editor.height];
-  const context = canvas.getContext("2d");
-  context.drawImage(editor.mask, 0, 0);
-  context.globalCompositeOperation = "source-in";
-  context.fillStyle = "#808080";
-  context.fillRect(0, 0, editor.width, editor.height);
-  context.globalCompositeOperation = "destination-over";
-  context.drawImage(editor.picture, 0, 0, editor.width, editor.height);
-  return new Promise((resolve) => canvas.toBlob((blob) => resolve(URL.createObjectURL(blob)), "image/png"));
 }
 
 const NAMES = { psnr: "PSNR, dB", psnr_hole: "PSNR of the hole, dB", ssim: "SSIM" };
